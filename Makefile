@@ -1,0 +1,53 @@
+# `make` says what there is. Each target does its own set-up.
+SHELL := /bin/bash
+PYTHON_IN_VENV := .venv/bin/python
+PATHS := container client tests bench deploy notebooks
+LINTED = $(wildcard $(PATHS))
+SHELL_SCRIPTS = $(shell git ls-files --cached --others --exclude-standard | xargs grep -lE '^\#!(/usr/bin/env bash|/bin/(ba)?sh)' 2>/dev/null)
+DOCKERFILES = $(wildcard Dockerfile client/Dockerfile)
+
+.PHONY: help
+help: ## what there is
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: ## replay a recorded day through a real server, and chart what was decided
+	@scripts/setup-venv.sh demo
+	@$(PYTHON_IN_VENV) -m autopilot.cli demo
+
+.PHONY: serve
+serve: ## the endpoint in the foreground, on SAGEMAKER_BIND_TO_PORT or 8080
+	@scripts/setup-venv.sh demo
+	@exec env OPENBLAS_NUM_THREADS=1 $(PYTHON_IN_VENV) -m autopilot.serving
+
+.PHONY: backtest
+backtest: ## score the policy on your own demand: make backtest CSV=demand.csv ARGS="--price 0.10"
+	@scripts/setup-venv.sh demo
+	@$(PYTHON_IN_VENV) -m autopilot.cli backtest $(CSV) $(ARGS)
+
+.PHONY: test
+test: all ## every test that needs no Docker engine and no Kubernetes (ARGS goes to pytest)
+	@$(PYTHON_IN_VENV) -m pytest -m "not engine and not kube" $(ARGS)
+
+.PHONY: lint
+lint: all ## ruff, mypy, shellcheck, hadolint
+	@.venv/bin/ruff check $(LINTED)
+	@.venv/bin/ruff format --check $(LINTED)
+	@.venv/bin/mypy --strict
+	@.venv/bin/shellcheck $(SHELL_SCRIPTS)
+	@.venv/bin/hadolint $(DOCKERFILES)
+
+.PHONY: bench
+bench: all ## measure; prints figures, fails on none
+	@for script in $$(grep -l __main__ bench/*.py); do echo "== $$script"; PYTHONPATH=container:client:. $(PYTHON_IN_VENV) "$$script" || echo "(not measured here: see above)"; done
+
+.PHONY: image
+image: ## build the full image and the slim one with Docker
+	@./build.sh --local
+	@./build.sh --local --target serve
+
+.PHONY: all
+all:
+	@scripts/setup-venv.sh all
+	@if command -v npm >/dev/null && [ -f tests/package.json ] && [ tests/package.json -nt tests/node_modules/.package-lock.json ]; then \
+		echo 'setup: installing the test tools of tests/package.json' >&2; npm install --silent --no-audit --no-fund --prefix tests; fi
