@@ -1,0 +1,1 @@
+"""What lies outside: one system per file, each behind a port."""

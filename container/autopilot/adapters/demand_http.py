@@ -1,0 +1,100 @@
+"""Demand from a matchmaker's URL: one GET and one number for each fleet, within a time budget."""
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
+
+import msgspec
+import urllib3
+
+from autopilot.core.fleet import MOST_SERVERS
+
+_LARGEST_ANSWER = 1_000_000
+_AT_ONCE = 16
+
+logger = logging.getLogger("autopilot.demand")
+
+
+class _UnusableError(Exception):
+    """The source did not answer, or its answer is no number of servers."""
+
+
+class HttpDemand:
+    """Reads a dotted path of the JSON that a URL answers with; `{fleet}` in the URL is replaced, percent-encoded.
+
+    `timeout` bounds the whole of one call in seconds, however many fleets it is for.
+    """
+
+    def __init__(self, url: str, field: str, timeout: float) -> None:
+        self._url, self._path, self._timeout = url, field.split("."), timeout
+        self._http = urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout), retries=False, maxsize=_AT_ONCE)
+
+    def demand(self, fleets: Sequence[str]) -> list[float | None]:
+        """Servers that players of each fleet need now; None for no answer in time or an unusable one."""
+        deadline = time.monotonic() + self._timeout
+        if len(fleets) == 1:
+            return [self._or_none(fleets[0], deadline)]
+        with ThreadPoolExecutor(min(_AT_ONCE, max(len(fleets), 1))) as pool:
+            return list(pool.map(lambda fleet: self._or_none(fleet, deadline), fleets))
+
+    def _or_none(self, fleet: str, deadline: float) -> float | None:
+        try:
+            return self._read(fleet, deadline)
+        except _UnusableError as error:
+            logger.warning("demand of %s is unknown: %s", fleet, error)
+            return None
+
+    def _read(self, fleet: str, deadline: float) -> float:
+        body = self._body(self._url.replace("{fleet}", quote(fleet, safe="")), deadline)
+        try:
+            value = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise _UnusableError(f"the answer is not JSON: {error}") from error
+        return _number(_at(value, self._path), ".".join(self._path))
+
+    def _body(self, url: str, deadline: float) -> bytes:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise _UnusableError("no time left")
+        try:
+            response = self._http.request("GET", url, timeout=left, preload_content=False, redirect=False)
+            with response:
+                if response.status != 200:
+                    raise _UnusableError(f"status {response.status}")
+                return _read_all(response, deadline)
+        except urllib3.exceptions.HTTPError as error:
+            raise _UnusableError(str(error)) from error
+
+
+def _read_all(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """The body, if it comes within the deadline (a source may drip) and is no larger than a megabyte."""
+    body = b""
+    while chunk := response.read1(65536):
+        body += chunk
+        if len(body) > _LARGEST_ANSWER:
+            raise _UnusableError("the answer is larger than 1 MB")
+        if time.monotonic() > deadline:
+            raise _UnusableError("the answer came too slowly")
+    return body
+
+
+def _at(value: object, path: list[str]) -> object:
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            raise _UnusableError(f"the answer has no {'.'.join(path)}: see GS_INVENTORY_FIELD")
+        value = value[name]
+    return value
+
+
+def _number(value: object, path: str) -> float:
+    """The number, also where it is a string, as the original's wire format had it."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not 0 <= number <= MOST_SERVERS:
+        raise _UnusableError(f"{path} is {value!r:.50}: not a number of servers")
+    return number

@@ -1,0 +1,49 @@
+"""The command line: `autopilot serve`, `train`, `backtest`, `demo`, `settings`, `openapi`."""
+
+import importlib
+import os
+import sys
+
+import click
+
+from autopilot import __version__
+
+_COMMANDS = {
+    "serve": ("autopilot.serving", "Start the endpoint in the foreground."),
+    "train": ("autopilot.training", "Train a policy, as SageMaker's `train` does."),
+    "backtest": ("autopilot.backtest", "Score the policy on your own demand history, beside simple rules."),
+    "demo": ("autopilot.demo", "Replay a recorded day through a real server and chart what it decided."),
+    "settings": ("autopilot.describe", "List every environment variable with its default and meaning."),
+    "openapi": ("autopilot.describe", "Print the OpenAPI document of the endpoint."),
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command's module only when it is asked for: `serve` must not pay for what `train` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="autopilot")
+def main() -> None:
+    """Safe allocations for game-server fleets.
+
+    First minute: `autopilot demo`. Your own data: `autopilot backtest demand.csv`.
+    """
+
+
+if __name__ == "__main__":
+    sys.argv[0] = os.path.basename(sys.argv[0])
+    main()

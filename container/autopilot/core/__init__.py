@@ -1,0 +1,1 @@
+"""The rules of the domain: pure, with nothing but the standard library and NumPy."""

@@ -1,0 +1,72 @@
+"""From predictions to decisions for many fleets at once: what the guardrail needs to know of each, and its verdict."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from autopilot.core.fleet import Decision, FleetNow
+from autopilot.core.guardrail import NO_OVERRIDE, GuardrailRules, Override, Recent, apply_guardrail, usable
+from autopilot.core.history import Windows
+from autopilot.core.hold import HoldRules
+from autopilot.core.outage import held_level, suspicious
+from autopilot.core.rules import calibrated
+
+
+class Sizes(NamedTuple):
+    """Sizes that were recommended for a fleet before: the last one, and the highest of the stabilization window."""
+
+    last: int | None = None
+    highest: int | None = None
+
+
+class Setting(NamedTuple):
+    """What is known of one fleet besides its window: the fleet now, its scheduled override, its sizes before."""
+
+    now: FleetNow
+    override: Override = NO_OVERRIDE
+    sizes: Sizes = Sizes()
+
+
+def decide_all(
+    predictions: npt.NDArray[np.float64],
+    windows: Windows,
+    settings: Sequence[Setting],
+    rules: GuardrailRules,
+    lead_minutes: int,
+) -> list[Decision]:
+    """A decision for each of N fleets: [N] predictions in servers, their windows and settings, in the same order.
+
+    Where a prediction is not trusted, the calibrated rule looks `lead_minutes` ahead in its place.
+    """
+    predicted: list[float] = predictions.tolist()
+    peaks: list[float] = np.fmax.reduce(windows.demand, axis=1).tolist()
+    trusted = [usable(p, one.now, peak) for p, one, peak in zip(predicted, settings, peaks, strict=True)]
+    fallbacks = _fallbacks(windows, trusted, lead_minutes)
+    held = held_levels(windows, rules.hold)
+    return [
+        apply_guardrail(
+            predicted[row],
+            one.now,
+            Recent(fallbacks.get(row, np.nan), peaks[row], held.get(row), one.sizes.last, one.sizes.highest),
+            rules,
+            one.override,
+        )
+        for row, one in enumerate(settings)
+    ]
+
+
+def _fallbacks(windows: Windows, trusted: Sequence[bool], lead_minutes: int) -> dict[int, float]:
+    """The calibrated rule by row, computed only where the prediction is not trusted."""
+    rows = [row for row, fine in enumerate(trusted) if not fine]
+    if not rows:
+        return {}
+    doubted = Windows(windows.demand[rows], windows.last_week[rows], windows.slot[rows])
+    return dict(zip(rows, calibrated(doubted, lead_minutes).tolist(), strict=True))
+
+
+def held_levels(windows: Windows, rules: HoldRules) -> dict[int, float | None]:
+    """The level of the outage hold by row, computed only where demand fell suspiciously."""
+    rows = np.flatnonzero(suspicious(windows.demand, rules)).tolist()
+    return {row: held_level(windows.demand[row], rules) for row in rows}

@@ -1,0 +1,146 @@
+"""The guardrail: from the policy's prediction to a safe allocation, with the rule that decided.
+
+Pure and total. For every finite demand: never below live sessions, never below demand and queue unless the operator's
+cap says so, never above the cap unless live sessions force it, always a whole number.
+"""
+
+from dataclasses import dataclass
+from math import ceil, floor, isfinite
+
+from autopilot.core.fleet import Decision, FleetNow, Reason
+from autopilot.core.hold import DEFAULT_HOLD, HoldRules
+
+_BEYOND_BELIEF = 10
+"""A prediction above this many times the highest recent need is a broken model, not a forecast."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardrailRules:
+    """The operator's rules for every fleet.
+
+    hold                   when to disbelieve a fall of demand
+    max_step_up            largest growth of one decision, as a share of the size before; None: any
+    max_step_down          largest shrinkage of one decision, as a share of the size before; None: any
+    stabilization_minutes  the highest allocation of the last minutes stands; 0: off
+    """
+
+    hold: HoldRules = DEFAULT_HOLD
+    max_step_up: float | None = None
+    max_step_down: float | None = None
+    stabilization_minutes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What the fleet's history says, as far as the guardrail needs it. In servers; None: not known.
+
+    fallback  the calibrated rule's answer, for when the prediction is unusable
+    peak      the highest need in the window
+    held      the level that an outage hold keeps
+    last      the size that was recommended last
+    highest   the highest size that was recommended within the stabilization window
+    """
+
+    fallback: float
+    peak: float
+    held: float | None = None
+    last: int | None = None
+    highest: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What the schedule puts in place of the fleet's limits, while an event lasts."""
+
+    minimum: int | None = None
+    maximum: int | None = None
+    add: int = 0
+
+
+NO_OVERRIDE = Override()
+
+
+def whole(servers: float) -> int:
+    """Round up to a whole server; a hair above a whole number (float error) is that number."""
+    return ceil(servers - 1e-9 * max(1.0, abs(servers)))
+
+
+def usable(prediction: float, now: FleetNow, peak: float) -> bool:
+    """Whether a prediction is a number that this fleet could ever need."""
+    return isfinite(prediction) and 0 <= prediction <= _BEYOND_BELIEF * max(now.need, peak, 1.0)
+
+
+def apply_guardrail(
+    prediction: float, now: FleetNow, recent: Recent, rules: GuardrailRules, override: Override = NO_OVERRIDE
+) -> Decision:
+    """The safe allocation for a prediction in servers, and the reason: the last rule that changed the number."""
+    lowest = max(ceil(now.need), now.sessions)
+    trusted = usable(prediction, now, recent.peak)
+    wanted, reason = (whole(prediction), Reason.POLICY) if trusted else (_fallback(recent), Reason.FALLBACK)
+    if wanted < lowest:
+        wanted, reason = lowest, Reason.DEMAND_FLOOR
+    if recent.held is not None and wanted < whole(recent.held):
+        wanted, reason = whole(recent.held), Reason.OUTAGE_HOLD
+    limited = _rate_limited(wanted, lowest, _size(now, recent), rules)
+    if limited != wanted:
+        wanted, reason = limited, Reason.RATE_LIMITED
+    recommended = wanted
+    if recent.highest is not None and recent.highest > wanted:
+        wanted, reason = recent.highest, Reason.STABILIZED
+    allocation, reason = _within_limits(wanted, reason, now, override)
+    return Decision(allocation, reason, trusted and prediction < now.need, recommended)
+
+
+def allocate_without_demand(
+    now: FleetNow, last: int | None, last_need: float | None, override: Override = NO_OVERRIDE
+) -> Decision | None:
+    """The allocation when demand could not be read: all that is known to run or to be needed is held.
+
+    `now.demand` is ignored. None where nothing at all is known about the fleet.
+    """
+    known = [now.replicas, last, None if last_need is None else whole(last_need)]
+    held = max((size for size in known if size is not None), default=None)
+    if held is None and now.sessions == 0:
+        return None
+    wanted = max(held or 0, now.sessions)
+    allocation, reason = _within_limits(wanted, Reason.DEMAND_UNKNOWN, now, override)
+    return Decision(allocation, reason, False, allocation)
+
+
+def _fallback(recent: Recent) -> int:
+    return whole(recent.fallback) if isfinite(recent.fallback) and recent.fallback >= 0 else 0
+
+
+def _size(now: FleetNow, recent: Recent) -> int | None:
+    """The fleet's size before this decision, as far as it is known."""
+    known = [size for size in (recent.last, recent.highest) if size is not None]
+    return now.replicas if now.replicas is not None else max(known, default=None)
+
+
+def _rate_limited(wanted: int, lowest: int, size: int | None, rules: GuardrailRules) -> int:
+    """Cut a change to the largest step allowed; at least one server may move, and what is in use comes first."""
+    if size is None:
+        return wanted
+    if rules.max_step_up is not None and wanted > size:
+        wanted = min(wanted, max(size + max(1, floor(size * rules.max_step_up)), lowest))
+    if rules.max_step_down is not None and wanted < size:
+        wanted = max(wanted, size - max(1, floor(size * rules.max_step_down)))
+    return wanted
+
+
+def _within_limits(wanted: int, reason: Reason, now: FleetNow, override: Override) -> tuple[int, Reason]:
+    if override.add:
+        wanted, reason = wanted + override.add, Reason.SCHEDULED
+    minimum, by_minimum = _bound(now.limits.minimum, override.minimum, Reason.AT_MINIMUM)
+    maximum, by_maximum = _bound(now.limits.maximum, override.maximum, Reason.AT_MAXIMUM)
+    if minimum is not None and wanted < minimum:
+        wanted, reason = minimum, by_minimum
+    if maximum is not None and wanted > maximum:
+        wanted, reason = maximum, by_maximum
+        if wanted < now.sessions:
+            wanted, reason = now.sessions, Reason.DEMAND_FLOOR
+    return wanted, reason
+
+
+def _bound(own: int | None, scheduled: int | None, reason: Reason) -> tuple[int | None, Reason]:
+    return (own, reason) if scheduled is None else (scheduled, Reason.SCHEDULED)

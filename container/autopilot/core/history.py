@@ -1,0 +1,151 @@
+"""The fleet's history as arrays: days of five-minute slots, and the window that a decision looks at.
+
+Time is divided into slots of five minutes, counted from the epoch (UTC), 288 to a UTC day. A slot keeps the last
+demand that was observed in it and the last allocation that was decided in it; NaN means that nothing was.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+SLOT_SECONDS = 300
+SLOTS_PER_DAY = 288
+WINDOW_SLOTS = 3 * SLOTS_PER_DAY + 1
+"""Length of the recent window: three days and the slot of now."""
+WEEK_BEFORE, WEEK_AFTER = 24, 24
+"""The window around the same minute last week: two hours before it, and two hours after."""
+WEEK_SLOTS = WEEK_BEFORE + 1 + WEEK_AFTER
+DAYS_BACK = (1, 2, 3, 6, 7, 8)
+"""Earlier days that a window can touch, counted from the day of now."""
+
+
+def slot_of(seconds: float) -> int:
+    """The slot, counted from the epoch, that a time in seconds since the epoch falls in."""
+    return int(seconds // SLOT_SECONDS)
+
+
+def day_of(slot: int) -> date:
+    """The UTC day of a slot counted from the epoch."""
+    return date(1970, 1, 1) + timedelta(days=slot // SLOTS_PER_DAY)
+
+
+def first_slot(day: date) -> int:
+    """The first slot of a UTC day, counted from the epoch."""
+    return (day - date(1970, 1, 1)).days * SLOTS_PER_DAY
+
+
+def rfc3339(seconds: float) -> str:
+    """A time in seconds since the epoch as `2026-11-20T10:00:00Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _empty_day() -> Floats:
+    return np.full(SLOTS_PER_DAY, np.nan, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class DaySlots:
+    """One UTC day of one fleet: demand and allocation per slot, [288] servers, NaN where there is none."""
+
+    demand: Floats = field(default_factory=_empty_day)
+    allocation: Floats = field(default_factory=_empty_day)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What the policy may look at, for N fleets at once.
+
+    demand      [N, WINDOW_SLOTS] servers; the last column is now, NaN where nothing was observed
+    last_week   [N, WEEK_SLOTS] servers; column WEEK_BEFORE is the slot of exactly seven days before now
+    slot        [N] the slot of now, counted from the epoch
+
+    The last column of `demand` is never NaN: it is the demand that the decision is asked for.
+    """
+
+    demand: Floats
+    last_week: Floats
+    slot: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.demand)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetHistory:
+    """The days of one fleet that a decision needs, by UTC day. Days without a record are absent."""
+
+    days: Mapping[date, DaySlots]
+
+    def demand_between(self, start: int, stop: int) -> Floats:
+        """Demand of the slots start (inclusive) to stop (exclusive), counted from the epoch."""
+        return self._between("demand", start, stop)
+
+    def allocation_between(self, start: int, stop: int) -> Floats:
+        """Allocations decided in the slots start (inclusive) to stop (exclusive)."""
+        return self._between("allocation", start, stop)
+
+    def _between(self, what: str, start: int, stop: int) -> Floats:
+        out = np.full(stop - start, np.nan, np.float32)
+        for day, source, target in _pieces(start, stop):
+            known = self.days.get(day)
+            if known is not None:
+                out[target] = getattr(known, what)[source]
+        return out
+
+
+@lru_cache(maxsize=256)
+def _pieces(start: int, stop: int) -> tuple[tuple[date, slice, slice], ...]:
+    """The UTC days of the slots start to stop, with the part of each day and its place in the whole."""
+    pieces, at = [], start
+    while at < stop:
+        day = day_of(at)
+        first = first_slot(day)
+        until = min(stop, first + SLOTS_PER_DAY)
+        pieces.append((day, slice(at - first, until - first), slice(at - start, until - start)))
+        at = until
+    return tuple(pieces)
+
+
+def days_needed(slot: int) -> list[date]:
+    """The earlier UTC days that the window of a slot can touch, newest first."""
+    today = day_of(slot)
+    return [today - timedelta(days=back) for back in DAYS_BACK]
+
+
+def window_of(history: FleetHistory, slot: int, demand: float) -> Windows:
+    """The window of one fleet at a slot, with the demand that was just observed as its last column."""
+    return stack_windows([history], [slot], [demand])
+
+
+def stack_windows(histories: Sequence[FleetHistory], slots: Sequence[int], demands: Sequence[float]) -> Windows:
+    """The windows of N fleets, each at its own slot and with its own demand of now."""
+    recent = np.full((len(slots), WINDOW_SLOTS), np.nan, np.float32)
+    week = np.full((len(slots), WEEK_SLOTS), np.nan, np.float32)
+    for row, (history, slot) in enumerate(zip(histories, slots, strict=True)):
+        _fill(recent[row], history, slot + 1)
+        _fill(week[row], history, slot - 7 * SLOTS_PER_DAY + WEEK_AFTER + 1)
+    recent[:, -1] = demands
+    return Windows(recent, week, np.asarray(slots, np.int64))
+
+
+def _fill(row: Floats, history: FleetHistory, stop: int) -> None:
+    for day, source, target in _pieces(stop - len(row), stop):
+        known = history.days.get(day)
+        if known is not None:
+            row[target] = known.demand[source]
+
+
+def history_from_pairs(pairs: Sequence[tuple[float, float]]) -> FleetHistory:
+    """A history from (seconds since the epoch, demand) pairs; of several in one slot the latest in time stays."""
+    days: dict[date, DaySlots] = {}
+    for seconds, demand in sorted(pairs):
+        slot = slot_of(seconds)
+        day = day_of(slot)
+        days.setdefault(day, DaySlots()).demand[slot - first_slot(day)] = demand
+    return FleetHistory(days)

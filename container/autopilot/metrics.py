@@ -1,0 +1,80 @@
+"""What Prometheus and SageMaker's own scraper read at /metrics, over all worker processes."""
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from autopilot import __version__
+from autopilot.core.fleet import Reason
+from autopilot.service import Answer, HistoryStatus
+
+_DECIDE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """The counters of one process; `render` adds up those of all workers where gunicorn runs several."""
+
+    content_type = CONTENT_TYPE_PLAIN_0_0_4
+
+    def __init__(self) -> None:
+        self._registry = here = CollectorRegistry()
+        decisions = Counter("autopilot_decisions", "Decisions, by the rule that decided", ["reason"], registry=here)
+        history = Counter("autopilot_history", "Decisions, by what was known of the past", ["status"], registry=here)
+        self._responses = Counter("autopilot_responses", "HTTP answers", ["route", "code"], registry=here)
+        self._under = Counter(
+            "autopilot_under_provisioned", "Predictions below what was needed at the time", registry=here
+        )
+        self._errors = Counter(
+            "autopilot_refused", "Fleets that could not be decided, by error code", ["code"], registry=here
+        )
+        self._seconds = Histogram(
+            "autopilot_request_seconds", "Time to answer /invocations", buckets=_DECIDE_BUCKETS, registry=here
+        )
+        self._decisions = {reason: decisions.labels(reason.value) for reason in Reason}
+        self._history = {status: history.labels(status.value) for status in HistoryStatus}
+        info = Gauge(
+            "autopilot_build", "Always 1; the version as a label", ["version"], multiprocess_mode="max", registry=here
+        )
+        info.labels(__version__).set(1)
+        self._ready = Gauge(
+            "autopilot_ready", "Whether the policy is loaded and answers", multiprocess_mode="livemin", registry=here
+        )
+
+    def answered(self, answer: Answer) -> None:
+        """Count one decision."""
+        self._decisions[answer.decision.reason].inc()
+        self._history[answer.history].inc()
+        if answer.decision.under_provisioned:
+            self._under.inc()
+
+    def refused(self, code: str) -> None:
+        """Count one fleet without a decision."""
+        self._errors.labels(code).inc()
+
+    def responded(self, route: str, code: int) -> None:
+        """Count one HTTP answer."""
+        self._responses.labels(route, str(code)).inc()
+
+    def took(self, seconds: float) -> None:
+        """Note how long an invocation took."""
+        self._seconds.observe(seconds)
+
+    def ready(self, is_ready: bool) -> None:
+        """Note whether the policy answers."""
+        self._ready.set(int(is_ready))
+
+    def render(self) -> bytes:
+        """Prometheus text of all worker processes."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)

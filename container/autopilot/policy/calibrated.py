@@ -1,0 +1,51 @@
+"""The calibrated rule as a policy: what is served where there is no model."""
+
+import numpy as np
+import numpy.typing as npt
+
+from autopilot.core.history import Windows
+from autopilot.core.rules import calibrated
+from autopilot.ports import Predictions
+
+_WIDTH = 5
+
+
+class CalibratedPolicy:
+    """core.rules.calibrated behind the Policy port; needs no files. See ports.Policy."""
+
+    def __init__(self, horizon_minutes: int = 10) -> None:
+        self._horizon = horizon_minutes
+
+    @property
+    def name(self) -> str:
+        """The rule has one version: this one."""
+        return "calibrated-rule"
+
+    @property
+    def width(self) -> int:
+        """Length of the raw observation vector: the last five demands, oldest first."""
+        return _WIDTH
+
+    @property
+    def horizon_minutes(self) -> int:
+        """How far ahead a prediction looks."""
+        return self._horizon
+
+    def predict(self, windows: Windows) -> Predictions:
+        """The rule's servers; `actions` [N, 1] is their ratio to demand (at least one server), `logits` is [N, 0]."""
+        servers = calibrated(windows, self._horizon)
+        actions = (servers / np.maximum(windows.demand[:, -1], 1.0)).astype(np.float32)[:, None]
+        return Predictions(servers, actions, np.empty((len(servers), 0), np.float32))
+
+    def act(self, observations: npt.NDArray[np.float32]) -> Predictions:
+        """Raw answer to the last five demands [N, 5], in any unit: the ratio of the highest to the last.
+
+        A bare vector says neither when nor how many servers its numbers are, so the rule's margin has no basis; its
+        highest value is the least that stays safe. 1 where the last is zero. Raises ValueError for another width.
+        """
+        rows = np.asarray(observations, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != _WIDTH:
+            raise ValueError(f"an observation holds {_WIDTH} numbers, this has shape {rows.shape}")
+        last = rows[:, -1:]
+        actions = np.divide(rows.max(axis=1, keepdims=True), last, out=np.ones_like(last), where=last > 0)
+        return Predictions(np.full(len(rows), np.nan), actions, np.empty((len(rows), 0), np.float32))

@@ -1,0 +1,262 @@
+"""The history that a decision needs, with the days that are over kept in memory.
+
+Today comes from `record`, at each decision. Earlier days do not change any more, so a worker reads them once. A day
+that ended less than a quarter of an hour ago is read again each time: late observations may still reach it.
+While the store fails, a decision goes by what this worker saw itself, which is better than nothing.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from autopilot.core.history import (
+    SLOT_SECONDS,
+    SLOTS_PER_DAY,
+    DaySlots,
+    FleetHistory,
+    day_of,
+    days_needed,
+    first_slot,
+    slot_of,
+)
+from autopilot.ports import Decided, History, HistoryUnavailableError, Observed
+
+Status = Literal["ok", "cold", "unavailable", "off", "caller"]
+FleetDay = tuple[str, date]
+Days = dict[FleetDay, DaySlots | None]
+
+LATE_SECONDS = 15 * 60
+FEW_OBSERVATIONS = 5
+
+# Bytes that a cached day costs: two arrays of 288 float32 with what Python puts around them; and a fleet's own.
+_DAY_BYTES, _EMPTY_BYTES, _FLEET_BYTES = 2 * 288 * 4 + 450, 120, 700
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What is known of a fleet when a decision is made.
+
+    history   today and the earlier days that could be had; None where nothing at all is known
+    status    `ok`; `cold` with fewer than five observations; `unavailable` if the store failed and this is only what
+              this worker saw itself; `off` without a store; `caller` if the caller brought it
+    degraded  the store failed, or earlier days are missing because it did
+    """
+
+    history: FleetHistory | None
+    status: Status
+    degraded: bool = False
+
+
+@dataclass(slots=True)
+class _Known:
+    """Earlier days of one fleet, None for a day without a record, and the newest day that was asked about."""
+
+    newest: date
+    days: dict[date, DaySlots | None] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return _FLEET_BYTES + sum(map(_cost, self.days.values()))
+
+
+class RecentHistory:
+    """A History and a bounded memory of days that are over. Safe to use from several threads.
+
+    `max_bytes` bounds the memory (about 22 KB for a fleet with a full week); fleets that were not asked about for the
+    longest go first. `off` says that the history keeps nothing, so that nothing is read and the status is `off`.
+    """
+
+    def __init__(self, history: History, *, max_bytes: int = 16 * 1024 * 1024, off: bool = False) -> None:
+        self._history = history
+        self._max_bytes = max_bytes * 3 // 4
+        self._seen = _LastSeen(max_bytes // 4)
+        self._off = off
+        self._lock = threading.Lock()
+        self._fleets: OrderedDict[str, _Known] = OrderedDict()
+        self._bytes = 0
+
+    def recall(self, observed: Sequence[Observed]) -> list[Recalled]:
+        """Record observations; return what is known of each one's fleet, in the same order. A failure is a status."""
+        todays = self._record(observed)
+        places = [_Place(one.fleet, day_of(slot_of(one.observed_at)), one.observed_at) for one in observed]
+        recorded = [(place, today) for place, today in zip(places, todays, strict=True) if today is not None]
+        earlier = {} if self._off else self._earlier(recorded)
+        return [
+            self._from_memory(place, one.demand) if today is None else self._recalled(place, today, earlier)
+            for place, one, today in zip(places, observed, todays, strict=True)
+        ]
+
+    def look(self, fleet: str, at: float) -> Recalled:
+        """What is known of a fleet at a time, without an observation to record. A failure is a status."""
+        day = day_of(slot_of(at))
+        try:
+            read = self._history.read([(fleet, day), (fleet, day - timedelta(days=1))])
+        except HistoryUnavailableError:
+            with self._lock:
+                seen = self._days_in_memory(_Place(fleet, day, at))
+            return Recalled(FleetHistory(seen) if seen else None, "unavailable", True)
+        days = {day - timedelta(days=back): slots for back, slots in enumerate(read) if slots is not None}
+        status: Status = "off" if self._off else "ok" if days else "unavailable"
+        return Recalled(FleetHistory(days), status)
+
+    def remember(self, decided: Sequence[Decided]) -> None:
+        """Keep allocations beside the observations. Best effort."""
+        self._history.remember(decided)
+
+    def close(self) -> None:
+        """Write what is pending and let go of the store."""
+        self._history.close()
+
+    def _record(self, observed: Sequence[Observed]) -> Sequence[DaySlots | None]:
+        try:
+            return self._history.record(observed)
+        except HistoryUnavailableError:
+            return [None] * len(observed)
+
+    def _from_memory(self, place: "_Place", demand: float) -> Recalled:
+        """What this worker knows itself; the observation that the store did not take is added to that."""
+        with self._lock:
+            self._seen.add(place, demand)
+            return Recalled(FleetHistory(self._days_in_memory(place)), "unavailable", True)
+
+    def _days_in_memory(self, place: "_Place") -> dict[date, DaySlots]:
+        known = self._fleets.get(place.fleet)
+        read = {} if known is None else {day: slots for day, slots in known.days.items() if slots is not None}
+        return read | self._seen.days(place.fleet)
+
+    def _recalled(self, place: "_Place", today: DaySlots, earlier: Days) -> Recalled:
+        needed = _needed(place.day)
+        days = {day: slots for day in needed if (slots := earlier.get((place.fleet, day))) is not None}
+        days[place.day] = today
+        if self._off:
+            return Recalled(FleetHistory(days), "off")
+        degraded = any((place.fleet, day) not in earlier for day in needed)
+        return Recalled(FleetHistory(days), "ok" if _many_observations(today, days.values()) else "cold", degraded)
+
+    def _earlier(self, recorded: Sequence[tuple["_Place", DaySlots]]) -> Days:
+        """Earlier days of fleets, from memory or from the store; days that could not be had are missing."""
+        found: Days = {}
+        missing: dict[FleetDay, bool] = {}
+        with self._lock:
+            for place, today in recorded:
+                self._seen.keep(place, today)
+                self._look_up(place, today, found, missing)
+        if missing:
+            found |= self._read(missing)
+        return found
+
+    def _look_up(self, place: "_Place", today: DaySlots, found: Days, missing: dict[FleetDay, bool]) -> None:
+        """Take what memory has; `missing` gets the rest, and whether it may be kept once it is read."""
+        known = self._fleet(place)
+        if place.day in known.days:
+            self._keep(known, place.day, today)
+        for day in _needed(place.day):
+            key = (place.fleet, day)
+            if day in known.days:
+                found[key] = known.days[day]
+            else:
+                missing[key] = missing.get(key, False) or place.after(day)
+
+    def _fleet(self, place: "_Place") -> "_Known":
+        """The memory of one fleet, marked as used, without days that no window touches any more."""
+        known = self._fleets.get(place.fleet)
+        if known is None or place.day < known.newest - timedelta(days=1):  # time went back: a replay began again
+            self._forget(place.fleet)
+            known = self._fleets[place.fleet] = _Known(place.day)
+            self._bytes += known.size
+        if place.day > known.newest:
+            self._bytes -= known.size
+            known.newest = place.day
+            known.days = {day: slots for day, slots in known.days.items() if day >= place.day - timedelta(days=9)}
+            self._bytes += known.size
+        self._fleets.move_to_end(place.fleet)
+        return known
+
+    def _read(self, missing: Mapping[FleetDay, bool]) -> Days:
+        try:
+            answers = self._history.read(list(missing))
+        except HistoryUnavailableError:
+            return {}
+        read = {key: _or_none(day) for key, day in zip(missing, answers, strict=True) if day is not None}
+        with self._lock:
+            for (fleet, day), slots in read.items():
+                if missing[fleet, day] and (known := self._fleets.get(fleet)) is not None:
+                    self._keep(known, day, slots)
+            while self._bytes > self._max_bytes and self._fleets:
+                self._forget(next(iter(self._fleets)))
+        return read
+
+    def _keep(self, known: "_Known", day: date, slots: DaySlots | None) -> None:
+        self._bytes += _cost(slots) - (_cost(known.days[day]) if day in known.days else 0)
+        known.days[day] = slots
+
+    def _forget(self, fleet: str) -> None:
+        known = self._fleets.pop(fleet, None)
+        if known is not None:
+            self._bytes -= known.size
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an observation belongs: its fleet, its UTC day, and its time in seconds since the epoch."""
+
+    fleet: str
+    day: date
+    seconds: float
+
+    def after(self, day: date) -> bool:
+        """Whether the day had ended for long enough that no late observation can reach it any more."""
+        return self.seconds >= (first_slot(day) + SLOTS_PER_DAY) * SLOT_SECONDS + LATE_SECONDS
+
+
+class _LastSeen:
+    """The last two days of fleets as this worker saw them, for when the store fails. Bounded; the oldest go first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._most = max(1, max_bytes // (2 * _DAY_BYTES + _FLEET_BYTES))
+        self._fleets: OrderedDict[str, dict[date, DaySlots]] = OrderedDict()
+
+    def days(self, fleet: str) -> dict[date, DaySlots]:
+        return self._fleets.get(fleet, {})
+
+    def keep(self, place: _Place, today: DaySlots) -> None:
+        """What the store says of a day takes the place of what was seen of it."""
+        days = {day: slots for day, slots in self.days(place.fleet).items() if abs((place.day - day).days) == 1}
+        self._fleets[place.fleet] = days | {place.day: today}
+        self._fleets.move_to_end(place.fleet)
+        while len(self._fleets) > self._most:
+            self._fleets.popitem(last=False)
+
+    def add(self, place: _Place, demand: float) -> None:
+        """Add an observation that the store did not take. Days are copied: somebody may be reading the old one."""
+        known = self.days(place.fleet).get(place.day) or DaySlots()
+        day = DaySlots(known.demand.copy(), known.allocation)
+        day.demand[slot_of(place.seconds) - first_slot(place.day)] = demand
+        self.keep(place, day)
+
+
+def _cost(day: DaySlots | None) -> int:
+    return _EMPTY_BYTES if day is None else _DAY_BYTES
+
+
+def _many_observations(today: DaySlots, days: Iterable[DaySlots]) -> bool:
+    return _observations(today) >= FEW_OBSERVATIONS or sum(map(_observations, days)) >= FEW_OBSERVATIONS
+
+
+def _observations(day: DaySlots) -> int:
+    return int(np.count_nonzero(~np.isnan(day.demand)))
+
+
+def _or_none(day: DaySlots) -> DaySlots | None:
+    return day if _observations(day) else None
+
+
+@lru_cache(maxsize=64)
+def _needed(day: date) -> tuple[date, ...]:
+    return tuple(days_needed(first_slot(day)))

@@ -1,0 +1,238 @@
+"""The one use case: gather what is known of some fleets, decide, remember."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from autopilot.core.decisions import Setting, Sizes, decide_all
+from autopilot.core.fleet import Decision, FleetNow
+from autopilot.core.guardrail import GuardrailRules, allocate_without_demand
+from autopilot.core.history import (
+    SLOT_SECONDS,
+    FleetHistory,
+    Floats,
+    Windows,
+    history_from_pairs,
+    slot_of,
+    stack_windows,
+)
+from autopilot.core.schedule import Event, override_at
+from autopilot.ports import Decided, DemandSource, Observed, Policy, Predictions
+from autopilot.recent import FEW_OBSERVATIONS, Recalled, RecentHistory
+
+
+class HistoryStatus(StrEnum):
+    """What the decision knew of the past."""
+
+    OK = "ok"
+    COLD = "cold"
+    UNAVAILABLE = "unavailable"
+    CALLER = "caller"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One fleet to decide for.
+
+    now      the fleet; its demand is ignored where `demand_known` is false
+    pairs    the caller's own history, (seconds since the epoch, demand): the store is then left alone; None: use it
+    """
+
+    now: FleetNow
+    demand_known: bool = True
+    pairs: Sequence[tuple[float, float]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decision and what it was made from. `recent`: the last five demands or fewer, oldest first, now included."""
+
+    now: FleetNow
+    decision: Decision
+    prediction: float
+    actions: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    recent: Floats
+    history: HistoryStatus
+    policy: str
+    horizon_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No decision could be made for this fleet; `field` is what to mend."""
+
+    code: str
+    message: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What the operator set for all fleets.
+
+    max_clock_skew  seconds that an observation may lie ahead of the clock, and a twentieth of its largest age; 0: any
+    """
+
+    rules: GuardrailRules = field(default_factory=GuardrailRules)
+    events: tuple[Event, ...] = ()
+    max_clock_skew: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Autopilot:
+    """The service. Thread-safe; holds no state of its own beside its parts."""
+
+    policy: Policy
+    history: RecentHistory
+    operator: Operator = Operator()
+    demand: DemandSource | None = None
+    clock: Callable[[], float] = field(default=time.time)
+
+    def decide(self, asks: Sequence[Ask]) -> list[Answer | Refusal]:
+        """Decide for each fleet: an Answer, or a Refusal where it cannot be decided. Order is kept.
+
+        A refused ask leaves no trace in the history.
+        """
+        outcome: list[Answer | Refusal | None] = [self._refused(ask) for ask in asks]
+        asks = self._with_demand(asks, outcome)
+        known = [i for i, ask in enumerate(asks) if outcome[i] is None and ask.demand_known]
+        for i, ask in enumerate(asks):
+            if outcome[i] is None and not ask.demand_known:
+                outcome[i] = self._without_demand(ask)
+        for i, answer in zip(known, self._decide_known([asks[i] for i in known]), strict=True):
+            outcome[i] = answer
+        return [one for one in outcome if one is not None]
+
+    def _refused(self, ask: Ask) -> Refusal | None:
+        if not ask.demand_known and self.demand is None:
+            return Refusal("missing", "demand is missing and GS_INVENTORY_URL is not set: send one of them", "demand")
+        skew, age = self.operator.max_clock_skew, self.clock() - ask.now.observed_at
+        if skew <= 0 or ask.pairs is not None or -skew <= age <= 20 * skew:
+            return None
+        where = f"{abs(age):.0f} s {'old' if age > 0 else 'ahead'}"
+        message = (
+            f"observed_at is {where}, outside [now - {20 * skew:.0f} s, now + {skew:.0f} s]: check the clocks, "
+            "or set AUTOPILOT_MAX_CLOCK_SKEW=0 for replays"
+        )
+        return Refusal("clock", message, "observed_at")
+
+    def _with_demand(self, asks: Sequence[Ask], refused: Sequence[Answer | Refusal | None]) -> Sequence[Ask]:
+        """The asks, with demand fetched where callers left it to us and the source answers."""
+        missing = [i for i, ask in enumerate(asks) if not ask.demand_known and refused[i] is None]
+        if self.demand is None or not missing:
+            return asks
+        filled = list(asks)
+        for i, demand in zip(missing, self.demand.demand([asks[i].now.fleet for i in missing]), strict=True):
+            if demand is not None:
+                filled[i] = replace(asks[i], now=replace(asks[i].now, demand=demand), demand_known=True)
+        return filled
+
+    def _without_demand(self, ask: Ask) -> Answer | Refusal:
+        """Demand could not be read: hold what the fleet has, from the caller or from the last hours' history."""
+        recalled = self.history.look(ask.now.fleet, ask.now.observed_at) if ask.pairs is None else _own(ask)
+        needs, sizes = _last_hours(recalled.history, ask.now.observed_at, self.operator.rules.hold.hold_minutes)
+        override = override_at(self.operator.events, ask.now.fleet, ask.now.observed_at)
+        decision = allocate_without_demand(ask.now, _last_size(sizes), _last(needs), override)
+        if decision is None:
+            return Refusal("demand_unavailable", "demand could not be read, and nothing is known of this fleet yet: "
+                           "send demand or replicas, or mend GS_INVENTORY_URL", "demand")  # fmt: skip
+        none = np.empty(0, np.float32)
+        now = replace(ask.now, demand=_last(needs) or 0.0)
+        return Answer(now, decision, math.nan, none, none, needs[~np.isnan(needs)][-FEW_OBSERVATIONS:],
+                      _status(recalled, needs), self.policy.name, self.policy.horizon_minutes)  # fmt: skip
+
+    def _decide_known(self, asks: Sequence[Ask]) -> list[Answer]:
+        if not asks:
+            return []
+        recalled = self._recall(asks)
+        windows = _windows(asks, recalled)
+        predictions = self.policy.predict(windows)
+        settings = [self._setting(ask, one) for ask, one in zip(asks, recalled, strict=True)]
+        lead = self.policy.horizon_minutes
+        decisions = decide_all(predictions.servers, windows, settings, self.operator.rules, lead)
+        self._remember(asks, decisions)
+        return [
+            self._answer(row, asks[row], recalled[row], decisions[row], (windows, predictions))
+            for row in range(len(asks))
+        ]
+
+    def _recall(self, asks: Sequence[Ask]) -> list[Recalled]:
+        """What is remembered of each fleet, with the observation just made in place."""
+        stored = [ask for ask in asks if ask.pairs is None]
+        found = iter(self.history.recall([Observed(a.now.fleet, a.now.observed_at, a.now.need) for a in stored]))
+        return [next(found) if ask.pairs is None else _own(ask) for ask in asks]
+
+    def _setting(self, ask: Ask, recalled: Recalled) -> Setting:
+        override = override_at(self.operator.events, ask.now.fleet, ask.now.observed_at)
+        return Setting(ask.now, override, self._sizes_before(recalled.history, ask.now.observed_at))
+
+    def _sizes_before(self, history: FleetHistory | None, observed_at: float) -> Sizes:
+        """The last size, and the highest within the stabilization window; None where no rule has a use for it."""
+        rules = self.operator.rules
+        if history is None or (rules.max_step_up is rules.max_step_down is None and not rules.stabilization_minutes):
+            return Sizes()
+        _, sizes = _last_hours(history, observed_at, max(rules.stabilization_minutes, 60))
+        window = int(rules.stabilization_minutes * 60 / SLOT_SECONDS)
+        highest = int(np.nanmax(sizes[-window:])) if window and not np.isnan(sizes[-window:]).all() else None
+        return Sizes(_last_size(sizes), highest)
+
+    def _remember(self, asks: Sequence[Ask], decisions: Sequence[Decision]) -> None:
+        self.history.remember([
+            Decided(ask.now.fleet, ask.now.observed_at, decision.recommended)
+            for ask, decision in zip(asks, decisions, strict=True)
+            if ask.pairs is None
+        ])  # fmt: skip
+
+    def _answer(
+        self, row: int, ask: Ask, recalled: Recalled, decision: Decision, made: tuple[Windows, Predictions]
+    ) -> Answer:
+        windows, predictions = made
+        seen = windows.demand[row]
+        recent = seen[~np.isnan(seen)][-FEW_OBSERVATIONS:]
+        return Answer(ask.now, decision, float(predictions.servers[row]), predictions.actions[row],
+                      predictions.logits[row], recent, _status(recalled, recent), self.policy.name,
+                      self.policy.horizon_minutes)  # fmt: skip
+
+
+def _own(ask: Ask) -> Recalled:
+    until = ask.now.observed_at
+    return Recalled(history_from_pairs([pair for pair in ask.pairs or () if pair[0] <= until]), "caller")
+
+
+def _windows(asks: Sequence[Ask], recalled: Sequence[Recalled]) -> Windows:
+    empty = FleetHistory({})
+    return stack_windows(
+        [one.history or empty for one in recalled],
+        [slot_of(ask.now.observed_at) for ask in asks],
+        [ask.now.need for ask in asks],
+    )
+
+
+def _status(recalled: Recalled, recent: Floats) -> HistoryStatus:
+    status = HistoryStatus(recalled.status)
+    return HistoryStatus.COLD if status is HistoryStatus.OK and len(recent) < FEW_OBSERVATIONS else status
+
+
+def _last_hours(history: FleetHistory | None, observed_at: float, minutes: float) -> tuple[Floats, Floats]:
+    """Needs and allocations of the last slots up to the one of now, oldest first."""
+    stop = slot_of(observed_at) + 1
+    start = stop - max(1, int(minutes * 60 / SLOT_SECONDS))
+    known = history or FleetHistory({})
+    return known.demand_between(start, stop), known.allocation_between(start, stop)
+
+
+def _last(values: Floats) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known[-1]) if len(known) else None
+
+
+def _last_size(sizes: Floats) -> int | None:
+    last = _last(sizes)
+    return None if last is None else int(last)

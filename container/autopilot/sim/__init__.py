@@ -1,0 +1,1 @@
+"""Simulated fleets: demand, provisioning, and the environments to train in."""

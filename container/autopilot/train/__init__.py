@@ -1,0 +1,1 @@
+"""Training: networks, learners, export, verdict. TensorFlow only here."""

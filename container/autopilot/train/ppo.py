@@ -1,0 +1,358 @@
+"""Proximal policy optimisation with a clipped objective (Schulman et al. 2017, arXiv:1707.06347), in TensorFlow 2.
+
+Reading order: PPOConfig, VectorEnvironment and ActorCritic (what it works with), collect, advantages, update, train.
+Acting is NumPy, the whole update of one iteration is one graph. Nothing here knows about fleets.
+
+What the numbers of an iteration tell:
+    reward              mean reward of a step while exploring; should rise, then level off a little below the
+                        deterministic policy's
+    approx_kl           how far an update moved the policy; 0.001 to 0.03 is healthy, above `target_kl` it stops early
+    clip_fraction       share of samples at the clip; 0.05 to 0.3. Zero: too timid. More: lower the learning rate
+    explained_variance  of the returns by the value function; should rise towards 1, below 0 it is worse than none
+    std                 exploration, in units of the action; should fall slowly
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+Floats = npt.NDArray[np.float32]
+Tensor = Any
+"""A tf.Tensor; TensorFlow carries no types."""
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+@dataclass(frozen=True, slots=True)
+class PPOConfig:
+    """Hyperparameters, by the names of the literature."""
+
+    total_iterations: int = 100
+    """Collect and update so many times."""
+    num_steps: int = 72
+    """Steps of every environment in one iteration."""
+    learning_rate: float = 1e-3
+    """Of Adam, at the start."""
+    anneal_lr: bool = True
+    """Let the learning rate fall linearly to a twentieth."""
+    gamma: float = 0.9
+    """Discount per step. The effect of an action ends soon after the lead time: a longer memory adds only noise."""
+    gae_lambda: float = 0.9
+    """Generalised advantage estimation: 0 trusts the value function, 1 the returns."""
+    update_epochs: int = 6
+    """Passes over the samples of an iteration."""
+    minibatch_size: int = 2048
+    """Samples in a gradient step."""
+    clip_coef: float = 0.2
+    """How far the probability ratio may leave 1 before it stops paying."""
+    ent_coef: float = 0.0
+    """Weight of the entropy bonus."""
+    vf_coef: float = 0.5
+    """Weight of the value function's loss."""
+    max_grad_norm: float = 0.5
+    """Gradients are cut to this global norm."""
+    target_kl: float = 0.03
+    """Leave the passes early once the policy has moved this far."""
+
+    def learning_rate_at(self, iteration: int) -> float:
+        """The learning rate of an iteration, counted from 0."""
+        done = iteration / max(1, self.total_iterations)
+        return self.learning_rate * (1.0 - 0.95 * done) if self.anneal_lr else self.learning_rate
+
+
+class VectorEnvironment(Protocol):
+    """N environments stepped together, whose episodes start and end together, cut by time (truncated)."""
+
+    @property
+    def width(self) -> int:
+        """Length of an observation."""
+        ...
+
+    @property
+    def actions(self) -> int:
+        """A, the number of continuous actions."""
+        ...
+
+    def reset(self, seed: int, episode: int = 0) -> Floats:
+        """Start an episode; the observations [N, width]. Seed and episode fix all that is random."""
+        ...
+
+    def step(self, actions: Floats) -> tuple[Floats, Floats, bool]:
+        """Act [N, A]: the next observations [N, width], the rewards [N], and whether the time is up."""
+        ...
+
+
+class Opinion(NamedTuple):
+    """What a model thinks of observations: mean and log standard deviation of the action [N, A], and value [N]."""
+
+    mean: Any
+    log_std: Any
+    value: Any
+
+
+class ActorCritic(Protocol):
+    """A policy and a value function to train."""
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """What the optimiser moves, in a fixed order."""
+        ...
+
+    def opinion(self, observations: Tensor) -> Opinion:
+        """The opinion in TensorFlow, for gradients."""
+        ...
+
+    def opinion_numpy(self, observations: Floats) -> Opinion:
+        """The same in NumPy, for acting."""
+        ...
+
+    @property
+    def reward_scale(self) -> float:
+        """What rewards are multiplied by before the value function learns of them."""
+        ...
+
+    def fit_scales(self, observations: Floats, returns: Floats) -> None:
+        """Take the scales of inputs [M, width] and of returns [M] from a first rollout, before training."""
+        ...
+
+
+class Rollout(NamedTuple):
+    """T steps of N environments.
+
+    observations [T, N, width]; actions [T, N, A]; log_probs, rewards, values [T, N]; next_values [T, N], the value
+    of the state that the step led to (before any reset); truncated [T], whether the episode's time was up after it
+    """
+
+    observations: Floats
+    actions: Floats
+    log_probs: Floats
+    rewards: Floats
+    values: Floats
+    next_values: Floats
+    truncated: npt.NDArray[np.bool_]
+
+
+class Samples(NamedTuple):
+    """A rollout flattened for the update, M = T * N rows; `spread` is the standard deviation of all its returns."""
+
+    observations: Floats
+    actions: Floats
+    log_probs: Floats
+    advantages: Floats
+    returns: Floats
+    spread: Floats
+
+
+def log_prob(noise: Floats, log_std: Floats) -> Floats:
+    """Log density of the actions mean + exp(log_std) * noise, independent normals, summed over the last axis."""
+    density: Floats = (-0.5 * noise**2 - log_std - np.float32(0.5 * LOG_2PI)).sum(axis=-1)
+    return density
+
+
+def log_prob_tensor(actions: Tensor, thought: "Opinion") -> Tensor:
+    """Log density of actions [M, A] under an opinion: [M], in TensorFlow."""
+    scaled = (actions - thought.mean) * tf.exp(-thought.log_std)
+    return tf.reduce_sum(-0.5 * tf.square(scaled) - thought.log_std - 0.5 * LOG_2PI, axis=-1)
+
+
+class Collector:
+    """Plays a model in an environment and keeps its place between rollouts."""
+
+    def __init__(self, environment: VectorEnvironment, seed: int, episode: int = 0) -> None:
+        self._environment = environment
+        self._seed = seed
+        self.episode = episode
+        """The episode that is being played; a run is resumed with it."""
+        self._seen = environment.reset(seed, episode)
+
+    def collect(self, model: ActorCritic, steps: int, rng: np.random.Generator) -> Rollout:
+        """Play `steps` steps with exploration."""
+        rows = []
+        thought = model.opinion_numpy(self._seen)
+        for _ in range(steps):
+            seen = self._seen
+            noise = rng.standard_normal(thought.mean.shape, np.float32)
+            actions = thought.mean + np.exp(thought.log_std) * noise
+            self._seen, rewards, truncated = self._environment.step(actions)
+            after = model.opinion_numpy(self._seen)
+            density = log_prob(noise, thought.log_std)
+            rows.append((seen, actions, density, rewards, thought.value, after.value, np.bool_(truncated)))
+            thought = self._next_episode(model) if truncated else after
+        columns = Rollout(*(np.stack(column) for column in zip(*rows, strict=True)))
+        return columns._replace(rewards=columns.rewards * np.float32(model.reward_scale))
+
+    def _next_episode(self, model: ActorCritic) -> Opinion:
+        self.episode += 1
+        self._seen = self._environment.reset(self._seed, self.episode)
+        return model.opinion_numpy(self._seen)
+
+
+def advantages(rollout: Rollout, gamma: float, gae_lambda: float) -> Floats:
+    """Generalised advantage estimates [T, N] (Schulman et al. 2016, arXiv:1506.02438, equation 16).
+
+    A time that is up is no end of the world: the value of the state it led to still counts, later rewards do not.
+    """
+    deltas = rollout.rewards + gamma * rollout.next_values - rollout.values
+    out = np.empty_like(deltas)
+    following = np.zeros(deltas.shape[1], np.float32)
+    for at in range(len(deltas) - 1, -1, -1):
+        carried = 0.0 if rollout.truncated[at] else gamma * gae_lambda
+        following = deltas[at] + carried * following
+        out[at] = following
+    return out
+
+
+def samples_of(rollout: Rollout, config: PPOConfig) -> Samples:
+    """The rollout as rows, with advantages brought to mean 0 and standard deviation 1."""
+    advantage = advantages(rollout, config.gamma, config.gae_lambda)
+    returns = advantage + rollout.values
+    scaled = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    width, actions = rollout.observations.shape[-1], rollout.actions.shape[-1]
+    return Samples(
+        rollout.observations.reshape(-1, width),
+        rollout.actions.reshape(-1, actions),
+        rollout.log_probs.ravel(),
+        scaled.ravel(),
+        returns.ravel(),
+        np.full(returns.size, returns.std() + 1e-8, np.float32),
+    )
+
+
+class Losses(NamedTuple):
+    """Losses of one minibatch, and what tells how the update goes; scalars."""
+
+    total: Any
+    policy: Any
+    value: Any
+    entropy: Any
+    approx_kl: Any
+    clip_fraction: Any
+
+
+def losses(model: ActorCritic, batch: Samples, config: PPOConfig) -> Losses:
+    """The clipped surrogate (equation 7 of the paper), the value function's error in spreads, and the entropy."""
+    thought = model.opinion(batch.observations)
+    log_ratio = log_prob_tensor(batch.actions, thought) - batch.log_probs
+    ratio = tf.exp(log_ratio)
+    clipped = tf.clip_by_value(ratio, 1.0 - config.clip_coef, 1.0 + config.clip_coef)
+    policy = -tf.reduce_mean(tf.minimum(ratio * batch.advantages, clipped * batch.advantages))
+    value = 0.5 * tf.reduce_mean(tf.square((thought.value - batch.returns) / batch.spread))
+    entropy = tf.reduce_mean(tf.reduce_sum(thought.log_std + 0.5 * (LOG_2PI + 1.0), axis=-1))
+    total = policy + config.vf_coef * value - config.ent_coef * entropy
+    approx_kl = tf.reduce_mean(ratio - 1.0 - log_ratio)  # Schulman's low-variance estimate
+    far = tf.cast(tf.abs(ratio - 1.0) > config.clip_coef, tf.float32)
+    return Losses(total, policy, value, entropy, approx_kl, tf.reduce_mean(far))
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015) over a fixed list of variables; plain tensors, so a graph can hold a whole update."""
+
+    def __init__(self, variables: list[Any]) -> None:
+        self._variables = variables
+        self.state = [tf.Variable(tf.zeros_like(one), trainable=False) for one in (*variables, *variables)]
+        self.steps = tf.Variable(0.0, trainable=False)
+
+    def apply(self, gradients: list[Tensor], learning_rate: Tensor) -> None:
+        """One step down the gradients."""
+        self.steps.assign_add(1.0)
+        correction = tf.sqrt(1.0 - 0.999**self.steps) / (1.0 - 0.9**self.steps)
+        count = len(self._variables)
+        for at, (variable, gradient) in enumerate(zip(self._variables, gradients, strict=True)):
+            mean, square = self.state[at], self.state[count + at]
+            mean.assign(0.9 * mean + 0.1 * gradient)
+            square.assign(0.999 * square + 0.001 * tf.square(gradient))
+            variable.assign_sub(learning_rate * correction * mean / (tf.sqrt(square) + 1e-7))
+
+
+class Updater:
+    """The update of one iteration as one graph: passes over minibatches, until the policy has moved far enough."""
+
+    def __init__(self, model: ActorCritic, config: PPOConfig) -> None:
+        self._model = model
+        self._config = config
+        self.optimiser = Adam(model.trainable_variables)
+        self._graph = tf.function(self._passes, reduce_retracing=True)
+
+    def update(self, samples: Samples, learning_rate: float, rng: np.random.Generator) -> Losses:
+        """Update the model; the last minibatch's losses. Rows that do not fill a minibatch wait for the next pass."""
+        size = min(self._config.minibatch_size, len(samples.returns))
+        count = len(samples.returns) // size * size
+        orders = [rng.permutation(len(samples.returns))[:count] for _ in range(self._config.update_epochs)]
+        batches = np.stack(orders).reshape(-1, size).astype(np.int32)
+        tensors = Samples(*(tf.constant(column) for column in samples))
+        told = self._graph(tensors, tf.constant(batches), tf.constant(learning_rate, tf.float32))
+        return Losses(*(float(number) for number in told))
+
+    def _passes(self, samples: Samples, batches: Tensor, learning_rate: Tensor) -> Tensor:
+        told = tf.zeros(len(Losses._fields))
+        for at in tf.range(tf.shape(batches)[0]):
+            told = self._one(Samples(*(tf.gather(column, batches[at]) for column in samples)), learning_rate)
+            if told[4] > self._config.target_kl:
+                break
+        return told
+
+    def _one(self, batch: Samples, learning_rate: Tensor) -> Tensor:
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            found = losses(self._model, batch, self._config)
+        gradients, _ = tf.clip_by_global_norm(tape.gradient(found.total, variables), self._config.max_grad_norm)
+        self.optimiser.apply(gradients, learning_rate)
+        return tf.stack(list(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """How one iteration went; see the top of this module for what to expect."""
+
+    number: int
+    steps: int
+    reward: float
+    approx_kl: float
+    clip_fraction: float
+    explained_variance: float
+    value_loss: float
+    std: float
+
+
+def train(
+    collector: Collector, updater: Updater, model: ActorCritic, config: PPOConfig, start: tuple[int, int] = (0, 0)
+) -> Iterator[Iteration]:
+    """Train, and tell of each iteration. `start`: the seed, and the first iteration (after 0 when resumed).
+
+    The randomness of an iteration depends on the seed and its number alone. Stop by not asking for more.
+    """
+    seed, first = start
+    if first == 0:
+        fit_scales(model, collector.collect(model, config.num_steps, np.random.default_rng((seed, 0))), config)
+    for number in range(first, config.total_iterations):
+        rng = np.random.default_rng((seed, number + 1))
+        rollout = collector.collect(model, config.num_steps, rng)
+        samples = samples_of(rollout, config)
+        found = updater.update(samples, config.learning_rate_at(number), rng)
+        yield _told(number, rollout, samples, found, model)
+
+
+def fit_scales(model: ActorCritic, rollout: Rollout, config: PPOConfig) -> None:
+    """Let the model see what inputs and discounted returns of a first rollout look like."""
+    nothing = np.zeros_like(rollout.values)
+    returns = advantages(rollout._replace(values=nothing, next_values=nothing), config.gamma, 1.0)
+    model.fit_scales(rollout.observations.reshape(-1, rollout.observations.shape[-1]), returns.ravel())
+
+
+def _told(number: int, rollout: Rollout, samples: Samples, found: Losses, model: ActorCritic) -> Iteration:
+    spread = float(np.var(samples.returns))
+    error = float(np.var(samples.returns - rollout.values.ravel()))
+    return Iteration(
+        number=number,
+        steps=rollout.rewards.size,
+        reward=float(rollout.rewards.mean()) / model.reward_scale,
+        approx_kl=found.approx_kl,
+        clip_fraction=found.clip_fraction,
+        explained_variance=1.0 - error / max(spread, 1e-12),
+        value_loss=found.value,
+        std=float(np.exp(model.opinion_numpy(rollout.observations[-1]).log_std).mean()),
+    )

@@ -1,0 +1,86 @@
+"""`train`: one training job under the platform's contract, from hyperparameters and data to a model directory."""
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from autopilot.demand_csv import DemandCsvError
+from autopilot.ports import ModelError
+from autopilot.training.hyperparameters import HyperparameterError, Hyperparameters, parse_hyperparameters
+from autopilot.training.job import Job, JobError, StopSignal, job_from_env
+
+_EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError)
+"""Errors whose message is for the user: no stack trace."""
+
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+"""TensorFlow without its chatter, and with the same sums on every processor of a kind."""
+
+
+@click.command()
+@click.option("--root", type=click.Path(path_type=Path), help="The job's directory; else AUTOPILOT_ML_ROOT, /opt/ml.")
+@click.option("-p", "--set", "told", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated.")
+def train(root: Path | None, told: tuple[str, ...]) -> None:
+    """Train a policy, as SageMaker's `train` does."""
+    job = Job(root) if root is not None else job_from_env(os.environ)
+    sys.exit(run_job(job, _pairs(told)))
+
+
+def main() -> None:
+    """The `train` executable. The platform may pass `train` itself as an argument."""
+    arguments = sys.argv[1:]
+    train.main(args=arguments[1:] if arguments[:1] == ["train"] else arguments, prog_name="train")
+
+
+def _pairs(told: Sequence[str]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in told]
+    bad = next((name for name, equals, _ in pairs if not equals), None)
+    if bad is not None:
+        raise click.BadParameter(f"{bad!r} must be NAME=VALUE", param_hint="--set")
+    return {name.strip(): value for name, _, value in pairs}
+
+
+def run_job(job: Job, told: Mapping[str, str]) -> int:
+    """Run a job; `told` overrides its hyperparameters. The exit status: 0 for success, also when stopped early.
+
+    A failure leaves its reason in the job's failure file, the reason first.
+    """
+    stop = StopSignal()
+    stop.listen()
+    try:
+        given = parse_hyperparameters({**job.config("hyperparameters.json"), **told})
+        if not job.writes():
+            print("another host trains: nothing to do here", flush=True)
+            return 0
+        _train(job, given, stop)
+    except _EXPECTED as error:
+        return _failed(job, str(error), "")
+    except Exception as error:  # noqa: BLE001 - the contract's last line: every failure leaves its reason
+        return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
+    job.succeed()
+    return 0
+
+
+def _failed(job: Job, reason: str, detail: str) -> int:
+    print(f"train: {reason}", file=sys.stderr, flush=True)
+    if detail:
+        print(detail, file=sys.stderr, flush=True)
+    try:
+        job.fail(f"{reason}\n{detail}".strip())
+    except OSError as error:
+        print(f"train: no failure file could be written: {error}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _train(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
+    """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    from autopilot.training.run import run_fleet  # noqa: PLC0415
+
+    if told.environment == "service":
+        raise JobError("environment=service cannot be trained by this version")
+    run_fleet(job, told, stop)

@@ -1,0 +1,5 @@
+"""`python -m autopilot.training`: the same as the `train` executable."""
+
+from autopilot.training import main
+
+main()

@@ -1,0 +1,233 @@
+"""Every hyperparameter of `train`: name, default, conversion and meaning, in one frozen value.
+
+The platform sends each value as a string, in several spellings: `True`, `true`, `"adam"` in its own quotes.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+
+class HyperparameterError(Exception):
+    """A hyperparameter is unknown or has a bad value. The message names it and says what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The smallest and the largest value that a number may have."""
+
+    low: float
+    high: float = float("inf")
+
+
+Share = Annotated[float, Bounds(0, 1)]
+Positive = Annotated[float, Bounds(1e-12)]
+Count = Annotated[int, Bounds(1)]
+NotNegative = Annotated[float, Bounds(0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """What a training job can be told. An empty text, or 0 where it says so, lets `train` choose."""
+
+    environment: Literal["fleet", "service"] = "fleet"
+    """`fleet`: game servers. `service`: the autoscaling of a web service."""
+    algorithm: Literal["forecast", "ppo"] = "forecast"
+    """`forecast`: the quantile of demand at the horizon. `ppo`: control of the simulated fleet."""
+    name: str = "default"
+    """What answers call the policy."""
+    seed: Annotated[int, Bounds(0, 2**31 - 1)] = 1
+    """Fixes everything random: the same seed on the same machine gives the same model, to the last bit."""
+    horizon_minutes: Literal[10, 20, 30] = 10
+    """How far ahead the policy looks; at least the provisioning lead time."""
+    learn_horizons: str = "10,10,20,30"
+    """Horizons that the forecast learns, drawn evenly for each simulated fleet; `horizon_minutes` is what it serves."""
+    lead_minutes_min: Positive = 10.0
+    """Shortest provisioning lead time of simulated fleets (ppo)."""
+    lead_minutes_max: Positive = 15.0
+    """Longest provisioning lead time of simulated fleets (ppo)."""
+    missing_weight: Positive = 5.0
+    """Cost of one missing server-minute."""
+    idle_weight: Positive = 1.0
+    """Cost of one idle server-minute."""
+    over_prov_factor: NotNegative = 0.0
+    """Extra cost of one idle server-minute: it can only penalise."""
+    hidden: str = "64,64,64"
+    """Sizes of the network's hidden layers."""
+    warm_start: Literal["auto", "none", "default", "model"] = "auto"
+    """Weights to start from: `none`, the built-in `default`, the `model` channel; `auto`: the model channel if there is
+    one, else the default if there is a training channel, else none."""
+    fleets: Count = 6000
+    """Simulated fleets to train on (forecast), or simulated at once (ppo: at most 256)."""
+    validation_fleets: Count = 600
+    """Simulated fleets that decide when to stop, and what is served."""
+    decisions: Count = 160
+    """Decisions of each simulated fleet (forecast)."""
+    verdict_share: Annotated[float, Bounds(0.05, 0.9)] = 0.25
+    """The last part of every recorded fleet that is kept for the verdict, and never trained on."""
+    recorded_weight: Share = 0.5
+    """Share of the training that recorded fleets get, where there are any."""
+    epochs: Count = 25
+    """Passes over the samples (forecast)."""
+    weight_decay: NotNegative = 5e-4
+    """Pull of the weights towards zero (forecast)."""
+    patience: Count = 12
+    """Passes without a better validation score before training stops (forecast)."""
+    learning_rate: NotNegative = 0.0
+    """Step size at the start; 0: 0.002 for forecast, 0.0005 after a warm start; 0.0003 for ppo."""
+    minibatch_size: Annotated[int, Bounds(0)] = 0
+    """Samples in a gradient step; 0: 1024 for forecast, 2048 for ppo."""
+    total_iterations: Count = 300
+    """Times that ppo collects and updates."""
+    num_steps: Count = 72
+    """Steps of every fleet in one iteration (ppo)."""
+    gamma: Share = 0.8
+    """Discount per step (ppo)."""
+    gae_lambda: Share = 0.8
+    """Generalised advantage estimation: 0 trusts the value function, 1 the returns (ppo)."""
+    update_epochs: Count = 6
+    """Passes over the samples of one iteration (ppo)."""
+    clip_coef: Positive = 0.2
+    """How far the probability ratio may leave 1 before it stops paying (ppo)."""
+    ent_coef: NotNegative = 0.0
+    """Weight of the entropy bonus (ppo)."""
+    vf_coef: NotNegative = 0.5
+    """Weight of the value function's loss (ppo)."""
+    max_grad_norm: Positive = 0.5
+    """Gradients are cut to this norm (ppo)."""
+    target_kl: Positive = 0.03
+    """Leave an update once the policy has moved this far (ppo)."""
+    anneal_lr: bool = True
+    """Let ppo's learning rate fall."""
+    log_std: float = -1.2
+    """Log of the exploration at the start, in units of the fleet's error scale (ppo)."""
+    gs_inventory_url: str = ""
+    """A live demand source to record before training, as one more fleet; see also `learning_freq`."""
+    live_observations: Count = 2016
+    """How many observations to record from `gs_inventory_url`."""
+    learning_freq: Positive = 300.0
+    """Seconds between two of them."""
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """The horizons to learn."""
+        return tuple(int(minutes) for minutes in self.learn_horizons.split(","))
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Sizes of the hidden layers."""
+        return tuple(int(size) for size in self.hidden.split(","))
+
+
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_MOST_UNITS = 1024
+_HORIZONS = (10, 20, 30)
+
+
+def parse_hyperparameters(given: Mapping[str, Any]) -> Hyperparameters:
+    """Hyperparameters from what the platform sent. Raises HyperparameterError, naming the first that is wrong."""
+    hints = get_type_hints(Hyperparameters, include_extras=True)
+    values = {}
+    for name, value in given.items():
+        if name.startswith("sagemaker_"):  # the SDK's own, for its toolkit
+            continue
+        if name not in hints:
+            raise HyperparameterError(_unknown(name, list(hints)))
+        values[name] = _converted(name, _unquoted(value), hints[name])
+    found = Hyperparameters(**values)
+    _check_together(found)
+    return found
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    return f"unknown hyperparameter {name!r}: {hint}"
+
+
+def _unquoted(value: Any) -> str:  # noqa: ANN401 - JSON
+    """The text of a value, without the quotes of a JSON string inside the string."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    text = value.strip()
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        try:
+            return str(json.loads(text))
+        except ValueError:
+            return text
+    return text
+
+
+def _converted(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401 - the field's own type
+    if get_origin(hint) is Literal:
+        return _chosen(name, text, get_args(hint))
+    kind, bounds = hint, None
+    if get_origin(hint) is Annotated:
+        kind, bounds = get_args(hint)
+    value = _READERS[kind](name, text)
+    if bounds is not None and not bounds.low <= value <= bounds.high:
+        reach = f"at least {bounds.low:g}" if bounds.high == float("inf") else f"{bounds.low:g} to {bounds.high:g}"
+        raise HyperparameterError(f"{name} must be {reach}, not {text!r}")
+    return value
+
+
+def _chosen(name: str, text: str, allowed: tuple[Any, ...]) -> Any:  # noqa: ANN401 - one of the allowed
+    for one in allowed:
+        if text.lower() == str(one):
+            return one
+    raise HyperparameterError(f"{name} must be one of {', '.join(map(str, allowed))}, not {text!r}")
+
+
+def _whole(name: str, text: str) -> int:
+    number = _number(name, text)
+    if number != int(number):
+        raise HyperparameterError(f"{name} must be a whole number, not {text!r}")
+    return int(number)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise HyperparameterError(f"{name} must be a number, not {text!r}") from error
+    if not abs(number) < float("inf"):
+        raise HyperparameterError(f"{name} must be a finite number, not {text!r}")
+    return number
+
+
+def _truth(name: str, text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise HyperparameterError(f"{name} must be true or false, not {text!r}")
+
+
+_READERS: dict[Any, Callable[[str, str], Any]] = {
+    int: _whole,
+    float: _number,
+    bool: _truth,
+    str: lambda _, text: text,
+}
+
+
+def _check_together(found: Hyperparameters) -> None:
+    try:
+        sizes = found.layers
+    except ValueError as error:
+        raise HyperparameterError(f"hidden must be sizes like 64,64,64, not {found.hidden!r}") from error
+    if not all(0 < size <= _MOST_UNITS for size in sizes):
+        raise HyperparameterError(f"hidden layers must have 1 to {_MOST_UNITS} units, not {found.hidden!r}")
+    if not found.learn_horizons.replace(",", "").isdecimal() or not set(found.horizons) <= set(_HORIZONS):
+        raise HyperparameterError(f"learn_horizons must be some of {_HORIZONS}, not {found.learn_horizons!r}")
+    if found.lead_minutes_min > found.lead_minutes_max:
+        raise HyperparameterError("lead_minutes_min must not be above lead_minutes_max")
+    if not found.name or "@" in found.name or len(found.name) > 64:
+        raise HyperparameterError("name must have 1 to 64 characters, and no @")
+
+
+def described() -> list[tuple[str, str]]:
+    """Every hyperparameter's name and default, as text, in the order of the class."""
+    return [(entry.name, str(entry.default)) for entry in fields(Hyperparameters)]

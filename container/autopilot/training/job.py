@@ -1,0 +1,136 @@
+"""The training platform's contract: where a job finds its configuration and data, and where it leaves its results.
+
+    ROOT/input/config/hyperparameters.json   values, all strings       ROOT/model         the model directory
+    ROOT/input/config/resourceconfig.json    hosts of the job          ROOT/output/data   report
+    ROOT/input/data/CHANNEL/                 data                      ROOT/output/failure  why it failed
+    ROOT/checkpoints/                        kept across interruptions
+
+ROOT is /opt/ml, or AUTOPILOT_ML_ROOT. Configuration files are looked up whatever their case, and may be absent.
+"""
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+ML_ROOT = "AUTOPILOT_ML_ROOT"
+_REASON_LENGTH = 1024
+"""So many characters of the failure file reach the operator."""
+
+
+class JobError(Exception):
+    """What the platform or the user gave the job cannot be used. The message says what to mend."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the operator's wish
+    """The job was told to stop: leave what there is in good order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The directories of one job."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        """The model directory to write."""
+        return self.root / "model"
+
+    @property
+    def output(self) -> Path:
+        """Results beside the model."""
+        return self.root / "output" / "data"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What survives an interruption."""
+        return self.root / "checkpoints"
+
+    def channel(self, name: str) -> Path | None:
+        """The directory of a channel's data; None if the job has no such channel."""
+        path = self.root / "input" / "data" / name
+        return path if path.is_dir() else None
+
+    def config(self, name: str) -> dict[str, Any]:
+        """A configuration file, whatever the case of its name; empty if absent or empty. Raises JobError."""
+        path = self._find(name)
+        if path is None:
+            return {}
+        try:
+            text = path.read_text("utf-8")
+            found = json.loads(text) if text.strip() else {}
+        except (OSError, ValueError) as error:
+            raise JobError(f"{path} is not readable JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise JobError(f"{path} must hold a JSON object")
+        return found
+
+    def _find(self, name: str) -> Path | None:
+        directory = self.root / "input" / "config"
+        if not directory.is_dir():
+            return None
+        return next((one for one in sorted(directory.iterdir()) if one.name.lower() == name.lower()), None)
+
+    def writes(self) -> bool:
+        """Whether this host is the one that trains and writes: the first of the sorted hosts. Raises JobError."""
+        resources = self.config("resourceconfig.json")
+        hosts = resources.get("hosts") or []
+        current = resources.get("current_host")
+        return not hosts or current is None or current == sorted(hosts)[0]
+
+    def fail(self, reason: str) -> None:
+        """Leave the reason where the platform shows it, the reason first and cut to what is shown."""
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        (self.output.parent / "failure").write_text(reason[:_REASON_LENGTH], "utf-8")
+
+    def succeed(self) -> None:
+        """Remove an earlier run's failure."""
+        (self.output.parent / "failure").unlink(missing_ok=True)
+
+
+def job_from_env(environment: Mapping[str, str]) -> Job:
+    """The job that the environment describes."""
+    return Job(Path(environment.get(ML_ROOT) or "/opt/ml"))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that a reader sees the old or the new content, whatever happens between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class StopSignal:
+    """Turns SIGTERM (and Ctrl-C) into a flag that the training loops ask for."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def listen(self) -> None:
+        """From now on, note the signals instead of dying of them."""
+        signal.signal(signal.SIGTERM, self._note)
+        signal.signal(signal.SIGINT, self._note)
+
+    def check(self) -> None:
+        """Raises Stopped if the job was told to stop."""
+        if self.asked:
+            raise Stopped
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.asked = True

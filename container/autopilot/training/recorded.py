@@ -1,0 +1,133 @@
+"""Recorded fleets: the user's own demand, split into what is learned from and what is kept for the verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from autopilot.core import features
+from autopilot.core.scoring import RegularSeries, regular
+from autopilot.core.series import series_windows
+from autopilot.demand_csv import DemandSeries, read_demand_csv
+from autopilot.sim.traces import Traces, traces_from_observations
+from autopilot.train.dataset import OVER, UNDER, Samples, join
+from autopilot.training.job import JobError
+
+LEAST_DAYS = 2.0
+"""A shorter record says nothing about the fleet's days."""
+MOST_DECISIONS = 20_000
+"""Of one fleet: a year of five-minute slots is thinned to this."""
+_VALIDATED = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFleet:
+    """A fleet's demand, and the time (seconds since the epoch) at which the part kept for the verdict begins."""
+
+    name: str
+    series: DemandSeries
+    verdict_from: float
+
+    @property
+    def learned(self) -> DemandSeries:
+        """What may be learned from."""
+        return _before(self.series, self.verdict_from)
+
+
+def read_channel(directory: Path, verdict_share: float) -> list[RecordedFleet]:
+    """The fleets of a channel of CSV files, one each, by name. Raises JobError or DemandCsvError."""
+    files = sorted(path for path in directory.iterdir() if path.suffix.lower() == ".csv" and path.is_file())
+    if not files:
+        found = ", ".join(sorted(path.name for path in directory.iterdir())[:5]) or "nothing"
+        raise JobError(f"the training channel holds no .csv file (found {found}): put one file a fleet there")
+    return [split(path.stem, read_demand_csv(path), verdict_share) for path in files]
+
+
+def split(name: str, series: DemandSeries, verdict_share: float) -> RecordedFleet:
+    """Keep the last part of a fleet's record for the verdict. Raises JobError if the record is too short."""
+    span = float(series.times[-1] - series.times[0])
+    if span < LEAST_DAYS * 86400:
+        raise JobError(
+            f"{name} spans {span / 86400:.2g} days of demand: at least {LEAST_DAYS:g} are needed to train on it"
+        )
+    return RecordedFleet(name, series, float(series.times[0]) + span * (1.0 - verdict_share))
+
+
+def recorded_traces(fleets: Sequence[RecordedFleet]) -> Traces:
+    """What may be learned from, as traces to play."""
+    return traces_from_observations([(one.learned.times, one.learned.demand) for one in fleets])
+
+
+def recorded_samples(fleets: Sequence[RecordedFleet], horizon: int, seed: int) -> tuple[Samples, Samples]:
+    """Decisions to train on, and later ones to validate on, out of what may be learned from."""
+    training, validation = [], []
+    for number, one in enumerate(fleets):
+        series = one.learned
+        border = float(series.times[0]) + (1.0 - _VALIDATED) * float(series.times[-1] - series.times[0])
+        rng = np.random.default_rng((seed, number, 5))
+        training.append(_samples(_before(series, border), horizon, (0.0, border), rng))
+        validation.append(_samples(series, horizon, (border, np.inf), rng))
+    return join(training), join(validation)
+
+
+def weigh(recorded: Samples, others: Samples, share: float) -> Samples:
+    """The recorded samples with weights that give them this share of the loss beside the others."""
+    if share >= 1.0:
+        return recorded
+    mean_weight = float((1.0 / others.usual).sum()) / float((1.0 / recorded.usual).sum())
+    factor = share / (1.0 - share) * mean_weight
+    return Samples(
+        recorded.observations,
+        recorded.reference,
+        recorded.now,
+        recorded.needed,
+        (recorded.usual / max(factor, 1e-9)).astype(np.float32),
+        recorded.fleet,
+    )
+
+
+def _before(series: DemandSeries, time: float) -> DemandSeries:
+    until = int(np.searchsorted(series.times, time))
+    return DemandSeries(series.times[:until], series.demand[:until])
+
+
+def _samples(series: DemandSeries, horizon: int, between: tuple[float, float], rng: np.random.Generator) -> Samples:
+    """Decisions at known steps of a series whose outcome is known too, at times in `between`."""
+    grid = regular(series.times, series.demand)
+    ahead = grid.ahead(horizon)
+    steps = _usable(grid, ahead, between)
+    if len(steps) > MOST_DECISIONS:
+        steps = np.sort(rng.choice(steps, MOST_DECISIONS, replace=False))
+    now, needed = grid.demand[steps], grid.demand[steps + ahead]
+    seen = [
+        (features.observe(windows, horizon), features.reference(windows))
+        for windows in series_windows(series.times, series.demand, grid.observed[steps])
+    ]
+    empty = np.empty((0, features.WIDTH), np.float32), np.empty(0)
+    observations, reference = (np.concatenate(parts) for parts in zip(*(seen or [empty]), strict=True))
+    return Samples(
+        observations,
+        reference.astype(np.float32),
+        now.astype(np.float32),
+        needed.astype(np.float32),
+        np.full(len(steps), _usual(now, needed), np.float32),
+        np.zeros(len(steps), np.int64),
+    )
+
+
+def _usable(grid: RegularSeries, ahead: int, between: tuple[float, float]) -> npt.NDArray[np.int64]:
+    known = grid.known.copy()
+    known[: len(known) - ahead] &= grid.known[ahead:]
+    known[len(known) - ahead :] = False
+    known &= (grid.times >= between[0]) & (grid.times < between[1])
+    return np.flatnonzero(known)
+
+
+def _usual(now: npt.NDArray[np.float64], needed: npt.NDArray[np.float64]) -> float:
+    """Mean cost of the demand of now and the best constant margin, in hindsight: so fleets weigh alike."""
+    if len(now) == 0:
+        return 1.0
+    error = needed - now - np.quantile(needed - now, UNDER / (UNDER + OVER))
+    return float(np.mean(UNDER * np.maximum(error, 0) + OVER * np.maximum(-error, 0))) + 0.02

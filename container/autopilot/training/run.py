@@ -1,0 +1,181 @@
+"""One training run of a fleet policy: gather, train, judge, write."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from autopilot.core import features
+from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
+from autopilot.policy.calibrated import CalibratedPolicy
+from autopilot.policy.learned import load_policy
+from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata
+from autopilot.ports import Policy
+from autopilot.train.export import export, load_network, make_reproducible
+from autopilot.train.network import Network, build_network, fleet_head
+from autopilot.training import verdict as judge
+from autopilot.training.checkpoint import CheckpointFile
+from autopilot.training.fleet_forecast import FleetForecast
+from autopilot.training.fleet_ppo import FleetPPO, Surroundings
+from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.job import Job, JobError, Stopped, StopSignal
+from autopilot.training.live import record
+from autopilot.training.recorded import RecordedFleet, read_channel, recorded_traces, split
+from autopilot.training.report import told_verdict, write_report
+from autopilot.training.telling import Teller
+from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
+
+BUILT_IN_MODEL = Path(__file__).parents[2] / "model"
+REPORT = "report.html"
+_HURRIED_FLEETS = 60
+"""Simulated fleets that judge a run that was told to stop: seconds, not minutes."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network, the model directory that it started from, and how training went."""
+
+    network: Network
+    base: Path | None
+    history: Sequence[Mapping[str, float]] = ()
+    stopped: bool = False
+
+
+def run_fleet(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
+    """Train, judge and write a fleet policy. Raises JobError, DemandCsvError or ModelError for what users can mend."""
+    make_reproducible()
+    teller = Teller()
+    recorded = gather(job, told, teller, stop)
+    trained = learn(job, told, recorded, Surroundings(teller, stop, checkpoint_of(job, told, recorded)))
+    verdict = judged(told, recorded, trained)
+    teller.say(told_verdict(verdict))
+    teller.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
+    write(job, told, trained, verdict, teller)
+
+
+def gather(job: Job, told: Hyperparameters, teller: Teller, stop: StopSignal) -> list[RecordedFleet]:
+    """The recorded fleets of the training channel and of a live source; none is fine."""
+    channel = job.channel("training")
+    fleets = [] if channel is None else read_channel(channel, told.verdict_share)
+    if told.gs_inventory_url:
+        teller.say(f"recording {told.live_observations} observations from {told.gs_inventory_url}")
+        fleets.append(split("live", record(told, stop), told.verdict_share))
+    for fleet in fleets:
+        notes = "".join(f"; {note}" for note in fleet.series.notes)
+        teller.say(f"recorded fleet {fleet.name}: {len(fleet.series)} observations{notes}")
+    return fleets
+
+
+def checkpoint_of(job: Job, told: Hyperparameters, recorded: Sequence[RecordedFleet]) -> CheckpointFile:
+    """Where this very run keeps its checkpoint: other hyperparameters, features or data are another run."""
+    digest = hashlib.sha256(json.dumps([asdict(told), features.FEATURES_VERSION], sort_keys=True).encode())
+    for fleet in recorded:
+        digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
+    return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
+
+
+def learn(job: Job, told: Hyperparameters, recorded: list[RecordedFleet], around: Surroundings) -> Trained:
+    """Train by the algorithm that was asked for; if told to stop, with the best weights so far."""
+    start = starting_point(job, told, bool(recorded))
+    if start.base is not None:
+        around.teller.say(f"warm start from {start.base}")
+    run: FleetPPO | FleetForecast
+    if told.algorithm == "ppo":
+        run = FleetPPO(start.network, told, around, recorded_traces(recorded) if recorded else None)
+    else:
+        run = FleetForecast(start.network, told, around, recorded)
+    try:
+        run.run()
+    except Stopped:
+        around.teller.say("told to stop: keeping the best weights so far")
+        return replace(start, history=run.history, stopped=True)
+    return replace(start, history=run.history)
+
+
+def starting_point(job: Job, told: Hyperparameters, recorded: bool) -> Trained:
+    """A new network, or one of a model directory. Raises JobError or ModelError if that one is unusable."""
+    base = _base(job, told, recorded)
+    if base is None:
+        return Trained(build_network(hidden=told.layers, head=fleet_head(), seed=told.seed), None)
+    load_policy(base)  # other features, or a damaged file: better said now than after hours
+    return Trained(load_network(base, fleet_head()), base)
+
+
+def _base(job: Job, told: Hyperparameters, recorded: bool) -> Path | None:
+    channel, built_in = job.channel("model"), BUILT_IN_MODEL if (BUILT_IN_MODEL / "metadata.json").exists() else None
+    if told.warm_start == "none":
+        return None
+    if told.warm_start == "auto":
+        return channel or (built_in if recorded else None)
+    found = channel if told.warm_start == "model" else built_in
+    if found is None:
+        raise JobError(
+            "warm_start=model needs a `model` channel that holds a model directory"
+            if told.warm_start == "model"
+            else "warm_start=default: this installation has no built-in model"
+        )
+    return found
+
+
+def judged(told: Hyperparameters, recorded: list[RecordedFleet], trained: Trained) -> Verdict:
+    """Which of the model that was started from, the calibrated rule and the trained network serves."""
+    networks = {} if trained.base is None else {DEFAULT: load_network(trained.base, fleet_head())}
+    candidates: dict[str, Policy] = {name: as_served(told, network) for name, network in networks.items()}
+    candidates |= {judge.CALIBRATED: CalibratedPolicy(told.horizon_minutes), TRAINED: as_served(told, trained.network)}
+    if trained.stopped:
+        costs = judge.simulated_costs(_HURRIED_FLEETS, told, candidates)
+        return judge.decide(costs, "simulated; few of them, because the run was told to stop")
+    if recorded:
+        costs = judge.recorded_costs(recorded, candidates, told.horizon_minutes)
+        return judge.decide(costs, "the last part of their own record, through the guardrail")
+    return judge.decide(judge.simulated_costs(told.validation_fleets, told, candidates), "simulated, never trained on")
+
+
+def as_served(told: Hyperparameters, network: Network) -> Policy:
+    """A network as it would serve this run's horizon: exported and loaded again."""
+    with tempfile.TemporaryDirectory() as place:
+        export(network, described(told, None), Path(place), probe(told))
+        return load_policy(Path(place))
+
+
+def probe(told: Hyperparameters) -> Floats:
+    """Observations of fleets of many sizes, on which the exported networks must agree: [256, width]."""
+    rng = np.random.default_rng(0)
+    size = np.exp(rng.uniform(np.log(2), np.log(5000), (256, 1)))
+    wave = 1 + 0.5 * np.sin(np.arange(WINDOW_SLOTS) / 288 * 2 * np.pi + rng.uniform(0, 6, (256, 1)))
+    demand = rng.poisson(size * wave).astype(np.float32)
+    windows = Windows(demand, demand[:, :WEEK_SLOTS], np.zeros(256, np.int64))
+    return features.observe(windows, told.horizon_minutes)
+
+
+def described(told: Hyperparameters, verdict: Verdict | None) -> Metadata:
+    """The metadata of a run's model, as far as they are known before it is written."""
+    scores = {} if verdict is None else asdict(verdict)
+    return Metadata(
+        name=told.name,
+        environment=FLEET,
+        features_version=features.FEATURES_VERSION,
+        width=features.WIDTH,
+        model_sha256="",
+        horizon_minutes=told.horizon_minutes,
+        serve=CALIBRATED if verdict is not None and verdict.chosen == judge.CALIBRATED else MODEL,
+        algorithm=told.algorithm,
+        seed=told.seed,
+        weights={"missing": told.missing_weight, "idle": told.idle_weight},
+        scores=scores,
+        hyperparameters=asdict(told),
+    )
+
+
+def write(job: Job, told: Hyperparameters, trained: Trained, verdict: Verdict, teller: Teller) -> None:
+    """Write the model directory and the report."""
+    network = trained.network
+    if verdict.chosen == DEFAULT and trained.base is not None:
+        network = load_network(trained.base, fleet_head())
+    metadata = export(network, described(told, verdict), job.model, probe(told))
+    write_report(job.output / REPORT, metadata, verdict, trained.history)
+    teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")

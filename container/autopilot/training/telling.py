@@ -1,0 +1,38 @@
+"""What a training run says: lines for people, `name=value;` for regular expressions, a bar on a terminal."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Advance = Callable[[int], None]
+
+
+class Teller:
+    """Writes to standard output, unbuffered; progress bars only where a person watches."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        self._console.print(text)
+        self._console.file.flush()
+
+    def metrics(self, prefix: str, numbers: Mapping[str, float]) -> None:
+        """One line of metrics; plain decimals, because regular expressions trip over exponents."""
+        told = " ".join(f"{name}={value:.6f};" for name, value in numbers.items())
+        self.say(f"{prefix} {told}")
+
+    @contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Advance]:
+        """A progress bar; `advance(n)` moves it on. Without a terminal: silence, the metric lines tell."""
+        if not self._console.is_terminal:
+            yield lambda _: None
+            return
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda count: progress.advance(task, count)

@@ -1,0 +1,104 @@
+"""The verdict: of the default policy, the trained one and the calibrated rule, the one that serves.
+
+On recorded fleets, the part that nobody trained on is decided again through the guardrail, and scored as a backtest
+scores it. Without any, simulated fleets that nobody trained on are: the floor and the rounding up, no guardrail.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from autopilot.comparison import plan_for
+from autopilot.core.history import Windows
+from autopilot.ports import Policy
+from autopilot.replay import Operator, replay
+from autopilot.sim.demand import DAY, generate
+from autopilot.sim.environment import WARM_UP_SLOTS
+from autopilot.sim.traces import observed, windows_at
+from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.recorded import RecordedFleet
+
+CALIBRATED, DEFAULT, TRAINED = "calibrated", "default", "trained"
+_DAYS = 10
+_EVERY = 24  # slots between two decisions of a simulated fleet: two hours
+_RUN_UP_SECONDS = 86400.0
+
+Costs = Mapping[str, npt.NDArray[np.float64]]
+"""Candidate -> cost of each fleet, [F], in per cent of the demanded server-minutes or any unit of the fleet's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which candidate serves, and why.
+
+    chosen     the candidate
+    ratios     candidate -> geometric mean over fleets of its cost relative to the calibrated rule's
+    judged_on  what the costs were measured on, for people
+    fleets     how many fleets
+    """
+
+    chosen: str
+    ratios: Mapping[str, float]
+    judged_on: str
+    fleets: int
+
+
+def decide(costs: Costs, judged_on: str) -> Verdict:
+    """The candidate with the least geometric mean cost relative to the calibrated rule; earlier ones win ties."""
+    base = costs[CALIBRATED]
+    floor = 1e-3 * max(float(base.mean()), 1e-9)
+    ratios = {name: float(np.exp(np.mean(np.log((cost + floor) / (base + floor))))) for name, cost in costs.items()}
+    return Verdict(min(ratios, key=lambda name: ratios[name]), ratios, judged_on, len(base))
+
+
+def recorded_costs(fleets: Sequence[RecordedFleet], candidates: Mapping[str, Policy], lead_minutes: int) -> Costs:
+    """Cost of each candidate on the part of each fleet that was kept for the verdict, through the guardrail."""
+    costs: dict[str, list[float]] = {name: [] for name in candidates}
+    for fleet in fleets:
+        for name, policy in candidates.items():
+            costs[name].append(_recorded_cost(fleet, policy, lead_minutes))
+    return {name: np.array(values) for name, values in costs.items()}
+
+
+def _recorded_cost(fleet: RecordedFleet, policy: Policy, lead_minutes: int) -> float:
+    start = float(fleet.series.times[0])
+    warm_up_days = (fleet.verdict_from - start) / 86400
+    plan = plan_for(fleet.name, fleet.series, lead_minutes, warm_up_days)
+    wanted = plan.grid.known & (plan.grid.times >= fleet.verdict_from - _RUN_UP_SECONDS)
+    decided = np.full(len(plan.grid), np.nan)
+    decided[wanted] = replay(
+        fleet.name, plan.series, plan.grid.observed[wanted], Operator(policy, lead_minutes)
+    ).allocation
+    return plan.score(decided).cost
+
+
+def simulated_costs(count: int, told: Hyperparameters, candidates: Mapping[str, Policy]) -> Costs:
+    """Cost of each candidate on simulated fleets, with the guardrail's floor and whole servers."""
+    rng = np.random.default_rng((told.seed, 11))
+    parts = [_simulated_part(rng, min(200, count - done), candidates, told) for done in range(0, count, 200)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in candidates}
+
+
+def _simulated_part(
+    rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], told: Hyperparameters
+) -> Costs:
+    traces = observed(generate(rng, count, _DAYS * DAY), rng)
+    ahead = told.horizon_minutes // 5
+    columns = np.arange(WARM_UP_SLOTS, traces.slots - ahead, _EVERY)
+    at = [(np.arange(count), np.full(count, column)) for column in columns]
+    costs = {name: np.zeros(count) for name in candidates}
+    for rows, now in at:
+        windows = windows_at(traces, rows, now)
+        needed = traces.demand[rows, now + ahead]
+        for name, policy in candidates.items():
+            costs[name] += _cost(policy, windows, needed, told)
+    return costs
+
+
+def _cost(
+    policy: Policy, windows: Windows, needed: npt.NDArray[np.float32], told: Hyperparameters
+) -> npt.NDArray[np.float64]:
+    size = np.maximum(np.ceil(policy.predict(windows).servers - 1e-9), windows.demand[:, -1])
+    return told.missing_weight * np.maximum(needed - size, 0) + told.idle_weight * np.maximum(size - needed, 0)

@@ -1,0 +1,259 @@
+"""The HTTP edge: /ping, /invocations, /execution-parameters and /metrics, as SageMaker's contract has them."""
+
+import atexit
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.exceptions import HTTPException
+
+from autopilot.adapters.metrics_emf import Counted, EmfMetrics
+from autopilot.metrics import Metrics
+from autopilot.ports import ModelError
+from autopilot.service import Answer, Ask, Autopilot, HistoryStatus, Refusal
+from autopilot.settings import Settings
+from autopilot.wire import (
+    AnswerOut,
+    ErrorAnswer,
+    ErrorOut,
+    Fleets,
+    ManyOut,
+    Parsed,
+    PredictionOut,
+    Reader,
+    RequestError,
+    Review,
+    Vectors,
+    Writer,
+    prediction_out,
+    raw_results,
+    refusal_error,
+    request_error,
+    review_out,
+)
+from autopilot.wiring import build
+
+LARGEST_BODY = 25 * 1024 * 1024
+"""Real-time payloads go up to 25 MB (the platform's FAQ); nginx has the same bound."""
+
+JSON, LINES, CSV = Writer.FORMATS
+_READS = {
+    "": JSON,
+    JSON: JSON,
+    LINES: LINES,
+    "application/x-jsonlines": LINES,
+    "application/x-ndjson": LINES,
+    CSV: CSV,
+}
+_ECHOED = "x-amzn-sagemaker-"
+_REFUSED_STATUS = {"demand_unavailable": 503}
+
+logger = logging.getLogger("autopilot")
+
+
+def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
+    """The Flask application. Where the model cannot be used it starts all the same, and /ping says 503."""
+    app = Flask("autopilot")
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    metrics = Metrics()
+    if autopilot is None:
+        autopilot = _built(settings)
+        if autopilot is not None:
+            atexit.register(autopilot.history.close)  # a worker that ends writes what is pending
+    metrics.ready(autopilot is not None)
+    pages = _Pages(settings, metrics, autopilot, _emf(settings))
+    app.add_url_rule("/ping", view_func=pages.ping, methods=["GET", "POST", "HEAD"])
+    app.add_url_rule("/invocations", view_func=pages.invocations, methods=["POST"])
+    app.add_url_rule("/execution-parameters", view_func=pages.execution_parameters, methods=["GET"])
+    app.add_url_rule("/metrics", view_func=pages.show_metrics, methods=["GET"])
+    app.register_error_handler(HTTPException, partial(_http_error, metrics))
+    return app
+
+
+def _built(settings: Settings) -> Autopilot | None:
+    try:
+        autopilot = build(settings)
+    except ModelError as error:
+        logger.error("not ready, /ping answers 503. Model of %s: %s", settings.autopilot_model_dir, error)
+        return None
+    logger.info("policy %s, history %s", autopilot.policy.name, settings.autopilot_history)
+    return autopilot
+
+
+def _emf(settings: Settings) -> EmfMetrics | None:
+    if not settings.autopilot_metrics_emf or settings.sagemaker_batch:
+        return None
+    return EmfMetrics(settings.autopilot_metrics_emf, settings.autopilot_metrics_fleet_dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    settings: Settings
+    metrics: Metrics
+    autopilot: Autopilot | None
+    emf: EmfMetrics | None = None
+    writer: Writer = field(default_factory=Writer)
+
+    def ping(self) -> Response:
+        """Whether the policy is loaded and answered its canned observation. Nothing outside the process is asked."""
+        status = 503 if self.autopilot is None else 200
+        self.metrics.responded("/ping", status)
+        return Response(status=status, mimetype=JSON)
+
+    def execution_parameters(self) -> Response:
+        """How Batch Transform should call."""
+        at_once = self.settings.model_server_workers or len(os.sched_getaffinity(0))
+        body = {"MaxConcurrentTransforms": min(at_once, 16), "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
+        self.metrics.responded("/execution-parameters", 200)
+        return Response(msgspec.json.encode(body), mimetype=JSON)
+
+    def show_metrics(self) -> Response:
+        """Prometheus text."""
+        return Response(self.metrics.render(), content_type=Metrics.content_type)
+
+    def invocations(self) -> Response:
+        """Decide. Every error is the caller's to read: JSON with code, message and field."""
+        started = time.perf_counter()
+        try:
+            response = self._invoked()
+        except RequestError as error:
+            self.metrics.refused(error.code)
+            response = _json_response(self.writer.json(request_error(error)), error.status)
+        _echo_headers(response, request.headers.items())
+        self.metrics.responded("/invocations", response.status_code)
+        self.metrics.took(time.perf_counter() - started)
+        return response
+
+    def _invoked(self) -> Response:
+        if self.autopilot is None:
+            raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
+        reads = _READS.get(request.mimetype)
+        if reads is None or request.headers.get("Content-Encoding", "identity") != "identity":
+            message = f"cannot read {request.mimetype!r}: send one of {', '.join(Writer.FORMATS)}, not compressed"
+            raise RequestError(415, "unsupported_media_type", message, "Content-Type")
+        writes = _accepted(request.accept_mimetypes, self._default_format(reads))
+        parsed = self._parsed(reads, request.get_data(cache=False), self.autopilot.clock())
+        return self._answered(self.autopilot, parsed, writes)
+
+    def _default_format(self, reads: str) -> str:
+        default = self.settings.sagemaker_default_invocations_accept
+        return default if reads == JSON and default in Writer.FORMATS else reads
+
+    def _parsed(self, reads: str, body: bytes, now: float) -> Parsed:
+        if not body.strip():
+            raise RequestError(400, "empty", "the request has no body", "body")
+        reader = Reader(now, self.settings.autopilot_max_instances, bool(self.settings.gs_inventory_url))
+        return {JSON: reader.json, LINES: reader.lines, CSV: reader.csv}[reads](body)
+
+    def _answered(self, autopilot: Autopilot, parsed: Parsed, writes: str) -> Response:
+        match parsed:
+            case Vectors():
+                return self._vectors(autopilot, parsed, writes)
+            case Review():
+                (outcome,) = self._outcomes(autopilot, [parsed.ask])
+                return _json_response(self.writer.json(review_out(parsed, outcome)))
+            case Fleets():
+                return self._fleets(autopilot, parsed, writes)
+
+    def _vectors(self, autopilot: Autopilot, parsed: Vectors, writes: str) -> Response:
+        if writes != JSON:
+            raise _not_acceptable(JSON)
+        try:
+            raw = autopilot.policy.act(parsed.values)
+        except ValueError as error:
+            raise RequestError(400, "bad_value", str(error), "instances") from error
+        return _json_response(self.writer.json(raw_results(raw.actions, raw.logits)))
+
+    def _fleets(self, autopilot: Autopilot, parsed: Fleets, writes: str) -> Response:
+        if parsed.single and isinstance(parsed.asks[0], RequestError):
+            raise parsed.asks[0]
+        many = self._decided(autopilot, parsed.asks)
+        if parsed.single and writes == JSON:
+            return self._single(many[0])
+        if writes == JSON:
+            return _json_response(self.writer.json(ManyOut(many)))
+        body = self.writer.lines(many) if writes == LINES else self.writer.csv(many, parsed.header)
+        return Response(body, mimetype=writes)
+
+    def _single(self, one: PredictionOut | ErrorAnswer) -> Response:
+        if isinstance(one, PredictionOut):
+            return _json_response(self.writer.json(AnswerOut(one)))
+        return _json_response(self.writer.json(one), _REFUSED_STATUS.get(one.error.code, 400))
+
+    def _decided(self, autopilot: Autopilot, asks: Sequence[Ask | RequestError]) -> list[PredictionOut | ErrorAnswer]:
+        """Answers in the order of the asks; what was wrong keeps its place."""
+        decided = iter(self._outcomes(autopilot, [ask for ask in asks if isinstance(ask, Ask)]))
+        return [request_error(ask) if isinstance(ask, RequestError) else _out(next(decided)) for ask in asks]
+
+    def _outcomes(self, autopilot: Autopilot, asks: Sequence[Ask]) -> Sequence[Answer | Refusal]:
+        try:
+            outcomes = autopilot.decide(asks)
+        except ModelError as error:  # a model of another environment
+            message = f"the model answers raw observation vectors only: {error}"
+            raise RequestError(400, "wrong_model", message, "instances") from error
+        self._count(outcomes)
+        return outcomes
+
+    def _count(self, outcomes: Sequence[Answer | Refusal]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, Answer):
+                self.metrics.answered(outcome)
+            else:
+                self.metrics.refused(outcome.code)
+        if self.emf is not None:
+            self.emf.answered(_counted(outcome) for outcome in outcomes if isinstance(outcome, Answer))
+
+
+def _counted(answer: Answer) -> Counted:
+    lost = answer.history is HistoryStatus.UNAVAILABLE
+    return Counted(answer.now.fleet, answer.now.demand, answer.decision, lost)
+
+
+def _out(outcome: Answer | Refusal) -> PredictionOut | ErrorAnswer:
+    return prediction_out(outcome) if isinstance(outcome, Answer) else refusal_error(outcome)
+
+
+def _accepted(accept: MIMEAccept, default: str) -> str:
+    """The format to answer in. Parameters do not matter; entries that name no media type at all are ignored."""
+    named = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in accept if "/" in kind])
+    if not named:
+        return default
+    best = named.best_match([default, *(one for one in Writer.FORMATS if one != default)])
+    if best is None:
+        raise _not_acceptable(", ".join(Writer.FORMATS))
+    return best
+
+
+def _not_acceptable(formats: str) -> RequestError:
+    return RequestError(406, "not_acceptable", f"can answer in {formats}: name one in Accept", "Accept")
+
+
+def _json_response(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, mimetype=JSON)
+
+
+def _echo_headers(response: Response, headers: Iterable[tuple[str, str]]) -> None:
+    """The platform's own headers go back as they came, within its bound of 1024 visible ASCII characters."""
+    for name, value in headers:
+        if name.lower().startswith(_ECHOED) and len(value) <= 1024 and value.isascii() and value.isprintable():
+            response.headers[name] = value
+
+
+def _http_error(metrics: Metrics, error: HTTPException) -> Response:
+    """What Flask itself refuses (405, 404, 413) or could not handle, as JSON."""
+    code = (error.name or "error").lower().replace(" ", "_")
+    status = error.code or 500
+    metrics.responded("other", status)
+    field = "body" if status == 413 else None
+    body = msgspec.json.encode(ErrorAnswer(ErrorOut(code, error.description or code, field)))
+    response = _json_response(body, status)
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers[name] = value
+    return response

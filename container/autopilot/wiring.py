@@ -1,0 +1,65 @@
+"""From settings to a service: which adapter stands behind which port."""
+
+from pathlib import Path
+
+from autopilot.adapters.history_off import NoHistory
+from autopilot.adapters.history_read_only import ReadOnlyHistory
+from autopilot.policy.calibrated import CalibratedPolicy
+from autopilot.policy.learned import load_policy
+from autopilot.ports import DemandSource, History, Policy
+from autopilot.recent import RecentHistory
+from autopilot.service import Autopilot, Operator
+from autopilot.settings import Settings
+
+BUILT_IN_MODEL = Path(__file__).parent.parent / "model"
+"""The default policy: baked into the image, and part of a checkout."""
+
+
+def build(settings: Settings) -> Autopilot:
+    """The service as the settings want it. Raises ModelError."""
+    operator = Operator(settings.guardrail_rules(), settings.events(), settings.autopilot_max_clock_skew)
+    store = build_history(settings)
+    recent = RecentHistory(
+        store, max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024, off=isinstance(store, NoHistory)
+    )
+    return Autopilot(build_policy(Path(settings.autopilot_model_dir)), recent, operator, build_demand(settings))
+
+
+def build_policy(directory: Path) -> Policy:
+    """The mounted model, else the built-in one, else the calibrated rule. Raises ModelError for a model that is bad."""
+    for place in (directory, BUILT_IN_MODEL):
+        if place.is_dir() and any(place.iterdir()):
+            return load_policy(place)
+    return CalibratedPolicy()
+
+
+def build_history(settings: Settings) -> History:
+    """The history store. Opens nothing yet."""
+    place = settings.history_place()
+    if place.kind == "off" or settings.sagemaker_batch:
+        return NoHistory()
+    store = _dynamo(place.where) if place.kind == "dynamodb" else _sqlite(place.where)
+    return store if settings.writes_history else ReadOnlyHistory(store)
+
+
+def _dynamo(table: str) -> History:
+    from autopilot.adapters.history_dynamodb import DynamoHistory  # noqa: PLC0415 - boto3 costs 0.3 s and 20 MB
+
+    history = DynamoHistory(table)
+    history.warm_up()
+    return history
+
+
+def _sqlite(path: str) -> History:
+    from autopilot.adapters.history_sqlite import SqliteHistory  # noqa: PLC0415 - only the store that is used
+
+    return SqliteHistory(path)
+
+
+def build_demand(settings: Settings) -> DemandSource | None:
+    """The demand source, if one is set."""
+    if not settings.gs_inventory_url:
+        return None
+    from autopilot.adapters.demand_http import HttpDemand  # noqa: PLC0415 - only where a URL is set
+
+    return HttpDemand(settings.gs_inventory_url, settings.gs_inventory_field, settings.gs_inventory_timeout)

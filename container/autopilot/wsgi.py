@@ -1,0 +1,12 @@
+"""The application object that gunicorn's workers import."""
+
+import logging
+import os
+import sys
+
+from autopilot.settings import Settings
+from autopilot.web import create_app
+
+settings = Settings.from_env(os.environ)
+logging.basicConfig(stream=sys.stdout, level=settings.autopilot_log_level, format="%(levelname)s %(name)s %(message)s")
+app = create_app(settings)
