@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Build the image and push it to Amazon ECR.
+#
+#   ./build.sh [--local] [--target serve] [NAME]    the container            (NAME: autopilot, or autopilot-serve)
+#   ./build.sh [--local] client [NAME]              the in-cluster client    (NAME: autopilot-client)
+#
+#   --local          only build
+#   --target serve   the slim image that only serves
+#
+# Environment:
+#   AWS_REGION       region of the registry (default: what your AWS configuration says)
+#   REGISTRY         push to this registry instead of ECR (host[:port]); no AWS is asked
+#   PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST, http_proxy, https_proxy, no_proxy
+#                    passed to the build where set; an index in your pip configuration is passed as well
+#   BASE_IMAGE       another image to start from (default: debian:trixie-slim)
+set -euo pipefail
+
+say() { printf 'build: %s\n' "$*" >&2; }
+die() { say "$*"; exit 2; }
+usage() { sed -n '2,/^set/{s/^# \{0,1\}//;/^set/!p}' "$0"; }
+
+read_arguments() {
+    push=yes target='' what=container name=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -h | --help) usage; exit 0 ;;
+            --local) push=no ;;
+            --target) [ $# -ge 2 ] || die "--target needs a name: serve or full"; target=$2; shift ;;
+            --target=*) target=${1#*=} ;;
+            -*) die "unknown option $1; see ./build.sh --help" ;;
+            client) what=client ;;
+            *) [ -z "$name" ] || die "one name only, not '$name' and '$1'"; name=$1 ;;
+        esac
+        shift
+    done
+    case $what:$target in
+        container: | container:full) name=${name:-autopilot} ;;
+        container:serve) name=${name:-autopilot-serve} ;;
+        client:) name=${name:-autopilot-client} ;;
+        *) die "--target takes serve or full, and is for the container only" ;;
+    esac
+}
+
+# An index from pip's own configuration, where it is a URL that a build can reach too.
+configured() {
+    python3 -m pip config get "global.$1" 2>/dev/null | tr ' ' '\n' | grep -E '^https?://' | tr '\n' ' ' | sed 's/ $//' || true
+}
+
+build_arguments() {
+    local variable value
+    for variable in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST BASE_IMAGE \
+        http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+        value=${!variable:-}
+        case $variable in
+            PIP_INDEX_URL) value=${value:-$(configured index-url)} ;;
+            PIP_EXTRA_INDEX_URL) value=${value:-$(configured extra-index-url)} ;;
+            PIP_TRUSTED_HOST) value=${value:-$(python3 -m pip config get global.trusted-host 2>/dev/null || true)} ;;
+        esac
+        [ -z "$value" ] || arguments+=(--build-arg "$variable=$value")
+    done
+}
+
+build() {
+    local context=. arguments=(--build-arg "REVISION=$revision" --tag "$name:$revision" --tag "$name:latest")
+    build_arguments
+    [ -z "$target" ] || arguments+=(--target "$target")
+    if [ "$what" = client ]; then
+        [ -f client/Dockerfile ] || die "client/Dockerfile does not exist"
+        context=client
+    fi
+    say "building $name:$revision"
+    docker build "${arguments[@]}" "$context"
+}
+
+# Where to push to; in ECR the repository is created if it is missing, and docker is logged in.
+open_registry() {
+    if [ -n "${REGISTRY:-}" ]; then
+        registry=$REGISTRY
+        return
+    fi
+    command -v aws >/dev/null || die "the AWS command line is not installed; use --local, or set REGISTRY"
+    local account region
+    region=${AWS_REGION:-$(aws configure get region)} || die "no region: set AWS_REGION"
+    account=$(aws sts get-caller-identity --query Account --output text)
+    registry=$account.dkr.ecr.$region.amazonaws.com
+    aws ecr describe-repositories --region "$region" --repository-names "$name" >/dev/null 2>&1 \
+        || aws ecr create-repository --region "$region" --repository-name "$name" \
+            --image-scanning-configuration scanOnPush=true >/dev/null
+    aws ecr get-login-password --region "$region" | docker login --username AWS --password-stdin "$registry" >&2
+}
+
+push() {
+    local tag
+    for tag in "$revision" latest; do
+        docker tag "$name:$revision" "$registry/$name:$tag"
+        docker push --quiet "$registry/$name:$tag" >&2
+    done
+    echo "uri     $registry/$name:$revision"
+    echo "digest  $(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$name:$revision" \
+        | grep -F "$registry/$name@" | head -n 1)"
+}
+
+cd -- "$(dirname -- "$0")"
+read_arguments "$@"
+command -v docker >/dev/null || die "docker is not installed"
+revision=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unversioned)
+[ -z "$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || revision=$revision-modified
+build
+if [ "$push" = yes ]; then
+    open_registry
+    push
+else
+    echo "image   $name:$revision"
+fi
