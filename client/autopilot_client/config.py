@@ -1,0 +1,330 @@
+"""The configuration: one YAML document, parsed once into frozen values. Errors name the field and the remedy."""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+
+from autopilot_client.domain import Bounds
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://\S+$")]
+Selector = Annotated[str, msgspec.Meta(pattern=r"^[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*$")]
+NODES = r"^(off|all|[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*)$"
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Apply = Literal["observe", "scale", "webhook", "keda"]
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used. The message names the field and what to write instead."""
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the document. Unknown names are refused: a misspelt limit must not become a default."""
+
+
+class AgonesDemand(_Section, tag_field="source", tag="agones", frozen=True):
+    """Allocated and reserved servers of the target's own status."""
+
+
+class ReviewDemand(_Section, tag_field="source", tag="review", frozen=True):
+    """Allocated and reserved servers of the last FleetAutoscaleReview that Agones sent."""
+
+    max_age_seconds: Seconds = 120.0
+
+
+class HttpDemand(_Section, tag_field="source", tag="http", frozen=True):
+    """A matchmaker's JSON. Fields are dotted paths into it."""
+
+    url: Url
+    field: Text = "demand"
+    queue_field: Text | None = None
+    sessions_field: Text | None = None
+    at_field: Text | None = None
+    max_age_seconds: Seconds = 300.0
+    timeout_seconds: Seconds = 3.0
+    token_file: Text | None = None
+
+
+class PrometheusDemand(_Section, tag_field="source", tag="prometheus", frozen=True):
+    """Instant queries, each with exactly one result."""
+
+    url: Url
+    query: Text
+    queue_query: Text | None = None
+    sessions_query: Text | None = None
+    age_query: Text | None = None
+    max_age_seconds: Seconds = 300.0
+    timeout_seconds: Seconds = 3.0
+    token_file: Text | None = None
+
+
+class PodsDemand(_Section, tag_field="source", tag="pods", frozen=True):
+    """Running pods of a selector that are in use: by a label (`key=value`), `ready` or `not-ready`."""
+
+    selector: Selector
+    in_use: Text
+
+
+Demand = AgonesDemand | ReviewDemand | HttpDemand | PrometheusDemand | PodsDemand
+
+
+class DeletionCost(_Section, frozen=True):
+    """Mark idle pods before a scale-down, and never remove more than there are idle pods."""
+
+    in_use: Text
+
+
+class Capacity(_Section, frozen=True):
+    """Room for nodes ahead of pods: a CapacityBuffer or a Deployment of pause pods."""
+
+    buffer: Name | None = None
+    pause_deployment: Name | None = None
+
+
+class Fleet(_Section, frozen=True):
+    """One fleet. `name` is the key of its history; `target` is `deployment/NAME` or `fleet/NAME` (Agones)."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=128)]
+    target: Annotated[str, msgspec.Meta(pattern=r"^(deployment|fleet)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+    demand: Demand
+    maximum: Whole
+    minimum: Whole = 1
+    apply: Apply = "observe"
+    stabilization_minutes: Annotated[float, msgspec.Meta(ge=0, le=1440)] = 15.0
+    jump_factor: Annotated[float, msgspec.Meta(ge=1)] = 10.0
+    jump_free: Whole = 50
+    margin: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.2
+    deletion_cost: DeletionCost | None = None
+    capacity: Capacity | None = None
+
+    @property
+    def kind(self) -> str:
+        """`deployment` or `fleet`."""
+        return self.target.split("/", 1)[0]
+
+    @property
+    def object(self) -> str:
+        """The name of the Kubernetes object."""
+        return self.target.split("/", 1)[1]
+
+    @property
+    def bounds(self) -> Bounds:
+        """The limits and margins, as the core takes them."""
+        return Bounds(
+            self.minimum, self.maximum, self.stabilization_minutes, self.jump_factor, self.jump_free, self.margin
+        )
+
+
+class Endpoint(_Section, frozen=True):
+    """Whom to ask: an http `url`, or a `sagemaker` endpoint's name (`sagemaker_url` overrides AWS' address)."""
+
+    url: Url | None = None
+    sagemaker: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", max_length=63)] | None = None
+    sagemaker_url: Url | None = None
+    region: Text | None = None
+    connect_seconds: Seconds = 1.0
+    read_seconds: Seconds = 5.0
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=5)] = 2
+    token_file: Text | None = None
+
+
+class Lease(_Section, frozen=True):
+    """Leader election by the named Lease, which must exist."""
+
+    name: Name = "autopilot-client-leader"
+    duration_seconds: Annotated[float, msgspec.Meta(ge=1, le=300)] = 15.0
+    renew_seconds: Annotated[float, msgspec.Meta(gt=0, le=100)] = 2.0
+
+
+class CloudWatch(_Section, frozen=True):
+    """Where metrics go; `dimension` names the fleet's dimension, or `none` (the original's form, for one fleet)."""
+
+    namespace: Text = "multiplayersample"
+    region: Text | None = None
+    dimension: Text | None = None
+    url: Url | None = None
+
+
+class Tls(_Section, frozen=True):
+    """PEM files of the server's port; read again when they change."""
+
+    certificate: Text
+    key: Text
+
+
+class Server(_Section, frozen=True):
+    """The port for probes, metrics, the page, Agones and KEDA."""
+
+    host: str = "0.0.0.0"  # noqa: S104  a pod's port; the shipped NetworkPolicy says who may reach it
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    threads: Annotated[int, msgspec.Meta(ge=2, le=32)] = 8
+    tls: Tls | None = None
+
+
+class Config(_Section, frozen=True):
+    """The whole document."""
+
+    fleets: Annotated[tuple[Fleet, ...], msgspec.Meta(min_length=1)]
+    endpoint: Endpoint
+    namespace: Name | None = None
+    interval_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
+    read: Literal["auto", "named", "list"] = "auto"
+    events: Literal["pass", "fleet", "off"] = "pass"
+    nodes: Annotated[str, msgspec.Meta(pattern=NODES)] = "off"
+    lease: Lease = Lease()
+    cloudwatch: CloudWatch | None = None
+    server: Server = Server()
+
+
+REMEDIES = {
+    "fleets": "a list of fleets, each with name, target, demand and maximum",
+    "name": "the fleet's key at the endpoint, such as us-west-2/shooter",
+    "target": "deployment/NAME or fleet/NAME (an Agones Fleet), in the client's namespace",
+    "demand": "where demand comes from; source is one of agones, review, http, prometheus, pods",
+    "source": "one of agones, review, http, prometheus, pods",
+    "maximum": "the largest size that you are ready to pay for, a whole number of servers",
+    "minimum": "the smallest size, a whole number of servers",
+    "apply": "observe (change nothing), scale, webhook (Agones asks) or keda (KEDA asks)",
+    "stabilization_minutes": "minutes, 0 to 1440; about the provisioning lead time",
+    "jump_factor": "a number of at least 1",
+    "jump_free": "a whole number of servers",
+    "margin": "a share such as 0.2",
+    "endpoint": "url: http://HOST/invocations, or sagemaker: NAME",
+    "url": "an address that starts with http:// or https://",
+    "query": "a PromQL expression with exactly one result",
+    "selector": "equality terms, such as app=minecraft,region=eu",
+    "in_use": "a label such as state=busy, or ready, or not-ready",
+    "namespace": "the name of a Kubernetes namespace",
+    "interval_seconds": "seconds between passes, 1 to 3600",
+    "read": "auto, named (get each object) or list (one call)",
+    "events": "pass (one event a pass), fleet (one event a resize) or off",
+    "nodes": "off, all, or a label selector of nodes to count",
+    "port": "a port number, 0 to 65535",
+    "tls": "certificate and key, two paths of PEM files",
+}
+"""What to write instead, by the field's name."""
+
+
+def parse(text: str, source: str) -> Config:
+    """The configuration of a YAML document. `source` names it in messages. Raises ConfigError."""
+    try:
+        config = msgspec.convert(_with_defaults(_document(text, source)), Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_explain(str(error))}") from error
+    complaint = next(iter(_complaints(config)), None)
+    if complaint:
+        raise ConfigError(f"{source}: {complaint}")
+    return config
+
+
+def _document(text: str, source: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"{source}: empty or not a mapping; write endpoint: and fleets:")
+    return document
+
+
+def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its `defaults` written into every fleet that does not say otherwise."""
+    defaults, fleets = document.get("defaults") or {}, document.get("fleets")
+    if not isinstance(defaults, dict):
+        raise ConfigError("defaults: a mapping of a fleet's fields, such as apply: observe")
+    rest = {key: value for key, value in document.items() if key != "defaults"}
+    if isinstance(fleets, list):
+        rest["fleets"] = [defaults | fleet if isinstance(fleet, dict) else fleet for fleet in fleets]
+    return rest
+
+
+def _explain(message: str) -> str:
+    """A decoder's message as `fleets[0].maximum: what is wrong; what to write`."""
+    what, _, path = message.partition(" - at `$")
+    path = path.rstrip("`").lstrip(".")
+    named = re.search(r"field `(\w+)`", what)
+    field = named.group(1) if named else re.sub(r"\[\d+\]$", "", path).rsplit(".", 1)[-1]
+    if "unknown field" in what:
+        close = difflib.get_close_matches(field, known_fields(), 1)
+        remedy = f"did you mean {close[0]}?" if close else "remove it"
+    else:
+        remedy = f"write {REMEDIES[field]}" if field in REMEDIES else "see the table of settings in client/README.md"
+    return f"{path or 'document'}: {what}; {remedy}"
+
+
+def sections() -> Iterable[type[msgspec.Struct]]:
+    """Every section of the document."""
+    return _Section.__subclasses__()
+
+
+def known_fields() -> list[str]:
+    """Every field name of the document."""
+    return sorted({name for section in sections() for name in section.__struct_fields__} | {"defaults"})
+
+
+def _complaints(config: Config) -> Iterable[str]:
+    """What the types cannot say, in words with the remedy."""
+    endpoint = config.endpoint
+    if (endpoint.url is None) == (endpoint.sagemaker is None):
+        yield "endpoint: exactly one of url and sagemaker; write url: http://HOST/invocations or sagemaker: NAME"
+    if config.lease.renew_seconds * 2 > config.lease.duration_seconds:
+        yield "lease.renew_seconds: at most half of duration_seconds, or one late renewal loses the lease"
+    for field in ("name", "target"):
+        twice = [value for value, n in Counter(getattr(fleet, field) for fleet in config.fleets).items() if n > 1]
+        if twice:
+            yield f"fleets: {field} {twice[0]} is used twice; two rules on one fleet would fight"
+    for i, fleet in enumerate(config.fleets):
+        yield from (f"fleets[{i}].{complaint}" for wrong, complaint in FLEET_RULES if wrong(fleet))
+
+
+FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
+    (lambda f: f.maximum < max(1, f.minimum), "maximum: below the minimum or zero; raise it, or lower minimum"),
+    (
+        lambda f: isinstance(f.demand, AgonesDemand) and f.kind != "fleet",
+        "demand: source agones needs target fleet/NAME; use http, prometheus or pods for a Deployment",
+    ),
+    (
+        lambda f: isinstance(f.demand, ReviewDemand) and f.apply != "webhook",
+        "demand: source review needs apply: webhook, for only then does Agones send reviews",
+    ),
+    (lambda f: f.apply == "webhook" and f.kind != "fleet", "apply: webhook needs target fleet/NAME (Agones asks)"),
+    (
+        lambda f: f.apply == "keda" and f.kind != "deployment",
+        "apply: keda needs target deployment/NAME, for KEDA cannot scale an Agones Fleet; use webhook or scale",
+    ),
+    (
+        lambda f: f.deletion_cost is not None and f.kind != "deployment",
+        "deletion_cost: only for deployment/NAME; Agones keeps servers in use by itself",
+    ),
+    (
+        lambda f: f.deletion_cost is not None and f.deletion_cost.in_use == "not-ready",
+        "deletion_cost.in_use: not-ready cannot protect sessions, for Kubernetes removes such pods first; use a label",
+    ),
+    (
+        lambda f: any(not usable_condition(condition) for condition in conditions(f)),
+        "in_use: write a label such as state=busy, or ready, or not-ready",
+    ),
+    (
+        lambda f: f.capacity is not None and (f.capacity.buffer is None) == (f.capacity.pause_deployment is None),
+        "capacity: exactly one of buffer and pause_deployment",
+    ),
+)
+"""What a fleet must not be, and the remedy."""
+
+
+def conditions(fleet: Fleet) -> list[str]:
+    """The fleet's conditions for a pod to be in use."""
+    demand = [fleet.demand.in_use] if isinstance(fleet.demand, PodsDemand) else []
+    return demand + ([fleet.deletion_cost.in_use] if fleet.deletion_cost else [])
+
+
+def usable_condition(condition: str) -> bool:
+    """Whether a condition is one of `ready`, `not-ready`, `key=value`."""
+    return condition in ("ready", "not-ready") or bool(re.fullmatch(r"[^=!,\s()]+=[^=!,\s()]+", condition))

@@ -1,0 +1,63 @@
+"""Demand from a matchmaker's URL. One fetch a pass serves every fleet that names the same URL."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import urllib3
+
+from autopilot_client.config import HttpDemand
+from autopilot_client.domain import Reading
+from autopilot_client.fetch import Call, FetchError, bearer, fetch
+from autopilot_client.json_path import number_at, time_at
+from autopilot_client.ports import DemandUnknownError
+
+AT_ONCE = 8
+"""URLs that are fetched at the same time."""
+
+
+@dataclass(slots=True)
+class HttpSource:
+    """The URLs of one pass: each is fetched once, success or failure."""
+
+    pool: urllib3.PoolManager
+    now: float
+    _seen: dict[str, object] = field(default_factory=dict)
+
+    def prefetch(self, sources: Sequence[HttpDemand]) -> None:
+        """Fetch every URL, several at a time, before they are read."""
+        wanted = list({source.url: source for source in sources}.values())
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            self._seen.update(zip((source.url for source in wanted), pool.map(self._fetch, wanted), strict=True))
+
+    def read(self, source: HttpDemand) -> Reading:
+        """Demand, queue and sessions by their fields. Raises DemandUnknownError."""
+        document = self._document(source)
+        at = time_at(document, source.at_field) if source.at_field else self.now
+        if self.now - at > source.max_age_seconds:
+            raise DemandUnknownError(f"{source.url}: {self.now - at:.0f} s old")
+        sessions = number_at(document, source.sessions_field) if source.sessions_field else None
+        return Reading(
+            demand=number_at(document, source.field),
+            at=min(at, self.now),  # the endpoint refuses observations from the future
+            sessions=None if sessions is None else round(sessions),
+            queue=number_at(document, source.queue_field) if source.queue_field else None,
+        )
+
+    def _document(self, source: HttpDemand) -> object:
+        if source.url not in self._seen:
+            self._seen[source.url] = self._fetch(source)
+        document = self._seen[source.url]
+        if isinstance(document, DemandUnknownError):
+            raise document
+        return document
+
+    def _fetch(self, source: HttpDemand) -> object:
+        try:
+            headers = {"Accept": "application/json"} | bearer(source.token_file)
+            return json.loads(fetch(self.pool, Call(source.url, 1.0, source.timeout_seconds, headers=headers)))
+        except FetchError as error:
+            return DemandUnknownError(str(error))
+        except ValueError:
+            return DemandUnknownError(f"{source.url}: the reply is not JSON")

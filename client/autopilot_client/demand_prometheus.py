@@ -1,0 +1,49 @@
+"""Demand from Prometheus: instant queries that must each give exactly one number."""
+
+import json
+from urllib.parse import urlencode
+
+import urllib3
+
+from autopilot_client.config import PrometheusDemand
+from autopilot_client.domain import Reading
+from autopilot_client.fetch import Call, FetchError, bearer, fetch
+from autopilot_client.json_path import number_at
+from autopilot_client.ports import DemandUnknownError
+
+
+def read_prometheus(pool: urllib3.PoolManager, source: PrometheusDemand, now: float) -> Reading:
+    """Demand, queue and sessions by their queries. No result, many, or NaN: DemandUnknownError, never zero."""
+    age = _ask(pool, source, source.age_query) if source.age_query else 0.0
+    if age > source.max_age_seconds:
+        raise DemandUnknownError(f"{source.age_query}: {age:.0f} s old")
+    sessions = _ask(pool, source, source.sessions_query) if source.sessions_query else None
+    return Reading(
+        demand=_ask(pool, source, source.query),
+        at=now - age,
+        sessions=None if sessions is None else round(sessions),
+        queue=_ask(pool, source, source.queue_query) if source.queue_query else None,
+    )
+
+
+def _ask(pool: urllib3.PoolManager, source: PrometheusDemand, query: str) -> float:
+    url = f"{source.url.rstrip('/')}/api/v1/query?" + urlencode({"query": query})
+    try:
+        reply = json.loads(fetch(pool, Call(url, 1.0, source.timeout_seconds, headers=bearer(source.token_file))))
+    except FetchError as error:
+        raise DemandUnknownError(str(error)) from error
+    except ValueError as error:
+        raise DemandUnknownError(f"{source.url}: the reply is not JSON") from error
+    return _single(reply, query)
+
+
+def _single(reply: object, query: str) -> float:
+    data = reply.get("data") if isinstance(reply, dict) and reply.get("status") == "success" else None
+    if not isinstance(data, dict):
+        raise DemandUnknownError(f"{query}: Prometheus reported no success")
+    if data.get("resultType") == "scalar":
+        return number_at(data, "result.1")
+    results = data.get("result")
+    if not isinstance(results, list) or len(results) != 1:
+        raise DemandUnknownError(f"{query}: {len(results or [])} results instead of one")
+    return number_at(results[0], "value.1")

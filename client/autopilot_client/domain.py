@@ -1,0 +1,113 @@
+"""The client's words: what was read, answered and decided. Values only; times are seconds since the epoch, UTC."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Rung(StrEnum):
+    """The rung of the ladder that a decision stands on, best first."""
+
+    ANSWER = "answer"
+    """The endpoint's answer of this pass."""
+    LAST_ANSWER = "last_answer"
+    """The last good answer, still within its horizon. Never removes a server."""
+    LOCAL_RULE = "local_rule"
+    """The client's own rule on the demand that it read. Never removes a server."""
+    HOLD = "hold"
+    """Nothing is known well enough: the size stays."""
+
+
+class Fault(StrEnum):
+    """Why a pass could not use a fresh answer."""
+
+    NONE = ""
+    CLUSTER_UNKNOWN = "cluster_unknown"
+    DEMAND_UNKNOWN = "demand_unknown"
+    ENDPOINT_UNAVAILABLE = "endpoint_unavailable"
+    ANSWER_REFUSED = "answer_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Demand as a source reported it. `sessions` and `queue` where the source has them."""
+
+    demand: float
+    at: float
+    sessions: int | None = None
+    queue: float | None = None
+
+    @property
+    def in_use(self) -> int:
+        """Servers that must not be taken away: demand or live sessions, whichever is more; rounded up."""
+        return math.ceil(max(self.demand, self.sessions or 0))
+
+    @property
+    def need(self) -> int:
+        """Servers needed now: in use, and those that waiting players need; rounded up."""
+        return math.ceil(max(self.demand + (self.queue or 0.0), self.sessions or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One fleet's answer of the endpoint: the size needed one provisioning lead time from `at`."""
+
+    allocation: int
+    at: float
+    horizon_minutes: float
+    reason: str
+    policy: str = ""
+    prediction: float | None = None
+    false_positive: bool = False
+
+    def expired(self, now: float) -> bool:
+        """Whether its horizon has passed."""
+        return now - self.at > self.horizon_minutes * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer that is not to be believed: the guard that refused it, and the detail for the log."""
+
+    guard: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the operator allows for one fleet.
+
+    minimum, maximum        servers
+    stabilization_minutes   no answer of the last minutes is undercut; 0 switches it off
+    jump_factor, jump_free  an answer above `jump_factor` times the larger of size and need is refused,
+                            unless it stays below `jump_free` servers
+    margin                  of the local rule, a share of the highest recent demand
+    """
+
+    minimum: int
+    maximum: int
+    stabilization_minutes: float = 15.0
+    jump_factor: float = 10.0
+    jump_free: int = 50
+    margin: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one pass knows of one fleet; None where it is unknown. `answer` has passed the guards."""
+
+    at: float
+    replicas: int | None
+    reading: Reading | None = None
+    answer: Answer | None = None
+    fault: Fault = Fault.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The size to set, or None to leave everything as it is; the rung it stands on and the rule that decided."""
+
+    allocation: int | None
+    rung: Rung
+    reason: str
+    fault: Fault = Fault.NONE

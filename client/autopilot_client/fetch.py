@@ -1,0 +1,78 @@
+"""One bounded HTTP exchange with a service that may be slow, dripping, huge or gone."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import urllib3
+
+Clock = Callable[[], float]
+
+
+class FetchError(Exception):
+    """No usable reply: no connection, a time-out, too large, or a status other than 200."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What to send, and how long and how much to wait for."""
+
+    url: str
+    connect_seconds: float
+    read_seconds: float
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    largest: int = 1 << 20
+
+
+def fetch(pool: urllib3.PoolManager, call: Call, clock: Clock = time.monotonic) -> bytes:
+    """The body of a 200 reply; GET without a body, else POST. Raises FetchError within about read_seconds."""
+    until = clock() + call.connect_seconds + call.read_seconds
+    try:
+        response = pool.request(
+            "GET" if call.body is None else "POST",
+            call.url,
+            body=call.body,
+            headers=dict(call.headers),
+            timeout=urllib3.Timeout(connect=call.connect_seconds, read=call.read_seconds),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        return _read(response, call, until, clock)
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise FetchError(f"{call.url}: {error}") from error
+
+
+def _read(response: urllib3.BaseHTTPResponse, call: Call, until: float, clock: Clock) -> bytes:
+    """The whole body, or FetchError when it is too large or drips past the time."""
+    body = bytearray()
+    try:
+        while chunk := response.read1(65536):
+            body += chunk
+            if len(body) > call.largest:
+                raise FetchError(f"{call.url}: more than {call.largest} bytes")
+            if clock() > until:
+                raise FetchError(f"{call.url}: no complete reply in time")
+    except BaseException:
+        response.close()
+        raise
+    response.release_conn()
+    if response.status != 200:
+        raise FetchError(f"{call.url}: HTTP {response.status}", response.status)
+    return bytes(body)
+
+
+def bearer(token_file: str | None) -> dict[str, str]:
+    """The header for a token file, read now so that a rotated token counts. Raises FetchError."""
+    if token_file is None:
+        return {}
+    try:
+        with open(token_file, encoding="utf-8") as file:
+            return {"Authorization": f"Bearer {file.read().strip()}"}
+    except OSError as error:
+        raise FetchError(f"{token_file}: {error.strerror}") from error

@@ -1,0 +1,161 @@
+"""Gather: what the cluster has, what players need, what the endpoint says. Whatever fails is unknown, never zero."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import urllib3
+
+from autopilot_client.board import Board
+from autopilot_client.config import AgonesDemand, Fleet, HttpDemand, PodsDemand, PrometheusDemand, ReviewDemand
+from autopilot_client.demand_agones import read_agones
+from autopilot_client.demand_http import HttpSource
+from autopilot_client.demand_prometheus import read_prometheus
+from autopilot_client.domain import Answer, Fault, Reading, Refused, Seen
+from autopilot_client.judge import judge
+from autopilot_client.kube import Kube
+from autopilot_client.pods import Pod, common_selector, demand_of_pods, read_pods
+from autopilot_client.ports import Ask, DemandUnknownError, EndpointUnavailableError, KubeError
+from autopilot_client.targets import Target, read_targets
+from autopilot_client.wire import answer, instance
+
+AT_ONCE = 8
+"""Demand sources that are read at the same time."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """One fleet: what is seen of it, the object to patch, and what went wrong, in words for the log."""
+
+    fleet: Fleet
+    seen: Seen
+    target: Target | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everything that a pass reads from."""
+
+    kube: Kube
+    ask: Ask
+    pool: urllib3.PoolManager
+    board: Board
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """The demand sources of one pass."""
+
+    http: HttpSource
+    pods: list[Pod] | KubeError
+    board: Board
+    now: float
+
+
+def gather(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gathered]:
+    """What one pass knows of every fleet, in their order. Raises nothing that an outside system causes."""
+    gathered = _read_cluster(outside, fleets, now)
+    gathered = _read_demand(outside, gathered, now)
+    return _ask(outside, gathered, now)
+
+
+def _read_cluster(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gathered]:
+    wanted = [fleet.target for fleet in fleets if not isinstance(fleet.demand, ReviewDemand)]
+    targets = read_targets(outside.kube, wanted, outside.board.config.read)
+    return [_located(fleet, targets.get(fleet.target), outside.board, now) for fleet in fleets]
+
+
+def _located(fleet: Fleet, target: Target | KubeError | None, board: Board, now: float) -> Gathered:
+    if isinstance(target, Target):
+        return Gathered(fleet, Seen(now, target.replicas), target)
+    if isinstance(target, KubeError):
+        return Gathered(fleet, Seen(now, None, fault=Fault.CLUSTER_UNKNOWN), None, str(target))
+    latest = board.review(fleet.object)
+    return Gathered(fleet, Seen(now, latest[0].replicas if latest else None))
+
+
+def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
+    pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
+    sources = _Sources(HttpSource(outside.pool, now), pods, outside.board, now)
+    urls = {g.fleet.demand.url for g in gathered if isinstance(g.fleet.demand, HttpDemand | PrometheusDemand)}
+    if not urls:
+        return [_with_demand(g, sources) for g in gathered]
+    sources.http.prefetch([g.fleet.demand for g in gathered if isinstance(g.fleet.demand, HttpDemand)])
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda g: _with_demand(g, sources), gathered))
+
+
+def _read_pods(kube: Kube, wanted: list[PodsDemand]) -> list[Pod] | KubeError:
+    try:
+        return read_pods(kube, common_selector(wanted)) if wanted else []
+    except KubeError as error:
+        return error
+
+
+def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
+    try:
+        reading = _reading(gathered, sources)
+    except DemandUnknownError as error:
+        return _fault(gathered, Fault.DEMAND_UNKNOWN, str(error))
+    return replace(gathered, seen=replace(gathered.seen, reading=reading))
+
+
+def _reading(gathered: Gathered, sources: _Sources) -> Reading:
+    match gathered.fleet.demand:
+        case AgonesDemand():
+            return read_agones(gathered.target, sources.now)
+        case HttpDemand() as source:
+            return sources.http.read(source)
+        case PrometheusDemand() as source:
+            return read_prometheus(sources.http.pool, source, sources.now)
+        case PodsDemand() as source:
+            if isinstance(sources.pods, KubeError):
+                raise DemandUnknownError(str(sources.pods))
+            return demand_of_pods(sources.pods, source, sources.now)
+        case ReviewDemand() as source:
+            return _reviewed(gathered.fleet, source, sources)
+
+
+def _reviewed(fleet: Fleet, source: ReviewDemand, sources: _Sources) -> Reading:
+    latest = sources.board.review(fleet.object)
+    if latest is None or sources.now - latest[1] > source.max_age_seconds:
+        raise DemandUnknownError("no FleetAutoscaleReview lately")
+    return latest[0].reading(latest[1])
+
+
+def _fault(gathered: Gathered, fault: Fault, trouble: str) -> Gathered:
+    """The first fault of a fleet stands: what follows is its consequence."""
+    if gathered.seen.fault is not Fault.NONE:
+        return gathered
+    return replace(gathered, seen=replace(gathered.seen, fault=fault), trouble=trouble)
+
+
+def _ask(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
+    """Every fleet whose demand is known, in one question."""
+    askable = [(g, g.seen.reading) for g in gathered if g.seen.reading is not None]
+    if not askable:
+        return gathered
+    instances = [instance(g.fleet.name, reading, g.seen.replicas, g.fleet.bounds) for g, reading in askable]
+    try:
+        elements = outside.ask.ask(instances)
+    except EndpointUnavailableError as error:
+        return [_fault(g, Fault.ENDPOINT_UNAVAILABLE, str(error)) if g.seen.reading else g for g in gathered]
+    judged = {
+        g.fleet.name: _judged(g, reading, element, now) for (g, reading), element in zip(askable, elements, strict=True)
+    }
+    return [_with_answer(g, judged.get(g.fleet.name), outside.board) for g in gathered]
+
+
+def _judged(gathered: Gathered, reading: Reading, element: object, now: float) -> Answer | Refused:
+    found = answer(gathered.fleet.name, element, now)
+    return found if isinstance(found, Refused) else judge(found, reading, gathered.seen.replicas, gathered.fleet.bounds)
+
+
+def _with_answer(gathered: Gathered, found: Answer | Refused | None, board: Board) -> Gathered:
+    if isinstance(found, Refused):
+        board.count("guards", gathered.fleet.name, found.guard)
+        return _fault(gathered, Fault.ANSWER_REFUSED, f"{found.guard}: {found.detail}")
+    return gathered if found is None else replace(gathered, seen=replace(gathered.seen, answer=found))

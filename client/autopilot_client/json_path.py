@@ -1,0 +1,39 @@
+"""Numbers and times out of somebody else's JSON, by dotted path."""
+
+import math
+from datetime import datetime
+from typing import Any
+
+from autopilot_client.ports import DemandUnknownError
+
+
+def number_at(document: object, path: str) -> float:
+    """The finite number >= 0 at a path such as `data.fleets.0.demand`. Raises DemandUnknownError."""
+    value = _at(document, path)
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError) as error:
+        raise DemandUnknownError(f"{path}: {str(value)[:60]!r} is not a number") from error
+    if not math.isfinite(found) or found < 0:
+        raise DemandUnknownError(f"{path}: {found} is not a demand")
+    return found
+
+
+def time_at(document: object, path: str) -> float:
+    """The time at a path, in seconds since the epoch or as RFC 3339. Raises DemandUnknownError."""
+    value = _at(document, path)
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    try:
+        return datetime.fromisoformat(str(value)).timestamp()
+    except ValueError as error:
+        raise DemandUnknownError(f"{path}: {str(value)[:60]!r} is not a time") from error
+
+
+def _at(document: Any, path: str) -> Any:  # noqa: ANN401  JSON is anything
+    for part in path.split("."):
+        try:
+            document = document[int(part)] if isinstance(document, list) else document[part]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise DemandUnknownError(f"{path}: not in the reply") from error
+    return document

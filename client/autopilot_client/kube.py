@@ -1,0 +1,172 @@
+"""The API server: one connection, JSON in and out, few calls, all counted, all with time-outs.
+
+The requests are plain, because the generated models of the kubernetes package would cost memory and time for nothing
+here; that package only reads kubeconfig files.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+import urllib3
+
+from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
+
+MERGE = "application/merge-patch+json"
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its token and the authority of the API server."""
+PAGE = 500
+"""Objects in one page of pods: bounds memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open way to an API server: its address, a pool, and the credentials of now."""
+
+    host: str
+    pool: urllib3.PoolManager
+    authorization: Callable[[], str | None]
+
+
+@dataclass(slots=True)
+class Kube:
+    """Calls of one namespace. Safe to use from several threads; `calls` counts by verb."""
+
+    connection: Connection
+    namespace: str
+    connect_seconds: float = 1.0
+    read_seconds: float = 5.0
+    calls: dict[str, int] = field(default_factory=dict)
+
+    def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json") -> bytes:
+        """The body of an object or a list. Raises KubeError."""
+        return self._call("GET", path, Request(query=query, accept=accept))
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """Merge a patch into an object. Raises KubeError."""
+        return self._call("PATCH", path, Request(body=body, content_type=MERGE))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """Create an object. Raises KubeError."""
+        return self._call("POST", path, Request(body=body))
+
+    def pages(self, path: str, query: Mapping[str, str], accept: str) -> Iterator[bytes]:
+        """A list, page by page. An expired page (410) ends in KubeRefusedError: the caller starts again."""
+        token = ""
+        while True:
+            page = self.get(path, {**query, "limit": str(PAGE), **({"continue": token} if token else {})}, accept)
+            yield page
+            token = msgspec.json.decode(page, type=_Page).metadata.continue_
+            if not token:
+                return
+
+    def path(self, group: str, resource: str, name: str = "", sub: str = "") -> str:
+        """The path of a namespaced resource; `group` as `apps/v1`, or `v1` for the core."""
+        root = "/api/v1" if group == "v1" else f"/apis/{group}"
+        tail = "".join(f"/{quote(part, safe='')}" for part in (name, sub) if part)
+        return f"{root}/namespaces/{self.namespace}/{resource}{tail}"
+
+    def _call(self, method: str, path: str, request: "Request") -> bytes:
+        self.calls[method] = self.calls.get(method, 0) + 1
+        url = self.connection.host + path + ("?" + urlencode(request.query) if request.query else "")
+        try:
+            response = self.connection.pool.request(
+                method,
+                url,
+                body=None if request.body is None else json.dumps(request.body),
+                headers=self._headers(request),
+                timeout=urllib3.Timeout(connect=self.connect_seconds, read=self.read_seconds),
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise KubeUnavailableError(f"{method} {path}: {error}") from error
+        return _usable(response, f"{method} {path}")
+
+    def _headers(self, request: "Request") -> dict[str, str]:
+        headers = {"Accept": request.accept, "User-Agent": "autopilot-client"}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        token = self.connection.authorization()
+        return headers | ({"Authorization": token} if token else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one call carries."""
+
+    query: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | None = None
+    accept: str = "application/json"
+    content_type: str = "application/json"
+
+
+class _PageMetadata(msgspec.Struct):
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct):
+    metadata: _PageMetadata = msgspec.field(default_factory=_PageMetadata)
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+
+
+def _usable(response: urllib3.BaseHTTPResponse, what: str) -> bytes:
+    body = response.data
+    if 200 <= response.status < 300:
+        return body
+    if response.status >= 500 or response.status == 429:
+        raise KubeUnavailableError(f"{what}: HTTP {response.status}")
+    raise KubeRefusedError(response.status, f"{what}: {_message(body)}")
+
+
+def _message(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except msgspec.MsgspecError:
+        return "no reason given"
+
+
+def in_cluster(environ: Mapping[str, str], account: Path = ACCOUNT) -> Connection:
+    """The API server of this pod, with the pod's own account. Raises KubeUnavailableError outside a pod."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "")
+    authority, token = account / "ca.crt", account / "token"
+    if not (host and port and authority.is_file() and token.is_file()):
+        raise KubeUnavailableError("no cluster: this is not a pod with a service account; give --kubeconfig")
+
+    def authorization() -> str:
+        return f"Bearer {token.read_text(encoding='utf-8').strip()}"  # the kubelet renews the file
+
+    name = f"[{host}]" if ":" in host else host
+    return Connection(f"https://{name}:{port}", _pool({"ca_certs": str(authority)}), authorization)
+
+
+def from_kubeconfig(path: str) -> Connection:
+    """The API server of a kubeconfig file, with all its ways of logging in. Raises KubeUnavailableError."""
+    # For people at a terminal: the package takes 20 MiB that no pod needs.
+    from kubernetes import config as kubernetes_config  # noqa: PLC0415
+    from kubernetes.client import Configuration  # noqa: PLC0415
+
+    settings = Configuration()
+    try:
+        kubernetes_config.load_kube_config(path, client_configuration=settings)  # type: ignore[no-untyped-call]
+    except (kubernetes_config.ConfigException, OSError) as error:
+        raise KubeUnavailableError(f"no cluster: {error}; run in a pod, or give --kubeconfig") from error
+
+    def authorization() -> str | None:
+        ways: dict[str, Any] = dict(settings.auth_settings())
+        return next((str(way["value"]) for way in ways.values() if way["value"]), None)
+
+    files = {"ca_certs": settings.ssl_ca_cert, "cert_file": settings.cert_file, "key_file": settings.key_file}
+    required = "CERT_REQUIRED" if settings.verify_ssl else "CERT_NONE"
+    return Connection(settings.host, _pool({"cert_reqs": required} | files), authorization)
+
+
+def _pool(tls: dict[str, Any]) -> urllib3.PoolManager:
+    """Connections that are kept; only a connection that could not be made is tried again."""
+    retries = urllib3.Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0)
+    return urllib3.PoolManager(num_pools=2, maxsize=4, retries=retries, **tls)

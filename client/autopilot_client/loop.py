@@ -1,0 +1,228 @@
+"""The loop: gather, decide, apply. Each pass starts from what the cluster says; one that fails changes nothing."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from autopilot_client import cloudwatch
+from autopilot_client.apply_scale import apply_scale
+from autopilot_client.board import View
+from autopilot_client.capacity import CapacityWriter, headroom
+from autopilot_client.config import Fleet
+from autopilot_client.deletion_cost import prepare_scale_down
+from autopilot_client.domain import Decision, Rung
+from autopilot_client.events import Resize, write_events
+from autopilot_client.gather import Gathered, Outside, gather
+from autopilot_client.ladder import Memory, decide
+from autopilot_client.nodes import count_nodes
+from autopilot_client.plan import Hold, Scale, plan
+from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
+from autopilot_client.targets import Target, read_one
+
+log = logging.getLogger(__name__)
+
+REMEDIES = {
+    403: "the Role lacks this right: see client/specs",
+    404: "it does not exist (any more), or has no scale subresource",
+    422: "the API server finds the size invalid",
+}
+
+
+class Leads(Protocol):
+    """Whether this replica may act."""
+
+    def leads(self) -> bool:
+        """Now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One fleet in the middle of a pass."""
+
+    gathered: Gathered
+    decision: Decision
+    memory: Memory
+
+    @property
+    def fleet(self) -> Fleet:
+        """Its configuration."""
+        return self.gathered.fleet
+
+
+@dataclass(slots=True)
+class Loop:
+    """All passes of one replica."""
+
+    outside: Outside
+    leadership: Leads
+    metrics: cloudwatch.Client | None = None
+    clock: Callable[[], float] = time.time
+    _memories: dict[str, Memory] = field(default_factory=dict)
+    _troubles: dict[str, str] = field(default_factory=dict)
+    _capacity: CapacityWriter | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Passes until `stop`, one each interval. No error ends it."""
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                self.run_pass()
+            except Exception:
+                log.exception("pass failed; nothing more is changed in it")
+                self.outside.board.passes["failed"] += 1
+            stop.wait(max(0.0, self.outside.board.config.interval_seconds - (time.monotonic() - began)))
+
+    def run_pass(self) -> list[View]:
+        """One pass over all fleets."""
+        board = self.outside.board
+        now = self.clock()
+        board.begin(now)
+        gathered = gather(self.outside, board.config.fleets, now)
+        decided = [self._decide(one) for one in gathered]
+        views, resizes = self._apply(decided)
+        board.publish(views, self.clock())
+        self._tell(views, resizes, now)
+        return views
+
+    def _decide(self, gathered: Gathered) -> Decided:
+        name = gathered.fleet.name
+        decision, memory = decide(gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds)
+        self._memories[name] = memory
+        self._report(name, gathered.trouble)
+        return Decided(gathered, decision, memory)
+
+    def _report(self, name: str, trouble: str) -> None:
+        """Say when trouble begins and ends, not every minute in between."""
+        before = self._troubles.get(name, "")
+        if bool(trouble) != bool(before):
+            log.log(
+                logging.WARNING if trouble else logging.INFO, "%s: %s", name, trouble or "everything is known again"
+            )
+        self._troubles[name] = trouble
+
+    def _apply(self, decided: Sequence[Decided]) -> tuple[list[View], list[Resize]]:
+        """Carry the plans out, growth first. When the API server goes away, the rest waits for the next pass."""
+        plans = {d.fleet.name: self._plan(d) for d in decided}
+        views: dict[str, View] = {}
+        resizes: list[Resize] = []
+        away = ""
+        for one in sorted(decided, key=lambda d: _removes(plans[d.fleet.name])):
+            wanted = Hold(away) if away and isinstance(plans[one.fleet.name], Scale) else plans[one.fleet.name]
+            outcome, resize = self._carry_out(one, wanted)
+            away = away or (outcome if outcome == "unavailable" else "")
+            resizes += [resize] if resize else []
+            views[one.fleet.name] = _view(one, outcome, resize)
+        return [views[d.fleet.name] for d in decided], resizes
+
+    def _plan(self, decided: Decided) -> Scale | Hold:
+        if self.outside.board.dry_run or decided.fleet.apply != "scale":
+            return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
+        if not self.leadership.leads():
+            return Hold("not leader")
+        return plan(decided.gathered.seen.replicas, decided.decision.allocation)
+
+    def _carry_out(self, decided: Decided, wanted: Scale | Hold) -> tuple[str, Resize | None]:
+        """What happened, in a word, and the resize if there was one."""
+        target = decided.gathered.target
+        if isinstance(wanted, Hold) or target is None:
+            return wanted.why if isinstance(wanted, Hold) else "size unknown", None
+        try:
+            done = self._scale(decided, target, wanted)
+        except KubeUnavailableError as error:
+            log.warning("%s: not resized: %s", decided.fleet.name, error)
+            return "unavailable", None
+        except KubeRefusedError as error:
+            log.warning("%s: not resized: %s (%s)", decided.fleet.name, error, REMEDIES.get(error.status, "next pass"))
+            return f"refused {error.status}", None
+        if isinstance(done, Hold):
+            return done.why, None
+        resize = Resize(decided.fleet.target, target, done, decided.decision.reason)
+        log.info("%s (%s)", resize.text, decided.fleet.name)
+        return "scaled", resize
+
+    def _scale(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
+        """Patch; after a conflict look again, once, and patch what is then right. Raises KubeError."""
+        try:
+            return self._patch(decided, target, wanted)
+        except KubeRefusedError as error:
+            if error.status != 409:
+                raise
+        target = read_one(self.outside.kube, decided.fleet.target)
+        allocation = decided.decision.allocation or 0
+        kept = allocation if decided.decision.rung is Rung.ANSWER else max(allocation, target.replicas)
+        again = plan(target.replicas, kept)
+        return again if isinstance(again, Hold) else self._patch(decided, target, again)
+
+    def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
+        kube, fleet = self.outside.kube, decided.fleet
+        if wanted.removes and fleet.deletion_cost:
+            spared = prepare_scale_down(kube, target.selector, fleet.deletion_cost.in_use, wanted)
+            if isinstance(spared, Hold):
+                return Hold("no idle server to remove")
+            wanted = spared
+        if not self.leadership.leads():
+            return Hold("not leader")
+        apply_scale(kube, fleet.target, target, wanted)
+        return wanted
+
+    def _tell(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
+        """Capacity, events and CloudWatch: best effort, after everything that matters."""
+        if not self.leadership.leads():
+            return
+        board = self.outside.board
+        try:
+            if not board.dry_run:
+                self._write_capacity(views)
+            if resizes and board.config.events != "off":
+                write_events(self.outside.kube, resizes, board.config.events == "fleet", now)
+        except KubeError as error:
+            log.warning("not told to the cluster: %s", error)
+            board.passes["untold"] += 1
+        self._put_metrics(views)
+
+    def _write_capacity(self, views: Sequence[View]) -> None:
+        self._capacity = self._capacity or CapacityWriter(self.outside.kube)
+        for view in views:
+            room = headroom(view.decision.allocation, view.seen.replicas)
+            if view.fleet.capacity and view.fleet.apply != "observe" and room is not None:
+                self._capacity.write(view.fleet.capacity, room)
+
+    def _put_metrics(self, views: Sequence[View]) -> None:
+        settings = self.outside.board.config.cloudwatch
+        if settings is None or self.metrics is None:
+            return
+        try:
+            data = cloudwatch.metric_data([_sample(view) for view in views], self._nodes(), settings)
+            cloudwatch.put(self.metrics, settings, data)
+        except cloudwatch.CloudWatchError as error:
+            log.warning("CloudWatch: %s", error)
+            self.outside.board.passes["unmeasured"] += 1
+
+    def _nodes(self) -> int | None:
+        which = self.outside.board.config.nodes
+        try:
+            return None if which == "off" else count_nodes(self.outside.kube, which)
+        except KubeError as error:
+            log.warning("nodes: %s", error)
+            return None
+
+
+def _removes(wanted: Scale | Hold) -> int:
+    return wanted.removes if isinstance(wanted, Scale) else 0
+
+
+def _view(decided: Decided, outcome: str, resize: Resize | None) -> View:
+    seen = decided.gathered.seen
+    size = resize.scale.wanted if resize else seen.replicas
+    return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last)
+
+
+def _sample(view: View) -> cloudwatch.Sample:
+    seen = view.seen
+    false_positive = bool(seen.answer and seen.answer.false_positive)
+    demand = seen.reading.demand if seen.reading else None
+    return cloudwatch.Sample(view.fleet.name, view.size, demand, view.decision.allocation, false_positive)

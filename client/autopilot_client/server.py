@@ -1,0 +1,107 @@
+"""The port: cheroot's bounded pool of threads, with limits on sizes and times, and certificates that may change.
+
+cheroot rather than the standard library's server, because that one starts a thread for every connection and has no
+limits; and rather than gunicorn, because the answers come from the memory of this very process.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from cheroot import wsgi
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+
+from autopilot_client.config import ConfigError, Server, Tls
+
+log = logging.getLogger(__name__)
+LARGEST_HEAD = 16 * 1024
+LARGEST_BODY = 256 * 1024
+
+
+class CertificateAdapter(BuiltinSSLAdapter):
+    """TLS whose certificate is read again when its files change, as a renewed Secret's do."""
+
+    def __init__(self, tls: Tls) -> None:
+        super().__init__(tls.certificate, tls.key)
+        self._tls, self._stamp = tls, _stamp(tls)
+
+    def wrap(self, sock: Any) -> Any:  # noqa: ANN401  the parent's signature
+        """Wrap one new connection."""
+        self.reload()
+        return super().wrap(sock)  # type: ignore[no-untyped-call]
+
+    def reload(self) -> None:
+        """Take a changed certificate; keep the old one while the new files do not fit together."""
+        stamp = _stamp(self._tls)
+        if stamp in (self._stamp, None):
+            return
+        try:
+            self.context.load_cert_chain(self._tls.certificate, self._tls.key)
+        except OSError as error:
+            log.warning("certificate not renewed: %s", error)
+        else:
+            log.info("certificate renewed")
+        self._stamp = stamp
+
+
+def _stamp(tls: Tls) -> tuple[int, ...] | None:
+    """What changes when the files do; None while one is missing."""
+    try:
+        found = [os.stat(path) for path in (tls.certificate, tls.key)]
+    except OSError:
+        return None
+    return tuple(n for stat in found for n in (stat.st_mtime_ns, stat.st_ino))
+
+
+class HttpServer:
+    """A server in a thread of its own."""
+
+    def __init__(self, application: Callable[..., Any], settings: Server) -> None:
+        self._server = wsgi.Server(
+            (settings.host, settings.port),
+            application,
+            numthreads=settings.threads,
+            max=settings.threads,
+            request_queue_size=64,
+            timeout=2,  # a silent connection holds a thread for no longer
+            shutdown_timeout=3,
+            accepted_queue_size=64,
+            accepted_queue_timeout=2,
+        )
+        self._server.max_request_header_size = LARGEST_HEAD
+        self._server.max_request_body_size = LARGEST_BODY
+        self._server.server_name = "autopilot-client"
+        self._server.error_log = _log_error  # type: ignore[method-assign]
+        if settings.tls:
+            self._server.ssl_adapter = _adapter(settings.tls)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once started."""
+        return int(self._server.bind_addr[1])
+
+    def start(self) -> None:
+        """Bind, and serve in the background. Raises OSError when the port is taken."""
+        self._server.prepare()
+        self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the requests under way, for a few seconds at most."""
+        self._server.stop()
+        if self._thread:
+            self._thread.join(timeout=5)
+
+
+def _adapter(tls: Tls) -> CertificateAdapter:
+    try:
+        return CertificateAdapter(tls)
+    except OSError as error:
+        raise ConfigError(f"server.tls: {error}; write two readable PEM files, certificate and key") from error
+
+
+def _log_error(msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+    log.log(min(level, logging.WARNING), "server: %s", msg)

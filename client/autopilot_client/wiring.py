@@ -1,0 +1,100 @@
+"""From a configuration to the running parts."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import urllib3
+
+from autopilot_client import cloudwatch
+from autopilot_client.ask_http import HttpEndpoint
+from autopilot_client.ask_sagemaker import SageMakerEndpoint, runtime
+from autopilot_client.board import Board
+from autopilot_client.config import Config, Endpoint, Fleet
+from autopilot_client.gather import Outside
+from autopilot_client.kube import Kube, from_kubeconfig, in_cluster
+from autopilot_client.lease import Alone, Leadership
+from autopilot_client.loop import Loop
+from autopilot_client.ports import Ask
+from autopilot_client.server import HttpServer
+from autopilot_client.web import Application
+
+log = logging.getLogger(__name__)
+
+
+class Election(Protocol):
+    """A part in the election, or none."""
+
+    def leads(self) -> bool:
+        """Whether this replica may act now."""
+        ...
+
+    def start(self) -> None:
+        """Take part."""
+        ...
+
+    def stop(self) -> None:
+        """Leave, and hand over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the process was started with. `identity` is unique among the replicas; None: no election."""
+
+    kubeconfig: str | None
+    namespace: str
+    identity: str | None
+    dry_run: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One replica, ready to run."""
+
+    loop: Loop
+    election: Election
+    board: Board
+    server: Callable[[], HttpServer]
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve, take part in the election and make passes until `stop`; then hand over and finish."""
+        server = self.server()
+        server.start()
+        self.election.start()
+        log.info("namespace %s, %d fleets, port %d", self.board.namespace, len(self.board.config.fleets), server.port)
+        for fleet in unprotected(self.board.config):
+            log.warning("%s: no deletion_cost: a scale-down may end live sessions, for any pod may go", fleet.name)
+        try:
+            self.loop.run(stop)
+        finally:
+            self.election.stop()
+            server.stop()
+            log.info("stopped; every fleet keeps its size")
+
+
+def build(config: Config, surroundings: Surroundings) -> Client:
+    """Wire one replica. Raises KubeUnavailableError without credentials for a cluster."""
+    pool = urllib3.PoolManager(num_pools=16, maxsize=8)
+    path = surroundings.kubeconfig
+    kube = Kube(from_kubeconfig(path) if path else in_cluster(surroundings.environ), surroundings.namespace)
+    board = Board(config, surroundings.namespace, surroundings.dry_run)
+    election: Election = Alone()
+    if surroundings.identity is not None:
+        election = Leadership(kube, config.lease, surroundings.identity)
+    metrics = cloudwatch.connect(config.cloudwatch) if config.cloudwatch else None
+    loop = Loop(Outside(kube, endpoint(config.endpoint, pool), pool, board), election, metrics)
+    return Client(loop, election, board, lambda: HttpServer(Application(board, election, kube.calls), config.server))
+
+
+def unprotected(config: Config) -> list[Fleet]:
+    """Deployments that are scaled without looking at which pods are idle."""
+    return [f for f in config.fleets if f.apply == "scale" and f.kind == "deployment" and f.deletion_cost is None]
+
+
+def endpoint(settings: Endpoint, pool: urllib3.PoolManager) -> Ask:
+    """The endpoint that a configuration names."""
+    return SageMakerEndpoint(runtime(settings), settings) if settings.sagemaker else HttpEndpoint(pool, settings)
