@@ -1,0 +1,1 @@
+"""From an image to an auto-scaling SageMaker endpoint, and back to an empty account."""

@@ -1,0 +1,139 @@
+"""Calls to IAM and STS, and the policies of the execution role."""
+
+import json
+import re
+from collections.abc import Sequence
+
+from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.core.names import Names
+
+MAIN_POLICY = "serve"
+_IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^@:]+)")
+
+
+def who() -> Call:
+    """The account behind the credentials."""
+    return Call("sts", "GetCallerIdentity", {})
+
+
+def get_role(names: Names) -> Call:
+    """The execution role."""
+    return Call("iam", "GetRole", {"RoleName": names.role}, names.role_arn)
+
+
+def list_policies(names: Names) -> Call:
+    """The role's inline policies."""
+    return Call("iam", "ListRolePolicies", {"RoleName": names.role}, names.role_arn)
+
+
+def get_policy(names: Names, policy: str) -> Call:
+    """One inline policy."""
+    return Call("iam", "GetRolePolicy", {"RoleName": names.role, "PolicyName": policy}, names.role_arn)
+
+
+def create_role(names: Names, tags: list[dict[str, str]]) -> Call:
+    """The execution role: SageMaker may take it, for this account only."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sagemaker.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": names.account}},
+    }
+    request = {
+        "RoleName": names.role,
+        "AssumeRolePolicyDocument": _document([trust]),
+        "Description": f"Execution role of the endpoint {names.endpoint}",
+        "Tags": tags,
+    }
+    return Call("iam", "CreateRole", request, names.role_arn, done_if=("EntityAlreadyExists",))
+
+
+def put_policy(names: Names, policy: str, statements: Sequence[Json]) -> Call:
+    """An inline policy of the role."""
+    request = {"RoleName": names.role, "PolicyName": policy, "PolicyDocument": _document(statements)}
+    return Call("iam", "PutRolePolicy", request, names.role_arn)
+
+
+def delete_policy(names: Names, policy: str) -> Call:
+    """An inline policy, away."""
+    return Call("iam", "DeleteRolePolicy", {"RoleName": names.role, "PolicyName": policy}, names.role_arn)
+
+
+def delete_role(names: Names) -> Call:
+    """The role, away."""
+    return Call("iam", "DeleteRole", {"RoleName": names.role}, names.role_arn)
+
+
+def document(statements: Sequence[Json]) -> dict[str, object]:
+    """A policy document."""
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _document(statements: Sequence[Json]) -> str:
+    return json.dumps(document(statements), separators=(",", ":"))
+
+
+def role_statements(
+    names: Names, image: str, table: str | None, reads: Sequence[str], writes: Sequence[str]
+) -> list[Json]:
+    """What the container and SageMaker on its behalf need, and nothing more. `reads`, `writes`: S3 URIs."""
+    return [
+        *_log_statements(names),
+        *_image_statements(names, image),
+        *_table_statements(names, table),
+        *bucket_statements(names, reads, writes),
+    ]
+
+
+def _log_statements(names: Names) -> list[Json]:
+    groups = ("/aws/sagemaker/Endpoints/" + names.endpoint, "/aws/sagemaker/TransformJobs")
+    arns = [names.arn("logs", f"log-group:{group}{end}") for group in groups for end in ("", ":log-stream:*")]
+    actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    metrics = {
+        "Sid": "Metrics", "Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*",
+        "Condition": {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}},
+    }  # fmt: skip
+    return [{"Sid": "Logs", "Effect": "Allow", "Action": actions, "Resource": arns}, metrics]
+
+
+def _image_statements(names: Names, image: str) -> list[Json]:
+    found = _IMAGE.match(image)
+    if not found:
+        return []
+    repository = f"arn:{names.partition}:ecr:{found['region']}:{found['account']}:repository/{found['name']}"
+    actions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    return [
+        {"Sid": "Image", "Effect": "Allow", "Action": actions, "Resource": repository},
+        {"Sid": "ImageLogin", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+    ]
+
+
+def _table_statements(names: Names, table: str | None) -> list[Json]:
+    if table is None:
+        return []
+    actions = ["dynamodb:BatchGetItem", "dynamodb:UpdateItem"]
+    return [{"Sid": "History", "Effect": "Allow", "Action": actions, "Resource": names.table(table)}]
+
+
+def bucket_statements(names: Names, reads: Sequence[str], writes: Sequence[str]) -> list[Json]:
+    """Rights on S3 URIs: read below some, write below others, and list their buckets."""
+    given = [("Read", "s3:GetObject", reads), ("Write", "s3:PutObject", writes)]
+    out: list[Json] = [
+        {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": [_object_arn(names, uri) for uri in uris]}
+        for sid, action, uris in given
+        if uris
+    ]
+    buckets = sorted({_bucket_arn(names, uri) for uri in (*reads, *writes)})
+    if buckets:
+        out.append({"Sid": "List", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": buckets})
+    return out
+
+
+def _object_arn(names: Names, uri: str) -> str:
+    """Batch jobs read every object whose name begins so; a model is one object."""
+    path = uri.removeprefix("s3://")
+    return f"arn:{names.partition}:s3:::{path}{'' if path.endswith('.tar.gz') else '*'}"
+
+
+def _bucket_arn(names: Names, uri: str) -> str:
+    return f"arn:{names.partition}:s3:::{uri.removeprefix('s3://').partition('/')[0]}"

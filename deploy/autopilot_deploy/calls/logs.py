@@ -1,0 +1,36 @@
+"""Calls to CloudWatch Logs: the endpoint's log group. Made beforehand, so that it does not keep lines for ever."""
+
+from collections.abc import Mapping
+
+from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.names import TAG, Names
+
+
+def describe(names: Names) -> Call:
+    """Log groups whose names begin like the endpoint's."""
+    return Call("logs", "DescribeLogGroups", {"logGroupNamePrefix": names.log_group})
+
+
+def list_tags(names: Names) -> Call:
+    """The group's tags."""
+    return Call("logs", "ListTagsForResource", {"resourceArn": _arn(names)}, _arn(names))
+
+
+def create(names: Names, tags: Mapping[str, str]) -> Call:
+    """The group, tagged."""
+    request = {"logGroupName": names.log_group, "tags": {**tags, TAG: names.endpoint}}
+    return Call("logs", "CreateLogGroup", request, _arn(names), done_if=("ResourceAlreadyExistsException",))
+
+
+def keep_for(names: Names, days: int) -> Call:
+    """How long lines are kept."""
+    return Call("logs", "PutRetentionPolicy", {"logGroupName": names.log_group, "retentionInDays": days}, _arn(names))
+
+
+def delete(names: Names) -> Call:
+    """The group, away."""
+    return Call("logs", "DeleteLogGroup", {"logGroupName": names.log_group}, _arn(names))
+
+
+def _arn(names: Names) -> str:
+    return names.arn("logs", f"log-group:{names.log_group}")

@@ -1,0 +1,208 @@
+"""The command line."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import boto3
+import click
+
+from autopilot_deploy.adapters.aws import BotoAws, SystemClock
+from autopilot_deploy.core.board import CLIENT_NAMESPACE, Sources
+from autopilot_deploy.core.errors import DeployError, PayloadError
+from autopilot_deploy.core.payload import DEFAULT_METRICS, wanted_from
+from autopilot_deploy.core.plan import Plan
+from autopilot_deploy.flows import dashboard as dashboard_flow
+from autopilot_deploy.flows import status as status_flow
+from autopilot_deploy.flows.apply import World, rehearse
+from autopilot_deploy.flows.deploy import Deployment
+from autopilot_deploy.flows.deploy import deploy as run_deploy
+from autopilot_deploy.flows.destroy import destroy as run_destroy
+from autopilot_deploy.flows.gather import names_for
+from autopilot_deploy.flows.invoke import Question
+from autopilot_deploy.flows.invoke import invoke as run_invoke
+from autopilot_deploy.flows.transform import FORMATS, Batch
+from autopilot_deploy.flows.transform import transform as run_transform
+from autopilot_deploy.ports import Aws, Clock
+
+P = ParamSpec("P")
+
+
+class _Echo:
+    """Progress on standard output."""
+
+    def say(self, text: str) -> None:
+        click.echo(text)
+
+
+class _Aside:
+    """Progress on standard error, where standard output is the answer."""
+
+    def say(self, text: str) -> None:
+        click.echo(text, err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the commands act with; tests put their own in its place."""
+
+    aws: Aws
+    clock: Clock
+
+
+def _connect(region: str | None) -> Surroundings:
+    return Surroundings(BotoAws(boto3.Session(region_name=region)), SystemClock())
+
+
+def _truthful(command: Callable[P, None]) -> Callable[P, None]:
+    """Errors become one message and their exit code."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except DeployError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted: AWS goes on by itself; run the same command again to continue", err=True)
+            sys.exit(130)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--region", help="AWS region. Default: what your AWS configuration says.")
+@click.option("--timeout", default=40.0, show_default=True, help="Minutes to wait for AWS, in all.")
+@click.pass_context
+def main(context: click.Context, region: str | None, timeout: float) -> None:
+    """From an image to an auto-scaling SageMaker endpoint, and back to an empty account.
+
+    Exit codes: 0 done; 1 AWS refused or the deployment failed; 2 the input is wrong; 3 the time is over and AWS is
+    still at work; 4 a permission is missing.
+    """
+    context.ensure_object(dict)
+    context.obj.setdefault("connect", _connect)
+    context.obj.update(region=region, timeout=timeout)
+
+
+def _world(endpoint: str, console: _Echo | _Aside | None = None) -> World:
+    given: dict[str, Any] = click.get_current_context().obj
+    around: Surroundings = given["connect"](given["region"])
+    deadline = around.clock.now() + given["timeout"] * 60
+    return World(around.aws, around.clock, console or _Echo(), names_for(around.aws, endpoint), deadline)
+
+
+_dry_run = click.option("--dry-run", is_flag=True, help="Print the calls as AWS commands; change nothing.")
+_endpoint = click.argument("endpoint")
+
+
+@main.command()
+@click.argument("payload", type=click.File())
+@click.option("--image", help="Image to make models from: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@DIGEST.")
+@click.option("--model-data", help="s3:// URI of a model.tar.gz. Without it, the policy in the image serves.")
+@click.option("--role", help="ARN of an execution role. Without it, one is made with the least rights.")
+@click.option("--log-days", default=30, show_default=True, help="Days to keep the container's log.")
+@_dry_run
+@_truthful
+def deploy(payload: Any, image: str | None, model_data: str | None, role: str | None, **rest: Any) -> None:  # noqa: ANN401
+    """Create or update the endpoint of PAYLOAD (a JSON file, - for standard input)."""
+    given = {"image": image, "modelDataUrl": model_data, "roleArn": role}
+    wanted = wanted_from(_with(_json(payload.read()), {name: one for name, one in given.items() if one}))
+    run_deploy(Deployment(wanted, rest["log_days"], rest["dry_run"]), _world(wanted.endpoint))
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PayloadError(f"the payload is not JSON: {error}") from error
+
+
+def _with(payload: object, more: dict[str, str]) -> object:
+    return payload | more if isinstance(payload, dict) else payload
+
+
+@main.command()
+@_endpoint
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_truthful
+def status(endpoint: str, as_json: bool) -> None:
+    """What is there of ENDPOINT. Exit code 1 where it is not in service."""
+    seen = status_flow.status(_world(endpoint))
+    click.echo(json.dumps(seen, indent=2) if as_json else "\n".join(status_flow.lines(seen)))
+    if not seen["healthy"]:
+        sys.exit(1)
+
+
+@main.command()
+@_endpoint
+@click.option("--fleet", help="Fleet to ask for, with --demand.")
+@click.option("--demand", type=float, help="Servers that players need now.")
+@click.option("--body", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this file.")
+@click.option("--content-type", default="application/json", show_default=True)
+@click.option("--accept", default="application/json", show_default=True)
+@click.option("--variant", help="Ask this variant.")
+@_truthful
+def invoke(endpoint: str, fleet: str | None, demand: float | None, body: Path | None, **rest: Any) -> None:  # noqa: ANN401
+    """Ask ENDPOINT, and print its answer."""
+    if (body is None) == (fleet is None):
+        raise click.UsageError("give --fleet (with --demand), or --body")
+    asked = {"fleet": fleet} | ({} if demand is None else {"demand": demand})
+    content = body.read_bytes() if body else json.dumps(asked).encode()
+    question = Question(content, rest["content_type"], rest["accept"], rest["variant"])
+    click.echo(run_invoke(question, _world(endpoint, _Aside())))
+
+
+@main.command()
+@_endpoint
+@click.argument("source")
+@click.argument("target")
+@click.option("--format", "kind", type=click.Choice(list(FORMATS)), default="csv", show_default=True)
+@click.option("--job", help="Name of the job. Default: the endpoint's name and the time.")
+@click.option("--model", help="Model to use. Default: the one that the endpoint serves.")
+@click.option("--instance-type", default="ml.m5.large", show_default=True)
+@click.option("--instances", default=1, show_default=True)
+@_dry_run
+@_truthful
+def transform(endpoint: str, source: str, target: str, job: str | None, **rest: Any) -> None:  # noqa: ANN401
+    """Decide for every line of SOURCE (s3://, CSV without header or JSON lines), into TARGET (s3://)."""
+    if not (source.startswith("s3://") and target.startswith("s3://")):
+        raise click.UsageError("SOURCE and TARGET are s3:// URIs")
+    named = job or f"{endpoint[:46]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    run_transform(Batch(source, target, job=named, **rest), _world(endpoint))
+
+
+@main.command()
+@_endpoint
+@click.option("--topic", help="ARN of an SNS topic that alarms tell.")
+@click.option("--fleet", help="Fleet to show, where metrics carry the fleet as a dimension.")
+@click.option("--variant", "variants", multiple=True, default=["AllTraffic"], show_default=True)
+@click.option("--namespace", default=DEFAULT_METRICS, show_default=True, help="Of the container's metrics.")
+@click.option("--client-namespace", default=CLIENT_NAMESPACE, show_default=True, help="Of the client's metrics.")
+@_dry_run
+@_truthful
+def dashboard(endpoint: str, topic: str | None, dry_run: bool, **rest: Any) -> None:  # noqa: ANN401
+    """Create or replace the dashboard and the alarms of ENDPOINT."""
+    sources = Sources(rest["namespace"], rest["client_namespace"], rest["fleet"], tuple(rest["variants"]))
+    dashboard_flow.put_up(sources, topic, _world(endpoint), dry_run)
+
+
+@main.command()
+@_endpoint
+@click.option("--keep-history", is_flag=True, help="Leave the history table.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_dry_run
+@_truthful
+def destroy(endpoint: str, keep_history: bool, yes: bool, dry_run: bool) -> None:
+    """Take away everything that was made for ENDPOINT, and nothing else."""
+
+    def confirmed(plan: Plan) -> bool:
+        return yes or click.confirm("\n".join((*rehearse(plan), "Do all this?")))
+
+    run_destroy(_world(endpoint), keep_history, None if dry_run else confirmed)

@@ -1,0 +1,339 @@
+"""The payload: what is wanted, in the JSON that the endpoint deployer always took, and some optional fields more.
+
+Every fault is found before anything is called: AWS's own service models judge each field, and the rules between fields
+stand below.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from botocore.model import Shape
+
+from autopilot_deploy.core.call import Json
+from autopilot_deploy.core.errors import PayloadError
+from autopilot_deploy.core.shapes import FAULTY, Problem, member, problems, sound, unknown
+
+LONGEST_ENDPOINT_NAME = 52
+"""The endpoint config's name is this, a dash and ten digits; AWS allows 63 characters."""
+DEFAULT_TABLE = "latest_observations"
+DEFAULT_METRICS = "autopilot"
+
+_CONFIG = ("sagemaker", "CreateEndpointConfig")
+_MODEL = ("sagemaker", "CreateModel")
+_TARGET = ("application-autoscaling", "RegisterScalableTarget")
+_POLICY = ("application-autoscaling", "PutScalingPolicy")
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "endpointName": ("sagemaker", "CreateEndpoint", "EndpointName"),
+    "productionVariants": (*_CONFIG, "ProductionVariants"),
+    "shadowProductionVariants": (*_CONFIG, "ShadowProductionVariants"),
+    "autoscalingMinCapacity": (*_TARGET, "MinCapacity"),
+    "autoscalingMaxCapacity": (*_TARGET, "MaxCapacity"),
+    "targetTrackingScalingPolicyConfiguration": (*_POLICY, "TargetTrackingScalingPolicyConfiguration"),
+    "asyncInferenceConfig": (*_CONFIG, "AsyncInferenceConfig"),
+    "dataCaptureConfig": (*_CONFIG, "DataCaptureConfig"),
+    "kmsKeyId": (*_CONFIG, "KmsKeyId"),
+    "deploymentConfig": ("sagemaker", "UpdateEndpoint", "DeploymentConfig"),
+    "image": (*_MODEL, "PrimaryContainer", "Image"),
+    "modelDataUrl": (*_MODEL, "PrimaryContainer", "ModelDataUrl"),
+    "environment": (*_MODEL, "PrimaryContainer", "Environment"),
+    "roleArn": (*_MODEL, "ExecutionRoleArn"),
+    "vpcConfig": (*_MODEL, "VpcConfig"),
+    "enableNetworkIsolation": (*_MODEL, "EnableNetworkIsolation"),
+    "historyTable": ("dynamodb", "CreateTable", "TableName"),
+    "metricsNamespace": ("cloudwatch", "PutMetricData", "Namespace"),
+    "tags": (*_MODEL, "PrimaryContainer", "Environment"),
+}
+"""Each field of the payload, and the AWS parameter that it has to fit."""
+
+DEFAULT_POLICY: Json = {
+    "TargetValue": 5000.0,
+    "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+    "ScaleOutCooldown": 60,
+    "ScaleInCooldown": 300,
+    "DisableScaleIn": False,
+}
+"""5000 invocations a minute and instance: the default that the endpoint deployer always had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Bounds of each variant's instance count, and the target-tracking policy between them."""
+
+    least: int
+    most: int
+    policy: Json
+
+    def within(self, count: int) -> int:
+        """The count, moved into the bounds."""
+        return min(max(count, self.least), self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One variant as wanted. `request` is its part of CreateEndpointConfig, without model and count."""
+
+    name: str
+    model: str | None
+    count: int | None
+    request: Json
+    shadow: bool = False
+
+    @property
+    def serverless(self) -> bool:
+        """Whether SageMaker, not a number of instances, decides what runs."""
+        return "ServerlessConfig" in self.request
+
+    @property
+    def instance_type(self) -> str:
+        """The instance type; empty for serverless."""
+        return str(self.request.get("InstanceType", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A payload that was checked. `options` are fields that go to AWS as they are."""
+
+    endpoint: str
+    variants: tuple[Variant, ...]
+    scaling: Scaling | None
+    image: str | None = None
+    table: str = DEFAULT_TABLE
+    metrics: str = DEFAULT_METRICS
+    options: Json = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the container may make no calls: then there is no history."""
+        return bool(self.options.get("enableNetworkIsolation", False))
+
+    @property
+    def scaled(self) -> tuple[Variant, ...]:
+        """Variants whose instance count auto scaling owns."""
+        if self.scaling is None:
+            return ()
+        return tuple(one for one in self.variants if not one.serverless and not one.shadow)
+
+
+def wanted_from(payload: object) -> Wanted:
+    """Check a payload and make it a value. Raises PayloadError that lists every fault with its JSON path."""
+    found = list(payload_problems(payload))
+    if found:
+        listed = "\n".join(f"  {one}" for one in found)
+        raise PayloadError(f"the payload has {len(found)} fault{'s' * (len(found) > 1)}:\n{listed}")
+    return _wanted(cast(dict[str, Any], payload))
+
+
+def payload_problems(payload: object) -> Iterator[Problem]:
+    """Every fault of a payload."""
+    if not isinstance(payload, dict):
+        yield Problem("$", "must be an object")
+        return
+    for name in ("endpointName", "productionVariants"):
+        if name not in payload:
+            yield Problem(f"$.{name}", "is missing")
+    for name, value in payload.items():
+        yield from _field_problems(name, value)
+    fine = {name: sound(_shape(name), value) for name, value in payload.items() if name in FIELDS}
+    for rule in _RULES:
+        yield from rule(fine)
+
+
+def _field_problems(name: str, value: object) -> Iterator[Problem]:
+    if name in FIELDS:
+        yield from problems(_shape(name), value, f"$.{name}")
+    else:
+        yield unknown(name, list(FIELDS), "$")
+
+
+def _shape(name: str) -> Shape:
+    service, operation, *path = FIELDS[name]
+    return member(service, operation, *path)
+
+
+def _known(value: Any, name: str, default: Any) -> Any:  # noqa: ANN401 - JSON
+    """A member that can be judged; the default where it is absent, or a fault of its own."""
+    found = value.get(name, default) if isinstance(value, dict) else default
+    return default if found is FAULTY else found
+
+
+def _names(fine: Json) -> Iterator[Problem]:
+    name = _known(fine, "endpointName", None)
+    if name is not None and not 0 < len(name) <= LONGEST_ENDPOINT_NAME:
+        yield Problem("$.endpointName", f"{len(name)} characters, 1 to {LONGEST_ENDPOINT_NAME}: configs add 11 to it")
+    seen: set[str] = set()
+    for path, variant in _all_variants(fine):
+        name = _known(variant, "VariantName", None)
+        if name in seen:
+            yield Problem(f"{path}.VariantName", f"{name!r} is there twice")
+        seen |= {name} - {None}
+
+
+def _variants(fine: Json) -> Iterator[Problem]:
+    for path, variant in _all_variants(fine):
+        kinds = [kind for kind in ("InstanceType", "ServerlessConfig", "InstancePools") if kind in variant]
+        if len(kinds) != 1:
+            yield Problem(path, "needs one of InstanceType, ServerlessConfig and InstancePools")
+        if "ServerlessConfig" in variant and "InitialInstanceCount" in variant:
+            yield Problem(f"{path}.InitialInstanceCount", "a serverless variant has no instances: leave it out")
+        if "ModelName" not in variant and "image" not in fine:
+            yield Problem(f"{path}.ModelName", "is missing, and there is no image to make a model from")
+
+
+def _serverless(fine: Json) -> Iterator[Problem]:
+    serverless = [path for path, variant in _all_variants(fine) if "ServerlessConfig" in variant]
+    if not serverless:
+        return
+    if len(list(_all_variants(fine))) > 1:
+        yield Problem(serverless[0], "a serverless endpoint has one variant, and no shadow")
+    for name in ("asyncInferenceConfig", "dataCaptureConfig", "vpcConfig", "autoscalingMaxCapacity"):
+        if name in fine:
+            yield Problem(f"$.{name}", "does not go with a serverless variant: leave it out")
+    if _known(fine, "enableNetworkIsolation", False):
+        yield Problem("$.enableNetworkIsolation", "does not go with a serverless variant: leave it out")
+
+
+def _shadows(fine: Json) -> Iterator[Problem]:
+    shadows = _known(fine, "shadowProductionVariants", [])
+    if shadows and (len(shadows) > 1 or len(_known(fine, "productionVariants", [])) > 1):
+        yield Problem("$.shadowProductionVariants", "AWS takes one shadow variant beside one production variant")
+
+
+def _capacity(fine: Json) -> Iterator[Problem]:
+    least, most = _known(fine, "autoscalingMinCapacity", None), _known(fine, "autoscalingMaxCapacity", None)
+    for name, other in _PAIRED:
+        if name in fine and other not in fine:
+            yield Problem(f"$.{other}", f"is missing, and {name} is there")
+    if least is not None and least < 1 and "asyncInferenceConfig" not in fine:
+        yield Problem("$.autoscalingMinCapacity", f"{least}, at least 1: only an asynchronous endpoint scales to 0")
+    if least is not None and most is not None:
+        yield from _bounds(fine, least, most)
+    if _PAIRED_FIELDS & fine.keys():
+        yield from _burstable(fine)
+
+
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_PAIRED = (
+    ("autoscalingMinCapacity", "autoscalingMaxCapacity"),
+    ("autoscalingMaxCapacity", "autoscalingMinCapacity"),
+    ("targetTrackingScalingPolicyConfiguration", "autoscalingMaxCapacity"),
+)
+_PAIRED_FIELDS = {name for name, _ in _PAIRED}
+
+
+def _bounds(fine: Json, least: int, most: int) -> Iterator[Problem]:
+    if least > most:
+        yield Problem("$.autoscalingMinCapacity", f"{least} is above autoscalingMaxCapacity {most}")
+        return
+    least = max(least, 1)
+    for path, variant in _variants_of(fine, "productionVariants"):
+        count = _known(variant, "InitialInstanceCount", least)
+        if not least <= count <= most:
+            yield Problem(f"{path}.InitialInstanceCount", f"{count} lies outside autoscaling's {least} to {most}")
+
+
+def _burstable(fine: Json) -> Iterator[Problem]:
+    for path, variant in _variants_of(fine, "productionVariants"):
+        if str(_known(variant, "InstanceType", "")).startswith("ml.t"):
+            yield Problem(f"{path}.InstanceType", "burstable instances cannot be auto scaled: take ml.m or ml.c")
+
+
+def _policy(fine: Json) -> Iterator[Problem]:
+    policy = _known(fine, "targetTrackingScalingPolicyConfiguration", {})
+    path = "$.targetTrackingScalingPolicyConfiguration"
+    kinds = [one for one in ("PredefinedMetricSpecification", "CustomizedMetricSpecification") if one in policy]
+    if policy and len(kinds) != 1:
+        yield Problem(path, "needs one of PredefinedMetricSpecification and CustomizedMetricSpecification")
+    if _known(policy, "TargetValue", 1) <= 0:
+        yield Problem(f"{path}.TargetValue", "must be above 0")
+    predefined = _known(_known(policy, "PredefinedMetricSpecification", {}), "PredefinedMetricType", None)
+    if "asyncInferenceConfig" in fine and predefined == "SageMakerVariantInvocationsPerInstance":
+        yield Problem(f"{path}.PredefinedMetricSpecification", "asynchronous endpoints do not publish this metric: "
+                      "leave the policy out, and the backlog of each instance decides")  # fmt: skip
+
+
+def _container(fine: Json) -> Iterator[Problem]:
+    for name in ("modelDataUrl", "environment", "vpcConfig", "enableNetworkIsolation", "roleArn", "historyTable"):
+        if name in fine and "image" not in fine:
+            yield Problem(f"$.{name}", "is for a model made here: it needs image")
+    if not _TABLE.fullmatch(_known(fine, "historyTable", DEFAULT_TABLE)):
+        yield Problem("$.historyTable", "3 to 255 letters, digits, dots, dashes and underscores")
+    mode = _known(_known(fine, "environment", {}), "AUTOPILOT_HISTORY_MODE", "read-only")
+    if "shadowProductionVariants" in fine and mode != "read-only":
+        yield Problem("$.environment.AUTOPILOT_HISTORY_MODE", "a shadow gets copies of requests: it must not write")
+
+
+_RULES: tuple[Callable[[Json], Iterator[Problem]], ...] = (
+    _names, _variants, _serverless, _shadows, _capacity, _policy, _container,
+)  # fmt: skip
+
+
+def _all_variants(fine: Json) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in ("productionVariants", "shadowProductionVariants"):
+        yield from _variants_of(fine, name)
+
+
+def _variants_of(fine: Json, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for position, variant in enumerate(_known(fine, name, [])):
+        if variant is not FAULTY:
+            yield f"$.{name}[{position}]", variant
+
+
+def _wanted(payload: dict[str, Any]) -> Wanted:
+    scaling = _scaling(payload)
+    variants = [
+        *(_variant(one, scaling, False) for one in payload["productionVariants"]),
+        *(_variant(one, None, True) for one in payload.get("shadowProductionVariants", [])),
+    ]
+    known = {"endpointName", "productionVariants", "shadowProductionVariants", "image", "historyTable", "tags"}
+    return Wanted(
+        payload["endpointName"], tuple(variants), scaling, payload.get("image"),
+        payload.get("historyTable", DEFAULT_TABLE), payload.get("metricsNamespace", DEFAULT_METRICS),
+        {name: value for name, value in payload.items() if name not in known}, payload.get("tags", {}),
+        tuple(_notes([one for _, one in _all_variants(payload)])),
+    )  # fmt: skip
+
+
+def _variant(given: Json, scaling: Scaling | None, shadow: bool) -> Variant:
+    ours = {"ModelName", "InitialInstanceCount", "AcceleratorType"}
+    request = {name: value for name, value in given.items() if name not in ours}
+    count = given.get("InitialInstanceCount", max(1, scaling.least) if scaling else 1)
+    return Variant(given["VariantName"], given.get("ModelName"),
+                   None if "ServerlessConfig" in given else count, request, shadow)  # fmt: skip
+
+
+def _scaling(payload: Json) -> Scaling | None:
+    if "autoscalingMaxCapacity" not in payload:
+        return None
+    name = "targetTrackingScalingPolicyConfiguration"
+    default = backlog_policy(payload["endpointName"]) if "asyncInferenceConfig" in payload else DEFAULT_POLICY
+    return Scaling(payload["autoscalingMinCapacity"], payload["autoscalingMaxCapacity"], payload.get(name, default))
+
+
+def backlog_policy(endpoint: str) -> Json:
+    """Asynchronous endpoints scale on waiting requests: five for each instance."""
+    return {
+        "TargetValue": 5.0,
+        "CustomizedMetricSpecification": {
+            "MetricName": "ApproximateBacklogSizePerInstance",
+            "Namespace": "AWS/SageMaker",
+            "Dimensions": [{"Name": "EndpointName", "Value": endpoint}],
+            "Statistic": "Average",
+        },
+        "ScaleOutCooldown": 60,
+        "ScaleInCooldown": 300,
+        "DisableScaleIn": False,
+    }
+
+
+def _notes(variants: Sequence[Json]) -> Iterator[str]:
+    for variant in variants:
+        if "AcceleratorType" in variant:
+            yield (
+                f"variant {variant['VariantName']}: AcceleratorType {variant['AcceleratorType']} is left out, "
+                "Elastic Inference has ended"
+            )

@@ -1,0 +1,188 @@
+"""Carry out a plan: make its calls, wait where it says so, and put back what was taken away if something fails."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from autopilot_deploy.calls import dynamodb
+from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.core.errors import AwsError, DeadlineError, DeployError
+from autopilot_deploy.core.found import Endpoint, Phase
+from autopilot_deploy.core.names import Names
+from autopilot_deploy.core.plan import AwaitGone, AwaitLive, AwaitSettled, AwaitTable, Plan, Step
+from autopilot_deploy.flows.gather import find_endpoint
+from autopilot_deploy.ports import Aws, Clock, Console
+
+POLL_SECONDS = 15.0
+RETRY_SECONDS = 5.0
+RETRIES = 12
+STILL_OLD_POLLS = 4
+"""How often an endpoint may look unchanged right after an update, before that counts as the outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a flow acts with. `deadline` on the clock's own scale."""
+
+    aws: Aws
+    clock: Clock
+    console: Console
+    names: Names
+    deadline: float
+
+    def wait(self, done: Callable[[], bool], what: str, tell: Callable[[], str], every: float = POLL_SECONDS) -> None:
+        """Wait until `done`, with a line of progress at each look. Raises DeadlineError."""
+        started = self.clock.now()
+        while not done():
+            now = self.clock.now()
+            if now >= self.deadline:
+                raise DeadlineError(
+                    f"{what} did not happen in time; last seen: {tell()}. AWS goes on by itself: "
+                    "run the same command again to wait on and to finish"
+                )
+            self.console.say(f"  {now - started:5.0f} s  {tell()}")
+            self.clock.sleep(min(every, self.deadline - now))
+
+
+def apply(plan: Plan, world: World) -> None:
+    """Carry out a plan. Raises DeployError; what was taken away for the update is then back."""
+    for position, step in enumerate(plan.steps):
+        try:
+            _take(step, world)
+        except DeployError as error:
+            if position >= plan.risky_from and plan.restore and not isinstance(error, DeadlineError):
+                _restore(plan.restore, world)
+            raise
+
+
+def rehearse(plan: Plan) -> list[str]:
+    """The plan as lines for a shell: calls as commands, waits as comments."""
+    return [*(f"# note: {note}" for note in plan.notes), *map(_rehearsed, plan.steps)] or ["# nothing to do"]
+
+
+def _rehearsed(step: Step) -> str:
+    match step:
+        case Call():
+            return step.as_command()
+        case AwaitLive(config):
+            return f"# wait until the endpoint is in service on {config}"
+        case AwaitSettled():
+            return "# wait until the endpoint has stopped changing"
+        case AwaitGone():
+            return "# wait until the endpoint is gone"
+        case AwaitTable(name):
+            return f"# wait until the table {name} is active"
+
+
+def _take(step: Step, world: World) -> None:
+    match step:
+        case Call():
+            world.console.say(step.title())
+            make(step, world)
+        case AwaitLive(config):
+            _await_live(config, world)
+        case AwaitSettled():
+            await_settled(world)
+        case AwaitGone():
+            _await_gone(world)
+        case AwaitTable(name):
+            _await_table(name, world)
+
+
+def make(call: Call, world: World) -> Json | None:
+    """Make a call; refusals that mean "already so" are fine, those that pass by themselves are tried again."""
+    for _ in range(RETRIES):
+        try:
+            return world.aws.make(call)
+        except AwsError as error:
+            if error.says(call.done_if):
+                return None
+            if not error.says(call.retry_if) or world.clock.now() >= world.deadline:
+                raise
+            world.console.say(f"  AWS is not ready for it yet, again in {RETRY_SECONDS:.0f} s")
+            world.clock.sleep(RETRY_SECONDS)
+    return world.aws.make(call)
+
+
+def _restore(calls: Sequence[Call], world: World) -> None:
+    """Best effort: the error that led here is the one to report."""
+    world.console.say("putting auto scaling back as it was")
+    for call in calls:
+        try:
+            make(call, world)
+        except DeployError as error:
+            world.console.say(f"  could not: {error}")
+
+
+class _Watch:
+    """The endpoint, looked at again and again."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.seen: Endpoint | None = None
+
+    def look(self) -> Endpoint | None:
+        self.seen = find_endpoint(self._world.aws, self._world.names)
+        return self.seen
+
+    def tell(self) -> str:
+        return "gone" if self.seen is None else f"{self.seen.status} on {self.seen.config}"
+
+
+def await_settled(world: World) -> None:
+    """Wait until the endpoint has stopped changing. Raises DeadlineError."""
+    watch = _Watch(world)
+    world.wait(lambda: (e := watch.look()) is None or e.phase is not Phase.BUSY, "the endpoint's change", watch.tell)
+
+
+def _await_gone(world: World) -> None:
+    watch = _Watch(world)
+
+    def gone() -> bool:
+        endpoint = watch.look()
+        if endpoint is not None and endpoint.status == "Failed":
+            raise DeployError(f"the endpoint could not be deleted: {endpoint.reason or 'SageMaker gives no reason'}")
+        return endpoint is None
+
+    world.wait(gone, "the endpoint's end", watch.tell)
+
+
+def _await_live(config: str, world: World) -> None:
+    """In service on the config. Anything else that lasts is a failure, a rollback that says InService too."""
+    watch, unchanged = _Watch(world), 0
+
+    def live() -> bool:
+        nonlocal unchanged
+        endpoint = watch.look()
+        if endpoint is None:
+            raise DeployError("the endpoint is gone: someone deleted it meanwhile")
+        if endpoint.phase is Phase.BUSY:
+            unchanged = STILL_OLD_POLLS
+            return False
+        unchanged += 1
+        as_wanted = endpoint.phase is Phase.LIVE and endpoint.config == config
+        if not as_wanted and unchanged < STILL_OLD_POLLS:
+            return False
+        _judge(endpoint, config)
+        return True
+
+    world.wait(live, "the endpoint's start", watch.tell)
+
+
+def _judge(endpoint: Endpoint, config: str) -> None:
+    reason = endpoint.reason or f"see the log group /aws/sagemaker/Endpoints/{endpoint.name}"
+    if endpoint.phase is Phase.LIVE and endpoint.config == config:
+        return
+    if endpoint.phase is Phase.LIVE:
+        raise DeployError(f"the update was rolled back: {endpoint.config} is in service, not {config}: {reason}")
+    raise DeployError(f"the endpoint is {endpoint.status}: {reason}")
+
+
+def _await_table(name: str, world: World) -> None:
+    state = ""
+
+    def active() -> bool:
+        nonlocal state
+        state = world.aws.make(dynamodb.describe(world.names, name))["Table"]["TableStatus"]
+        return bool(state == "ACTIVE")
+
+    world.wait(active, f"table {name}", lambda: state, every=2)

@@ -1,0 +1,190 @@
+"""Look up everything that one endpoint has to do with. Only reads."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from autopilot_deploy.calls import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
+from autopilot_deploy.core.board import alarm_names
+from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.core.errors import AwsError
+from autopilot_deploy.core.found import Endpoint, Found, LogGroup, Role, Table, Target
+from autopilot_deploy.core.names import MAKER, SHARED_TAG, TAG, USER_TAG, Names
+from autopilot_deploy.core.payload import DEFAULT_TABLE, Wanted
+from autopilot_deploy.core.requests import config_request, history_table, model_name
+from autopilot_deploy.ports import Aws
+
+OWN = re.compile(r"-[0-9a-f]{10}$")
+"""How names end that this program gives."""
+
+
+def names_for(aws: Aws, endpoint: str) -> Names:
+    """The names of an endpoint's parts in the account behind the credentials. Raises AwsError."""
+    who = aws.make(iam.who())
+    return Names(endpoint, who["Account"], aws.region, who["Arn"].split(":")[1])
+
+
+def gather_for_deploy(aws: Aws, names: Names, wanted: Wanted) -> Found:
+    """What a deployment has to know. Raises AwsError."""
+    endpoint = find_endpoint(aws, names)
+    live = _config(aws, names, endpoint.config) if endpoint and endpoint.config else None
+    new = config_request(wanted, names, {})["EndpointConfigName"]
+    models = {model_name(wanted, names, one) for one in wanted.variants}
+    live_names = [one["VariantName"] for one in (live or {}).get("ProductionVariants", [])]
+    table = history_table(wanted)
+    return Found(
+        endpoint=endpoint,
+        live_config=live,
+        configs=_known({new: _config(aws, names, new)}),
+        own_configs=_own_configs(aws, names),
+        models=_known({one: _maybe(aws, sagemaker.describe_model(names, one)) for one in models}),
+        own_models=_own_models(aws, names),
+        targets=_targets(aws, names, {*live_names, *(one.name for one in wanted.variants)}),
+        role=_role(aws, names) if wanted.image and "roleArn" not in wanted.options else None,
+        table=find_table(aws, names, table) if table else None,
+        log_group=_log_group(aws, names),
+    )
+
+
+def gather_for_destroy(aws: Aws, names: Names) -> tuple[Found, str]:
+    """What was made for an endpoint, and the history table's name. Raises AwsError."""
+    endpoint = find_endpoint(aws, names)
+    live = _config(aws, names, endpoint.config) if endpoint and endpoint.config else None
+    own_models = _own_models(aws, names)
+    models = _known({one: _maybe(aws, sagemaker.describe_model(names, one)) for one in own_models})
+    variants = [one["VariantName"] for one in (live or {}).get("ProductionVariants", [])]
+    table = table_of(models.values())
+    found = Found(
+        endpoint=endpoint,
+        endpoint_ours=endpoint is not None and is_ours(aws, names, names.sagemaker("endpoint", names.endpoint)),
+        live_config=live,
+        own_configs=_own_configs(aws, names),
+        own_models=own_models,
+        targets=_targets(aws, names, set(variants)),
+        role=_role(aws, names),
+        table=find_table(aws, names, table),
+        log_group=_log_group(aws, names),
+        alarms=_alarms(aws, names),
+        dashboard=_maybe(aws, cloudwatch.get_dashboard(names)) is not None,
+    )
+    return found, table
+
+
+def table_of(models: Iterable[Json]) -> str:
+    """The history table that models name; the usual one where none does."""
+    for model in models:
+        place = model.get("PrimaryContainer", {}).get("Environment", {}).get("AUTOPILOT_HISTORY", "")
+        if place.startswith("dynamodb://"):
+            return str(place.removeprefix("dynamodb://"))
+    return DEFAULT_TABLE
+
+
+def find_endpoint(aws: Aws, names: Names) -> Endpoint | None:
+    """The endpoint; None: there is none. Raises AwsError."""
+    answer = _maybe(aws, sagemaker.describe_endpoint(names))
+    return None if answer is None else Endpoint.from_answer(answer)
+
+
+def find_table(aws: Aws, names: Names, table: str) -> Table | None:
+    """The history table; None: there is none. Raises AwsError."""
+    answer = _maybe(aws, dynamodb.describe(names, table))
+    if answer is None:
+        return None
+    ttl = aws.make(dynamodb.describe_ttl(names, table))["TimeToLiveDescription"]["TimeToLiveStatus"]
+    backups = aws.make(dynamodb.describe_recovery(names, table))["ContinuousBackupsDescription"]
+    recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
+    tags = _tags(aws.entries(dynamodb.list_tags(names, table), "Tags"))
+    users = tuple(sorted(key.removeprefix(USER_TAG) for key in tags if key.startswith(USER_TAG)))
+    return Table(
+        answer["Table"]["TableStatus"], ttl in {"ENABLED", "ENABLING"}, recovery == "ENABLED",
+        tags.get(SHARED_TAG) == MAKER, users,
+    )  # fmt: skip
+
+
+def is_ours(aws: Aws, names: Names, arn: str) -> bool:
+    """Whether a SageMaker resource has this endpoint's tag. Raises AwsError."""
+    return _tags(aws.entries(sagemaker.list_tags(arn), "Tags")).get(TAG) == names.endpoint
+
+
+def _config(aws: Aws, names: Names, config: str) -> Json | None:
+    return _maybe(aws, sagemaker.describe_config(names, config))
+
+
+def _own_configs(aws: Aws, names: Names) -> tuple[str, ...]:
+    listed = aws.entries(sagemaker.list_configs(names), "EndpointConfigs")
+    return _own(aws, names, "endpoint-config", (one["EndpointConfigName"] for one in listed))
+
+
+def _own_models(aws: Aws, names: Names) -> tuple[str, ...]:
+    listed = aws.entries(sagemaker.list_models(names), "Models")
+    return _own(aws, names, "model", (one["ModelName"] for one in listed))
+
+
+def _own(aws: Aws, names: Names, kind: str, listed: Iterable[str]) -> tuple[str, ...]:
+    """Those that this program named and tagged for this endpoint."""
+    mine = (one for one in listed if one.startswith(f"{names.endpoint}-"))
+    return tuple(sorted(one for one in mine if is_ours(aws, names, names.sagemaker(kind, one))))
+
+
+def _targets(aws: Aws, names: Names, variants: set[str]) -> list[Target]:
+    if not variants:
+        return []
+    listed = aws.entries(scaling.describe_targets(names, sorted(variants)), "ScalableTargets")
+    return [_target(aws, one) for one in listed]
+
+
+def _target(aws: Aws, listed: Json) -> Target:
+    resource = listed["ResourceId"]
+    policies = aws.entries(scaling.describe_policies(resource), "ScalingPolicies")
+    kept = {one["PolicyName"]: one.get("TargetTrackingScalingPolicyConfiguration", {}) for one in policies}
+    return Target(
+        resource, listed["MinCapacity"], listed["MaxCapacity"], {name: one for name, one in kept.items() if one}
+    )
+
+
+def _role(aws: Aws, names: Names) -> Role | None:
+    answer = _maybe(aws, iam.get_role(names))
+    if answer is None:
+        return None
+    listed = aws.entries(iam.list_policies(names), "PolicyNames")
+    documents = {str(one): _document(aws.make(iam.get_policy(names, str(one)))["PolicyDocument"]) for one in listed}
+    return Role(_tags(answer["Role"].get("Tags", [])).get(TAG) == names.endpoint, documents)
+
+
+def _document(given: Any) -> Json:  # noqa: ANN401 - boto3 decodes it, some emulators do not
+    decoded: Json = json.loads(unquote(given)) if isinstance(given, str) else given
+    return decoded
+
+
+def _log_group(aws: Aws, names: Names) -> LogGroup | None:
+    groups = aws.entries(logs.describe(names), "logGroups")
+    there = next((one for one in groups if one["logGroupName"] == names.log_group), None)
+    if there is None:
+        return None
+    tags = aws.make(logs.list_tags(names)).get("tags", {})
+    return LogGroup(there.get("retentionInDays"), tags.get(TAG) == names.endpoint)
+
+
+def _alarms(aws: Aws, names: Names) -> tuple[str, ...]:
+    listed = aws.entries(cloudwatch.describe_alarms(alarm_names(names)), "MetricAlarms")
+    return tuple(sorted(one["AlarmName"] for one in listed))
+
+
+def _tags(listed: Iterable[Json]) -> dict[str, str]:
+    return {one["Key"]: one["Value"] for one in listed}
+
+
+def _known(found: dict[str, Json | None]) -> dict[str, Json]:
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _maybe(aws: Aws, call: Call) -> Json | None:
+    """The answer; None where the thing does not exist."""
+    try:
+        return aws.make(call)
+    except AwsError as error:
+        if error.missing:
+            return None
+        raise

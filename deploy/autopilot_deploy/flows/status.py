@@ -1,0 +1,58 @@
+"""`status`: what is there, and whether it serves."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from autopilot_deploy.calls import cloudwatch
+from autopilot_deploy.core.board import alarm_names
+from autopilot_deploy.core.found import Found, Phase, Target
+from autopilot_deploy.flows.apply import World
+from autopilot_deploy.flows.gather import gather_for_destroy
+
+
+def status(world: World) -> dict[str, Any]:
+    """The endpoint and its parts, as JSON. `healthy`: in service. Raises AwsError."""
+    found, table = gather_for_destroy(world.aws, world.names)
+    ringing = world.aws.entries(cloudwatch.describe_alarms(alarm_names(world.names)), "MetricAlarms")
+    return _endpoint(found, world.names.endpoint) | {
+        "scaling": [_target(one) for one in found.targets],
+        "history": None if found.table is None else {"table": table, "status": found.table.status},
+        "alarms": {one["AlarmName"]: one["StateValue"] for one in ringing},
+        "dashboard": world.names.dashboard if found.dashboard else None,
+        "made_here": [*found.own_configs, *found.own_models],
+    }
+
+
+def _endpoint(found: Found, name: str) -> dict[str, Any]:
+    there = found.endpoint
+    if there is None:
+        return {"endpoint": name, "status": "none", "healthy": False}
+    return {
+        "endpoint": name,
+        "status": there.status,
+        "healthy": there.phase is Phase.LIVE,
+        "reason": there.reason,
+        "config": there.config,
+        "instances": dict(there.counts),
+    }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {"variant": target.variant, "min": target.least, "max": target.most, "policies": list(target.policies)}
+
+
+def lines(seen: dict[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    yield f"{seen['endpoint']}: {seen['status']}" + (f" ({seen['reason']})" if seen.get("reason") else "")
+    for name in ("config", "dashboard"):
+        if seen.get(name):
+            yield f"  {name:10}{seen[name]}"
+    yield from (f"  variant   {name}: {count} instances" for name, count in seen.get("instances", {}).items())
+    yield from _rest(seen["scaling"], seen["history"], seen["alarms"])
+
+
+def _rest(targets: Sequence[dict[str, Any]], history: dict[str, Any] | None, alarms: dict[str, str]) -> Iterator[str]:
+    yield from (f"  scaling   {one['variant']}: {one['min']} to {one['max']}" for one in targets)
+    if history:
+        yield f"  history   {history['table']} ({history['status']})"
+    yield from (f"  alarm     {name}: {state}" for name, state in alarms.items())
