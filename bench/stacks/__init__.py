@@ -1,0 +1,1 @@
+"""What the serving bench compares with: small stand-ins of our own."""
