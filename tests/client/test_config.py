@@ -1,0 +1,93 @@
+"""The configuration: what is taken, and what a mistake is told."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from autopilot_client.config import AgonesDemand, ConfigError, HttpDemand, known_fields, parse
+from autopilot_client.wiring import unprotected
+
+CLIENT = Path(__file__).resolve().parents[2] / "client"
+FLEET = {"name": "eu/a", "target": "deployment/a", "demand": {"source": "http", "url": "http://mm/d"}, "maximum": 100}
+GOOD = {"endpoint": {"url": "http://autopilot:8080/invocations"}, "fleets": [FLEET]}
+
+
+def text(**changes: object) -> str:
+    return yaml.safe_dump(GOOD | changes)
+
+
+def fleet(**changes: object) -> str:
+    return text(fleets=[FLEET | changes])
+
+
+def test_a_small_document_is_enough_and_changes_nothing():
+    config = parse(text(), "c.yaml")
+    assert config.fleets[0].apply == "observe"
+    assert config.fleets[0].demand == HttpDemand(url="http://mm/d")
+    assert (config.interval_seconds, config.fleets[0].minimum) == (60, 1)
+
+
+def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
+    agones = {"name": "eu/b", "target": "fleet/b", "demand": {"source": "agones"}, "apply": "webhook"}
+    config = parse(text(defaults={"apply": "scale", "maximum": 7}, fleets=[FLEET, agones]), "c.yaml")
+    assert [(f.apply, f.maximum) for f in config.fleets] == [("scale", 100), ("webhook", 7)]
+    assert config.fleets[1].demand == AgonesDemand()
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("", "c.yaml: empty or not a mapping; write endpoint: and fleets:"),
+        ("a: [", "c.yaml: not YAML"),
+        (text(fleets=[]), "fleets: .*write a list of fleets"),
+        (fleet(maximum="many"), r"fleets\[0\].maximum: Expected `int`, got `str`; write the largest size"),
+        (fleet(maximum=0), r"fleets\[0\].maximum: below the minimum or zero; raise it"),
+        (fleet(minimum=200), r"fleets\[0\].maximum: below the minimum"),
+        (fleet(minimum=-1), r"fleets\[0\].minimum: .*>= 0; write the smallest size"),
+        (fleet(maximun=3), r"fleets\[0\]: .*unknown field `maximun`; did you mean maximum\?"),
+        (fleet(apply="on"), r"fleets\[0\].apply: Invalid enum value 'on'; write observe \(change nothing\)"),
+        (fleet(target="pod/x"), r"fleets\[0\].target: .*; write deployment/NAME or fleet/NAME"),
+        (fleet(demand={"source": "sql"}), r"fleets\[0\].demand.*; write one of agones, review, http"),
+        (fleet(demand={"source": "http", "url": "mm"}), r"demand.url: .*http:// or https://"),
+        (fleet(demand={"source": "agones"}), r"demand: source agones needs target fleet/NAME"),
+        (fleet(demand={"source": "review"}), r"demand: source review needs apply: webhook"),
+        (fleet(apply="webhook"), r"apply: webhook needs target fleet/NAME"),
+        (fleet(target="fleet/a", apply="keda"), r"KEDA cannot scale an Agones Fleet; use webhook or scale"),
+        (fleet(demand={"source": "pods", "selector": "app=a", "in_use": "busy"}), "in_use: write a label"),
+        (fleet(deletion_cost={"in_use": "not-ready"}), "not-ready cannot protect sessions"),
+        (fleet(capacity={}), "capacity: exactly one of buffer and pause_deployment"),
+        (text(endpoint={}), "endpoint: exactly one of url and sagemaker"),
+        (text(endpoint={"url": "http://a", "sagemaker": "b"}), "endpoint: exactly one of"),
+        (text(fleets=[FLEET, FLEET]), "fleets: name eu/a is used twice; two rules on one fleet would fight"),
+        (text(interval_seconds=0), "interval_seconds: .*; write seconds between passes, 1 to 3600"),
+        (text(lease={"renew_seconds": 10}), "lease.renew_seconds: at most half"),
+        (text(nodes="a b"), "nodes: .*; write off, all, or a label selector"),
+        (text(defaults=[1]), "defaults: a mapping"),
+    ],
+)
+def test_a_mistake_is_named_with_its_field_and_remedy(document, message):
+    with pytest.raises(ConfigError, match=f"^(c.yaml: )?.*{message}" if "^" not in message else message):
+        parse(document, "c.yaml")
+
+
+@pytest.mark.parametrize("overlay", ["deployment", "agones"])
+def test_the_shipped_configurations_are_right_and_observe_only(overlay):
+    path = CLIENT / "specs" / overlay / "config.yaml"
+    config = parse(path.read_text(), path.name)
+    assert {fleet.apply for fleet in config.fleets} == {"observe"}
+
+
+def test_the_readme_describes_every_setting_and_no_other():
+    table = (CLIENT / "README.md").read_text().split("## Settings")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]*) \|", table, re.M)
+    described = {part for row in rows for name in re.findall(r"`([^`]+)`", row) for part in re.split(r"\W+", name)}
+    assert described == set(known_fields()) | {"source"}
+
+
+def test_a_deployment_that_is_scaled_blindly_is_found():
+    config = parse(fleet(apply="scale"), "c.yaml")
+    guarded = parse(fleet(apply="scale", deletion_cost={"in_use": "state=busy"}), "c.yaml")
+    assert [f.name for f in unprotected(config)] == ["eu/a"]
+    assert unprotected(guarded) == unprotected(parse(text(), "c.yaml")) == []

@@ -1,0 +1,265 @@
+"""Fault after fault on a genuine API server: what the fleets did. No fault may remove a server.
+
+Each row runs with the clock of the test, one pass a minute: a quarter of an hour in which everything is well and the
+fleets are as large as the endpoint says; then the fault, while demand falls, which tempts every careless client to
+shrink; then the recovery. The table is printed at the end of the run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import urllib3
+import yaml
+from botocore.exceptions import EndpointConnectionError
+
+from autopilot_client.ask_http import HttpEndpoint
+from autopilot_client.board import Board
+from autopilot_client.config import Endpoint as EndpointSettings
+from autopilot_client.config import parse
+from autopilot_client.gather import Outside
+from autopilot_client.kube import Kube
+from autopilot_client.loop import Loop
+from tests.client.conftest import FAULTS, Games
+from tests.client.standins import Document, Endpoint, serving
+from tests.client.test_kube import install
+
+pytestmark = pytest.mark.kube
+T0 = 1_790_000_000.0
+TARGETS = ("deployments/minecraft", "fleets/xonotic")
+
+
+class Failing:
+    """CloudWatch, away."""
+
+    def put_metric_data(self, **arguments):
+        raise EndpointConnectionError(endpoint_url="http://monitoring")
+
+
+@dataclass
+class Trial:
+    """One client with the shipped rights over two fleets, between the stand-ins, and what happened to the fleets."""
+
+    games: Games
+    kube: Kube
+    endpoint: Endpoint
+    demand: Document
+    urls: dict[str, str]
+    now: float = T0
+    leading: bool = True
+    metrics: object = None
+
+    def leads(self):
+        return self.leading
+
+    def start(self):
+        """A client that remembers nothing."""
+        fleets = [
+            {
+                "name": "eu/minecraft",
+                "target": "deployment/minecraft",
+                "demand": {"source": "http", "url": self.urls["demand"]},
+            },
+            {"name": "eu/xonotic", "target": "fleet/xonotic", "demand": {"source": "agones"}},
+        ]
+        whole = {"endpoint": {"url": self.urls["endpoint"]}, "fleets": fleets, "cloudwatch": {}}
+        config = parse(yaml.safe_dump(whole | {"defaults": {"apply": "scale", "maximum": 500}}), "test")
+        pool = urllib3.PoolManager()
+        settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=0.5)
+        outside = Outside(self.kube, HttpEndpoint(pool, settings, 0), pool, Board(config, self.games.namespace))
+        self.loop = Loop(outside, self, self.metrics, lambda: self.now)
+
+    def passes(self, minutes: int):
+        for _ in range(minutes):
+            self.now += 60
+            views = self.loop.run_pass()
+        return views
+
+    def need(self, servers: int):
+        self.demand.document = {"demand": servers}
+        self.games.allocate("xonotic", 100, servers)
+
+    def sizes(self) -> dict[str, int]:
+        return {target: self.games.size(target) for target in TARGETS}
+
+
+def endpoint_mode(mode: str, minutes: int = 40) -> Callable[[Trial], None]:
+    def fault(trial: Trial):
+        trial.endpoint.mode = mode
+        trial.passes(2 if mode == "slow" else minutes)
+        trial.endpoint.release.set()
+        trial.endpoint.mode = "well"
+
+    return fault
+
+
+def endpoint_gone(trial: Trial):
+    trial.loop.outside.ask._endpoint = EndpointSettings(url="http://127.0.0.1:9/invocations", attempts=1)
+    trial.passes(40)
+    trial.loop.outside.ask._endpoint = EndpointSettings(url=trial.urls["endpoint"], attempts=1)
+
+
+def demand_source(document: object, status: int) -> Callable[[Trial], None]:
+    def fault(trial: Trial):
+        before, trial.demand.document, trial.demand.status = trial.demand.document, document, status
+        trial.games.forget("xonotic")
+        trial.passes(120)
+        trial.games.allocate("xonotic", 100, 60)
+        trial.demand.document, trial.demand.status = before, 200
+
+    return fault
+
+
+def demand_and_endpoint(trial: Trial):
+    trial.endpoint.mode = "html"
+    demand_source({}, 503)(trial)
+    trial.endpoint.mode = "well"
+
+
+def restart_while_the_endpoint_is_away(trial: Trial):
+    trial.endpoint.mode = "503"
+    trial.start()
+    trial.passes(40)
+    trial.endpoint.mode = "well"
+
+
+def restart(trial: Trial):
+    trial.start()
+    trial.passes(10)
+
+
+def api_server_killed(trial: Trial):
+    trial.games.server.kill()
+    for _ in range(3):
+        trial.passes(1)
+    trial.games.server.up()
+    trial.passes(1)
+
+
+def api_server_killed_in_the_middle(trial: Trial):
+    """Between the question and the patches."""
+    ask = trial.loop.outside.ask.ask
+
+    class Killing:
+        def ask(self, instances):
+            trial.games.server.kill()
+            return ask(instances)
+
+    outside = trial.loop.outside
+    trial.loop.outside = Outside(outside.kube, Killing(), outside.pool, outside.board)
+    trial.need(98)  # so that there is something to patch
+    trial.passes(1)
+    trial.loop.outside = outside
+    trial.games.server.up()
+    trial.need(60)
+    trial.passes(1)
+
+
+def forbidden(trial: Trial):
+    path = trial.games.admin.path("rbac.authorization.k8s.io/v1", "roles", "autopilot-client")
+    rules = yaml.safe_load(trial.games.admin.get(path))["rules"]
+    trial.games.admin.patch(path, {"rules": []})
+    trial.passes(20)
+    trial.games.admin.patch(path, {"rules": rules})
+
+
+def conflict(trial: Trial):
+    """Somebody raises the size in the middle of a pass, while the endpoint is away."""
+    trial.endpoint.mode = "503"
+    ask = trial.loop.outside.ask.ask
+
+    class Meddling:
+        def ask(self, instances):
+            trial.games.resize("deployments/minecraft", 140)
+            return ask(instances)
+
+    outside = trial.loop.outside
+    trial.loop.outside = Outside(outside.kube, Meddling(), outside.pool, outside.board)
+    trial.need(130)
+    trial.passes(3)
+    trial.loop.outside = outside
+    trial.endpoint.mode = "well"
+    trial.need(60)
+
+
+def lease_lost(trial: Trial):
+    trial.leading = False
+    trial.passes(20)
+    trial.leading = True
+
+
+def cloudwatch_away(trial: Trial):
+    trial.loop.metrics = Failing()
+    trial.passes(5)
+    trial.loop.metrics = None
+
+
+def short_flaps(trial: Trial):
+    """The endpoint comes and goes every other minute, the demand source every third."""
+    before = trial.demand.document
+    for i in range(30):
+        trial.endpoint.mode = "503" if i % 2 else "well"
+        trial.demand.status = 500 if i % 3 == 0 else 200
+        trial.games.allocate("xonotic", 100, 60)
+        trial.passes(1)
+    trial.demand.status, trial.demand.document, trial.endpoint.mode = 200, before, "well"
+
+
+ROWS: dict[str, Callable[[Trial], None]] = {
+    "endpoint: no connection for 40 min": endpoint_gone,
+    "endpoint: HTTP 503 for 40 min": endpoint_mode("503"),
+    "endpoint: slower than its time-out": endpoint_mode("slow"),
+    "endpoint: answers HTML for 40 min": endpoint_mode("html"),
+    "endpoint: answers NaN for 40 min": endpoint_mode("nan"),
+    "endpoint: answers 0 for 40 min": endpoint_mode("zero"),
+    "endpoint: answers 1,000,000 for 40 min": endpoint_mode("million"),
+    "endpoint: answers -5 for 40 min": endpoint_mode("negative"),
+    "endpoint: an error for each fleet, 40 min": endpoint_mode("error"),
+    "endpoint: one prediction is missing, 40 min": endpoint_mode("short"),
+    "demand: source 503, Fleet without status, 2 h": demand_source({}, 503),
+    "demand: source null, Fleet without status, 2 h": demand_source({"demand": None}, 200),
+    "demand: source NaN, Fleet without status, 2 h": demand_source({"demand": float("nan")}, 200),
+    "demand and endpoint away for 2 h": demand_and_endpoint,
+    "endpoint and demand come and go for 30 min": short_flaps,
+    "client restarted, 10 min": restart,
+    "client restarted while the endpoint is away": restart_while_the_endpoint_is_away,
+    "API server killed with -9, 3 passes, restarted": api_server_killed,
+    "API server killed with -9 before the patches": api_server_killed_in_the_middle,
+    "rights taken away (403) for 20 min": forbidden,
+    "409: somebody raises the size in mid-pass": conflict,
+    "lease lost for 20 min": lease_lost,
+    "CloudWatch away": cloudwatch_away,
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_fault_removes_a_server(games, name):
+    kube = install(games, "deployment", "agones")
+    games.deployment("minecraft", 20)
+    games.fleet("xonotic", 20, allocated=15)
+    endpoint, demand = Endpoint(answer=lambda i: i["demand"] * 1.25), Document({"demand": 15})
+    with serving(endpoint) as e, serving(demand) as d:
+        trial = Trial(games, kube, endpoint, demand, {"endpoint": e, "demand": d})
+        run(trial, name)
+    kube.connection.pool.clear()
+
+
+def run(trial: Trial, name: str) -> None:
+    """Well, faulty, well again; and the row of the table."""
+    trial.start()
+    trial.need(80)
+    trial.passes(16)
+    before = trial.sizes()
+    assert set(before.values()) == {100}
+    trial.need(60)
+    ROWS[name](trial)
+    after = trial.sizes()
+    trial.passes(12)
+    soon = trial.sizes()
+    trial.passes(8)
+    end = trial.sizes()
+    removed = sum(max(0, before[t] - after[t]) for t in TARGETS)
+    FAULTS.append((name, *(f"{before[t]} > {after[t]} > {end[t]}" for t in TARGETS), removed))
+    assert removed == 0
+    assert end == dict.fromkeys(TARGETS, 75)  # well again: the endpoint's word counts
+    assert all(soon[t] >= 75 for t in TARGETS)

@@ -1,0 +1,320 @@
+"""Whole passes against a small API server: what is patched, how often the API is called, and what a refusal does."""
+
+import threading
+
+import pytest
+import urllib3
+import yaml
+
+from autopilot_client.ask_http import HttpEndpoint
+from autopilot_client.board import Board
+from autopilot_client.config import Endpoint as EndpointSettings
+from autopilot_client.config import parse
+from autopilot_client.domain import Rung
+from autopilot_client.gather import Outside
+from autopilot_client.kube import Kube
+from autopilot_client.loop import Loop
+from autopilot_client.review import parse_review
+from tests.client.standins import Cluster, Document, Endpoint, connection, serving
+
+T0 = 1_790_000_000.0
+
+
+class Leader:
+    """Leads until told otherwise."""
+
+    def __init__(self):
+        self.leading = True
+
+    def leads(self):
+        return self.leading
+
+
+class Metrics:
+    """CloudWatch in a list; `calls` counts."""
+
+    def __init__(self):
+        self.data, self.calls = [], 0
+
+    def put_metric_data(self, **arguments):
+        self.calls += 1
+        self.data += arguments["MetricData"]
+
+
+class World:
+    """A client between stand-ins. The clock moves a minute with every pass."""
+
+    def __init__(self, urls, cluster, endpoint, demand):
+        self.urls, self.cluster, self.endpoint, self.demand = urls, cluster, endpoint, demand
+        self.leader, self.metrics, self.now = Leader(), Metrics(), T0
+
+    def client(self, fleets, dry_run=False, **document):
+        whole = {"endpoint": {"url": self.urls["endpoint"]}, "fleets": fleets} | document
+        config = parse(yaml.safe_dump(whole), "test")
+        pool = urllib3.PoolManager()
+        kube = Kube(connection(self.urls["cluster"]), "games")
+        settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=2)
+        outside = Outside(kube, HttpEndpoint(pool, settings, 0), pool, Board(config, "games", dry_run))
+        self.loop = Loop(outside, self.leader, self.metrics, self.tick)
+        self.kube = kube
+        return self
+
+    def tick(self):
+        return self.now
+
+    def passes(self, number=1):
+        for _ in range(number):
+            self.now += 60
+            views = self.loop.run_pass()
+        return views
+
+    def fleet(self, name="a", kind="deployment", **more):
+        source = {"source": "http", "url": self.urls["demand"]} if kind == "deployment" else {"source": "agones"}
+        return {
+            "name": f"eu/{name}",
+            "target": f"{kind}/{name}",
+            "demand": source,
+            "maximum": 500,
+            "apply": "scale",
+        } | more
+
+
+@pytest.fixture
+def world():
+    cluster, endpoint, demand = Cluster(), Endpoint(), Document({"demand": 50})
+    cluster.add("deployments", "a", 40)
+    with serving(cluster) as c, serving(endpoint) as e, serving(demand) as d:
+        yield World({"cluster": c, "endpoint": e, "demand": d}, cluster, endpoint, demand)
+
+
+def test_a_pass_sets_the_size_and_tells_why(world):
+    (view,) = world.client([world.fleet()]).passes()
+    assert world.cluster.size("deployments/a") == 60
+    assert (view.outcome, view.size, view.decision.rung) == ("scaled", 60, Rung.ANSWER)
+    (event,) = world.cluster.events
+    assert (event["reason"], event["involvedObject"]["name"]) == ("ScaledUp", "a")
+    assert event["message"] == "deployment/a: 40 to 60 servers (policy)"
+
+
+def test_a_size_that_is_right_is_not_written_again(world):
+    world.client([world.fleet()]).passes(3)
+    assert [call for call in world.cluster.calls if call.startswith("PATCH")] == [
+        "PATCH /apis/apps/v1/namespaces/games/deployments/a/scale"
+    ]
+
+
+@pytest.mark.parametrize("how", ["observe", "dry run"])
+def test_observe_and_dry_run_write_nothing_at_all(world, how):
+    fleet = world.fleet(apply="observe" if how == "observe" else "scale", capacity={"buffer": "room"})
+    (view,) = world.client([fleet], dry_run=how == "dry run").passes()
+    assert view.decision.allocation == 60
+    assert [call.split()[0] for call in world.cluster.calls] == ["GET"]
+
+
+def test_a_follower_observes_and_does_not_act(world):
+    world.leader.leading = False
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.outcome, view.decision.allocation, world.cluster.size("deployments/a")) == ("not leader", 60, 40)
+    world.leader.leading = True
+    world.passes()
+    assert world.cluster.size("deployments/a") == 60
+
+
+def test_a_conflict_is_looked_at_again_and_then_decided_anew(world):
+    def meddle(path):
+        world.cluster.before_patch = lambda path: None
+        world.cluster.resize("deployments/a", 45)
+
+    world.cluster.before_patch = meddle
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("scaled", 60)
+    assert "45 to 60" in world.cluster.events[0]["message"]
+
+
+def test_a_conflict_during_a_fault_never_lowers_what_somebody_else_raised(world):
+    world.endpoint.mode = "503"
+
+    def meddle(path):
+        world.cluster.before_patch = lambda path: None
+        world.cluster.resize("deployments/a", 300)
+
+    world.cluster.before_patch = meddle
+    world.client([world.fleet()]).passes()
+    assert world.cluster.size("deployments/a") == 300
+
+
+@pytest.mark.parametrize("status", [403, 404, 410, 422])
+def test_a_refused_patch_leaves_the_other_fleets_alone(world, status):
+    world.cluster.add("deployments", "b", 40)
+    world.cluster.refuse = {"PATCH /apis/apps/v1/namespaces/games/deployments/a/": status}
+    first, second = world.client([world.fleet(), world.fleet("b")]).passes()
+    assert (first.outcome, second.outcome) == (f"refused {status}", "scaled")
+    assert (world.cluster.size("deployments/a"), world.cluster.size("deployments/b")) == (40, 60)
+
+
+def test_when_the_api_server_goes_away_the_rest_waits_for_the_next_pass(world):
+    for name in "bcd":
+        world.cluster.add("deployments", name, 40)
+    world.cluster.refuse = {"PATCH": 503}
+    views = world.client([world.fleet(name) for name in "abcd"]).passes()
+    assert {view.outcome for view in views} == {"unavailable"}
+    assert sum(call.startswith("PATCH") for call in world.cluster.calls) == 1
+
+
+def test_a_fleet_that_does_not_exist_is_unknown_and_the_others_go_on(world):
+    missing, there = world.client([world.fleet("none"), world.fleet()]).passes()
+    assert (missing.decision.allocation, missing.seen.fault) == (None, "cluster_unknown")
+    assert there.outcome == "scaled"
+
+
+def test_growth_comes_before_shrinking(world):
+    world.cluster.add("deployments", "b", 90)
+    fleets = [world.fleet("b", stabilization_minutes=0), world.fleet("a")]
+    world.client(fleets).passes()
+    patched = [call for call in world.cluster.calls if call.startswith("PATCH")]
+    assert [call.split("/")[-2] for call in patched] == ["a", "b"]
+
+
+def test_five_hundred_fleets_cost_one_list_one_event_and_the_changed_ones(world):
+    for i in range(500):
+        world.cluster.add("deployments", f"f{i}", 60 if i % 50 else 40)
+    world.client([world.fleet(f"f{i}") for i in range(500)]).passes()
+    changed = sum(call.startswith("PATCH") for call in world.cluster.calls)
+    assert changed == 10
+    assert len(world.cluster.calls) <= 2 + changed
+    assert "f0: 40 to 60" in world.cluster.events[0]["message"]
+    assert world.endpoint.hits == 1
+    assert world.demand.hits == 1
+
+
+def test_events_may_be_one_for_each_resize_or_none(world):
+    world.cluster.add("deployments", "b", 40)
+    world.client([world.fleet("a"), world.fleet("b")], events="fleet").passes()
+    assert {event["involvedObject"]["name"] for event in world.cluster.events} == {"a", "b"}
+    world.cluster.resize("deployments/a", 40)
+    world.client([world.fleet("a")], events="off").passes()
+    assert len(world.cluster.events) == 2
+
+
+def test_an_event_that_cannot_be_written_does_not_disturb(world):
+    world.cluster.refuse = {"POST": 403}
+    (view,) = world.client([world.fleet()]).passes()
+    assert view.outcome == "scaled"
+    assert world.loop.outside.board.passes["untold"] == 1
+
+
+def test_an_agones_fleet_is_read_from_its_status_and_set_by_its_scale(world):
+    world.cluster.add("fleets", "x", 40, allocatedReplicas=48, reservedReplicas=2)
+    world.client([world.fleet("x", kind="fleet")]).passes()
+    assert world.cluster.size("fleets/x") == 60
+    assert world.endpoint.asked[0]["sessions"] == 50
+
+
+@pytest.mark.parametrize(
+    "mode", ["503", "html", "nan", "zero", "million", "text", "negative", "short", "empty", "error"]
+)
+def test_an_endpoint_that_fails_in_any_way_removes_nothing(world, mode):
+    world.cluster.resize("deployments/a", 200)
+    world.client([world.fleet(stabilization_minutes=0)])
+    world.endpoint.mode = mode
+    views = world.passes(20)
+    assert world.cluster.size("deployments/a") == 200
+    assert views[0].decision.rung is Rung.LOCAL_RULE
+
+
+def test_a_pass_that_breaks_inside_does_not_end_the_loop(world):
+    stop = threading.Event()
+    world.client([world.fleet()], interval_seconds=1)
+    clock = iter([T0])
+
+    def broken():
+        if next(clock, None) is None:
+            stop.set()
+            raise RuntimeError("a fault of our own")
+        raise RuntimeError("a fault of our own")
+
+    world.loop.clock = broken
+    world.loop.run(stop)
+    assert world.loop.outside.board.passes["failed"] == 2
+    assert world.cluster.size("deployments/a") == 40
+
+
+def test_cloudwatch_gets_the_originals_names_in_one_call(world):
+    world.client([world.fleet()], cloudwatch={}).passes()
+    values = {datum["MetricName"]: datum["Value"] for datum in world.metrics.data}
+    assert values == {"num_of_gs": 60, "current_gs_demand": 50, "new_size": 60, "false-positive": 0}
+    assert world.metrics.calls == 1
+    assert all(datum["Dimensions"] == [] for datum in world.metrics.data)
+
+
+def test_many_fleets_have_a_dimension_each(world):
+    world.cluster.add("deployments", "b", 40)
+    world.client([world.fleet("a"), world.fleet("b")], cloudwatch={}).passes()
+    sizes = [d["Dimensions"] for d in world.metrics.data if d["MetricName"] == "num_of_gs"]
+    assert sizes == [[{"Name": "fleet", "Value": "eu/a"}], [{"Name": "fleet", "Value": "eu/b"}]]
+
+
+def test_an_unknown_demand_is_not_sent_as_zero_but_the_false_positive_always_is(world):
+    world.demand.status = 500
+    world.client([world.fleet()], cloudwatch={}).passes()
+    assert {d["MetricName"] for d in world.metrics.data} == {"num_of_gs", "new_size", "false-positive"}
+
+
+def test_headroom_is_written_when_it_changes(world):
+    world.cluster.add("deployments", "pause", 0)
+    fleet = world.fleet(capacity={"pause_deployment": "pause"})
+    world.client([fleet]).passes()
+    assert world.cluster.size("deployments/pause") == 20
+    world.passes(2)
+    assert world.cluster.size("deployments/pause") == 0
+    assert sum("pause" in call for call in world.cluster.calls) == 2
+
+
+def test_headroom_finds_the_version_that_the_cluster_serves(world):
+    world.cluster.refuse = {"autoscaling.x-k8s.io/v1beta1": 404}
+    world.cluster.add("capacitybuffers", "room", 0)
+    world.client([world.fleet(capacity={"buffer": "room"})]).passes()
+    assert world.cluster.size("capacitybuffers/room") == 20
+
+
+def test_with_agones_own_reviews_the_cluster_is_not_asked_at_all(world):
+    status = {"replicas": 40, "readyReplicas": 0, "allocatedReplicas": 48, "reservedReplicas": 2}
+    fleet = world.fleet("x", kind="fleet", apply="webhook") | {"demand": {"source": "review"}}
+    board = world.client([fleet]).loop.outside.board
+    (before,) = world.passes()
+    board.remember_review(parse_review({"request": {"uid": "u", "name": "x", "status": status}}), world.now)
+    (fresh,) = world.passes()
+    (stale,) = world.passes(3)
+    assert (before.decision.allocation, before.decision.fault) == (None, "demand_unknown")
+    assert (fresh.decision.allocation, fresh.outcome) == (60, "served")
+    assert (stale.decision.allocation, stale.decision.fault) == (60, "demand_unknown")
+    assert world.cluster.calls == []
+
+
+def test_pods_in_use_are_demand_and_cost_one_list(world):
+    running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    for i in range(30):
+        labels = {"app": "a", "state": "busy" if i < 25 else "idle"}
+        world.cluster.objects[f"pods/p{i}"] = {"metadata": {"name": f"p{i}", "labels": labels}, "status": running}
+    source = {"source": "pods", "selector": "app=a", "in_use": "state=busy"}
+    (view,) = world.client([world.fleet() | {"demand": source}]).passes()
+    assert (view.seen.reading.demand, world.endpoint.asked[0]["sessions"]) == (25, 25)
+    assert sum(call.endswith("/pods") for call in world.cluster.calls) == 1
+
+
+def test_pods_that_cannot_be_read_are_unknown(world):
+    world.cluster.refuse = {"/pods": 403}
+    source = {"source": "pods", "selector": "app=a", "in_use": "ready"}
+    (view,) = world.client([world.fleet() | {"demand": source}]).passes()
+    assert (view.decision.fault, view.decision.allocation) == ("demand_unknown", 40)
+
+
+def test_nodes_are_counted_for_cloudwatch_where_that_is_allowed(world):
+    world.client([world.fleet()], cloudwatch={}, nodes="all")
+    world.cluster.objects |= {f"nodes/n{i}": {"metadata": {"name": f"n{i}"}} for i in range(3)}
+    world.passes()
+    assert [datum["Value"] for datum in world.metrics.data if datum["MetricName"] == "num_of_nodes"] == [3]
+    world.cluster.refuse = {"/nodes": 403}
+    world.metrics.data.clear()
+    world.passes()
+    assert "num_of_nodes" not in {datum["MetricName"] for datum in world.metrics.data}

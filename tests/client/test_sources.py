@@ -1,0 +1,154 @@
+"""Demand sources against real servers: what they read, and that nothing broken becomes a number."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import urllib3
+
+from autopilot_client.config import HttpDemand, PodsDemand, PrometheusDemand
+from autopilot_client.demand_agones import read_agones
+from autopilot_client.demand_http import HttpSource
+from autopilot_client.demand_prometheus import read_prometheus
+from autopilot_client.domain import Reading
+from autopilot_client.pods import Pod, common_selector, demand_of_pods
+from autopilot_client.ports import DemandUnknownError
+from autopilot_client.targets import Target
+from tests.client.standins import Document, as_json, serving
+
+NOW = 1_790_000_000.0
+
+
+@pytest.fixture
+def pool():
+    with urllib3.PoolManager() as pool:
+        yield pool
+
+
+def test_agones_counts_allocated_and_reserved_servers():
+    target = Target(10, "1", "u", allocated=5, reserved=2)
+    assert read_agones(target, NOW) == Reading(7, NOW, sessions=7)
+
+
+@pytest.mark.parametrize("target", [None, Target(10, "1", "u")])
+def test_an_agones_status_that_does_not_say_is_unknown(target):
+    with pytest.raises(DemandUnknownError):
+        read_agones(target, NOW)
+
+
+def test_a_matchmaker_may_nest_its_numbers(pool):
+    document = {"fleets": [{"demand": 86.5, "queue": 6, "live": "80", "at": "2026-09-21T13:33:00Z"}]}
+    with serving(Document(document)) as url:
+        source = HttpDemand(
+            url=url,
+            field="fleets.0.demand",
+            queue_field="fleets.0.queue",
+            sessions_field="fleets.0.live",
+            at_field="fleets.0.at",
+        )
+        reading = HttpSource(pool, 1789997590.0).read(source)
+    assert reading == Reading(86.5, 1789997580.0, sessions=80, queue=6.0)
+
+
+def test_one_fetch_serves_every_fleet_of_the_same_url(pool):
+    service = Document({"a": 1, "b": 2})
+    with serving(service) as url:
+        sources = [HttpDemand(url=url, field=field) for field in ("a", "b")]
+        web = HttpSource(pool, NOW)
+        web.prefetch(sources)
+        assert [web.read(source).demand for source in sources] == [1, 2]
+    assert service.hits == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [
+        pytest.param({"demand": None}, 200, id="null"),
+        pytest.param({"demand": "NaN"}, 200, id="NaN"),
+        pytest.param({"demand": -1}, 200, id="negative"),
+        pytest.param({"demand": True}, 200, id="a truth value"),
+        pytest.param({}, 200, id="missing"),
+        pytest.param([], 200, id="another shape"),
+        pytest.param({"demand": 5}, 500, id="a server error"),
+        pytest.param({"demand": 5}, 302, id="a redirect"),
+        pytest.param({"demand": 5, "at": NOW - 301}, 200, id="stale"),
+    ],
+)
+def test_a_broken_matchmaker_is_unknown_never_zero(pool, document, status):
+    with serving(Document(document, status)) as url:
+        at = "at" if isinstance(document, dict) and "at" in document else None
+        with pytest.raises(DemandUnknownError):
+            HttpSource(pool, NOW).read(HttpDemand(url=url, at_field=at))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"12x", b"x" * (2 << 20)])
+def test_a_reply_that_is_no_json_is_unknown(pool, body):
+    with serving(lambda *_: (200, body)) as url, pytest.raises(DemandUnknownError):
+        HttpSource(pool, NOW).read(HttpDemand(url=url))
+
+
+def test_a_matchmaker_that_is_gone_is_unknown(pool):
+    with serving(Document({})) as url:
+        pass
+    with pytest.raises(DemandUnknownError):
+        HttpSource(pool, NOW).read(HttpDemand(url=url, timeout_seconds=1))
+
+
+def test_a_token_file_is_sent(pool, tmp_path):
+    (tmp_path / "token").write_text("secret\n")
+    with serving(Document({"demand": 3})) as url:
+        source = HttpDemand(url=url, token_file=str(tmp_path / "token"))
+        assert HttpSource(pool, NOW).read(source).demand == 3
+        with pytest.raises(DemandUnknownError, match="No such file"):
+            HttpSource(pool, NOW).read(HttpDemand(url=url + "/b", token_file=str(tmp_path / "none")))
+
+
+class Prometheus:
+    """Answers queries from a dictionary: a list of values is a vector, a number a scalar."""
+
+    def __init__(self, **results):
+        self.results = results
+
+    def __call__(self, method, path, body):
+        value = self.results[parse_qs(urlsplit(path).query)["query"][0]]
+        if isinstance(value, list):
+            vector = [{"metric": {}, "value": [NOW, str(v)]} for v in value]
+            return as_json({"status": "success", "data": {"resultType": "vector", "result": vector}})
+        if value is None:
+            return as_json({"status": "error", "error": "boom"})
+        return as_json({"status": "success", "data": {"resultType": "scalar", "result": [NOW, str(value)]}})
+
+
+def test_prometheus_gives_demand_queue_sessions_and_age(pool):
+    with serving(Prometheus(d=[86], q=[6], s=[80], a=30)) as url:
+        source = PrometheusDemand(url=url, query="d", queue_query="q", sessions_query="s", age_query="a")
+        assert read_prometheus(pool, source, NOW) == Reading(86, NOW - 30, sessions=80, queue=6)
+
+
+@pytest.mark.parametrize("result", [[], [1, 2], ["NaN"], ["+Inf"], [-1], None])
+def test_a_prometheus_answer_that_is_not_one_number_is_unknown(pool, result):
+    with serving(Prometheus(d=result)) as url, pytest.raises(DemandUnknownError):
+        read_prometheus(pool, PrometheusDemand(url=url, query="d"), NOW)
+
+
+def test_a_series_that_stopped_is_unknown(pool):
+    with serving(Prometheus(d=[5], a=[301])) as url, pytest.raises(DemandUnknownError, match="301 s old"):
+        read_prometheus(pool, PrometheusDemand(url=url, query="d", age_query="a"), NOW)
+
+
+PODS = [
+    Pod("a", {"app": "m", "state": "busy"}, running=True, ready=True),
+    Pod("b", {"app": "m"}, running=True, ready=False),
+    Pod("c", {"app": "m", "state": "busy"}, running=False, ready=False),
+    Pod("d", {"app": "other", "state": "busy"}, running=True, ready=True),
+]
+
+
+@pytest.mark.parametrize(("condition", "used"), [("state=busy", 1), ("ready", 1), ("not-ready", 1), ("state=idle", 0)])
+def test_pods_in_use_are_running_pods_of_the_selector_that_fulfil_the_condition(condition, used):
+    assert demand_of_pods(PODS, PodsDemand(selector="app=m", in_use=condition), NOW).demand == used
+
+
+def test_one_call_serves_all_pod_sources():
+    one = PodsDemand(selector="app=m", in_use="ready")
+    assert common_selector([one, one]) == "app=m"
+    assert common_selector([one, PodsDemand(selector="app=n", in_use="ready")]) == ""

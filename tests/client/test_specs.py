@@ -1,0 +1,137 @@
+"""The shipped specs and the image: what they allow, and that names agree. Without a cluster."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from autopilot_client import __version__
+from autopilot_client.config import Lease, parse
+from tests.client.conftest import ROOT, SPECS, rendered, rules_of
+
+OVERLAYS = ("deployment", "agones")
+
+
+def base(name: str) -> dict:
+    return yaml.safe_load((SPECS / "base" / f"{name}.yaml").read_text())
+
+
+def by_kind(overlay: str) -> dict[str, dict]:
+    return {document["kind"]: document for document in rendered(overlay)}
+
+
+def test_the_pods_may_do_nothing_that_they_need_not():
+    pod = base("deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] >= 10000
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"limits", "requests"} <= container["resources"].keys()
+
+
+def test_the_image_runs_as_the_same_unprivileged_user():
+    user = re.search(r"^USER (\d+):(\d+)$", (ROOT / "client" / "Dockerfile").read_text(), re.M)
+    assert user
+    assert int(user.group(1)) == base("deployment")["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+
+
+def test_the_budget_has_the_fields_of_policy_v1_and_keeps_a_replica():
+    budget = base("poddisruptionbudget")
+    assert (budget["apiVersion"], budget["spec"].keys()) == ("policy/v1", {"maxUnavailable", "selector"})
+    assert budget["spec"]["maxUnavailable"] < base("deployment")["spec"]["replicas"]
+
+
+def test_the_lease_of_the_specs_is_the_lease_of_the_defaults():
+    assert base("lease")["metadata"]["name"] == Lease().name
+    assert "spec" not in base("lease")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_role_names_the_fleets_of_the_configuration_and_sets_nothing_else(overlay):
+    config = parse((SPECS / overlay / "config.yaml").read_text(), overlay)
+    names = [fleet.object for fleet in config.fleets]
+    for rule in rules_of(overlay):
+        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+        if rule["resources"] not in (["leases"], ["events"]):
+            assert rule["resourceNames"] == names
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_stays_in_one_namespace_and_is_of_this_version(overlay):
+    documents = by_kind(overlay)
+    assert not [kind for kind in documents if kind.startswith("Cluster")]
+    assert {document["metadata"]["namespace"] for document in documents.values()} == {"games"}
+    (container,) = documents["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"autopilot-client:{__version__}"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_selector_picks_the_clients_pods_and_no_game_server(overlay):
+    documents, label = by_kind(overlay), {"app.kubernetes.io/name": "autopilot-client"}
+    assert documents["Service"]["spec"]["selector"] == label
+    assert documents["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == label
+    assert documents["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == label
+    assert documents["Deployment"]["spec"]["selector"]["matchLabels"] == label
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_rights_survive_the_rendering(overlay):
+    assert by_kind(overlay)["Role"]["rules"] == rules_of(overlay)
+
+
+def test_the_examples_point_at_the_port_that_is_served():
+    chain = yaml.safe_load((SPECS / "examples" / "fleetautoscaler.yaml").read_text())["spec"]["policy"]["chain"]
+    assert [entry["type"] for entry in chain] == ["Schedule", "Webhook", "Buffer"]
+    assert chain[1]["webhook"]["service"] == {
+        "name": base("service")["metadata"]["name"], "namespace": "games", "path": "/v1/review", "port": 8000,
+    }  # fmt: skip
+    trigger = yaml.safe_load((SPECS / "examples" / "scaledobject.yaml").read_text())["spec"]["triggers"][0]
+    assert trigger["metadata"]["url"].endswith(":8000/v1/fleets/minecraft/desired")
+
+
+def test_the_alerts_ask_for_metrics_that_exist():
+    groups = yaml.safe_load((SPECS / "examples" / "alerts.yaml").read_text())["spec"]["groups"]
+    asked = {name for rule in groups[0]["rules"] for name in re.findall(r"autopilot_\w+", rule["expr"])}
+    readme = (ROOT / "client" / "README.md").read_text().split("## Metrics")[1]
+    assert asked
+    assert all(name in readme for name in asked)
+
+
+CORE = {"domain", "plan", "judge", "ladder", "trail", "election", "ports"}
+EDGES = {"cli", "wiring", "server", "web", "loop", "gather"}
+
+
+def imports(path: Path) -> set[str]:
+    return set(re.findall(r"^(?:from|import) ([\w.]+)", path.read_text(), re.M))
+
+
+@pytest.mark.parametrize("module", sorted(CORE))
+def test_the_core_knows_nothing_of_the_outside(module):
+    found = imports(ROOT / "client" / "autopilot_client" / f"{module}.py")
+    ours = {name.split(".")[1] for name in found if name.startswith("autopilot_client.")}
+    assert ours <= CORE
+    assert {name.split(".")[0] for name in found} <= {
+        "autopilot_client",
+        "collections",
+        "dataclasses",
+        "enum",
+        "math",
+        "array",
+        "typing",
+    }
+
+
+def test_no_adapter_knows_an_edge():
+    for path in (ROOT / "client" / "autopilot_client").glob("*.py"):
+        if path.stem not in EDGES | {"__main__"}:
+            assert not {name.split(".")[-1] for name in imports(path)} & {"cli", "wiring", "loop", "gather"}, path.stem
+
+
+def test_the_client_shares_no_code_with_the_container():
+    for path in (ROOT / "client" / "autopilot_client").glob("*.py"):
+        assert not [name for name in imports(path) if name.split(".")[0] == "autopilot"], path.stem

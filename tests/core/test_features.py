@@ -1,0 +1,147 @@
+"""The features: the same for one fleet and for thousands, finite for any history, and scale-free."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from autopilot.core.features import FEATURE_NAMES, HORIZONS, REGRESSORS, WIDTH, observe, reference
+from autopilot.core.history import SLOTS_PER_DAY, WEEK_SLOTS, WINDOW_SLOTS, Windows
+
+NAN = np.float32(np.nan)
+
+
+def feature(observations, name):
+    return observations[:, FEATURE_NAMES.index(name)]
+
+
+def wave(fleets, noise, seed=0):
+    rng = np.random.default_rng(seed)
+    minutes = np.arange(-7 * SLOTS_PER_DAY - 24, 1) + rng.integers(0, SLOTS_PER_DAY, (fleets, 1))
+    level = 100 + 40 * np.sin(2 * np.pi * minutes / SLOTS_PER_DAY) + rng.normal(0, noise, minutes.shape)
+    demand = np.maximum(np.rint(level), 0).astype(np.float32)
+    week = demand[:, :WEEK_SLOTS].copy()
+    return Windows(demand[:, -WINDOW_SLOTS:].copy(), week, np.zeros(fleets, np.int64))
+
+
+def with_holes(windows, seed=1):
+    """Some fleets complete, some with lost slots, sampled every ten minutes, hourly, or begun a moment ago."""
+    rng = np.random.default_rng(seed)
+    demand, week = windows.demand.copy(), windows.last_week.copy()
+    slot = np.arange(WINDOW_SLOTS)
+    for row in range(len(demand)):
+        kind = row % 6
+        if kind == 1:
+            demand[row, rng.random(WINDOW_SLOTS) < 0.1] = NAN
+        elif kind == 2:
+            demand[row, slot % 2 == 1] = NAN
+        elif kind == 3:
+            demand[row, slot % 12 != 0] = NAN
+        elif kind == 4:
+            demand[row, : -int(rng.integers(1, 6))] = NAN
+        if kind in (1, 4):
+            week[row] = NAN
+        demand[row, -1] = windows.demand[row, -1]
+    return Windows(demand, week, windows.slot)
+
+
+def one(windows, row):
+    return Windows(windows.demand[row : row + 1], windows.last_week[row : row + 1], windows.slot[row : row + 1])
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_a_fleet_alone_has_the_same_features_to_the_last_bit_as_among_others(horizon):
+    windows = with_holes(wave(500, noise=5))
+    together = observe(windows, horizon)
+    for row in range(0, 500, 7):
+        assert observe(one(windows, row), horizon).tobytes() == together[row].tobytes()
+
+
+def test_the_neighbours_of_a_complete_fleet_do_not_change_its_features():
+    windows = wave(64, noise=5)
+    holes = with_holes(windows)
+    complete = np.flatnonzero(~np.isnan(holes.demand).any(axis=1))
+    assert observe(windows)[complete].tobytes() == observe(holes)[complete].tobytes()
+
+
+values = st.one_of(
+    st.just(NAN), st.just(np.float32(0)), st.floats(0, 3, width=32), st.floats(0, 10_000_000_000, width=32)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    recent=arrays(np.float32, (3, WINDOW_SLOTS), elements=values, fill=values),
+    week=arrays(np.float32, (3, WEEK_SLOTS), elements=values, fill=values),
+    now=arrays(np.float32, 3, elements=st.floats(0, 10_000_000_000, width=32)),
+    horizon=st.sampled_from(HORIZONS),
+)
+def test_features_are_finite_for_any_history(recent, week, now, horizon):
+    recent[:, -1] = now
+    windows = Windows(recent, week, np.zeros(3, np.int64))
+    observations = observe(windows, horizon)
+    assert observations.shape == (3, WIDTH)
+    assert np.isfinite(observations).all()
+    assert (reference(windows) >= 1).all()
+
+
+def test_the_first_five_are_the_last_five_demands_relative_to_the_reference_oldest_first():
+    windows = wave(4, noise=0)
+    demands = observe(windows)[:, :5] * reference(windows)[:, None]
+    np.testing.assert_allclose(demands, windows.demand[:, [-9, -7, -5, -3, -1]], rtol=1e-5)
+
+
+def test_a_fleet_ten_times_the_size_expects_the_same_share_of_change():
+    small, large = wave(8, noise=0), wave(8, noise=0)
+    large = Windows(large.demand * 10, large.last_week * 10, large.slot)
+    for name in ("demand_10", "effect_yesterday", "correlation_growth_5", "explained", "to_highest"):
+        np.testing.assert_allclose(feature(observe(small), name), feature(observe(large), name), atol=0.05)
+
+
+def test_the_regression_in_context_foresees_a_steady_pattern():
+    minutes = np.arange(WINDOW_SLOTS)
+    level = 1000 + 400 * np.sin(2 * np.pi * minutes / SLOTS_PER_DAY + np.linspace(0, 6, 20)[:, None])
+    after = 1000 + 400 * np.sin(2 * np.pi * (minutes[-1] + 2) / SLOTS_PER_DAY + np.linspace(0, 6, 20))
+    windows = Windows(level.astype(np.float32), np.full((20, WEEK_SLOTS), NAN), np.zeros(20, np.int64))
+    observations = observe(windows, 10)
+    now = windows.demand[:, -1]
+    expected = now + feature(observations, "expected") * feature(observations, "scale") * reference(windows)
+    assert np.abs(expected - after).max() < 0.1 * np.abs(now - after).max()
+
+
+def test_a_fleet_without_a_past_is_believed_to_vary_like_sessions():
+    recent = np.full((1, WINDOW_SLOTS), NAN)
+    recent[0, -1] = 200
+    windows = Windows(recent, np.full((1, WEEK_SLOTS), NAN), np.zeros(1, np.int64))
+    observations = observe(windows)
+    assert feature(observations, "scale")[0] * 200 == pytest.approx(10, abs=0.2)  # half of 200 is the variance
+    assert feature(observations, "expected")[0] == 0
+    assert feature(observations, "samples")[0] == 0
+
+
+def test_a_fleet_that_is_seen_once_an_hour_is_judged_an_hour_ahead():
+    windows = with_holes(wave(12, noise=5))
+    reach = feature(observe(windows, 10), "horizon")
+    assert reach[3] == reach[9] == 6
+    assert reach[0] == reach[1] == reach[2] == 1
+
+
+def test_demand_of_zero_has_a_reference_of_one_server():
+    recent = np.full((1, WINDOW_SLOTS), np.float32(50))
+    recent[0, -1] = 0
+    windows = Windows(recent, np.full((1, WEEK_SLOTS), NAN), np.zeros(1, np.int64))
+    assert reference(windows)[0] == 1
+    assert feature(observe(windows), "demand_now")[0] == 0
+    assert feature(observe(windows), "demand_10")[0] == 50
+
+
+def test_an_unknown_horizon_is_refused():
+    with pytest.raises(ValueError, match="horizon must be one of"):
+        observe(wave(1, noise=0), 15)
+
+
+def test_every_regressor_has_its_effect_and_its_correlation_among_the_features():
+    assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == WIDTH
+    for name in REGRESSORS:
+        assert {f"effect_{name}", f"correlation_{name}"} <= set(FEATURE_NAMES)

@@ -1,0 +1,102 @@
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from moto import mock_aws
+
+from autopilot_deploy.cli import Surroundings, main
+from tests.deploy.account import REGION, Account, Clock
+
+IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/autopilot@sha256:" + "0" * 64
+
+SEED_PAYLOAD: dict[str, Any] = {
+    "endpointName": "test-endpoint",
+    "productionVariants": [
+        {
+            "AcceleratorType": "ml.eia1.medium",
+            "InitialInstanceCount": 1,
+            "InitialVariantWeight": 1,
+            "InstanceType": "ml.c5.2xlarge",
+            "ModelName": "h2o3-gbm-2019-10-22-17-57-58",
+            "VariantName": "AllTraffic",
+        }
+    ],
+    "autoscalingMinCapacity": 1,
+    "autoscalingMaxCapacity": 4,
+    "targetTrackingScalingPolicyConfiguration": {
+        "TargetValue": 5000.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+        "ScaleOutCooldown": 60,
+        "ScaleInCooldown": 300,
+        "DisableScaleIn": False,
+    },
+}
+
+
+@pytest.fixture
+def seed_payload() -> dict[str, Any]:
+    return copy.deepcopy(SEED_PAYLOAD)
+
+
+@pytest.fixture
+def payload() -> dict[str, Any]:
+    """A deployment of our own image: models, role and table are made."""
+    return {
+        "endpointName": "autopilot",
+        "image": IMAGE,
+        "productionVariants": [{"VariantName": "AllTraffic", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1}],
+        "autoscalingMinCapacity": 1,
+        "autoscalingMaxCapacity": 4,
+    }
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "emulator")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        yield
+
+
+@pytest.fixture
+def account(aws: None) -> Account:
+    return Account()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class Cli:
+    """The command line over an account."""
+
+    def __init__(self, account: Account, clock: Clock) -> None:
+        self._obj = {"connect": lambda _region: Surroundings(account, clock)}
+
+    def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
+        result = CliRunner().invoke(main, arguments, input=stdin, obj=dict(self._obj))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+
+@pytest.fixture
+def cli(account: Account, clock: Clock) -> Cli:
+    return Cli(account, clock)
+
+
+@pytest.fixture
+def seed_model(account: Account) -> str:
+    """The model that the seed's payload names, made by someone else."""
+    client = boto3.client("sagemaker", region_name=REGION)
+    name = SEED_PAYLOAD["productionVariants"][0]["ModelName"]
+    container = {"Image": "another:image", "Environment": {}}
+    role = "arn:aws:iam::123456789012:role/theirs"
+    client.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=role)
+    return name

@@ -1,0 +1,281 @@
+import json
+
+import pytest
+
+from autopilot_deploy.core.found import PHASES
+from autopilot_deploy.core.shapes import operation
+from tests.deploy.account import Account
+
+FAILURES = {
+    "failed": "the endpoint is Failed",
+    "out of service": "the endpoint is OutOfService",
+    "a state of the future": "the endpoint is Hibernating",
+}
+UPDATE_FAILURES = FAILURES | {
+    "rolled back": "was rolled back",
+    "rolled back unseen": "was rolled back",
+    "rollback failed": "the endpoint is UpdateRollbackFailed",
+}
+
+
+def deployed(cli, payload, *options):
+    return cli("deploy", "-", *options, stdin=json.dumps(payload))
+
+
+def test_the_payload_of_old_deploys_unchanged(cli, account, seed_payload, seed_model):
+    result = deployed(cli, seed_payload)
+    assert result.exit_code == 0, result.output
+    assert account.contents()["endpoints"] == ["test-endpoint"]
+    assert account.targets() == {"endpoint/test-endpoint/variant/AllTraffic": (1, 4)}
+    assert account.asked("PutScalingPolicy")[0]["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 5000
+    assert "Elastic Inference has ended" in result.output
+    assert "roles" not in account.contents()
+
+
+def test_a_second_run_changes_nothing(cli, account, payload):
+    deployed(cli, payload)
+    before = account.operations()
+    result = deployed(cli, payload)
+    assert result.exit_code == 0
+    assert account.operations() == before
+
+
+def test_an_image_gets_a_model_a_role_a_table_and_a_log_that_ends(cli, account, payload):
+    assert deployed(cli, payload).exit_code == 0
+    (model,) = account.asked("CreateModel")
+    assert model["PrimaryContainer"]["Environment"]["AUTOPILOT_HISTORY"] == "dynamodb://latest_observations"
+    assert account.asked("UpdateTimeToLive")[0]["TimeToLiveSpecification"]["AttributeName"] == "ttl"
+    recovery = account.asked("UpdateContinuousBackups")[0]["PointInTimeRecoverySpecification"]
+    assert recovery["PointInTimeRecoveryEnabled"] is True
+    assert account.asked("PutRetentionPolicy")[0]["retentionInDays"] == 30
+
+
+def test_the_role_may_touch_its_own_table_image_and_log_only(cli, account, payload):
+    deployed(cli, payload)
+    (policy,) = account.asked("PutRolePolicy")
+    statements = {one["Sid"]: one for one in json.loads(policy["PolicyDocument"])["Statement"]}
+    assert statements["History"]["Resource"] == "arn:aws:dynamodb:us-west-2:123456789012:table/latest_observations"
+    assert set(statements["History"]["Action"]) == {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"}
+    for sid, one in statements.items():
+        actions = [one["Action"]] if isinstance(one["Action"], str) else one["Action"]
+        assert not any("*" in action for action in actions), sid
+        assert one["Resource"] != "*" or sid in {"Metrics", "ImageLogin"}, sid
+
+
+@pytest.mark.parametrize(("script", "message"), FAILURES.items())
+def test_an_endpoint_that_does_not_start_is_a_failure(cli, account, payload, script, message):
+    account.script = script
+    result = deployed(cli, payload)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert account.reason in result.stderr
+    assert account.targets() == {}
+
+
+@pytest.mark.parametrize(("script", "message"), UPDATE_FAILURES.items())
+def test_an_update_that_does_not_end_in_the_new_config_is_a_failure(cli, account, payload, script, message):
+    deployed(cli, payload)
+    before = account.targets()
+    account.script = script
+    result = deployed(cli, payload | {"environment": {"AUTOPILOT_LOG_LEVEL": "DEBUG"}})
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert account.targets() == before
+
+
+def test_an_update_that_shows_late_is_no_rollback(cli, account, payload):
+    deployed(cli, payload)
+    account.script = "late"
+    assert deployed(cli, payload | {"environment": {"AUTOPILOT_LOG_LEVEL": "DEBUG"}}).exit_code == 0
+
+
+def test_what_never_ends_meets_the_deadline_and_a_second_run_waits_on(cli, account, payload, clock):
+    account.script = "never ends"
+    result = cli("--timeout", "5", "deploy", "-", stdin=json.dumps(payload))
+    assert result.exit_code == 3
+    assert clock.time == 300
+    assert "run the same command again" in result.stderr
+    account._endpoints["autopilot"].looks = ["busy", "InService"]
+    assert deployed(cli, payload).exit_code == 0
+    assert account.asked("CreateEndpoint") == account.asked("CreateEndpoint")[:1]
+    assert account.targets()
+
+
+def test_a_failed_creation_is_taken_away_by_the_next_run(cli, account, payload):
+    account.script = "failed"
+    deployed(cli, payload)
+    account.script = "fine"
+    assert deployed(cli, payload).exit_code == 0
+    assert account.operations().count("CreateEndpoint") == 2
+
+
+def test_the_autoscaled_count_survives_a_new_model(cli, account, payload):
+    deployed(cli, payload)
+    account.autoscale("autopilot", "AllTraffic", 3)
+    deployed(cli, payload | {"environment": {"AUTOPILOT_LOG_LEVEL": "DEBUG"}})
+    assert account._endpoints["autopilot"].counts == {"AllTraffic": 3}
+    (update,) = account.asked("UpdateEndpoint")
+    assert update["RetainAllVariantProperties"] is True
+    assert "DeregisterScalableTarget" not in account.operations()
+
+
+def test_a_new_instance_type_frees_the_target_keeps_the_count_and_scales_again(cli, account, payload):
+    deployed(cli, payload)
+    account.autoscale("autopilot", "AllTraffic", 3)
+    payload["productionVariants"][0]["InstanceType"] = "ml.c5.xlarge"
+    assert deployed(cli, payload).exit_code == 0
+    operations = account.operations()
+    assert operations.index("DeregisterScalableTarget") < operations.index("UpdateEndpoint")
+    assert account._endpoints["autopilot"].counts == {"AllTraffic": 3}
+    assert account.targets() == {"endpoint/autopilot/variant/AllTraffic": (1, 4)}
+
+
+def test_a_rolled_back_change_of_type_scales_as_before(cli, account, payload):
+    deployed(cli, payload)
+    account.script = "rolled back"
+    payload["productionVariants"][0]["InstanceType"] = "ml.c5.xlarge"
+    result = deployed(cli, payload | {"autoscalingMaxCapacity": 9})
+    assert result.exit_code == 1
+    assert account.targets() == {"endpoint/autopilot/variant/AllTraffic": (1, 4)}
+    assert account.operations()[-1] == "PutScalingPolicy"
+
+
+def test_variants_are_matched_by_name_not_by_place(cli, account, payload):
+    second = {"VariantName": "Second", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    payload["productionVariants"].append(second)
+    deployed(cli, payload)
+    account.autoscale("autopilot", "Second", 4)
+    payload["productionVariants"].reverse()
+    payload["productionVariants"][1]["InstanceType"] = "ml.c5.xlarge"
+    assert deployed(cli, payload).exit_code == 0
+    assert account._endpoints["autopilot"].counts == {"AllTraffic": 1, "Second": 4}
+    assert len(account.targets()) == 2
+
+
+def test_a_variant_that_goes_loses_its_target(cli, account, payload):
+    second = {"VariantName": "Second", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    deployed(cli, payload | {"productionVariants": [*payload["productionVariants"], second]})
+    assert deployed(cli, payload).exit_code == 0
+    assert account.targets() == {"endpoint/autopilot/variant/AllTraffic": (1, 4)}
+
+
+def test_old_configs_and_models_are_cleaned_up_and_strangers_stay(cli, account, payload, seed_model):
+    deployed(cli, payload)
+    deployed(cli, payload | {"environment": {"AUTOPILOT_LOG_LEVEL": "DEBUG"}})
+    contents = account.contents()
+    assert len(contents["configs"]) == 1
+    assert len(contents["models"]) == 2
+    assert seed_model in contents["models"]
+
+
+def test_a_failure_on_the_way_is_mended_by_the_next_run(cli, account, payload):
+    account.failing["PutScalingPolicy"] = [("ThrottlingException", "Rate exceeded")]
+    assert deployed(cli, payload).exit_code == 1
+    assert deployed(cli, payload).exit_code == 0
+    assert account.operations().count("CreateEndpoint") == 1
+    assert account.operations()[-1] == "PutScalingPolicy"
+
+
+def test_a_role_that_iam_has_not_spread_yet_is_waited_for(cli, account, payload):
+    words = "Could not assume role arn:aws:iam::123456789012:role/autopilot-autopilot"
+    account.failing["CreateModel"] = [("ValidationException", words)] * 3
+    assert deployed(cli, payload).exit_code == 0
+
+
+@pytest.mark.parametrize("operation", ["CreateModel", "CreateEndpointConfig", "PutScalingPolicy", "CreateRole"])
+def test_a_missing_permission_names_the_action_and_the_statement_that_grants_it(cli, account, payload, operation):
+    account.failing[operation] = [("AccessDeniedException", "no identity-based policy allows it")]
+    result = deployed(cli, payload)
+    assert result.exit_code == 4
+    assert f":{operation}" in result.stderr
+    assert '"Effect": "Allow"' in result.stderr
+
+
+def test_the_permission_that_aws_names_is_the_one_that_is_reported(cli, account, payload):
+    said = "User: x is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/r because no policy"
+    account.failing["CreateModel"] = [("AccessDeniedException", said)]
+    result = deployed(cli, payload)
+    assert '"Action": "iam:PassRole"' in result.stderr
+    assert '"Resource": "arn:aws:iam::1:role/r"' in result.stderr
+
+
+def test_a_dry_run_prints_the_calls_and_makes_none(cli, account, payload):
+    result = deployed(cli, payload, "--dry-run")
+    assert result.exit_code == 0
+    assert account.operations() == []
+    assert account.contents() == {}
+    assert "aws sagemaker create-endpoint-config --cli-input-json" in result.stdout
+    assert "# wait until the endpoint is in service" in result.stdout
+
+
+def test_a_dry_run_prints_what_the_real_run_then_does(cli, account, payload):
+    printed = [line.split()[2] for line in deployed(cli, payload, "--dry-run").stdout.splitlines() if line[0] != "#"]
+    deployed(cli, payload)
+    assert [call.as_command().split()[2] for call in account.made if call.writes] == printed
+
+
+def test_a_serverless_endpoint_has_no_scaling(cli, account, payload):
+    serverless = {"VariantName": "AllTraffic", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
+    result = deployed(cli, {"endpointName": "s", "image": payload["image"], "productionVariants": [serverless]})
+    assert result.exit_code == 0, result.stderr
+    assert account.targets() == {}
+
+
+def test_an_asynchronous_endpoint_scales_on_its_backlog_and_may_write_its_answers(cli, account, payload):
+    output = {"OutputConfig": {"S3OutputPath": "s3://results/answers/"}}
+    result = deployed(cli, payload | {"asyncInferenceConfig": output, "autoscalingMinCapacity": 0})
+    assert result.exit_code == 0, result.stderr
+    policy = account.asked("PutScalingPolicy")[0]["TargetTrackingScalingPolicyConfiguration"]
+    assert policy["CustomizedMetricSpecification"]["MetricName"] == "ApproximateBacklogSizePerInstance"
+    assert "arn:aws:s3:::results/answers/*" in account.asked("PutRolePolicy")[0]["PolicyDocument"]
+
+
+def test_a_shadow_only_reads_history(cli, account, payload):
+    shadow = {"VariantName": "Next", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1}
+    assert deployed(cli, payload | {"shadowProductionVariants": [shadow]}).exit_code == 0
+    modes = [
+        one["PrimaryContainer"]["Environment"].get("AUTOPILOT_HISTORY_MODE") for one in account.asked("CreateModel")
+    ]
+    assert modes == [None, "read-only"]
+
+
+def test_a_shadow_whose_model_would_write_is_refused(cli, account, seed_payload, seed_model):
+    shadow = {"VariantName": "N", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1, "ModelName": seed_model}
+    result = deployed(cli, seed_payload | {"shadowProductionVariants": [shadow]})
+    assert result.exit_code == 2
+    assert "AUTOPILOT_HISTORY_MODE=read-only" in result.stderr
+    assert account.operations() == []
+
+
+def test_an_isolated_container_has_no_history(cli, account, payload):
+    assert deployed(cli, payload | {"enableNetworkIsolation": True}).exit_code == 0
+    assert account.asked("CreateModel")[0]["PrimaryContainer"]["Environment"]["AUTOPILOT_HISTORY"] == "off"
+    assert "tables" not in account.contents()
+
+
+def test_blue_green_with_alarms_goes_to_aws_as_it_is(cli, account, payload):
+    canary = {"Type": "CANARY", "WaitIntervalInSeconds": 300, "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 10}}
+    deployment = {
+        "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": canary},
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "autopilot-autopilot-errors"}]},
+    }
+    deployed(cli, payload)
+    changed = payload | {"environment": {"AUTOPILOT_LOG_LEVEL": "DEBUG"}, "deploymentConfig": deployment}
+    assert deployed(cli, changed).exit_code == 0
+    assert account.asked("UpdateEndpoint")[0]["DeploymentConfig"] == deployment
+
+
+def test_a_model_that_does_not_exist_is_told_before_anything_is_made(cli, account, seed_payload):
+    result = deployed(cli, seed_payload)
+    assert result.exit_code == 2
+    assert "h2o3-gbm-2019-10-22-17-57-58 does not exist" in result.stderr
+    assert account.operations() == []
+
+
+def test_every_status_of_sagemakers_model_has_a_meaning():
+    shape = operation("sagemaker", "DescribeEndpoint").output_shape.members["EndpointStatus"]
+    assert set(PHASES) == set(shape.metadata["enum"])
+
+
+def test_accounts_start_empty(account: Account):
+    assert account.contents() == {}

@@ -1,0 +1,132 @@
+import io
+import json
+
+import pytest
+
+from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.errors import aws_error
+from tests.deploy.test_deploy_flow import deployed
+
+
+def test_status_of_nothing_is_a_failure(cli):
+    result = cli("status", "nobody")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("nobody: none")
+
+
+def test_status_tells_what_serves_and_between_which_bounds(cli, account, payload):
+    deployed(cli, payload)
+    account.autoscale("autopilot", "AllTraffic", 3)
+    result = cli("status", "autopilot", "--json")
+    seen = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert seen["instances"] == {"AllTraffic": 3}
+    assert (seen["scaling"][0]["min"], seen["scaling"][0]["max"]) == (1, 4)
+    assert seen["history"] == {"table": "latest_observations", "status": "ACTIVE"}
+
+
+def test_status_of_a_failed_endpoint_gives_the_reason(cli, account, payload):
+    account.script = "failed"
+    deployed(cli, payload)
+    result = cli("status", "autopilot")
+    assert result.exit_code == 1
+    assert account.reason in result.stdout
+
+
+def test_the_dashboard_has_the_three_graphs_of_old_over_five_minutes(cli, account, payload):
+    deployed(cli, payload)
+    assert cli("dashboard", "autopilot").exit_code == 0
+    body = json.loads(account.asked("PutDashboard")[0]["DashboardBody"])
+    graphs = [one["properties"] for one in body["widgets"] if one["type"] == "metric"]
+    shown = [({metric[1] for metric in one["metrics"]}, one["stat"], one["period"]) for one in graphs]
+    assert ({"num_of_gs", "current_gs_demand"}, "Average", 300) in shown
+    assert ({"num_of_gs", "num_of_nodes"}, "Average", 300) in shown
+    assert ({"false-positive"}, "Sum", 300) in shown
+
+
+def test_widgets_do_not_overlap_and_fit_the_grid(cli, account, payload):
+    deployed(cli, payload)
+    cli("dashboard", "autopilot", "--variant", "A", "--variant", "B", "--fleet", "us/shooter")
+    taken = set()
+    for one in json.loads(account.asked("PutDashboard")[0]["DashboardBody"])["widgets"]:
+        assert one["x"] + one["width"] <= 24
+        cells = {(one["x"] + i, one["y"] + j) for i in range(one["width"]) for j in range(one["height"])}
+        assert not cells & taken
+        taken |= cells
+
+
+def test_alarms_tell_the_topic_and_say_what_to_do(cli, account, payload):
+    deployed(cli, payload)
+    topic = "arn:aws:sns:us-west-2:123456789012:alarms"
+    cli("dashboard", "autopilot", "--topic", topic)
+    alarms = account.asked("PutMetricAlarm")
+    assert len(alarms) == 6
+    assert all(one["AlarmActions"] == [topic] and one["AlarmDescription"] for one in alarms)
+
+
+def test_a_fleet_dimension_reaches_graphs_and_alarms(cli, account, payload):
+    deployed(cli, payload)
+    cli("dashboard", "autopilot", "--fleet", "us/shooter")
+    assert '"curr_demand","fleet","us/shooter"' in account.asked("PutDashboard")[0]["DashboardBody"]
+    low = next(one for one in account.asked("PutMetricAlarm") if one["AlarmName"].endswith("policy-low"))
+    assert low["Dimensions"] == [{"Name": "fleet", "Value": "us/shooter"}]
+
+
+def test_a_batch_job_keeps_lines_as_lines_and_waits_for_its_end(cli, account, payload):
+    deployed(cli, payload)
+    result = cli("transform", "autopilot", "s3://data/in/", "s3://data/out/", "--format", "jsonl", "--job", "one")
+    assert result.exit_code == 0, result.stderr
+    (job,) = account.asked("CreateTransformJob")
+    assert job["TransformInput"]["SplitType"] == job["TransformOutput"]["AssembleWith"] == "Line"
+    assert job["TransformInput"]["ContentType"] == job["TransformOutput"]["Accept"] == "application/jsonlines"
+    assert "Environment" not in job
+    rights = account.asked("PutRolePolicy")[-1]
+    assert rights["PolicyName"].startswith("batch-")
+    assert "arn:aws:s3:::data/out/*" in rights["PolicyDocument"]
+
+
+@pytest.mark.parametrize("status", ["Failed", "Stopped"])
+def test_a_batch_job_that_ends_otherwise_is_a_failure(cli, account, payload, status):
+    deployed(cli, payload)
+    answer = {"TransformJobStatus": status, "FailureReason": "ClientError: 415"}
+    account._describe_transform_job = lambda _call: answer
+    result = cli("transform", "autopilot", "s3://data/in/", "s3://data/out/", "--job", "one")
+    assert result.exit_code == 1
+    assert f"one {status.lower()}: ClientError: 415" in result.stderr
+
+
+def test_a_batch_job_that_does_not_end_meets_the_deadline(cli, account, payload, clock):
+    deployed(cli, payload)
+    account._describe_transform_job = lambda _call: {"TransformJobStatus": "InProgress"}
+    assert cli("--timeout", "2", "transform", "autopilot", "s3://d/in", "s3://d/out").exit_code == 3
+
+
+def test_invoke_prints_the_answer_alone(cli, account, payload):
+    deployed(cli, payload)
+    account._invoke_endpoint = lambda call: {"Body": io.BytesIO(call.parameters["Body"])}
+    result = cli("invoke", "autopilot", "--fleet", "us/shooter", "--demand", "86")
+    assert json.loads(result.stdout) == {"fleet": "us/shooter", "demand": 86}
+
+
+def test_what_the_container_refused_is_told(cli, account, payload):
+    deployed(cli, payload)
+
+    def refuse(call: Call):
+        raise aws_error(call, "ModelError", "the container answered 400: demand is missing")
+
+    account._invoke_endpoint = refuse
+    result = cli("invoke", "autopilot", "--fleet", "us/shooter")
+    assert result.exit_code == 1
+    assert "demand is missing" in result.stderr
+
+
+def test_an_asynchronous_endpoint_answers_with_a_place(cli, account, payload):
+    output = {"OutputConfig": {"S3OutputPath": "s3://results/answers/"}}
+    deployed(cli, payload | {"asyncInferenceConfig": output})
+    account._invoke_endpoint_async = lambda _call: {"OutputLocation": "s3://results/answers/1.out"}
+    assert cli("invoke", "autopilot", "--fleet", "x", "--demand", "1").stdout.strip() == "s3://results/answers/1.out"
+
+
+@pytest.mark.parametrize("arguments", [["invoke", "a"], ["transform", "a", "in.csv", "s3://out"], ["deploy"]])
+def test_wrong_usage_ends_with_two(cli, arguments):
+    assert cli(*arguments).exit_code == 2

@@ -1,0 +1,218 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autopilot_deploy.core.shapes import operation
+from tests.deploy import machine
+from tests.deploy.machine import DEFINITION, run, states_of
+
+EARLIER = "test-endpoint-20200101000000"
+
+
+@pytest.fixture(autouse=True)
+def _interpreter(monkeypatch, account):
+    machine.mend(monkeypatch, account)
+
+
+def run_earlier(account, payload):
+    """A run of another day: names of configs carry the second."""
+    run(account, payload)
+    (config,) = account.contents()["configs"]
+    account.rename_config(config, EARLIER)
+
+
+def changed(payload, **fields):
+    return payload | {"productionVariants": [payload["productionVariants"][0] | fields]}
+
+
+def test_the_payload_of_old_ends_in_service_scaled_and_told(account, seed_payload, seed_model):
+    ended = run(account, seed_payload)
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert ended.output["endpointStatus"] == "InService"
+    assert account.targets() == {"endpoint/test-endpoint/variant/AllTraffic": (1, 4)}
+    assert [subject for subject, _ in ended.told] == ["Deployed test-endpoint"]
+    assert "AcceleratorType" not in account.asked("CreateEndpointConfig")[0]["ProductionVariants"][0]
+
+
+def test_variants_get_instances_by_name_and_keep_what_auto_scaling_gave_them(account, seed_payload, seed_model):
+    run_earlier(account, seed_payload)
+    account.autoscale("test-endpoint", "AllTraffic", 3)
+    ended = run(account, changed(seed_payload, InstanceType="ml.c5.xlarge") | {"autoscalingMaxCapacity": 8})
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert account._endpoints["test-endpoint"].counts == {"AllTraffic": 3}
+    assert account.targets() == {"endpoint/test-endpoint/variant/AllTraffic": (1, 8)}
+    operations = account.operations()
+    assert operations.index("DeregisterScalableTarget") < operations.index("UpdateEndpoint")
+
+
+def test_the_same_types_again_free_no_target(account, seed_payload, seed_model):
+    run_earlier(account, seed_payload)
+    assert run(account, seed_payload).status == "SUCCEEDED"
+    assert "DeregisterScalableTarget" not in account.operations()
+
+
+def test_a_variant_that_goes_loses_its_target(account, seed_payload, seed_model):
+    second = {"VariantName": "Second", "InstanceType": "ml.m5.large", "ModelName": seed_model}
+    both = seed_payload | {"productionVariants": [*seed_payload["productionVariants"], second]}
+    run_earlier(account, both)
+    assert len(account.targets()) == 2
+    assert run(account, seed_payload).status == "SUCCEEDED"
+    assert account.targets() == {"endpoint/test-endpoint/variant/AllTraffic": (1, 4)}
+
+
+def test_the_config_before_goes_and_other_peoples_stay(account, seed_payload, seed_model):
+    run_earlier(account, seed_payload)
+    run(account, seed_payload)
+    assert account.asked("DeleteEndpointConfig") == [{"EndpointConfigName": EARLIER}]
+
+
+FAILED_CREATION = {
+    "failed": "the endpoint is Failed: the alarm",
+    "out of service": "the endpoint is OutOfService: the alarm",
+    "a state of the future": "the endpoint is Hibernating: the alarm",
+}
+FAILED_UPDATE = FAILED_CREATION | {
+    "rolled back": "the update was rolled back, ",
+    "rollback failed": "the endpoint is UpdateRollbackFailed: the alarm",
+}
+
+
+def assert_failed(ended, problem):
+    assert ended.status == "FAILED"
+    assert problem in ended.cause
+    ((subject, message),) = ended.told
+    assert subject.startswith("FAILED to deploy")
+    assert problem in message["problem"]
+
+
+@pytest.mark.parametrize(("script", "problem"), FAILED_CREATION.items())
+def test_an_endpoint_that_does_not_start_is_told_and_fails(account, seed_payload, seed_model, script, problem):
+    account.script = script
+    assert_failed(run(account, seed_payload), problem)
+    assert account.targets() == {}
+
+
+@pytest.mark.parametrize(("script", "problem"), FAILED_UPDATE.items())
+def test_an_update_that_fails_is_told_and_scales_as_before(account, seed_payload, seed_model, script, problem):
+    run_earlier(account, seed_payload)
+    before = account.targets()
+    account.script = script
+    changes = changed(seed_payload, InstanceType="ml.c5.xlarge") | {"autoscalingMaxCapacity": 9}
+    assert_failed(run(account, changes), problem)
+    assert "DeregisterScalableTarget" in account.operations()
+    assert account.targets() == before
+
+
+def test_what_never_ends_is_a_time_out(account, seed_payload, seed_model):
+    account.script = "never ends"
+    assert_failed(run(account, seed_payload, minutes=0), "time-out: the endpoint is still Creating")
+
+
+def test_a_failed_endpoint_is_deleted_and_made_anew(account, seed_payload, seed_model):
+    account.script = "failed"
+    run_earlier(account, seed_payload)
+    account.script = "fine"
+    assert run(account, seed_payload).status == "SUCCEEDED"
+    assert account.operations().count("CreateEndpoint") == 2
+
+
+STEPS = ("DescribeEndpoint", "CreateEndpointConfig", "CreateEndpoint", "RegisterScalableTarget", "PutScalingPolicy")
+
+
+@pytest.mark.parametrize("operation", STEPS)
+@pytest.mark.parametrize("words", ["no policy allows it", 'quotes " and \\ and\nlines'])
+def test_every_refusal_on_the_way_is_told(account, seed_payload, seed_model, operation, words):
+    account.failing[operation] = [("AccessDeniedException", words)]
+    assert_failed(run(account, seed_payload), words)
+
+
+UPDATE_STEPS = ("DescribeEndpointConfig", "DescribeScalableTargets", "DeregisterScalableTarget", "UpdateEndpoint")
+
+
+@pytest.mark.parametrize("operation", UPDATE_STEPS)
+def test_every_refusal_of_an_update_is_told(account, seed_payload, seed_model, operation):
+    run_earlier(account, seed_payload)
+    before = account.targets()
+    account.failing[operation] = [("AccessDeniedException", "no policy allows it")]
+    assert_failed(run(account, changed(seed_payload, InstanceType="ml.c5.xlarge")), "no policy allows it")
+    assert account.targets() == before
+
+
+WRONG = {
+    "no name": (lambda p: p.pop("endpointName"), "$.endpointName is missing"),
+    "a name with a space": (lambda p: p.update(endpointName="a b"), "letters, digits and dashes"),
+    "a long name": (lambda p: p.update(endpointName="a" * 60), "longer than 48"),
+    "no variants": (lambda p: p.pop("productionVariants"), "$.productionVariants is missing"),
+    "no model": (lambda p: p["productionVariants"][0].pop("ModelName"), "ModelName is missing"),
+    "bounds the wrong way": (lambda p: p.update(autoscalingMinCapacity=9), "is above"),
+    "half of the bounds": (lambda p: p.pop("autoscalingMinCapacity"), "go together"),
+    "a minimum of nothing": (lambda p: p.update(autoscalingMinCapacity=0), "is below 1"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "problem"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_payload_is_told_before_any_other_call(account, seed_payload, spoil, problem):
+    spoil(seed_payload)
+    assert_failed(run(account, seed_payload), problem)
+    assert account.operations() == ["Publish"]
+
+
+def test_all_faults_of_a_payload_are_told_at_once(account, seed_payload):
+    del seed_payload["endpointName"], seed_payload["productionVariants"]
+    ended = run(account, seed_payload)
+    assert "endpointName is missing; $.productionVariants is missing" in ended.cause
+
+
+def test_what_the_command_line_takes_besides_reaches_aws(account, seed_payload, seed_model):
+    shadow = {"VariantName": "Next", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1, "ModelName": seed_model}
+    capture = {
+        "EnableCapture": True, "InitialSamplingPercentage": 5, "DestinationS3Uri": "s3://bucket/capture",
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }  # fmt: skip
+    rolling = {"RollingUpdatePolicy": {"MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 1},
+                                       "WaitIntervalInSeconds": 60}}  # fmt: skip
+    more = {"shadowProductionVariants": [shadow], "dataCaptureConfig": capture, "deploymentConfig": rolling}
+    assert run(account, seed_payload | more).status == "SUCCEEDED"
+    config = account.asked("CreateEndpointConfig")[0]
+    assert (config["ShadowProductionVariants"], config["DataCaptureConfig"]) == ([shadow], capture)
+    assert account.asked("CreateEndpoint")[0]["DeploymentConfig"] == rolling
+
+
+def test_every_action_and_literal_parameter_is_one_that_aws_has():
+    tasks = [one for one in states_of(json.loads(DEFINITION.read_text())) if one["Type"] == "Task"]
+    assert len(tasks) == 16
+    for task in tasks:
+        model = operation(*_action(task["Resource"]))
+        if isinstance(task["Arguments"], dict):
+            assert set(task["Arguments"]) <= set(model.input_shape.members), task["Resource"]
+            assert set(model.input_shape.required_members) <= set(task["Arguments"]), task["Resource"]
+
+
+def _action(resource):
+    services = {"applicationautoscaling": "application-autoscaling"}
+    service, action = re.fullmatch(r"arn:aws:states:::(?:aws-sdk:)?(\w+):(\w+)", resource).groups()
+    return services.get(service, service), action[0].upper() + action[1:]
+
+
+def test_every_way_to_the_failed_end_leads_past_the_notification():
+    states = json.loads(DEFINITION.read_text())["States"]
+    tells = {name for name, state in states.items() if "Not deployed" in _next(state)}
+    assert tells == {"Tell of the failure"}
+    for name, state in states.items():
+        if state["Type"] in {"Task", "Map"}:
+            assert "Catch" in state, name
+
+
+def _next(state):
+    ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return {way[key] for way in ways for key in ("Next", "Default") if key in way}
+
+
+def test_statelint_finds_nothing():
+    linter = Path(sys.executable).with_name("statelint")
+    checked = subprocess.run([linter, DEFINITION], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout

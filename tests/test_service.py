@@ -1,0 +1,144 @@
+"""The use case over fakes: what is gathered, decided and remembered."""
+
+import math
+
+import numpy as np
+import pytest
+
+from autopilot.core.fleet import FleetNow, Limits, Reason
+from autopilot.core.guardrail import GuardrailRules, Override
+from autopilot.core.history import Windows
+from autopilot.core.schedule import Event
+from autopilot.ports import Predictions
+from autopilot.recent import RecentHistory
+from autopilot.service import Answer, Ask, Autopilot, Operator, Refusal
+from autopilot.sim.sample_day import sample_day
+from tests.fakes import FakeDemand, FakeHistory, FakePolicy
+
+START = 1_763_596_800.0  # 2025-11-20T00:00:00Z
+
+
+def autopilot(history: FakeHistory | None = None, **parts: object) -> Autopilot:
+    operator = parts.pop("operator", Operator(max_clock_skew=0))
+    policy = parts.pop("policy", FakePolicy())
+    return Autopilot(policy, RecentHistory(history or FakeHistory()), operator, **parts)  # type: ignore[arg-type]
+
+
+def ask(demand: float = 80.0, at: float = START, **fields: object) -> Ask:
+    return Ask(FleetNow("f", at, demand, **fields))  # type: ignore[arg-type]
+
+
+def decided(pilot: Autopilot, one: Ask) -> Answer:
+    (answer,) = pilot.decide([one])
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def test_an_allocation_is_remembered_in_the_slot_of_its_observation():
+    history = FakeHistory()
+    decided(autopilot(history), ask(at=START + 600))
+    (day,) = history.days.values()
+    assert day.demand[2] == 80
+    assert day.allocation[2] == 88
+
+
+def test_need_is_what_is_remembered_so_that_a_queue_counts():
+    history = FakeHistory()
+    decided(autopilot(history), ask(80.0, queue=5.0))
+    assert history.observations("f") == [85.0]
+
+
+def test_a_retry_changes_neither_the_answer_nor_the_history():
+    history = FakeHistory()
+    pilot = autopilot(history)
+    first, again = decided(pilot, ask()), decided(pilot, ask())
+    assert first.decision == again.decision
+    assert history.observations("f") == [80.0]
+
+
+def test_the_order_of_many_fleets_is_kept():
+    asks = [Ask(FleetNow(f"f{n}", START, float(n))) for n in range(50)]
+    answers = autopilot().decide(asks)
+    assert [answer.now.fleet for answer in answers] == [f"f{n}" for n in range(50)]
+    assert [answer.decision.allocation for answer in answers] == [math.ceil(n * 1.1 - 1e-9) for n in range(50)]
+
+
+def test_nothing_to_decide_is_nothing_decided():
+    assert autopilot().decide([]) == []
+
+
+def test_growth_is_cut_against_the_last_allocation():
+    pilot = autopilot(operator=Operator(GuardrailRules(max_step_up=0.1), max_clock_skew=0))
+    decided(pilot, ask(10.0))
+    answer = decided(pilot, ask(11.0, START + 300))
+    assert (answer.decision.allocation, answer.decision.reason) == (12, Reason.RATE_LIMITED)
+
+
+def test_the_highest_allocation_of_the_window_stands_and_then_falls():
+    pilot = autopilot(operator=Operator(GuardrailRules(stabilization_minutes=15), max_clock_skew=0))
+    sizes = [decided(pilot, ask(demand, START + 300 * n)).decision for n, demand in enumerate([100, 80, 80, 80, 80])]
+    assert [one.reason for one in sizes] == [
+        Reason.POLICY,
+        Reason.STABILIZED,
+        Reason.STABILIZED,
+        Reason.POLICY,
+        Reason.POLICY,
+    ]
+    assert [one.allocation for one in sizes] == [110, 110, 110, 88, 88]
+
+
+def test_an_event_decides_for_its_fleets_while_it_lasts():
+    event = Event("f*", START, START + 600, Override(minimum=200))
+    pilot = autopilot(operator=Operator(events=(event,), max_clock_skew=0))
+    assert decided(pilot, ask()).decision.allocation == 200
+    assert decided(pilot, ask(at=START + 600)).decision.allocation == 88
+
+
+class BrokenPolicy(FakePolicy):
+    def predict(self, windows: Windows) -> Predictions:
+        whole = super().predict(windows)
+        return Predictions(np.full(len(windows), np.nan), whole.actions, whole.logits)
+
+
+def test_a_policy_without_a_number_falls_back_to_the_calibrated_rule():
+    answer = decided(autopilot(policy=BrokenPolicy()), ask())
+    assert answer.decision.reason is Reason.FALLBACK
+    assert 80 < answer.decision.allocation < 120
+
+
+def test_demand_that_cannot_be_read_never_shrinks_a_fleet():
+    history = FakeHistory()
+    pilot = autopilot(history, demand=FakeDemand({}))
+    decided(pilot, ask(80.0))
+    unknown = Ask(FleetNow("f", START + 600, 0.0), demand_known=False)
+    assert decided(pilot, unknown).decision.allocation == 88
+    capped = Ask(FleetNow("f", START + 900, 0.0, sessions=70, limits=Limits(0, 50)), demand_known=False)
+    assert decided(pilot, capped).decision.allocation == 70
+    assert history.observations("f") == [80.0]
+
+
+def test_a_fleet_that_nobody_knows_is_refused_rather_than_guessed():
+    (refusal,) = autopilot(demand=FakeDemand({})).decide([Ask(FleetNow("new", START, 0.0), demand_known=False)])
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "demand_unavailable"
+
+
+def test_the_history_coming_back_is_used_at_once():
+    history = FakeHistory(down=True)
+    pilot = autopilot(history)
+    assert decided(pilot, ask()).history == "unavailable"
+    history.down = False
+    assert decided(pilot, ask(at=START + 300)).history == "cold"
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.1])
+def test_no_server_is_missing_when_the_sample_days_outage_ends(ratio):
+    pilot = autopilot(policy=FakePolicy(ratio))
+    held = {}
+    for time, demand in sample_day():
+        answer = decided(pilot, ask(float(demand), time.timestamp()))
+        held[time.strftime("%d %H:%M")] = (demand, answer.decision)
+    outage = [decision for at, (_, decision) in held.items() if "20 01:00" <= at < "20 03:30"]
+    assert {one.reason for one in outage} == {Reason.OUTAGE_HOLD}
+    for decided_at, in_force_at in (("20 03:20", "20 03:30"), ("20 03:25", "20 03:35")):
+        assert held[decided_at][1].allocation >= held[in_force_at][0]

@@ -1,0 +1,309 @@
+"""The supervisor over real processes: gunicorn, and nginx where it is installed."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 30
+START = "import os, sys; from autopilot.serving import main; sys.exit(main(os.environ, sys.argv[1], sys.argv[2]))"
+
+NGINX = pytest.param("nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed"))
+ALONE = "no-such-program"
+needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen
+    port: int
+
+    def ask(self, path, body=None, method=None, timeout=PATIENCE, headers=()):
+        """Status, content type and decoded body of one request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method or ("GET" if body is None else "POST"), path, body, dict(headers))
+            answer = connection.getresponse()
+            text = answer.read()
+            return answer.status, answer.headers["Content-Type"], json.loads(text) if text else None
+        finally:
+            connection.close()
+
+    def children(self, name):
+        """Process ids of the supervisor's own children that run a program."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in listed if name in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    def ended(self):
+        """The exit status; waits for it."""
+        return self.process.wait(PATIENCE)
+
+
+def until(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"in vain: {what}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_open(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def start(door, app, settings):
+    port = free_port()
+    environ = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT / 'container'}:{ROOT}",
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "MODEL_SERVER_WORKERS": "2",
+        **settings,
+    }
+    command = [sys.executable, "-c", START, app, door]
+    return Running(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd="/"), port)
+
+
+@contextmanager
+def running(door="nginx", app="tests.serving_standin.wsgi:app", **settings):
+    """A server that answers; ended at the latest when the test is."""
+    server = start(door, app, settings)
+    try:
+        until(lambda: is_open(server.port) or server.process.poll() is not None, "the port opens")
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture(params=[NGINX, ALONE])
+def door(request):
+    return request.param
+
+
+def test_it_serves_with_nginx_and_without(door):
+    with running(door) as server:
+        status, kind, seen = server.ask("/invocations", b"x" * 2_000_000)
+        assert (status, kind, seen["size"]) == (200, "application/json", 2_000_000)
+
+
+def test_the_real_application_is_ready_and_decides(door, tmp_path):
+    history = f"sqlite:///{tmp_path}/history.sqlite3"
+    with running(door, "autopilot.wsgi:app", AUTOPILOT_HISTORY=history) as server:
+        until(lambda: server.ask("/ping")[0] == 200, "ready")
+        body = b'{"fleet": "eu/racing", "demand": 40}'
+        status, _, answer = server.ask("/invocations", body, headers={"Content-Type": "application/json"}.items())
+        assert status == 200
+        assert answer["Prediction"]["num_of_gameservers"] >= 40
+
+
+def test_a_stop_lets_the_request_under_way_finish_and_ends_well(door):
+    with running(door) as server, ThreadPoolExecutor() as pool:
+        assert server.ask("/ping")[0] == 200
+        request = pool.submit(server.ask, "/invocations?sleep=1.5", b"{}")
+        time.sleep(0.5)  # nothing outside can see that the request is in the worker
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: not is_open(server.port), "no new connections")
+        assert request.result()[0] == 200
+        assert server.ended() == 0
+
+
+def test_a_stop_right_after_the_start_ends_well_and_at_once(door):
+    for _ in range(3):
+        with running(door) as server:
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(10) == 0
+
+
+def test_what_it_wrote_while_it_ran_is_gone_afterwards(door):
+    with running(door) as server:
+        metrics = Path(server.ask("/metrics")[2]["metrics"])
+        assert metrics.is_dir()
+        server.process.send_signal(signal.SIGINT)
+        assert server.ended() == 0
+        assert not metrics.exists()
+
+
+@pytest.mark.parametrize("name", ["nginx", "gunicorn"])
+@needs_nginx
+def test_when_either_dies_the_server_ends_with_an_error_and_leaves_the_port(name):
+    with running() as server:
+        assert server.ask("/ping")[0] == 200
+        (victim,) = server.children(name)
+        os.kill(victim, signal.SIGKILL)
+        assert server.ended() == 1
+        assert not is_open(server.port)
+
+
+def test_a_killed_worker_is_replaced_and_no_request_fails(door):
+    with running(door) as server:
+        first = server.ask("/ping")[2]["pid"]
+        os.kill(first, signal.SIGKILL)
+        gunicorn = server.process.pid if not server.children("gunicorn") else server.children("gunicorn")[0]
+
+        def replaced():
+            workers = Path(f"/proc/{gunicorn}/task/{gunicorn}/children").read_text().split()
+            return len(workers) == 2 and str(first) not in workers
+
+        until(replaced, "two workers again")
+        assert {server.ask("/invocations", b"{}")[0] for _ in range(20)} == {200}
+
+
+@needs_nginx
+def test_a_request_whose_worker_is_killed_goes_to_another():
+    with running() as server, ThreadPoolExecutor() as pool:
+        assert server.ask("/ping")[0] == 200
+        requests = [pool.submit(server.ask, "/invocations?sleep=1.5", b"{}") for _ in range(4)]
+        time.sleep(0.5)
+        os.kill(server.ask("/ping")[2]["pid"], signal.SIGKILL)
+        assert [request.result()[0] for request in requests] == [200] * 4
+
+
+@needs_nginx
+def test_pings_are_answered_while_every_thread_is_busy():
+    with running(MODEL_SERVER_WORKERS="1", MODEL_SERVER_THREADS="2") as server, ThreadPoolExecutor(16) as pool:
+        requests = [pool.submit(server.ask, "/invocations?sleep=1", b"{}") for _ in range(6)]
+        time.sleep(0.3)
+        answered = 0
+        while not all(request.done() for request in requests):
+            assert server.ask("/ping", timeout=2)[0] == 200
+            answered += 1
+            time.sleep(0.1)
+        assert answered > 3
+        assert {request.result()[0] for request in requests} == {200}
+
+
+@needs_nginx
+def test_slow_senders_take_no_thread():
+    with running(MODEL_SERVER_WORKERS="1", MODEL_SERVER_THREADS="1") as server:
+        slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
+        try:
+            for sender in slow:
+                sender.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+            assert server.ask("/invocations", b"{}", timeout=5)[0] == 200
+        finally:
+            for sender in slow:
+                sender.close()
+
+
+@needs_nginx
+def test_a_ping_before_the_application_has_loaded_says_so_in_time():
+    with running(STANDIN_LOAD_SECONDS="4") as server:
+        status, kind, body = server.ask("/ping", timeout=2)
+        assert (status, kind, body["error"]["code"]) == (503, "application/json", "not_ready")
+        until(lambda: server.ask("/ping")[0] == 200, "loaded")
+
+
+@needs_nginx
+def test_a_request_that_takes_too_long_is_given_up_in_json():
+    with running(MODEL_SERVER_TIMEOUT="1") as server:
+        status, kind, body = server.ask("/invocations?sleep=20", b"{}")
+        assert (status, kind, body["error"]["code"]) == (504, "application/json", "gateway_timeout")
+
+
+@needs_nginx
+@pytest.mark.parametrize("path", ["/", "/pingfoo", "/ping/", "//ping", "/invocations/x", "/.error/not-ready", "/%2e"])
+def test_other_paths_are_not_there(path):
+    with running() as server:
+        status, kind, body = server.ask(path)
+        assert (status, kind, body["error"]["code"]) == (404, "application/json", "not_found")
+
+
+@needs_nginx
+def test_the_four_routes_and_the_platforms_headers_reach_the_application():
+    with running() as server:
+        for path in ("/ping", "/invocations", "/execution-parameters", "/metrics"):
+            assert server.ask(path)[2]["path"] == path
+        headers = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1", "X-Unknown": "y" * 1000}
+        assert server.ask("/invocations", b"{}", headers=headers.items())[2]["attributes"] == "trace=1"
+
+
+@needs_nginx
+def test_25_megabytes_are_taken_and_a_byte_more_is_refused():
+    most = 25 * 1024 * 1024
+    with running() as server:
+        assert server.ask("/invocations", b" " * most)[2]["size"] == most
+        head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {most + 1}\r\n\r\n".encode()
+        refused = raw(server, head)
+        assert b" 413 " in refused
+        assert b'"request_entity_too_large"' in refused
+
+
+@needs_nginx
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 40000 + b"\r\n\r\n",
+    ],
+    ids=["no HTTP", "no host", "a header beyond all bounds"],
+)
+def test_malformed_requests_are_the_callers_mistake_in_json(sent):
+    with running() as server:
+        answer = raw(server, sent)
+        assert b" 400 " in answer.splitlines()[0]
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
+
+
+def raw(server, sent):
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+        connection.sendall(sent)
+        received = b""
+        while b"}}" not in received and (more := connection.recv(65536)):
+            received += more
+        return received
+
+
+@needs_nginx
+def test_no_version_is_told():
+    with running() as server:
+        answer = raw(server, b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"\r\nServer: nginx\r\n" in answer
+
+
+def test_an_application_that_cannot_be_imported_ends_the_server(door):
+    server = start(door, "tests.serving_standin.broken:app", {})
+    _, log = server.process.communicate(timeout=PATIENCE)
+    assert server.process.returncode == 1
+    assert "this application does not load" in log
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MODEL_SERVER_WORKERS", "many"), ("SAGEMAKER_BIND_TO_PORT", "80800"), ("AUTOPILOT_HISTROY", "off")],
+)
+def test_a_bad_setting_is_one_clear_line_and_nothing_starts(name, value):
+    server = start("nginx", "tests.serving_standin.wsgi:app", {name: value})
+    _, log = server.process.communicate(timeout=PATIENCE)
+    assert server.process.returncode == 2
+    assert len(log.splitlines()) == 1
+    assert name in log
+
+
+def test_a_port_that_is_taken_ends_the_server(door):
+    with running(door) as first:
+        second = start(door, "tests.serving_standin.wsgi:app", {"SAGEMAKER_BIND_TO_PORT": str(first.port)})
+        second.process.communicate(timeout=PATIENCE)
+        assert second.process.returncode == 1
+        assert first.ask("/ping")[0] == 200

@@ -1,0 +1,20 @@
+import os
+
+import pytest
+
+# As the `train` executable sets them; before TensorFlow is imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+TINY = {"fleets": "6", "validation_fleets": "6", "decisions": "20", "epochs": "2", "hidden": "8", "warm_start": "none"}
+TINY_PPO = TINY | {"algorithm": "ppo", "total_iterations": "4", "num_steps": "288", "minibatch_size": "512"}
+
+
+@pytest.fixture
+def tiny():
+    return dict(TINY)
+
+
+@pytest.fixture
+def tiny_ppo():
+    return dict(TINY_PPO)

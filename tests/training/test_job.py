@@ -1,0 +1,145 @@
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from autopilot.training.checkpoint import Checkpoint, CheckpointFile
+from autopilot.training.job import Job, JobError, Stopped, StopSignal, job_from_env, write_atomically
+
+
+@pytest.fixture
+def job(tmp_path):
+    (tmp_path / "input" / "config").mkdir(parents=True)
+    return Job(tmp_path)
+
+
+def configure(job, name, text):
+    (job.root / "input" / "config" / name).write_text(text)
+
+
+def test_the_root_is_where_the_platform_mounts_it_unless_told_otherwise(tmp_path):
+    assert str(job_from_env({}).root) == "/opt/ml"
+    assert job_from_env({"AUTOPILOT_ML_ROOT": str(tmp_path)}).root == tmp_path
+
+
+@pytest.mark.parametrize("name", ["resourceconfig.json", "resourceConfig.json", "RESOURCECONFIG.JSON"])
+def test_configuration_is_found_whatever_its_case(job, name):
+    configure(job, name, '{"current_host": "algo-2"}')
+    assert job.config("resourceconfig.json") == {"current_host": "algo-2"}
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_configuration_file_is_no_configuration(job, text):
+    configure(job, "resourceconfig.json", text)
+    assert job.config("resourceconfig.json") == {}
+
+
+def test_an_absent_configuration_is_no_configuration(tmp_path):
+    assert Job(tmp_path).config("hyperparameters.json") == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "null", "\x00"])
+def test_unreadable_configuration_is_refused(job, text):
+    configure(job, "hyperparameters.json", text)
+    with pytest.raises(JobError, match=r"hyperparameters\.json"):
+        job.config("hyperparameters.json")
+
+
+@pytest.mark.parametrize(
+    ("resources", "writes"),
+    [
+        pytest.param({}, True, id="no hosts"),
+        pytest.param({"current_host": "algo-1", "hosts": ["algo-1"]}, True, id="one host"),
+        pytest.param({"current_host": "algo-1", "hosts": ["algo-2", "algo-1"]}, True, id="the first by name"),
+        pytest.param({"current_host": "algo-2", "hosts": ["algo-2", "algo-1"]}, False, id="another"),
+        pytest.param({"current_host": "algo-1-abcde", "hosts": ["algo-1-abcde"]}, True, id="local mode's names"),
+        pytest.param({"hosts": None, "network_interface_name": "ethwe"}, True, id="hosts unknown"),
+    ],
+)
+def test_one_host_of_many_writes(job, resources, writes):
+    configure(job, "resourceconfig.json", json.dumps(resources))
+    assert job.writes() is writes
+
+
+def test_a_failure_has_its_reason_first_and_is_cut_to_what_is_shown(job):
+    job.fail("seed must be a number\n" + "x" * 5000)
+    text = (job.root / "output" / "failure").read_text()
+    assert text.startswith("seed must be a number")
+    assert len(text) == 1024
+
+
+def test_success_removes_an_earlier_failure(job):
+    job.fail("before")
+    job.succeed()
+    assert not (job.root / "output" / "failure").exists()
+
+
+def test_a_file_is_replaced_as_a_whole_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "deep" / "file"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_keeps_the_old_content(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full_disk(source, target):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_signal_to_stop_is_noted_and_raised_where_it_is_asked_for():
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        stop = StopSignal()
+        stop.listen()
+        stop.check()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped):
+            stop.check()
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+
+
+CHECKPOINT = Checkpoint({"a": np.arange(3, dtype=np.float32)}, {"epoch": 4, "history": [{"loss": 0.5}]})
+
+
+def test_a_checkpoint_survives_the_round_trip(tmp_path):
+    file = CheckpointFile(tmp_path / "run.npz", "this run")
+    file.save(CHECKPOINT)
+    found = file.load()
+    np.testing.assert_array_equal(found.arrays["a"], CHECKPOINT.arrays["a"])
+    assert found.facts["epoch"] == 4
+    assert found.facts["history"] == [{"loss": 0.5}]
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
+    CheckpointFile(tmp_path / "run.npz", "another run").save(CHECKPOINT)
+    assert CheckpointFile(tmp_path / "run.npz", "this run").load() is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK half a file", b"no archive"])
+def test_a_missing_or_damaged_checkpoint_is_no_checkpoint(tmp_path, content):
+    if content is not None:
+        (tmp_path / "run.npz").write_bytes(content)
+    assert CheckpointFile(tmp_path / "run.npz", "this run").load() is None
+
+
+def test_a_checkpoint_that_was_cut_short_is_no_checkpoint(tmp_path):
+    file = CheckpointFile(tmp_path / "run.npz", "this run")
+    file.save(CHECKPOINT)
+    whole = file.path.read_bytes()
+    for length in range(0, len(whole), 97):
+        file.path.write_bytes(whole[:length])
+        assert file.load() is None

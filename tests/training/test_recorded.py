@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from autopilot.core import features
+from autopilot.demand_csv import DemandSeries
+from autopilot.policy.calibrated import CalibratedPolicy
+from autopilot.ports import Predictions
+from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.job import JobError, Stopped, StopSignal
+from autopilot.training.live import observations, record
+from autopilot.training.recorded import (
+    read_channel,
+    recorded_samples,
+    recorded_traces,
+    split,
+    weigh,
+)
+from autopilot.training.verdict import decide, recorded_costs, simulated_costs
+
+DAY = 86400.0
+
+
+def series(days=6.0, step=300.0, level=50.0):
+    times = 1.7e9 + np.arange(0, days * DAY, step)
+    rng = np.random.default_rng(0)
+    return DemandSeries(times, rng.poisson(level * (1 + 0.3 * np.sin(times / DAY * 2 * np.pi))).astype(float))
+
+
+def fleet(**given):
+    return split("mine", series(**given), 0.25)
+
+
+def test_the_last_part_is_kept_for_the_verdict():
+    one = fleet()
+    assert one.learned.times[-1] < one.verdict_from
+    assert (one.verdict_from - one.series.times[0]) / DAY == pytest.approx(0.75 * 6, abs=0.01)
+
+
+def test_a_record_of_a_day_is_too_short():
+    with pytest.raises(JobError, match=r"mine spans 1 days .* at least 2"):
+        fleet(days=1.0)
+
+
+def test_samples_never_look_into_what_is_kept_for_the_verdict():
+    one = fleet()
+    training, validation = recorded_samples([one], 10, seed=1)
+    slots = len(one.learned)
+    assert len(training) + len(validation) <= slots
+    assert len(training) > 3 * len(validation) > 0
+    known = set(one.learned.demand.astype(np.float32).tolist())
+    assert set(training.needed.tolist()) | set(validation.needed.tolist()) <= known
+
+
+@pytest.mark.parametrize(("step", "ahead"), [(60.0, 10), (300.0, 2), (600.0, 1), (1800.0, 1)])
+def test_what_was_needed_is_the_demand_a_lead_later(step, ahead):
+    one = fleet(step=step)
+    training, _ = recorded_samples([one], 10, seed=1)
+    demand = one.learned.demand.astype(np.float32)
+    if step >= 300:
+        np.testing.assert_array_equal(training.now, demand[: len(training)])
+        np.testing.assert_array_equal(training.needed, demand[ahead : len(training) + ahead])
+    assert np.isfinite(training.observations).all()
+    assert training.observations.shape[1] == features.WIDTH
+
+
+def test_weights_give_the_recorded_fleets_their_share():
+    own, others = recorded_samples([fleet()], 10, seed=1)
+    heavy = weigh(own, others, 0.75)
+    share = (1 / heavy.usual).sum() / ((1 / heavy.usual).sum() + (1 / others.usual).sum())
+    assert share == pytest.approx(0.75, abs=1e-4)
+
+
+def test_traces_hold_what_may_be_learned_from_and_no_more():
+    one = fleet()
+    traces = recorded_traces([one])
+    assert traces.slots == len(one.learned)
+    assert traces.slot[0] == int(one.series.times[0] // 300)
+
+
+def test_the_fleets_of_a_channel_are_its_csv_files(tmp_path):
+    for name in ("b.csv", "a.CSV", "notes.txt"):
+        rows = (f"{int(at)},{int(d)}" for at, d in zip(series().times, series().demand, strict=True))
+        (tmp_path / name).write_text("timestamp,demand\n" + "\n".join(rows))
+    assert [one.name for one in read_channel(tmp_path, 0.25)] == ["a", "b"]
+
+
+class Times:
+    """A policy that asks for a multiple of demand."""
+
+    name, width, horizon_minutes = "times", 1, 10
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def predict(self, windows):
+        servers = windows.demand[:, -1].astype(float) * self.factor
+        return Predictions(servers, servers[:, None].astype(np.float32), np.empty((len(servers), 0), np.float32))
+
+
+CANDIDATES = {"default": Times(1.2), "calibrated": CalibratedPolicy(), "trained": Times(4.0)}
+
+
+def test_a_wasteful_policy_loses_on_recorded_and_on_simulated_fleets():
+    told = Hyperparameters(validation_fleets=4)
+    for costs in (recorded_costs([fleet()], CANDIDATES, 10), simulated_costs(4, told, CANDIDATES)):
+        found = decide(costs, "a test")
+        assert found.chosen != "trained"
+        assert found.ratios["calibrated"] == 1.0
+        assert found.ratios["trained"] > 2
+
+
+def test_the_verdict_is_the_geometric_mean_over_fleets():
+    costs = {"calibrated": np.array([10.0, 1000.0]), "trained": np.array([5.0, 2000.0])}
+    assert decide(costs, "x").ratios["trained"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_tie_keeps_what_served_before():
+    cost = np.array([3.0])
+    assert decide({"default": cost, "calibrated": cost, "trained": cost}, "x").chosen == "default"
+
+
+def test_a_live_source_that_does_not_answer_leaves_gaps():
+    answers = iter([5.0, None, 7.0])
+    found = observations(lambda: next(answers), iter([0.0, 300.0, 600.0]))
+    assert found.times.tolist() == [0.0, 600.0]
+    assert found.demand.tolist() == [5.0, 7.0]
+
+
+def test_a_live_source_without_any_answer_is_an_error():
+    with pytest.raises(JobError, match="fewer than two usable answers"):
+        observations(lambda: None, iter([0.0, 300.0]))
+
+
+def test_recording_a_live_source_can_be_stopped():
+    stop = StopSignal()
+    stop.asked = True
+    told = Hyperparameters(gs_inventory_url="http://127.0.0.1:9/", live_observations=3, learning_freq=60.0)
+    with pytest.raises(Stopped):
+        record(told, stop)

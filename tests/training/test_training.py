@@ -1,0 +1,237 @@
+"""Whole training jobs, tiny ones, under the platform's contract."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autopilot.core import features
+from autopilot.policy.learned import load_policy
+from autopilot.policy.metadata import read_metadata
+from autopilot.train.ppo import Updater
+from autopilot.training import run_job
+from autopilot.training.checkpoint import CheckpointFile
+from autopilot.training.job import Job
+from tests.training.conftest import TINY
+
+TRAIN = Path(__file__).parents[2] / "container" / "train"
+METRIC = re.compile(r"validation_score=([-+0-9.eE]+);")
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """A job takes over the signals of its process; give them back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def job(root, told=None, **files):
+    (root / "input" / "config").mkdir(parents=True, exist_ok=True)
+    for name, content in ({"hyperparameters.json": told or {}} | files).items():
+        (root / "input" / "config" / name).write_text(json.dumps(content))
+    return Job(root)
+
+
+def failure(one):
+    return (one.root / "output" / "failure").read_text()
+
+
+def demand_csv(directory, days=4.0, seed=0, name="mine.csv"):
+    rng = np.random.default_rng(seed)
+    directory.mkdir(parents=True, exist_ok=True)
+    at = np.arange(0, days * 86400, 300)
+    demand = rng.poisson(60 + 30 * np.sin(2 * np.pi * at / 86400))
+    rows = (f"{1_790_000_000 + int(t)},{int(d)}" for t, d in zip(at, demand, strict=True))
+    (directory / name).write_text("timestamp,demand\n" + "\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module")
+def forecast(tmp_path_factory):
+    """A finished forecast job, and what it printed."""
+    root = tmp_path_factory.mktemp("forecast")
+    one = job(root, TINY)
+    run = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:autopilot", TRAIN, "train"],
+        env=os.environ | {"AUTOPILOT_ML_ROOT": str(root)},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return one, run.stdout
+
+
+def test_a_job_leaves_a_model_that_serves(forecast):
+    one, _ = forecast
+    policy = load_policy(one.model)
+    assert policy.width == features.WIDTH
+    assert np.isfinite(policy.act(np.zeros((2, features.WIDTH), np.float32)).actions).all()
+
+
+def test_the_model_directory_holds_the_three_parts_and_nothing_half_written(forecast):
+    one, _ = forecast
+    assert sorted(path.name for path in one.model.iterdir()) == ["1", "metadata.json", "model.tflite"]
+    assert sum(path.stat().st_size for path in one.model.rglob("*") if path.is_file()) < 2**20
+
+
+def test_metadata_say_how_the_model_came_about(forecast):
+    one, _ = forecast
+    found = read_metadata(one.model)
+    assert (found.algorithm, found.seed, found.features_version) == ("forecast", 1, features.FEATURES_VERSION)
+    assert found.hyperparameters["epochs"] == 2
+    assert found.scores["ratios"]["calibrated"] == 1.0
+    assert found.scores["chosen"] in {"trained", "calibrated"}
+    assert (found.serve == "model") == (found.scores["chosen"] == "trained")
+    assert "tensorflow" in found.libraries
+
+
+def test_metric_lines_are_for_the_platforms_regular_expressions(forecast):
+    _, told = forecast
+    values = [float(value) for value in METRIC.findall(told)]
+    assert len(values) == 2
+    assert "\x1b" not in told, "no terminal codes in a log"
+
+
+def test_the_report_is_one_file_without_outside_references(forecast):
+    one, _ = forecast
+    text = (one.output / "report.html").read_text()
+    assert "<img" in text
+    assert not re.search(r"(src|href)=[\"']https?:", text)
+
+
+def test_the_same_seed_gives_the_same_model_to_the_last_bit(forecast, tmp_path, tiny):
+    one, _ = forecast
+    again = job(tmp_path, tiny)
+    assert run_job(again, {}) == 0
+    assert (again.model / "model.tflite").read_bytes() == (one.model / "model.tflite").read_bytes()
+    assert read_metadata(again.model) == read_metadata(one.model)
+
+
+def test_running_a_finished_job_again_changes_nothing(forecast, tmp_path):
+    one, _ = forecast
+    again = Job(Path(shutil.copytree(one.root, tmp_path / "again")))
+    assert run_job(again, {}) == 0
+    assert read_metadata(again.model) == read_metadata(one.model)
+
+
+def stopping_at(call, of, monkeypatch, method):
+    """Let the process get SIGTERM during the given call of a method."""
+    original, calls = getattr(of, method), []
+
+    def counted(*arguments):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(of, method, counted)
+
+
+def stopped_and_resumed(one, capfd, monkeypatch):
+    """Run a job that gets SIGTERM half-way: it leaves a valid model. Then run it again, to the end."""
+    assert run_job(one, {}) == 0
+    assert "told to stop" in capfd.readouterr().out
+    assert load_policy(one.model).width == features.WIDTH
+    monkeypatch.undo()
+    assert run_job(one, {}) == 0
+    assert "resumed after" in capfd.readouterr().out
+    return read_metadata(one.model)
+
+
+def test_a_forecast_that_is_stopped_resumes_to_the_uninterrupted_model(forecast, tmp_path, tiny, monkeypatch, capfd):
+    uninterrupted, _ = forecast
+    stopping_at(1, CheckpointFile, monkeypatch, "save")
+    found = stopped_and_resumed(job(tmp_path, tiny), capfd, monkeypatch)
+    assert found == read_metadata(uninterrupted.model)
+
+
+def test_ppo_that_is_stopped_resumes_to_the_uninterrupted_model(tmp_path, tiny_ppo, monkeypatch, capfd):
+    uninterrupted = job(tmp_path / "whole", tiny_ppo)
+    assert run_job(uninterrupted, {}) == 0
+    assert "iteration 4/4 ppo_reward=" in capfd.readouterr().out
+    expected = read_metadata(uninterrupted.model)
+    assert expected.algorithm == "ppo"
+    stopping_at(2, Updater, monkeypatch, "update")
+    assert stopped_and_resumed(job(tmp_path / "halved", tiny_ppo), capfd, monkeypatch) == expected
+
+
+@pytest.mark.parametrize("algorithm", ["forecast", "ppo"])
+def test_recorded_fleets_judge_the_default_the_trained_model_and_the_rule(
+    forecast, tmp_path, tiny_ppo, algorithm, capfd
+):
+    base, _ = forecast
+    one = job(tmp_path, tiny_ppo | {"warm_start": "model", "algorithm": algorithm})
+    demand_csv(one.root / "input" / "data" / "training")
+    shutil.copytree(base.model, one.root / "input" / "data" / "model")
+    assert run_job(one, {}) == 0
+    scores = read_metadata(one.model).scores
+    assert set(scores["ratios"]) == {"default", "calibrated", "trained"}
+    assert scores["chosen"] == min(scores["ratios"], key=scores["ratios"].get)
+    assert "through the guardrail" in capfd.readouterr().out
+    assert load_policy(one.model).width == features.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        pytest.param({"epocs": "3"}, "unknown hyperparameter 'epocs': did you mean 'epochs'?", id="unknown name"),
+        pytest.param({"warm_start": "model"}, "warm_start=model needs a `model` channel", id="no model channel"),
+    ],
+)
+def test_a_bad_hyperparameter_fails_the_job_with_the_reason_first(tmp_path, told, reason):
+    one = job(tmp_path, told)
+    assert run_job(one, {}) == 1
+    assert failure(one).startswith(reason)
+    assert not one.model.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        pytest.param("a.csv", "timestamp,demand\nx,1\n", "a.csv, line 2: 'x' is not a time", id="no time"),
+        pytest.param("a.csv", "timestamp,demand\n2026-01-01T00:00:00Z,-1\n", "a.csv, line 2: demand", id="negative"),
+        pytest.param("a.csv", "timestamp,demand\n2026-01-01T00:00:00Z,1\n", "at least 2 are needed", id="one row"),
+        pytest.param("a.txt", "", "holds no .csv file (found a.txt)", id="no CSV file"),
+    ],
+)
+def test_bad_data_fails_the_job_with_file_and_line(tmp_path, tiny, name, content, reason):
+    one = job(tmp_path, tiny)
+    channel = one.root / "input" / "data" / "training"
+    channel.mkdir(parents=True)
+    (channel / name).write_text(content)
+    assert run_job(one, {}) == 1
+    assert reason in failure(one)
+    assert not one.model.exists()
+
+
+def test_a_damaged_model_to_start_from_fails_the_job(forecast, tmp_path, tiny):
+    base, _ = forecast
+    one = job(tmp_path, tiny | {"warm_start": "auto"})
+    channel = Path(shutil.copytree(base.model, one.root / "input" / "data" / "model"))
+    (channel / "model.tflite").write_bytes(b"")
+    assert run_job(one, {}) == 1
+    assert "another checksum" in failure(one)
+
+
+def test_a_host_that_is_not_the_first_ends_at_once_and_writes_nothing(tmp_path, tiny):
+    resources = {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]}
+    one = job(tmp_path, tiny, **{"resourceConfig.json": resources})
+    assert run_job(one, {}) == 0
+    assert not one.model.exists()
+
+
+def test_what_the_command_line_says_overrides_the_file(tmp_path):
+    one = job(tmp_path, {"seed": "1"})
+    assert run_job(one, {"seed": "no number"}) == 1
+    assert failure(one).startswith("seed must be a number")
