@@ -1,6 +1,8 @@
 """What gunicorn is told in Python: the worker with a thread kept free for pings, and the hooks."""
 
 import importlib
+import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -8,6 +10,14 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from autopilot.serving import OPERATIONS_SOCKET
+
+_TERM = (signal.SIGTERM,)
+# A worker that is told to stop before it has handlers of its own would never hear of it, and the stop would take all
+# the time there is: the signal waits from before the fork until the worker's `init_signals`.
+os.register_at_fork(
+    before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _TERM),
+    after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERM),
+)
 
 worker_class = "autopilot.gunicorn_conf.AnsweringWorker"
 
@@ -36,6 +46,11 @@ class AnsweringWorker(ThreadWorker):  # type: ignore[misc]
     def get_thread_pool(self) -> TwoPools:
         """gunicorn's hook for another pool."""
         return TwoPools(self.cfg.threads)
+
+    def init_signals(self) -> None:
+        """gunicorn's own handlers, and then what arrived before them."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERM)
 
 
 def when_ready(server: Arbiter) -> None:
