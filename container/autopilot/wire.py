@@ -26,7 +26,9 @@ MOST_PAIRS = 20_000
 _Whole = Annotated[int, msgspec.Meta(ge=0, le=MOST_SERVERS)]
 _Servers = Annotated[float, msgspec.Meta(ge=0, le=MOST_SERVERS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./:@+=-]*$")]
-_Time = datetime | Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999: no calendar goes on."""
+_Time = datetime | Annotated[float, msgspec.Meta(ge=0, le=_LAST_SECOND)]
 
 
 class RequestError(Exception):
@@ -253,11 +255,12 @@ class Reader:
         if limits.maximum is not None and limits.minimum > limits.maximum:
             message = f"limits.min {limits.minimum} is above limits.max {limits.maximum}"
             raise RequestError(400, "bad_value", message, _path(where, "limits.min"))
-        at = self.now if given.observed_at is None else _seconds(given.observed_at)
+        at = self.now if given.observed_at is None else _seconds(given.observed_at, _path(where, "observed_at"))
         now = FleetNow(given.fleet, at, given.demand or 0.0, given.sessions, given.queue, given.replicas, limits)
         pairs = None
         if given.history is not None:
-            pairs = [(_seconds(when), demand) for when, demand in given.history if demand is not None]
+            field = _path(where, "history")
+            pairs = [(_seconds(when, field), demand) for when, demand in given.history if demand is not None]
         return Ask(now, given.demand is not None, pairs)
 
     def _bounded(self, count: int, what: str) -> None:
@@ -313,10 +316,14 @@ def _as_vectors(body: bytes, where: str) -> Vectors:
     return Vectors(values)
 
 
-def _seconds(when: datetime | float) -> float:
-    if isinstance(when, datetime):
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    return when
+def _seconds(when: datetime | float, field: str | None) -> float:
+    """Seconds since the epoch, in years that have days before and after them. Raises RequestError."""
+    if not isinstance(when, datetime):
+        return when  # its bounds are the type's
+    at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    if not 0 <= at <= _LAST_SECOND:
+        raise RequestError(400, "bad_value", f"{field}: the time {when.isoformat()} lies outside 1970 to 9999", field)
+    return at
 
 
 def refusal_error(refusal: Refusal) -> ErrorAnswer:
