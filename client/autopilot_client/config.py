@@ -218,6 +218,8 @@ def parse(text: str, source: str) -> Config:
         config = msgspec.convert(_with_defaults(_document(text, source)), Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {_explain(str(error))}") from error
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{source}: a text with half a character (\\ud800 to \\udfff); write it in UTF-8") from error
     complaint = next(iter(_complaints(config)), None)
     if complaint:
         raise ConfigError(f"{source}: {complaint}")
@@ -227,8 +229,10 @@ def parse(text: str, source: str) -> Config:
 def _document(text: str, source: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45, a number of 5,000 digits
         raise ConfigError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{source}: nested too deep; write endpoint: and fleets:") from error
     if not isinstance(document, dict):
         raise ConfigError(f"{source}: empty or not a mapping; write endpoint: and fleets:")
     return document

@@ -59,5 +59,5 @@ class HttpSource:
             return json.loads(fetch(self.pool, Call(source.url, 1.0, source.timeout_seconds, headers=headers)))
         except FetchError as error:
             return DemandUnknownError(str(error))
-        except ValueError:
+        except (ValueError, RecursionError):
             return DemandUnknownError(f"{source.url}: the reply is not JSON")

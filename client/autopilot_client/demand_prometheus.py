@@ -32,7 +32,7 @@ def _ask(pool: urllib3.PoolManager, source: PrometheusDemand, query: str) -> flo
         reply = json.loads(fetch(pool, Call(url, 1.0, source.timeout_seconds, headers=bearer(source.token_file))))
     except FetchError as error:
         raise DemandUnknownError(str(error)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DemandUnknownError(f"{source.url}: the reply is not JSON") from error
     return _single(reply, query)
 
@@ -45,5 +45,6 @@ def _single(reply: object, query: str) -> float:
         return number_at(data, "result.1")
     results = data.get("result")
     if not isinstance(results, list) or len(results) != 1:
-        raise DemandUnknownError(f"{query}: {len(results or [])} results instead of one")
+        count = len(results) if isinstance(results, list) else "no"
+        raise DemandUnknownError(f"{query}: {count} results instead of one")
     return number_at(results[0], "value.1")

@@ -1,7 +1,7 @@
 """Numbers and times out of somebody else's JSON, by dotted path."""
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from autopilot_client.ports import DemandUnknownError
@@ -12,22 +12,31 @@ def number_at(document: object, path: str) -> float:
     value = _at(document, path)
     try:
         found = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError) as error:
-        raise DemandUnknownError(f"{path}: {str(value)[:60]!r} is not a number") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DemandUnknownError(f"{path}: {_shown(value)} is not a number") from error
     if not math.isfinite(found) or found < 0:
         raise DemandUnknownError(f"{path}: {found} is not a demand")
     return found
 
 
 def time_at(document: object, path: str) -> float:
-    """The time at a path, in seconds since the epoch or as RFC 3339. Raises DemandUnknownError."""
+    """The time at a path, in seconds since the epoch or as RFC 3339 (no zone: UTC). Raises DemandUnknownError."""
     value = _at(document, path)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
     try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError as error:
-        raise DemandUnknownError(f"{path}: {str(value)[:60]!r} is not a time") from error
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+        at = datetime.fromisoformat(str(value))
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise DemandUnknownError(f"{path}: {_shown(value)} is not a time") from error
+
+
+def _shown(value: object) -> str:
+    """The value's beginning; a number of thousands of digits has none that Python would print."""
+    try:
+        return repr(str(value)[:60])
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _at(document: Any, path: str) -> Any:  # noqa: ANN401  JSON is anything

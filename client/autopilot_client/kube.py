@@ -21,6 +21,10 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token and the authority of the API server."""
 PAGE = 500
 """Objects in one page of pods: bounds memory."""
+MOST_PAGES = 400
+"""200,000 pods: a server that always says "continue" must not hold a pass for ever."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding an answer can raise, whatever the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,16 @@ class Kube:
     def pages(self, path: str, query: Mapping[str, str], accept: str) -> Iterator[bytes]:
         """A list, page by page. An expired page (410) ends in KubeRefusedError: the caller starts again."""
         token = ""
-        while True:
+        for _ in range(MOST_PAGES):
             page = self.get(path, {**query, "limit": str(PAGE), **({"continue": token} if token else {})}, accept)
             yield page
-            token = msgspec.json.decode(page, type=_Page).metadata.continue_
+            try:
+                token = msgspec.json.decode(page, type=_Page).metadata.continue_
+            except UNREADABLE as error:
+                raise KubeUnavailableError(f"{path}: unreadable answer: {error}") from error
             if not token:
                 return
+        raise KubeUnavailableError(f"{path}: more than {MOST_PAGES} pages")
 
     def path(self, group: str, resource: str, name: str = "", sub: str = "") -> str:
         """The path of a namespaced resource; `group` as `apps/v1`, or `v1` for the core."""
@@ -127,7 +135,7 @@ def _usable(response: urllib3.BaseHTTPResponse, what: str) -> bytes:
 def _message(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Status).message
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return "no reason given"
 
 

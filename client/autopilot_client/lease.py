@@ -5,13 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from autopilot_client.config import Lease
 from autopilot_client.election import Candidate, Record, lost, may_write, observe, pause, written
-from autopilot_client.kube import Kube
+from autopilot_client.kube import UNREADABLE, Kube
 from autopilot_client.ports import KubeError, KubeRefusedError
 
 GROUP = "coordination.k8s.io/v1"
@@ -24,7 +24,9 @@ class _Metadata(msgspec.Struct):
 
 class _Spec(msgspec.Struct):
     holder: str | None = msgspec.field(default=None, name="holderIdentity")
-    duration: int | None = msgspec.field(default=None, name="leaseDurationSeconds")
+    duration: Annotated[int, msgspec.Meta(le=2**31 - 1)] | None = msgspec.field(
+        default=None, name="leaseDurationSeconds"
+    )
     transitions: int | None = msgspec.field(default=None, name="leaseTransitions")
 
 
@@ -134,7 +136,7 @@ class Alone:
 def _record(body: bytes, duration: float) -> Record:
     try:
         lease = msgspec.json.decode(body, type=_Lease)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise KubeError(f"unreadable Lease: {error}") from error
     spec = lease.spec
     return Record(spec.holder or "", lease.metadata.version, float(spec.duration or duration), spec.transitions or 0)

@@ -7,7 +7,7 @@ import msgspec
 
 from autopilot_client.config import PodsDemand
 from autopilot_client.domain import Reading
-from autopilot_client.kube import Kube
+from autopilot_client.kube import UNREADABLE, Kube
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -85,7 +85,7 @@ def _read(kube: Kube, query: dict[str, str]) -> list[Pod]:
     for page in kube.pages(kube.path("v1", "pods"), query, "application/json"):
         try:
             items = msgspec.json.decode(page, type=_Items).items
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise KubeUnavailableError(f"pods: unreadable answer: {error}") from error
         found += [_pod(item) for item in items if item.metadata.deletion is None]
     return found

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from autopilot_client.kube import Kube
+from autopilot_client.kube import UNREADABLE, Kube
 from autopilot_client.ports import KubeError, KubeUnavailableError
 
 Form = TypeVar("Form")
@@ -114,7 +114,7 @@ def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | K
 def _by_name(kind: str, names: Sequence[str], items: Iterable[_Item]) -> dict[str, Target | KubeError]:
     there = {item.metadata.name: item for item in items}
     return {
-        f"{kind}/{name}": _target(there[name]) if name in there else KubeError(f"{kind}/{name} does not exist")
+        f"{kind}/{name}": _target_or_error(there[name]) if name in there else KubeError(f"{kind}/{name} does not exist")
         for name in names
     }
 
@@ -122,12 +122,23 @@ def _by_name(kind: str, names: Sequence[str], items: Iterable[_Item]) -> dict[st
 def _decode(body: bytes, form: type[Form]) -> Form:
     try:
         return msgspec.json.decode(body, type=form)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise KubeUnavailableError(f"unreadable answer: {error}") from error
 
 
+def _target_or_error(item: _Item) -> Target | KubeError:
+    try:
+        return _target(item)
+    except KubeError as error:
+        return error
+
+
 def _target(item: _Item) -> Target:
-    selector = item.status.selector or _selector(item.spec.selector)
+    """The object as a value. Raises KubeUnavailableError: a selector half read would pick other people's pods."""
+    try:
+        selector = item.status.selector or _selector(item.spec.selector)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise KubeUnavailableError(f"{item.metadata.name}: unreadable selector") from error
     meta = item.metadata
     return Target(
         item.spec.replicas, meta.resource_version, meta.uid, selector, item.status.allocated, item.status.reserved

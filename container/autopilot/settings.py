@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -148,6 +148,9 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             settings = msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
             raise SettingsError(_in_words(str(error))) from error
+        except UnicodeEncodeError as error:
+            names = ", ".join(name for name, value in given.items() if not _is_utf8(value))
+            raise SettingsError(f"{names}: not UTF-8. Write it in ASCII") from error
         settings.history_place()
         settings.events()
         return settings
@@ -170,7 +173,7 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
         """The schedule. Raises SettingsError naming the entry."""
         try:
             listed = msgspec.json.decode(self.autopilot_schedule, type=list[_ScheduledEvent])
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise SettingsError(
                 f'AUTOPILOT_SCHEDULE: {error}. Say [{{"fleet": "us-*/shooter", "start": "2026-12-01T17:00:00Z", '
                 '"end": "2026-12-02T01:00:00Z", "min": 200}]'
@@ -209,8 +212,15 @@ def _event(position: int, one: _ScheduledEvent) -> Event:
         raise SettingsError(f"{where}: min {one.min} is above max {one.max}")
     if one.min is None and one.max is None and one.add == 0:
         raise SettingsError(f"{where}: say what it changes: min, max or add")
-    start, end = one.start.astimezone(UTC).timestamp(), one.end.astimezone(UTC).timestamp()
-    return Event(one.fleet, start, end, Override(one.min, one.max, one.add))
+    return Event(one.fleet, one.start.timestamp(), one.end.timestamp(), Override(one.min, one.max, one.add))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _did_you_mean(name: str, known: set[str]) -> str:

@@ -241,6 +241,10 @@ class Reader:
 
     def _review(self, request: msgspec.Raw) -> Review:
         review = _decoded(_review, request, "request")
+        try:
+            str(bytes(request), "utf-8")  # the reply repeats it, also those parts that nobody here reads
+        except UnicodeDecodeError as error:
+            raise RequestError(400, "bad_json", f"not JSON: {error}", "request") from error
         status = review.status
         demand = float(status.allocatedReplicas + status.reservedReplicas)
         now = FleetNow(f"{review.namespace}/{review.name}", self.now, demand,

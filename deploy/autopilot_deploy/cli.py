@@ -120,7 +120,7 @@ def deploy(payload: Any, image: str | None, model_data: str | None, role: str | 
 def _json(text: str) -> object:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise PayloadError(f"the payload is not JSON: {error}") from error
 
 

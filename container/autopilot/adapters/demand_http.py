@@ -51,7 +51,7 @@ class HttpDemand:
         body = self._body(self._url.replace("{fleet}", quote(fleet, safe="")), deadline)
         try:
             value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _UnusableError(f"the answer is not JSON: {error}") from error
         return _number(_at(value, self._path), ".".join(self._path))
 

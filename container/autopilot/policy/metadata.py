@@ -77,14 +77,19 @@ class Metadata:
 
 REQUIRED = ("name", "environment", "features_version", "width", "model_sha256", "horizon_minutes", "format")
 KINDS = {"environment": (FLEET, SERVICE), "serve": (MODEL, CALIBRATED), "format": (FORMAT,)}
-WHOLE = ("features_version", "width", "outputs", "horizon_minutes", "seed", "format")
+WHOLE = {
+    "features_version": (0, 10**6), "width": (1, 4096), "outputs": (1, 256), "horizon_minutes": (1, 1440),
+    "seed": (0, 2**63), "format": (0, 10**6),
+}  # fmt: skip
+"""Whole numbers, and the least and the most of each: a damaged width must not ask for all memory."""
+TEXTS = ("name", "model_sha256", "action", "algorithm")
 
 
 def parse_metadata(text: str) -> Metadata:
     """The metadata in the text of `metadata.json`. Unknown names are ignored. Raises ModelError."""
     try:
         given = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{METADATA_FILE} is not JSON: {error}. Train again, or restore the file.") from error
     if not isinstance(given, dict):
         raise ModelError(f"{METADATA_FILE} must be a JSON object. Train again, or restore the file.")
@@ -101,9 +106,18 @@ def _check(given: Mapping[str, Any]) -> None:
         if name in given and given[name] not in allowed:
             expected = " or ".join(map(repr, allowed))
             raise ModelError(f"{METADATA_FILE}: {name} is {given[name]!r}, this version reads {expected}. Train again.")
-    for name in WHOLE:
-        if name in given and (isinstance(given[name], bool) or not isinstance(given[name], int)):
-            raise ModelError(f"{METADATA_FILE}: {name} must be a whole number, not {given[name]!r}.")
+    for name, (least, most) in WHOLE.items():
+        if name in given and not _is_whole(given[name], least, most):
+            raise ModelError(
+                f"{METADATA_FILE}: {name} must be a whole number, {least} to {most}, not {given[name]!r:.60}."
+            )
+    for name in TEXTS:
+        if not isinstance(given.get(name, ""), str):
+            raise ModelError(f"{METADATA_FILE}: {name} must be a text, not {given[name]!r:.60}.")
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def read_metadata(directory: Path) -> Metadata:

@@ -65,7 +65,7 @@ class Job:
         try:
             text = path.read_text("utf-8")
             found = json.loads(text) if text.strip() else {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise JobError(f"{path} is not readable JSON: {error}") from error
         if not isinstance(found, dict):
             raise JobError(f"{path} must hold a JSON object")
@@ -82,7 +82,9 @@ class Job:
         resources = self.config("resourceconfig.json")
         hosts = resources.get("hosts") or []
         current = resources.get("current_host")
-        return not hosts or current is None or current == sorted(hosts)[0]
+        if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+            raise JobError("resourceconfig.json: hosts must be a list of names")
+        return not hosts or current is None or current == min(hosts)
 
     def fail(self, reason: str) -> None:
         """Leave the reason where the platform shows it, the reason first and cut to what is shown."""
