@@ -38,7 +38,7 @@ class ActorCritic(tf.Module):
     def __init__(self, policy: Network, seed: int, log_std: float | None = None) -> None:
         super().__init__()
         self.policy = policy
-        self.critic = build_network(policy.width, policy.hidden, 1, None, seed + 1)
+        self.critic = build_network(policy.width, policy.hidden, 1, None, seed + 1, front=policy.front)
         self._scale = tf.Variable(np.float32(1.0), trainable=False, name="reward_scale")
         if log_std is not None:
             policy.log_std.assign(tf.fill(policy.log_std.shape, log_std))
@@ -65,8 +65,9 @@ class ActorCritic(tf.Module):
         return Opinion(mean.reshape(*leading, -1), log_std.reshape(*leading, -1), value.reshape(leading))
 
     def fit_scales(self, observations: Floats, returns: Floats) -> None:
-        """Take the scales of a first rollout."""
-        self.policy.normalise(observations)
+        """Take the scales of a first rollout; a policy that has its own, from a warm start, keeps them."""
+        if not self.policy.normalised:
+            self.policy.normalise(observations)
         self.critic.normalise(observations)
         self._scale.assign(1.0 / (float(returns.std()) + 1e-8))
 

@@ -8,6 +8,7 @@ sensible forecast before the first step of training. For other observations it i
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,17 +49,52 @@ def fleet_head() -> Head:
     return Head(names.index("demand_now"), names.index("scale"), index, tuple(start.get(name, 0.0) for name in terms))
 
 
+class Front(Protocol):
+    """What makes the network's inputs of observations, before they are brought to mean 0 and spread 1."""
+
+    def inputs(self, width: int) -> int:
+        """How many inputs observations of a width make."""
+        ...
+
+    def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors; TensorFlow carries no types
+        """Inputs [N, inputs] of observations [N, width]."""
+        ...
+
+    def sample(self, observations: Floats) -> Floats:
+        """The same from and to NumPy, to take scales from."""
+        ...
+
+
+class Squash:
+    """The front of fleets: sign(x) log(1 + |x|) of each number."""
+
+    def inputs(self, width: int) -> int:
+        """As many as there are numbers."""
+        return width
+
+    def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """The squashed observations."""
+        return tf.sign(observations) * tf.math.log(1.0 + tf.abs(observations))
+
+    def sample(self, observations: Floats) -> Floats:
+        """The same in NumPy, whose logarithm rounds otherwise: the default policy was made with it, to the last bit."""
+        squashed: Floats = np.sign(observations) * np.log1p(np.abs(observations))
+        return squashed
+
+
 class Network(tf.Module):
     """observations [N, width] -> mean [N, actions] of the log ratio, and its log standard deviation."""
 
-    def __init__(self, width: int, hidden: tuple[int, ...], actions: int, head: Head | None, seed: int) -> None:
+    def __init__(  # noqa: PLR0913 - what a network is made of
+        self, width: int, hidden: tuple[int, ...], actions: int, head: Head | None, seed: int, *, front: Front
+    ) -> None:
         super().__init__(name="policy")
-        self.width, self.hidden, self.head = width, hidden, head
+        self.width, self.hidden, self.head, self.front = width, hidden, head, front
         rng = np.random.default_rng(seed)
-        outputs = actions if head is None else len(head.terms)
-        sizes = (width, *hidden, outputs)
-        self.mean = tf.Variable(np.zeros(width, np.float32), trainable=False, name="mean")
-        self.spread = tf.Variable(np.ones(width, np.float32), trainable=False, name="spread")
+        inputs, outputs = front.inputs(width), actions if head is None else len(head.terms)
+        sizes = (inputs, *hidden, outputs)
+        self.mean = tf.Variable(np.zeros(inputs, np.float32), trainable=False, name="mean")
+        self.spread = tf.Variable(np.ones(inputs, np.float32), trainable=False, name="spread")
         self.kernels = [tf.Variable(_kernel(rng, a, b), name=f"kernel_{i}") for i, (a, b) in enumerate(_pairs(sizes))]
         self.kernels[-1].assign(self.kernels[-1] * 0.1)
         self.biases = [tf.Variable(np.zeros(n, np.float32), name=f"bias_{i}") for i, n in enumerate(sizes[1:])]
@@ -69,15 +105,14 @@ class Network(tf.Module):
 
     def normalise(self, observations: Floats) -> None:
         """Take the mean and spread of the inputs from a sample of observations [M, width]."""
-        squashed = np.sign(observations) * np.log1p(np.abs(observations))
-        self.mean.assign(squashed.mean(axis=0))
-        self.spread.assign(np.maximum(squashed.std(axis=0), _LEAST_SPREAD))
+        inputs = self.front.sample(observations)
+        self.mean.assign(inputs.mean(axis=0))
+        self.spread.assign(np.maximum(inputs.std(axis=0), _LEAST_SPREAD))
         self.normalised = True
 
     def trunk(self, observations: tf.Tensor) -> tf.Tensor:
         """The last hidden layer, [N, hidden[-1]]."""
-        squashed = tf.sign(observations) * tf.math.log(1.0 + tf.abs(observations))
-        x = (squashed - self.mean) / self.spread
+        x = (self.front(observations) - self.mean) / self.spread
         x = tf.clip_by_value(x, -_SQUASH, _SQUASH)
         for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
             x = tf.nn.elu(x @ kernel + bias)
@@ -104,15 +139,17 @@ class Network(tf.Module):
         return self.output(observations, self.trunk(observations))
 
 
-def build_network(
+def build_network(  # noqa: PLR0913 - what a network is made of
     width: int = features.WIDTH,
     hidden: tuple[int, ...] = (64, 64, 64),
     actions: int = 1,
     head: Head | None = None,
     seed: int = 0,
+    *,
+    front: Front | None = None,
 ) -> Network:
     """A network with random weights, the same for the same seed. For core.features, give it `fleet_head()`."""
-    return Network(width, hidden, actions, head, seed)
+    return Network(width, hidden, actions, head, seed, front=front or Squash())
 
 
 def get_weights(network: Network) -> dict[str, Floats]:

@@ -1,0 +1,85 @@
+"""The load of a simulated web service, in transactions per minute: cycles, noise and spikes. Pure and seeded.
+
+The constants are those of the field's known example (autoscalesim.py, Amazon SageMaker examples), drawn anew for each
+service and episode. It promised a weekly cycle and had none: `weekly` adds it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+MINUTES_PER_DAY = 1440
+MINUTES_PER_WEEK = 7 * MINUTES_PER_DAY
+MAX_LOAD = 100_000
+"""Transactions per minute: what load is cut to, and what observations are relative to."""
+
+
+class Shape(NamedTuple):
+    """What is drawn once for each of N services; all [N].
+
+    low, high     trough and peak of the daily cycle, tpm
+    noise         standard deviation of the multiplicative noise
+    phase         of the daily cycle, radians
+    slow_*        a wave of 2 to 5 days: amplitude relative to the load, period in days, phase in radians
+    week_*        the weekly cycle: amplitude relative to the load (0: none), phase in radians
+    """
+
+    low: Array
+    high: Array
+    noise: Array
+    phase: Array
+    slow_size: Array
+    slow_days: Array
+    slow_phase: Array
+    week_size: Array
+    week_phase: Array
+
+
+def draw_shapes(rng: np.random.Generator, count: int, weekly: bool) -> Shape:
+    """The shapes of `count` services."""
+    low = rng.uniform(1000, 2000, count)
+    high = low + rng.uniform(5000, 7000, count)
+    noise = rng.uniform(0.01, 0.05, count)
+    phase = rng.uniform(-np.pi, np.pi, count)
+    slow = rng.uniform(0.1, 0.2, count), rng.uniform(2, 5, count), rng.uniform(-np.pi, np.pi, count)
+    week_size = rng.uniform(0.05, 0.2, count) if weekly else np.zeros(count)
+    return Shape(low, high, noise, phase, *slow, week_size, rng.uniform(-np.pi, np.pi, count))
+
+
+def draw_load(rng: np.random.Generator, count: int, minutes: int, weekly: bool) -> Array:
+    """Whole transactions in each minute, [minutes, count]. Every service has a shape and spikes of its own."""
+    shape = draw_shapes(rng, count, weekly)
+    load = cycles(shape, minutes) * rng.normal(1.0, shape.noise, (minutes, count))
+    for service in range(count):
+        load[:, service] += draw_spikes(rng, minutes, shape.high[service])
+    return np.floor(np.clip(load, 0, MAX_LOAD))
+
+
+def cycles(shape: Shape, minutes: int) -> Array:
+    """The load without noise and spikes, [minutes, N]."""
+    minute = np.arange(minutes)[:, None]
+    phase = minute / (MINUTES_PER_DAY / 2) * np.pi + shape.phase
+    daily = (shape.high + shape.low) / 2 + (shape.high - shape.low) / 2 * np.sin(phase)
+    slow = 1 + shape.slow_size * np.sin(phase / shape.slow_days + shape.slow_phase)
+    week = 1 + shape.week_size * np.sin(2 * np.pi * minute / MINUTES_PER_WEEK + shape.week_phase)
+    load: Array = daily * slow * week
+    return load
+
+
+def draw_spikes(rng: np.random.Generator, minutes: int, highest: float) -> Array:
+    """The spikes of one service, [minutes]: at their height at once, then falling by the same amount each minute.
+
+    The minute in which a spike falls below zero still counts, as in the example; the next one is planned from there.
+    """
+    out, at = np.zeros(minutes), 0
+    while True:
+        at += int(np.ceil(rng.uniform(100, 1000)))
+        height, width = highest * rng.uniform(0.1, 0.2), 5 + rng.lognormal(3, 2)
+        if at >= minutes:
+            return out
+        fall = height * (1 - np.arange(min(int(width) + 2, minutes - at)) / width)
+        out[at : at + len(fall)] += fall
+        at += len(fall)

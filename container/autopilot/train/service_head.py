@@ -1,0 +1,69 @@
+"""The two ends of the web service's network: what it makes of an observation, and what its output means in machines."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from autopilot.core.service_observation import (
+    ALPHAS,
+    MAX_DELTA,
+    MAX_LOAD,
+    MAX_MACHINES,
+    STREAMS,
+    WIDTH_FAITHFUL,
+    Floats,
+)
+
+TPM_PER_MACHINE = 300.0
+ACTIONS = 2
+_AVERAGES = len(ALPHAS) * len(STREAMS)
+
+
+class ServiceFront:
+    """Scale-free inputs: averages of the load relative to the load now, machines relative to what the load needs.
+
+    As they come, loads fill a tenth of their range and differ by a few per cent of that from minute to minute.
+    """
+
+    def inputs(self, width: int) -> int:
+        """One number for each of the observation's."""
+        return width
+
+    def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """Inputs [N, width] of observations [N, width]."""
+        averages = tf.reshape(observations[:, :_AVERAGES], [-1, len(ALPHAS), len(STREAMS)])
+        load, active = averages[:, :, 0] * MAX_LOAD + 1.0, averages[:, :, 3] * MAX_MACHINES
+        starting = observations[:, _AVERAGES:WIDTH_FAITHFUL] * MAX_DELTA
+        needed = load[:, :1] / TPM_PER_MACHINE
+        ready = tf.cumsum(tf.concat([active[:, :1], starting], axis=1), axis=1)
+        return tf.concat(
+            [
+                tf.math.log(load[:, :1]),
+                tf.math.log(load[:, 1:] / load[:, :1]),
+                tf.sqrt(tf.nn.relu(averages[:, :, 1])),
+                tf.sqrt(tf.nn.relu(averages[:, :, 2])),
+                tf.math.log((active[:, 1:] + 1.0) / (active[:, :1] + 1.0)),
+                tf.math.log((ready + 1.0) / (needed + 1.0)),
+                observations[:, WIDTH_FAITHFUL:],
+            ],
+            axis=1,
+        )
+
+    def sample(self, observations: Floats) -> Floats:
+        """The same from and to NumPy."""
+        inputs: Floats = self(tf.constant(observations)).numpy()
+        return inputs
+
+
+def machines(observations: Any, latent: Any) -> Any:  # noqa: ANN401 - tensors
+    """Machines to add and to remove, whole numbers [N, 2], from what the network means by them, [N, 2].
+
+    latent  log of the machines wanted in the next minute relative to what the load needs; and machines to order, from
+            -1 (none) to 1 (MAX_DELTA)
+    """
+    load, active = observations[:, 0] * MAX_LOAD, observations[:, 3] * MAX_MACHINES
+    wanted = load / TPM_PER_MACHINE * tf.exp(tf.clip_by_value(latent[:, 0], -2.0, 2.0))
+    spare = active + observations[:, _AVERAGES] * MAX_DELTA - wanted
+    ordered = (1.0 + latent[:, 1]) * (MAX_DELTA / 2)
+    both = tf.stack([tf.round(ordered), tf.floor(spare + 1e-3)], axis=1)
+    return tf.clip_by_value(both, 0.0, float(MAX_DELTA))
