@@ -1,8 +1,8 @@
-"""A checkpoint: named arrays and a few facts in one file, replaced atomically; ignored if of another run."""
+"""A checkpoint: named arrays and a few facts in one file, replaced atomically; ignored if damaged or of another run."""
 
+import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from autopilot.training.job import write_atomically
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _FACTS = "facts"
+_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,23 @@ class CheckpointFile:
         facts = json.dumps({"run": self.run, **checkpoint.facts})
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **{_FACTS: np.array(facts)}, **checkpoint.arrays)
-        write_atomically(self.path, buffer.getvalue())
+        content = buffer.getvalue()
+        write_atomically(self.path, hashlib.sha256(content).digest() + content)
 
     def load(self) -> Checkpoint | None:
         """The checkpoint of this very run; None if there is none, or only another run's, or a damaged one."""
         try:
-            with np.load(io.BytesIO(self.path.read_bytes()), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            digest, content = _parts(self.path.read_bytes())
+        except OSError:
             return None
-        facts = json.loads(str(arrays.pop(_FACTS, "{}")))
-        return Checkpoint(arrays, facts) if facts.get("run") == self.run else None
+        # Damage is told by the digest: the reader of the archive fails in many ways, and believes any size it reads.
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        facts = json.loads(str(arrays.pop(_FACTS)))
+        return Checkpoint(arrays, facts) if facts["run"] == self.run else None
+
+
+def _parts(file: bytes) -> tuple[bytes, bytes]:
+    return file[:_DIGEST], file[_DIGEST:]
