@@ -1,15 +1,16 @@
-"""What gunicorn is told in Python: the worker with a thread kept free for pings, and the hooks."""
+"""What gunicorn is told in Python: the worker with a lane for what comes through nginx, and the hooks."""
 
 import importlib
 import os
 import signal
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+import socket
+import time
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from autopilot.serving import OPERATIONS_SOCKET
+from autopilot.lane import Lane
+from autopilot.serving import APPLICATION_SOCKET
 
 _TERM = (signal.SIGTERM,)
 # A worker that is told to stop before it has handlers of its own would never hear of it, and the stop would take all
@@ -22,35 +23,32 @@ os.register_at_fork(
 worker_class = "autopilot.gunicorn_conf.AnsweringWorker"
 
 
-class TwoPools:
-    """A thread pool for requests, and one thread beside it for what comes in on the operations socket."""
-
-    def __init__(self, threads: int) -> None:
-        self._requests = ThreadPoolExecutor(threads)
-        self._operations = ThreadPoolExecutor(1)
-
-    def submit(self, handle: Callable[[TConn], bool], connection: TConn) -> Future[bool]:
-        """Handle the connection on a thread that is there for its socket."""
-        operations = str(connection.server).endswith(OPERATIONS_SOCKET)
-        return (self._operations if operations else self._requests).submit(handle, connection)
-
-    def shutdown(self, wait: bool) -> None:
-        """Stop both pools."""
-        self._requests.shutdown(wait)
-        self._operations.shutdown(wait)
-
-
 class AnsweringWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, which answers pings also while every thread is busy with a decision."""
+    """gunicorn's threaded worker, with a lane for decisions that come through nginx.
 
-    def get_thread_pool(self) -> TwoPools:
-        """gunicorn's hook for another pool."""
-        return TwoPools(self.cfg.threads)
+    Its own threads are left for the operations socket, so that it answers pings also while the lane is full; without
+    nginx they do everything.
+    """
+
+    sockets: list[socket.socket]
 
     def init_signals(self) -> None:
         """gunicorn's own handlers, and then what arrived before them."""
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERM)
+
+    def run(self) -> None:
+        """gunicorn's hook for the worker's loop: ends after a stop, when what was under way is answered."""
+        lanes = [Lane(one, self.wsgi, self.cfg.threads) for one in self.sockets if _from_nginx(one.getsockname())]
+        self.sockets = [one for one in self.sockets if not _from_nginx(one.getsockname())]
+        super().run()
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        for lane in lanes:
+            lane.close(deadline - time.monotonic())
+
+
+def _from_nginx(address: object) -> bool:
+    return str(address).endswith(APPLICATION_SOCKET)
 
 
 def when_ready(server: Arbiter) -> None:

@@ -28,8 +28,8 @@ NGINX_DRAIN_SECONDS = 22
 GUNICORN_DRAIN_SECONDS = 5
 """Together below the 30 s after which the platform kills."""
 
-OPERATIONS_SOCKET = "operations.sock"
-SOCKETS = ("application.sock", OPERATIONS_SOCKET)
+APPLICATION_SOCKET = "application.sock"
+SOCKETS = (APPLICATION_SOCKET, "operations.sock")
 """Between nginx and gunicorn: one for decisions, one for pings, metrics and parameters."""
 
 _GENTLE = {"nginx": (signal.SIGQUIT, NGINX_DRAIN_SECONDS), "gunicorn": (signal.SIGTERM, GUNICORN_DRAIN_SECONDS)}

@@ -4,7 +4,7 @@ import atexit
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,12 +12,14 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_accept_header
 
 from autopilot.adapters.metrics_emf import Counted, EmfMetrics
 from autopilot.metrics import Metrics
 from autopilot.ports import ModelError
 from autopilot.service import Answer, Ask, Autopilot, HistoryStatus, Refusal
 from autopilot.settings import Settings
+from autopilot.short_way import Call, Reply, ShortWay
 from autopilot.wire import (
     AnswerOut,
     ErrorAnswer,
@@ -51,7 +53,8 @@ _READS = {
     "application/x-ndjson": LINES,
     CSV: CSV,
 }
-_ECHOED = "x-amzn-sagemaker-"
+_CONTENT_TYPES = {JSON: JSON, LINES: LINES, CSV: "text/csv; charset=utf-8"}
+_ANYTHING = ("", "*/*")
 _REFUSED_STATUS = {"demand_unavailable": 503}
 
 logger = logging.getLogger("autopilot")
@@ -73,6 +76,7 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
     app.add_url_rule("/execution-parameters", view_func=pages.execution_parameters, methods=["GET"])
     app.add_url_rule("/metrics", view_func=pages.show_metrics, methods=["GET"])
     app.register_error_handler(HTTPException, partial(_http_error, metrics))
+    app.wsgi_app = ShortWay(app, "/invocations", pages.answer, LARGEST_BODY)  # type: ignore[method-assign]
     return app
 
 
@@ -119,26 +123,31 @@ class _Pages:
 
     def invocations(self) -> Response:
         """Decide. Every error is the caller's to read: JSON with code, message and field."""
+        reply = self.answer(Call(request.environ, partial(request.get_data, cache=False)))
+        return Response(reply.body, reply.status, reply.headers)
+
+    def answer(self, call: Call) -> Reply:
+        """The answer to /invocations, whichever way the request came."""
         started = time.perf_counter()
         try:
-            response = self._invoked()
+            reply = self._answer(call)
         except RequestError as error:
             self.metrics.refused(error.code)
-            response = _json_response(self.writer.json(request_error(error)), error.status)
-        _echo_headers(response, request.headers.items())
-        self.metrics.responded("/invocations", response.status_code)
+            reply = _json_reply(self.writer.json(request_error(error)), error.status)
+        self.metrics.responded("/invocations", reply.status)
         self.metrics.took(time.perf_counter() - started)
-        return response
+        return reply.echoing(call)
 
-    def _invoked(self) -> Response:
+    def _answer(self, call: Call) -> Reply:
         if self.autopilot is None:
             raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
-        reads = _READS.get(request.mimetype)
-        if reads is None or request.headers.get("Content-Encoding", "identity") != "identity":
-            message = f"cannot read {request.mimetype!r}: send one of {', '.join(Writer.FORMATS)}, not compressed"
+        kind = call.media_type
+        reads = _READS.get(kind)
+        if reads is None or call.encoding != "identity":
+            message = f"cannot read {kind!r}: send one of {', '.join(Writer.FORMATS)}, not compressed"
             raise RequestError(415, "unsupported_media_type", message, "Content-Type")
-        writes = _accepted(request.accept_mimetypes, self._default_format(reads))
-        parsed = self._parsed(reads, request.get_data(cache=False), self.autopilot.clock())
+        writes = _accepted(call.accept, self._default_format(reads))
+        parsed = self._parsed(reads, call.body(), self.autopilot.clock())
         return self._answered(self.autopilot, parsed, writes)
 
     def _default_format(self, reads: str) -> str:
@@ -151,40 +160,40 @@ class _Pages:
         reader = Reader(now, self.settings.autopilot_max_instances, bool(self.settings.gs_inventory_url))
         return {JSON: reader.json, LINES: reader.lines, CSV: reader.csv}[reads](body)
 
-    def _answered(self, autopilot: Autopilot, parsed: Parsed, writes: str) -> Response:
+    def _answered(self, autopilot: Autopilot, parsed: Parsed, writes: str) -> Reply:
         match parsed:
             case Vectors():
                 return self._vectors(autopilot, parsed, writes)
             case Review():
                 (outcome,) = self._outcomes(autopilot, [parsed.ask])
-                return _json_response(self.writer.json(review_out(parsed, outcome)))
+                return _json_reply(self.writer.json(review_out(parsed, outcome)))
             case Fleets():
                 return self._fleets(autopilot, parsed, writes)
 
-    def _vectors(self, autopilot: Autopilot, parsed: Vectors, writes: str) -> Response:
+    def _vectors(self, autopilot: Autopilot, parsed: Vectors, writes: str) -> Reply:
         if writes != JSON:
             raise _not_acceptable(JSON)
         try:
             raw = autopilot.policy.act(parsed.values)
         except ValueError as error:
             raise RequestError(400, "bad_value", str(error), "instances") from error
-        return _json_response(self.writer.json(raw_results(raw.actions, raw.logits)))
+        return _json_reply(self.writer.json(raw_results(raw.actions, raw.logits)))
 
-    def _fleets(self, autopilot: Autopilot, parsed: Fleets, writes: str) -> Response:
+    def _fleets(self, autopilot: Autopilot, parsed: Fleets, writes: str) -> Reply:
         if parsed.single and isinstance(parsed.asks[0], RequestError):
             raise parsed.asks[0]
         many = self._decided(autopilot, parsed.asks)
         if parsed.single and writes == JSON:
             return self._single(many[0])
         if writes == JSON:
-            return _json_response(self.writer.json(ManyOut(many)))
+            return _json_reply(self.writer.json(ManyOut(many)))
         body = self.writer.lines(many) if writes == LINES else self.writer.csv(many, parsed.header)
-        return Response(body, mimetype=writes)
+        return Reply(200, body, _CONTENT_TYPES[writes])
 
-    def _single(self, one: PredictionOut | ErrorAnswer) -> Response:
+    def _single(self, one: PredictionOut | ErrorAnswer) -> Reply:
         if isinstance(one, PredictionOut):
-            return _json_response(self.writer.json(AnswerOut(one)))
-        return _json_response(self.writer.json(one), _REFUSED_STATUS.get(one.error.code, 400))
+            return _json_reply(self.writer.json(AnswerOut(one)))
+        return _json_reply(self.writer.json(one), _REFUSED_STATUS.get(one.error.code, 400))
 
     def _decided(self, autopilot: Autopilot, asks: Sequence[Ask | RequestError]) -> list[PredictionOut | ErrorAnswer]:
         """Answers in the order of the asks; what was wrong keeps its place."""
@@ -219,8 +228,11 @@ def _out(outcome: Answer | Refusal) -> PredictionOut | ErrorAnswer:
     return prediction_out(outcome) if isinstance(outcome, Answer) else refusal_error(outcome)
 
 
-def _accepted(accept: MIMEAccept, default: str) -> str:
+def _accepted(said: str, default: str) -> str:
     """The format to answer in. Parameters do not matter; entries that name no media type at all are ignored."""
+    if said in _ANYTHING:
+        return default
+    accept = parse_accept_header(said, MIMEAccept)
     named = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in accept if "/" in kind])
     if not named:
         return default
@@ -234,15 +246,8 @@ def _not_acceptable(formats: str) -> RequestError:
     return RequestError(406, "not_acceptable", f"can answer in {formats}: name one in Accept", "Accept")
 
 
-def _json_response(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, mimetype=JSON)
-
-
-def _echo_headers(response: Response, headers: Iterable[tuple[str, str]]) -> None:
-    """The platform's own headers go back as they came, within its bound of 1024 visible ASCII characters."""
-    for name, value in headers:
-        if name.lower().startswith(_ECHOED) and len(value) <= 1024 and value.isascii() and value.isprintable():
-            response.headers[name] = value
+def _json_reply(body: bytes, status: int = 200) -> Reply:
+    return Reply(status, body, JSON)
 
 
 def _http_error(metrics: Metrics, error: HTTPException) -> Response:
@@ -252,7 +257,7 @@ def _http_error(metrics: Metrics, error: HTTPException) -> Response:
     metrics.responded("other", status)
     field = "body" if status == 413 else None
     body = msgspec.json.encode(ErrorAnswer(ErrorOut(code, error.description or code, field)))
-    response = _json_response(body, status)
+    response = Response(body, status, mimetype=JSON)
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value
