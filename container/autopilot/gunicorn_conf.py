@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Sequence
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
@@ -31,6 +32,7 @@ class AnsweringWorker(ThreadWorker):  # type: ignore[misc]
     """
 
     sockets: list[socket.socket]
+    lanes: Sequence[Lane] = ()
 
     def init_signals(self) -> None:
         """gunicorn's own handlers, and then what arrived before them."""
@@ -39,12 +41,19 @@ class AnsweringWorker(ThreadWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """gunicorn's hook for the worker's loop: ends after a stop, when what was under way is answered."""
-        lanes = [Lane(one, self.wsgi, self.cfg.threads) for one in self.sockets if _from_nginx(one.getsockname())]
-        self.sockets = [one for one in self.sockets if not _from_nginx(one.getsockname())]
+        quick = getattr(getattr(self.wsgi, "wsgi_app", None), "quick_way", None)
+        mine = [one for one in self.sockets if _from_nginx(one.getsockname())]
+        self.sockets = [one for one in self.sockets if one not in mine]
+        self.lanes = [Lane(one, self.wsgi, self.cfg.threads, quick) for one in mine]
         super().run()
         deadline = time.monotonic() + self.cfg.graceful_timeout
-        for lane in lanes:
+        for lane in self.lanes:
             lane.close(deadline - time.monotonic())
+
+    def notify(self) -> None:
+        """gunicorn's hook for a sign of life: none from a worker whose lane is stuck, so that it is replaced."""
+        if not any(lane.stuck(self.cfg.timeout) for lane in self.lanes):
+            super().notify()
 
 
 def _from_nginx(address: object) -> bool:

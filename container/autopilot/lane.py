@@ -1,12 +1,10 @@
-"""The short way from nginx into the application: HTTP/1.1 on a Unix socket, a request a time, WSGI behind it.
+"""The lane from nginx into the application: HTTP/1.1 on a Unix socket, WSGI behind it.
 
 gunicorn's threaded worker hands every request from its main thread to a pool and back, and reads it with a parser that
 must expect anything. Behind nginx neither is needed: nginx has read the whole request, has refused what is malformed,
-and writes it anew, with its length. So each thread here waits for the next request itself, and answers it.
-
-Threads take turns where they can: Python runs one at a time, and several that want to only get in each other's way. A
-thread whose turn does not come within two milliseconds goes on without it, since whoever has it is waiting for
-something outside, or is busy for long.
+and writes it anew, with its length. So one thread reads requests as they come in. It answers the quick ones itself,
+and those that wait at the same moment together, since many decisions in one call cost little more than one. All others
+go to a pool of threads, so that nobody waits behind them.
 """
 
 import contextlib
@@ -18,21 +16,23 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 LARGEST_HEAD = 256 * 1024
 """Bytes of a request's head: nginx itself takes no more than 32 KB of it from a caller."""
+MOST_AT_ONCE = 32
+"""Requests that are answered together at most: enough to share what decisions share, few enough to be quick."""
 
-_TURN_SECONDS = 0.002
 _PATIENCE_SECONDS = 30.0  # for the rest of a request, and for an answer to go out: nginx has all of it, or takes it
 _PIECE = 64 * 1024
 _END = b"\r\n\r\n"
-_ONCE = select.EPOLLIN | select.EPOLLONESHOT  # each request wakes one thread
 _NO_BODY = ("1", "204", "304")
 _PLAIN = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 _FAILED = b'{"error": {"code": "internal_server_error", "message": "see the log of the container", "field": null}}\n'
@@ -40,167 +40,238 @@ _FAILED = b'{"error": {"code": "internal_server_error", "message": "see the log 
 logger = logging.getLogger("autopilot")
 
 
-class _ProtocolError(ValueError):
-    """What came in is not what nginx sends."""
+class Quick(Protocol):
+    """The part of an application that answers requests together."""
+
+    def takes(self, environ: Environ, size: int) -> bool:
+        """Whether it takes this request, whose body has `size` bytes."""
+        ...
+
+    def together(self, requests: Sequence[tuple[Environ, bytes]]) -> list[tuple[str, Headers, bytes]]:
+        """Status line, headers and body for each request and its body."""
+        ...
+
+
+class _Request(NamedTuple):
+    """A whole request, and the connection to answer it on."""
+
+    connection: socket.socket
+    environ: Environ
+    body: bytes
 
 
 class Lane:
-    """Threads that answer requests from one listening Unix socket, until `close`."""
+    """A thread that answers requests from a listening Unix socket, and a pool for those that are not quick."""
 
-    def __init__(self, listener: socket.socket, application: Application, threads: int) -> None:
+    def __init__(
+        self, listener: socket.socket, application: Application, threads: int, quick: Quick | None = None
+    ) -> None:
         self._listener = listener
         self._application = application
-        self._poll = select.epoll()
+        self._quick = quick
+        self._pool = ThreadPoolExecutor(threads, "lane-pool", _block_signals)
+        self._under_way: set[Future[None]] = set()
+        self._busy_since: float | None = None
         self._connections: dict[int, socket.socket] = {}
-        self._turn = threading.Lock()
-        self._busy = [False] * threads
         self._stop_reading, self._stop_writing = socket.socketpair()
+        self._poll = select.epoll()
         listener.setblocking(False)
-        self._poll.register(self._stop_reading, select.EPOLLIN)
-        self._poll.register(listener, _ONCE)
-        for number in range(threads):
-            threading.Thread(target=self._serve, args=(number,), name=f"lane-{number}", daemon=True).start()
+        for one in (listener, self._stop_reading):
+            self._poll.register(one, select.EPOLLIN)
+        self._thread = threading.Thread(target=self._serve, name="lane", daemon=True)
+        self._thread.start()
+
+    def stuck(self, seconds: float) -> bool:
+        """Whether the thread does not come back: it is gone, or busy with the same requests for longer than that."""
+        since = self._busy_since
+        return not self._thread.is_alive() or (since is not None and time.monotonic() - since > seconds)
 
     def close(self, patience: float) -> None:
         """Take nothing new; wait at most so many seconds for what is under way."""
         deadline = time.monotonic() + patience
-        self._stop_writing.send(b"x")  # nobody reads it, so every thread sees it
-        while any(self._busy) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        self._listener.close()
+        self._stop_writing.send(b"x")
+        self._thread.join(max(0.0, patience))
+        wait(set(self._under_way), max(0.0, deadline - time.monotonic()))
+        self._pool.shutdown(wait=False)
 
-    def _serve(self, number: int) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the worker's main thread
-        poll, listener, stop = self._poll.poll, self._listener.fileno(), self._stop_reading.fileno()
+    def _serve(self) -> None:
+        _block_signals()
+        stop = self._stop_reading.fileno()
         while True:
-            ready = poll(-1, 1)
-            if not ready:
-                continue
-            handle = ready[0][0]
-            if handle == stop:
+            ready = [handle for handle, _ in self._poll.poll(-1, MOST_AT_ONCE)]
+            self._busy_since = time.monotonic()
+            requests = [one for one in map(self._received, ready) if one is not None]
+            if len(requests) == 1:
+                self._answer(requests[0])
+            elif requests:
+                self._answer_together(requests)
+            self._busy_since = None
+            if stop in ready:
+                self._listener.close()
                 return
-            self._busy[number] = True
-            with self._my_turn():
-                if handle == listener:
-                    self._accept()
-                else:
-                    self._answer(handle)
-            self._busy[number] = False
 
-    @contextlib.contextmanager
-    def _my_turn(self) -> Iterator[None]:
-        mine = self._turn.acquire(timeout=_TURN_SECONDS)
+    def _received(self, handle: int) -> _Request | None:
+        """The request that came in on a connection, if it is one to answer here and now."""
+        connection = self._connections.get(handle)
+        if connection is None:
+            self._accept(handle)
+            return None
         try:
-            yield
-        finally:
-            if mine:
-                self._turn.release()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # another worker was faster
-            connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            self._connections[connection.fileno()] = connection
-            self._poll.register(connection, _ONCE)
-        self._poll.modify(self._listener, _ONCE)
-
-    def _answer(self, handle: int) -> None:
-        connection = self._connections[handle]
-        try:
-            more = self._exchange(connection)
+            received = connection.recv(_PIECE)
+            request = _whole(connection, received)
         except (OSError, ValueError) as error:
             logger.debug("connection closed: %s", error)
-            more = False
-        if more:
-            self._poll.modify(handle, _ONCE)
+            received, request = b"", None
+        if request is not None and self._quick is not None and self._quick.takes(request.environ, len(request.body)):
+            return request
+        self._let_go(handle)
+        if received:
+            self._later(self._slowly, connection, received)
         else:
-            del self._connections[handle]
             connection.close()
+        return None
 
-    def _exchange(self, connection: socket.socket) -> bool:
-        """Read a request and answer it; whether the connection may bring another one."""
-        received = connection.recv(_PIECE)
-        if not received:
-            return False
-        head, body = _split(connection, received)
-        environ = environ_of(head)
-        wanted = int(environ.get("CONTENT_LENGTH") or 0)
-        if len(body) != wanted:
-            body = _rest(connection, body, wanted)
-        environ["wsgi.input"] = io.BytesIO(body)
-        answer, more = _called(self._application, environ)
-        _send(connection, answer)
-        return more and environ.get("HTTP_CONNECTION", "").lower() != "close"
+    def _accept(self, handle: int) -> None:
+        if handle == self._listener.fileno():
+            with contextlib.suppress(OSError):  # another worker was faster
+                self._take(self._listener.accept()[0])
+
+    def _take(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connections[connection.fileno()] = connection
+        self._poll.register(connection, select.EPOLLIN)
+
+    def _let_go(self, handle: int) -> None:
+        del self._connections[handle]
+        self._poll.unregister(handle)
+
+    def _later(self, function: Callable[[socket.socket, bytes], None], connection: socket.socket, data: bytes) -> None:
+        future = self._pool.submit(function, connection, data)
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
+
+    def _answer_together(self, requests: Sequence[_Request]) -> None:
+        assert self._quick is not None  # noqa: S101 - for the type checker: without it no request comes here
+        try:
+            answers = self._quick.together([(one.environ, one.body) for one in requests])
+        except Exception:  # one of them is more than it can bear: each by itself, so that it alone fails
+            logger.exception("requests could not be answered together; trying one by one")
+            for one in requests:
+                self._answer(one)
+            return
+        for request, (status, headers, body) in zip(requests, answers, strict=True):
+            self._send(request.connection, _written(status, headers, body, "POST"))
+
+    def _answer(self, request: _Request) -> None:
+        self._send(request.connection, _called(self._application, request))
+
+    def _send(self, connection: socket.socket, answer: bytes) -> None:
+        """Send as much as the socket takes at once; the pool does the rest."""
+        try:
+            sent = connection.send(answer)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:  # the caller is gone; the next poll says so too
+            logger.debug("answer not sent: %s", error)
+            return
+        if sent < len(answer):
+            self._let_go(connection.fileno())
+            self._later(self._send_rest, connection, answer[sent:])
+
+    def _send_rest(self, connection: socket.socket, answer: bytes) -> None:
+        connection.settimeout(_PATIENCE_SECONDS)
+        try:
+            connection.sendall(answer)
+        except OSError as error:
+            logger.debug("connection closed: %s", error)
+            connection.close()
+        else:
+            self._take(connection)
+
+    def _slowly(self, connection: socket.socket, received: bytes) -> None:
+        """Read the rest of a request and answer it, on a thread that may wait."""
+        connection.settimeout(_PATIENCE_SECONDS)
+        try:
+            request = _completed(connection, received)
+        except (OSError, ValueError) as error:
+            logger.debug("connection closed: %s", error)
+            connection.close()
+        else:
+            self._send_rest(connection, _called(self._application, request))
 
 
-def _split(connection: socket.socket, received: bytes) -> tuple[bytes, bytes]:
-    """The head of a request, and what came of its body."""
+def _block_signals() -> None:
+    """Signals are for the worker's main thread."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def _whole(connection: socket.socket, received: bytes) -> _Request | None:
+    """The request in what was received; None while it is not complete. Raises ValueError for what nginx never sends."""
+    end = received.find(_END)
+    if end < 0:
+        if len(received) > LARGEST_HEAD:
+            raise ValueError("a head without an end")
+        return None
+    environ = environ_of(received[:end])
+    missing = int(environ.get("CONTENT_LENGTH") or 0) - (len(received) - end - 4)
+    if missing < 0:
+        raise ValueError("more than one request at a time")
+    return None if missing else _Request(connection, environ, received[end + 4 :])
+
+
+def _completed(connection: socket.socket, received: bytes) -> _Request:
+    """The request that begins with what was received; waits for the rest. Raises ValueError and OSError."""
     while (end := received.find(_END)) < 0:
         if len(received) > LARGEST_HEAD:
-            raise _ProtocolError("the head has no end")
-        received += _more(connection, _PIECE)
-    return received[:end], received[end + 4 :]
-
-
-def _rest(connection: socket.socket, begun: bytes, wanted: int) -> bytes:
-    """A body of `wanted` bytes whose beginning is here."""
-    if len(begun) > wanted:
-        raise _ProtocolError("more than one request at a time")
-    body = bytearray(begun)
+            raise ValueError("a head without an end")
+        received += _more(connection)
+    environ = environ_of(received[:end])
+    body, wanted = bytearray(received[end + 4 :]), int(environ.get("CONTENT_LENGTH") or 0)
     while len(body) < wanted:
-        body += _more(connection, min(wanted - len(body), 1 << 20))
-    return bytes(body)
+        body += _more(connection)
+    if len(body) > wanted:
+        raise ValueError("more than one request at a time")
+    return _Request(connection, environ, bytes(body))
 
 
-def _more(connection: socket.socket, most: int) -> bytes:
-    connection.settimeout(_PATIENCE_SECONDS)
-    try:
-        received = connection.recv(most)
-    finally:
-        connection.setblocking(False)
+def _more(connection: socket.socket) -> bytes:
+    received = connection.recv(1 << 20)
     if not received:
-        raise _ProtocolError("it ended in the middle of a request")
+        raise ValueError("it ended in the middle of a request")
     return received
 
 
-def _send(connection: socket.socket, answer: bytes) -> None:
-    try:
-        sent = connection.send(answer)
-    except BlockingIOError:
-        sent = 0
-    if sent < len(answer):
-        connection.settimeout(_PATIENCE_SECONDS)
-        connection.sendall(memoryview(answer)[sent:])
-        connection.setblocking(False)
+_SAME: Environ = {
+    "SCRIPT_NAME": "",
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "80",
+    "REMOTE_ADDR": "",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+    "wsgi.input_terminated": True,
+}
 
 
 def environ_of(head: bytes) -> Environ:
-    """The WSGI environment of a request's head. Without `wsgi.input`. Raises ValueError for what is no head."""
+    """The WSGI environment of a request's head, without `wsgi.input`. Raises ValueError for what is no head."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, protocol = first.split(" ")
     path, _, query = target.partition("?")
     environ: Environ = {
+        **_SAME,
         "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1") if "%" in path else path,
         "QUERY_STRING": query,
         "RAW_URI": target,
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
         "SERVER_PROTOCOL": protocol,
-        "REMOTE_ADDR": "",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-        "wsgi.input_terminated": True,
     }
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon:
-            raise _ProtocolError("a header without a colon")
+            raise ValueError("a header without a colon")
         if "_" not in name:  # it would pass for the same name with a dash
             _put(environ, name.upper().replace("-", "_"), value.strip(" \t"))
     return environ
@@ -208,20 +279,21 @@ def environ_of(head: bytes) -> Environ:
 
 def _put(environ: Environ, name: str, value: str) -> None:
     if name == "TRANSFER_ENCODING":
-        raise _ProtocolError("a body without a length")
+        raise ValueError("a body without a length")
     key = name if name in _PLAIN else "HTTP_" + name
     environ[key] = f"{environ[key]},{value}" if key in environ else value
 
 
-def _called(application: Application, environ: Environ) -> tuple[bytes, bool]:
-    """The bytes of the application's answer, and whether the connection is as it should be."""
+def _called(application: Application, request: _Request) -> bytes:
+    """The bytes of the application's answer."""
     said: list[Any] = []
     chunks: list[bytes] = []
 
-    def start_response(status: str, headers: list[tuple[str, str]], error: Any = None) -> Callable[[bytes], None]:  # noqa: ANN401 - WSGI
+    def start_response(status: str, headers: Headers, error: Any = None) -> Callable[[bytes], None]:  # noqa: ANN401 - WSGI
         said[:] = status, headers
         return chunks.append
 
+    environ = request.environ | {"wsgi.input": io.BytesIO(request.body), "wsgi.errors": sys.stderr}
     try:
         result = application(environ, start_response)
         try:
@@ -229,13 +301,13 @@ def _called(application: Application, environ: Environ) -> tuple[bytes, bool]:
         finally:
             if hasattr(result, "close"):
                 result.close()
-        return _written(said[0], said[1], b"".join(chunks), environ["REQUEST_METHOD"]), True
+        return _written(said[0], said[1], b"".join(chunks), environ["REQUEST_METHOD"])
     except Exception:  # the last line of defence: whatever is wrong costs one answer, not a thread
         logger.exception("the application failed")
-        return _written("500 Internal Server Error", [("Content-Type", "application/json")], _FAILED, "GET"), False
+        return _written("500 Internal Server Error", [("Content-Type", "application/json")], _FAILED, "GET")
 
 
-def _written(status: str, headers: list[tuple[str, str]], body: bytes, method: str) -> bytes:
+def _written(status: str, headers: Headers, body: bytes, method: str) -> bytes:
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
     if not status.startswith(_NO_BODY) and not any(name.lower() == "content-length" for name, _ in headers):
         lines.append(f"Content-Length: {len(body)}")

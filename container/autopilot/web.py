@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 import msgspec
 from flask import Flask, Response, request
@@ -76,7 +77,9 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
     app.add_url_rule("/execution-parameters", view_func=pages.execution_parameters, methods=["GET"])
     app.add_url_rule("/metrics", view_func=pages.show_metrics, methods=["GET"])
     app.register_error_handler(HTTPException, partial(_http_error, metrics))
-    app.wsgi_app = ShortWay(app, "/invocations", pages.answer, LARGEST_BODY)  # type: ignore[method-assign]
+    # Decisions that wait for nothing but the store may share one: the same answers, for less.
+    quick = autopilot is not None and autopilot.demand is None
+    app.wsgi_app = ShortWay(app, "/invocations", pages.answer, LARGEST_BODY, quick)  # type: ignore[method-assign]
     return app
 
 
@@ -123,22 +126,28 @@ class _Pages:
 
     def invocations(self) -> Response:
         """Decide. Every error is the caller's to read: JSON with code, message and field."""
-        reply = self.answer(Call(request.environ, partial(request.get_data, cache=False)))
+        (reply,) = self.answer([Call(request.environ, partial(request.get_data, cache=False))])
         return Response(reply.body, reply.status, reply.headers)
 
-    def answer(self, call: Call) -> Reply:
-        """The answer to /invocations, whichever way the request came."""
+    def answer(self, calls: Sequence[Call]) -> list[Reply]:
+        """The answers to /invocations, whichever way the requests came; what several ask for is decided in one go."""
         started = time.perf_counter()
-        try:
-            reply = self._answer(call)
-        except RequestError as error:
-            self.metrics.refused(error.code)
-            reply = _json_reply(self.writer.json(request_error(error)), error.status)
-        self.metrics.responded("/invocations", reply.status)
-        self.metrics.took(time.perf_counter() - started)
-        return reply.echoing(call)
+        read = [self._read(call) for call in calls]
+        outcomes = iter(self._outcomes([ask for one in read for ask in _asks(one)]))
+        replies = [self._reply(one, list(islice(outcomes, len(_asks(one))))) for one in read]
+        took = time.perf_counter() - started
+        for reply in replies:
+            self.metrics.responded("/invocations", reply.status)
+            self.metrics.took(took)
+        return [reply.echoing(call) for reply, call in zip(replies, calls, strict=True)]
 
-    def _answer(self, call: Call) -> Reply:
+    def _read(self, call: Call) -> "_Asked | RequestError":
+        try:
+            return self._asked(call)
+        except RequestError as error:
+            return error
+
+    def _asked(self, call: Call) -> "_Asked":
         if self.autopilot is None:
             raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
         kind = call.media_type
@@ -148,7 +157,18 @@ class _Pages:
             raise RequestError(415, "unsupported_media_type", message, "Content-Type")
         writes = _accepted(call.accept, self._default_format(reads))
         parsed = self._parsed(reads, call.body(), self.autopilot.clock())
-        return self._answered(self.autopilot, parsed, writes)
+        if isinstance(parsed, Fleets) and parsed.single and isinstance(parsed.asks[0], RequestError):
+            raise parsed.asks[0]
+        return _Asked(self.autopilot, parsed, writes)
+
+    def _reply(self, asked: "_Asked | RequestError", outcomes: Sequence["Outcome"]) -> Reply:
+        try:
+            if isinstance(asked, RequestError):
+                raise asked
+            return self._answered(asked, [_decided(one) for one in outcomes])
+        except RequestError as error:
+            self.metrics.refused(error.code)
+            return _json_reply(self.writer.json(request_error(error)), error.status)
 
     def _default_format(self, reads: str) -> str:
         default = self.settings.sagemaker_default_invocations_accept
@@ -160,15 +180,14 @@ class _Pages:
         reader = Reader(now, self.settings.autopilot_max_instances, bool(self.settings.gs_inventory_url))
         return {JSON: reader.json, LINES: reader.lines, CSV: reader.csv}[reads](body)
 
-    def _answered(self, autopilot: Autopilot, parsed: Parsed, writes: str) -> Reply:
-        match parsed:
+    def _answered(self, asked: "_Asked", outcomes: Sequence[Answer | Refusal]) -> Reply:
+        match asked.parsed:
             case Vectors():
-                return self._vectors(autopilot, parsed, writes)
+                return self._vectors(asked.autopilot, asked.parsed, asked.writes)
             case Review():
-                (outcome,) = self._outcomes(autopilot, [parsed.ask])
-                return _json_reply(self.writer.json(review_out(parsed, outcome)))
+                return _json_reply(self.writer.json(review_out(asked.parsed, outcomes[0])))
             case Fleets():
-                return self._fleets(autopilot, parsed, writes)
+                return self._fleets(asked.parsed, outcomes, asked.writes)
 
     def _vectors(self, autopilot: Autopilot, parsed: Vectors, writes: str) -> Reply:
         if writes != JSON:
@@ -179,10 +198,10 @@ class _Pages:
             raise RequestError(400, "bad_value", str(error), "instances") from error
         return _json_reply(self.writer.json(raw_results(raw.actions, raw.logits)))
 
-    def _fleets(self, autopilot: Autopilot, parsed: Fleets, writes: str) -> Reply:
-        if parsed.single and isinstance(parsed.asks[0], RequestError):
-            raise parsed.asks[0]
-        many = self._decided(autopilot, parsed.asks)
+    def _fleets(self, parsed: Fleets, outcomes: Sequence[Answer | Refusal], writes: str) -> Reply:
+        """Answers in the order of what was asked; what was wrong keeps its place."""
+        decided = iter(outcomes)
+        many = [request_error(one) if isinstance(one, RequestError) else _out(next(decided)) for one in parsed.asks]
         if parsed.single and writes == JSON:
             return self._single(many[0])
         if writes == JSON:
@@ -195,17 +214,14 @@ class _Pages:
             return _json_reply(self.writer.json(AnswerOut(one)))
         return _json_reply(self.writer.json(one), _REFUSED_STATUS.get(one.error.code, 400))
 
-    def _decided(self, autopilot: Autopilot, asks: Sequence[Ask | RequestError]) -> list[PredictionOut | ErrorAnswer]:
-        """Answers in the order of the asks; what was wrong keeps its place."""
-        decided = iter(self._outcomes(autopilot, [ask for ask in asks if isinstance(ask, Ask)]))
-        return [request_error(ask) if isinstance(ask, RequestError) else _out(next(decided)) for ask in asks]
-
-    def _outcomes(self, autopilot: Autopilot, asks: Sequence[Ask]) -> Sequence[Answer | Refusal]:
+    def _outcomes(self, asks: Sequence[Ask]) -> Sequence["Outcome"]:
+        if self.autopilot is None or not asks:
+            return []
         try:
-            outcomes = autopilot.decide(asks)
+            outcomes = self.autopilot.decide(asks)
         except ModelError as error:  # a model of another environment
             message = f"the model answers raw observation vectors only: {error}"
-            raise RequestError(400, "wrong_model", message, "instances") from error
+            return [RequestError(400, "wrong_model", message, "instances")] * len(asks)
         self._count(outcomes)
         return outcomes
 
@@ -217,6 +233,35 @@ class _Pages:
                 self.metrics.refused(outcome.code)
         if self.emf is not None:
             self.emf.answered(_counted(outcome) for outcome in outcomes if isinstance(outcome, Answer))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that was understood: what it asks of whom, and the format to answer in."""
+
+    autopilot: Autopilot
+    parsed: Parsed
+    writes: str
+
+
+Outcome = Answer | Refusal | RequestError
+
+
+def _asks(asked: _Asked | RequestError) -> Sequence[Ask]:
+    """What is to be decided for a request."""
+    match asked:
+        case _Asked(parsed=Fleets(asks=asks)):
+            return [one for one in asks if isinstance(one, Ask)]
+        case _Asked(parsed=Review(ask=ask)):
+            return [ask]
+        case _:
+            return []
+
+
+def _decided(outcome: Outcome) -> Answer | Refusal:
+    if isinstance(outcome, RequestError):
+        raise outcome
+    return outcome
 
 
 def _counted(answer: Answer) -> Counted:
