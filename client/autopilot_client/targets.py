@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from autopilot_client.kube import UNREADABLE, Kube
 from autopilot_client.ports import KubeError, KubeUnavailableError
 
 Form = TypeVar("Form")
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 NAMED_UP_TO = 2
 """`read: auto` gets up to so many objects of a kind by name, and lists beyond."""
@@ -51,14 +52,14 @@ class _Metadata(msgspec.Struct):
 
 
 class _Spec(msgspec.Struct):
-    replicas: int = 0
+    replicas: _Count = 0
     selector: Any = None
 
 
 class _Status(msgspec.Struct):
     selector: str = ""
-    allocated: int | None = msgspec.field(default=None, name="allocatedReplicas")
-    reserved: int = msgspec.field(default=0, name="reservedReplicas")
+    allocated: _Count | None = msgspec.field(default=None, name="allocatedReplicas")
+    reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
 
 
 class _Item(msgspec.Struct):

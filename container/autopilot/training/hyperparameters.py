@@ -220,7 +220,7 @@ def _check_together(found: Hyperparameters) -> None:
         raise HyperparameterError(f"hidden must be sizes like 64,64,64, not {found.hidden!r}") from error
     if not all(0 < size <= _MOST_UNITS for size in sizes):
         raise HyperparameterError(f"hidden layers must have 1 to {_MOST_UNITS} units, not {found.hidden!r}")
-    if not found.learn_horizons.replace(",", "").isdecimal() or not set(found.horizons) <= set(_HORIZONS):
+    if not {one.strip() for one in found.learn_horizons.split(",")} <= set(map(str, _HORIZONS)):
         raise HyperparameterError(f"learn_horizons must be some of {_HORIZONS}, not {found.learn_horizons!r}")
     if found.lead_minutes_min > found.lead_minutes_max:
         raise HyperparameterError("lead_minutes_min must not be above lead_minutes_max")
