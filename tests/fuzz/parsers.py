@@ -427,7 +427,7 @@ class _Reply:
         """Nothing to close."""
 
 
-class _Pool:
+class Pool:
     """Stands in for urllib3's pool: the answer by the first part of a URL that matches."""
 
     def __init__(self, answers: dict[str, bytes]) -> None:
@@ -452,7 +452,7 @@ inventory_answers = making.documents(
 def read_inventory(data: bytes) -> str:
     """What GS_INVENTORY_URL answers with."""
     source = HttpDemand("http://x/{fleet}", "Prediction.num_of_gameservers", 2.0)
-    source._http = _Pool({"": data})
+    source._http = Pool({"": data})
     (found,) = source.demand(["eu/a"])
     if found is not None and not 0 <= found <= 10_000_000:
         raise BrokenPromiseError(f"demand {found}")
@@ -549,7 +549,7 @@ def read_answers(data: bytes) -> str:
     """A pass of the client over four fleets, where one outside system answers so: nobody else's fleet notices."""
     logging.getLogger("autopilot_client").setLevel(logging.CRITICAL)
     part, _, concerned = OUTSIDE[data[:1].decode()]
-    pool = _Pool(_healthy | {part: data[1:]})
+    pool = Pool(_healthy | {part: data[1:]})
     config = configuration()
     kube = Kube(Connection("http://kube", pool, lambda: None), "games")
     board = Board(config, "games")
@@ -578,7 +578,7 @@ LEASE = {"metadata": {"name": "l", "resourceVersion": "3"}, "spec": {
 @refusing(KubeError)
 def read_lease(data: bytes) -> str:
     """The Lease, as the API server answers."""
-    kube = Kube(Connection("http://kube", _Pool({"": data}), lambda: None), "games")
+    kube = Kube(Connection("http://kube", Pool({"": data}), lambda: None), "games")
     leadership = Leadership(kube, configuration().lease, "me", lambda: 5.0)
     leadership.step()
     leadership.leads()
