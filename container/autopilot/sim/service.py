@@ -41,6 +41,14 @@ EPISODE_MINUTES = 10_001
 """The example counts to 10,000 and ends after it."""
 _GRID = np.linspace(-8, 8, 4097)
 _NORMAL = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in _GRID])
+_LOST = np.exp(-(_GRID**2) / 2) / math.sqrt(2 * math.pi) - _GRID * (1 - _NORMAL)
+"""What a standard normal exceeds each value of the grid by, on average, counting only where it does."""
+
+
+def normal_cdf(x: Array) -> Array:
+    """The standard normal distribution function."""
+    found: Array = np.interp(x, _GRID, _NORMAL)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +121,25 @@ def serve_minute(state: ServiceState, load: Array, chance: Array, config: Servic
     down = (100.0 * served < config.downtime_percent * load).astype(np.float64)
     if config.faithful:
         down[load == 0] = 1.0  # the example divides by next to nothing, and finds no success
-    fixed = config.machine_cost * (state.active + config.pending_cost * state.starting.sum(axis=1))
+    starting = config.machine_cost * config.pending_cost * state.starting.sum(axis=1)
+    fixed = config.machine_cost * state.active + starting
     profit = served * config.transaction_val / 1000 - fixed - config.downtime_cost * down
-    return Result(Minute(load, load - served, down, state.active), profit, _expected(state, load, fixed, config))
+    expected = expected_profit(state.active, load, config) - starting
+    return Result(Minute(load, load - served, down, state.active), profit, expected)
 
 
-def _expected(state: ServiceState, load: Array, fixed: Array, config: ServiceConfig) -> Array:
-    """Expected profit, [N]: what fails in a rare bad minute is counted as a fixed sum, not by transactions."""
-    needed = config.downtime_percent / 100 * load / np.maximum(state.active, 1e-9)
-    risk = np.interp((needed - config.tpm_per_machine) / config.tpm_sigma, _GRID, _NORMAL)
-    served = np.minimum(load, state.active * config.tpm_per_machine)
-    expected: Array = served * config.transaction_val / 1000 - fixed - config.downtime_cost * risk
+def expected_profit(active: Array, load: Array, config: ServiceConfig) -> Array:
+    """Profit of a minute to be expected of so many active machines at that load, before chance; shapes broadcast.
+
+    Where there is no load, nothing fails.
+    """
+    able, spread = active * config.tpm_per_machine, np.maximum(active * config.tpm_sigma, 1e-9)
+    risk = np.interp((np.ceil(config.downtime_percent / 100 * load) - able) / spread, _GRID, _NORMAL) * (load > 0)
+    lost = spread * np.interp(np.abs(load - able) / spread, _GRID, _LOST)
+    served = np.maximum(np.minimum(load, able) - lost, 0)
+    expected: Array = (
+        served * config.transaction_val / 1000 - config.machine_cost * active - config.downtime_cost * risk
+    )
     return expected
 
 
@@ -143,13 +159,24 @@ class ServiceEnvironment:
         self.config = config or ServiceConfig()
         self.width = self.config.width
         self._draw = load or (lambda rng: draw_load(rng, count, self.config.minutes + 1, not self.config.faithful))
-        self._averages = no_averages(count)
+        self.forget()
         self.result: Result | None = None
+
+    def forget(self) -> None:
+        """Forget the averages of earlier episodes: as it was built. With `faithful`, the example's own start-up shows.
+
+        Its constructor resets once, and that counts as a minute without load.
+        """
+        self._averages = no_averages(self.count)
+        if self.config.faithful:
+            nothing = np.zeros(self.count)
+            idle = Minute(nothing, nothing, nothing + 1, nothing + self.config.initial_machines)
+            self._averages = next_averages(self._averages, idle)
 
     def reset(self, seed: int, episode: int = 0) -> Floats:
         """Start an episode; the observations of its first decision, [N, width].
 
-        Seed and episode fix everything that is random (and, with `faithful`, what was played before).
+        Seed and episode fix everything that is random; with `faithful`, averages depend on what was played before.
         """
         self._load = self._draw(np.random.default_rng((seed, episode, 0)))
         rng = np.random.default_rng((seed, episode, 1))
@@ -166,11 +193,17 @@ class ServiceEnvironment:
 
     def step(self, machines: npt.NDArray[Any]) -> tuple[Floats, Floats, bool]:
         """Add and remove machines [N, 2], let a minute pass: observations [N, width], profits [N], time is up."""
+        return self._pass(resize_service(self._state, np.asarray(machines, np.float64)))
+
+    def step_at_once(self, active: Array) -> tuple[Floats, Floats, bool]:
+        """As `step`, with so many active machines [N] from now on and none starting: for players that may cheat."""
+        return self._pass(ServiceState(active, np.zeros_like(self._state.starting)))
+
+    def _pass(self, state: ServiceState) -> tuple[Floats, Floats, bool]:
         self._at += 1
-        self._state = resize_service(self._state, np.asarray(machines, np.float64))
+        self._state = state
         self._averages = next_averages(self._averages, self._serve(self._load[self._at]))
-        assert self.result is not None  # noqa: S101  (serving leaves its result)
-        return self.observe(), self.result.profit.astype(np.float32), self._at >= self.config.minutes
+        return self.observe(), self.last.profit.astype(np.float32), self._at >= self.config.minutes
 
     def observe(self) -> Floats:
         """The observations, [N, width]."""
@@ -181,6 +214,13 @@ class ServiceEnvironment:
     def state(self) -> ServiceState:
         """Machines as they stand."""
         return self._state
+
+    @property
+    def last(self) -> Result:
+        """What the last minute brought. Raises RuntimeError before the first."""
+        if self.result is None:
+            raise RuntimeError("no minute has been played: call reset first")
+        return self.result
 
     @property
     def ahead(self) -> Array:
@@ -209,8 +249,10 @@ class GymService(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Start an episode."""
+        """Start an episode. A seed also forgets the averages of earlier ones, so that it fixes all, as it has to."""
         super().reset(seed=seed, options=options)
+        if seed is not None:
+            self._service.forget()
         return self._service.reset(int(self.np_random.integers(2**31)))[0], {}
 
     def step(
@@ -218,6 +260,5 @@ class GymService(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]
     ) -> tuple[npt.NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
         """Add and remove machines, let a minute pass."""
         observations, profits, truncated = self._service.step(np.asarray(action).reshape(1, 2))
-        assert self._service.result is not None  # noqa: S101  (a step leaves its result)
-        told = {name: float(value[0]) for name, value in self._service.result.minute._asdict().items()}
+        told = {name: float(value[0]) for name, value in self._service.last.minute._asdict().items()}
         return observations[0], float(profits[0]), False, truncated, told

@@ -72,7 +72,7 @@ def cycles(shape: Shape, minutes: int) -> Array:
 def draw_spikes(rng: np.random.Generator, minutes: int, highest: float) -> Array:
     """The spikes of one service, [minutes]: at their height at once, then falling by the same amount each minute.
 
-    The minute in which a spike falls below zero still counts, as in the example; the next one is planned from there.
+    The minute in which a spike falls below zero still counts, as in the example; the wait for the next begins with it.
     """
     out, at = np.zeros(minutes), 0
     while True:
@@ -82,4 +82,4 @@ def draw_spikes(rng: np.random.Generator, minutes: int, highest: float) -> Array
             return out
         fall = height * (1 - np.arange(min(int(width) + 2, minutes - at)) / width)
         out[at : at + len(fall)] += fall
-        at += len(fall)
+        at += len(fall) - 1
