@@ -1,14 +1,19 @@
 """Demand from a matchmaker's URL: one GET and one number for each fleet, within a time budget."""
 
+import contextlib
 import logging
 import math
+import socket
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from autopilot.core.fleet import MOST_SERVERS
 
@@ -22,25 +27,84 @@ class _UnusableError(Exception):
     """The source did not answer, or its answer is no number of servers."""
 
 
+class _Errand:
+    """One fetch, which can be ended from another thread: time-outs of a socket start anew with every byte of a drip."""
+
+    def __init__(self) -> None:
+        self.connection: HTTPConnection | None = None
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """End the connection, or the one that is just being made."""
+        self.is_cut = True
+        if self.connection is not None and self.connection.sock is not None:
+            with contextlib.suppress(OSError):
+                self.connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Here(threading.local):
+    errand = _Errand()
+
+
+_here = _Here()
+
+
+class _Watched(HTTPConnection):
+    """A connection that its errand knows."""
+
+    def request(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  (urllib3's own shape)
+        _here.errand.connection = self
+        super().request(*arguments, **named)
+
+    def connect(self) -> None:
+        super().connect()
+        if _here.errand.is_cut:
+            raise TimeoutError("connected too late")
+
+
+class _WatchedTls(_Watched, HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Watched
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _WatchedTls
+
+
 class HttpDemand:
     """Reads a dotted path of the JSON that a URL answers with; `{fleet}` in the URL is replaced, percent-encoded.
 
-    `timeout` bounds the whole of one call in seconds, however many fleets it is for.
+    `timeout` bounds the whole of one call in seconds, however many fleets it is for, and whatever takes the time: name
+    resolution, the connection, or a source that drips.
     """
 
     def __init__(self, url: str, field: str, timeout: float) -> None:
         self._url, self._path, self._timeout = url, field.split("."), timeout
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout), retries=False, maxsize=_AT_ONCE)
+        self._http.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def demand(self, fleets: Sequence[str]) -> list[float | None]:
         """Servers that players of each fleet need now; None for no answer in time or an unusable one."""
         deadline = time.monotonic() + self._timeout
-        if len(fleets) == 1:
-            return [self._or_none(fleets[0], deadline)]
-        with ThreadPoolExecutor(min(_AT_ONCE, max(len(fleets), 1))) as pool:
-            return list(pool.map(lambda fleet: self._or_none(fleet, deadline), fleets))
+        errands = [_Errand() for _ in fleets]
+        pool = ThreadPoolExecutor(min(_AT_ONCE, max(len(fleets), 1)), "demand")
+        futures = [
+            pool.submit(self._or_none, fleet, deadline, errand) for fleet, errand in zip(fleets, errands, strict=True)
+        ]
+        done, late = wait(futures, timeout=self._timeout)
+        pool.shutdown(wait=False, cancel_futures=True)
+        for future, errand in zip(futures, errands, strict=True):
+            if future in late:
+                errand.cut()
+        if late:
+            logger.warning("demand of %d of %d fleets is unknown: no answer in time", len(late), len(fleets))
+        return [future.result() if future in done else None for future in futures]
 
-    def _or_none(self, fleet: str, deadline: float) -> float | None:
+    def _or_none(self, fleet: str, deadline: float, errand: _Errand) -> float | None:
+        _here.errand = errand
         try:
             return self._read(fleet, deadline)
         except _UnusableError as error:
