@@ -13,6 +13,7 @@ name resolution, credentials, the network or the service do. Several calls that 
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ TTL_DAYS = 15
 THREADS = 16
 MAX_PENDING = 20_000
 KEYS_PER_READ = 100
+LARGEST = 2.0**31  # servers
 SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 0.5, 0.9, 2
 COMPLAIN_EVERY_SECONDS = 60.0
@@ -348,7 +350,9 @@ def _make_client(region: str | None) -> DynamoClient:
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        # Legacy retries after 50 ms; standard after up to a second, when the time budget is over, and what was
+        # throttling would look like an outage.
+        retries={"mode": "legacy", "total_max_attempts": ATTEMPTS},
         max_pool_connections=THREADS,
         tcp_keepalive=True,
     )
@@ -374,9 +378,15 @@ def _day(item: Item) -> DaySlots:
     day = DaySlots()
     slots = {"d": day.demand, "a": day.allocation}
     for name, value in item.items():
-        if name[0] in slots and name[1:].isdigit():
-            slots[name[0]][int(name[1:])] = float(value["N"])
+        if name[0] in slots and name[1:].isdigit() and int(name[1:]) < SLOTS_PER_DAY:
+            slots[name[0]][int(name[1:])] = _servers(value)
     return day
+
+
+def _servers(value: Mapping[str, str]) -> float:
+    """A number of servers; NaN for what was never written here: somebody else's attribute, or a hand's."""
+    number = float(value.get("N", "nan"))
+    return number if 0 <= number <= LARGEST else math.nan
 
 
 def _code(error: Exception) -> str:
