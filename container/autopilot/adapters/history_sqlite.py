@@ -61,6 +61,9 @@ _GET = "SELECT day, slots FROM days WHERE fleet = ? AND day BETWEEN ? AND ?"
 _PAUSE_SECONDS = 0.001
 _EMPTY = np.full(2 * SLOTS_PER_DAY, np.nan, "<f4").tobytes()
 _FLOAT = struct.Struct("<f")
+_NO_VALUE, _LARGEST = (int.from_bytes(struct.pack("<f", bound), "little") for bound in (float("nan"), 2.0**31))
+"""Bits of the two bounds: those of a float32 that is not negative have the order of their numbers."""
+_MALFORMED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)  # the last: an emptied row
 _EPOCH = date(1970, 1, 1).toordinal()
 
 FleetDay = tuple[str, int]
@@ -90,6 +93,7 @@ class SqliteHistory:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
+        self._size = 0
         self._pending = _Pending()
         self._turn = 0
         tell_of_forks(self)
@@ -101,18 +105,17 @@ class SqliteHistory:
         Raises HistoryUnavailableError if nothing could be written.
         """
         deadline = time.monotonic() + self._budget
-        rows: dict[FleetDay, bytes] = {}
+        days: dict[FleetDay, DaySlots] = {}
         for chunk in self._chunks(observed):
             try:
-                rows |= self._record(chunk)
+                days |= self._record(chunk)
             except HistoryUnavailableError:
-                if not rows:
+                if not days:
                     raise
                 break
             if time.monotonic() > deadline:
-                self._turn += len(rows)
+                self._turn += len(days)
                 break
-        days = {key: _day(row) for key, row in rows.items()}
         return [days.get(_place(one.fleet, one.observed_at)[:2]) for one in observed]
 
     def read(self, wanted: Sequence[tuple[str, date]]) -> list[DaySlots | None]:
@@ -196,25 +199,25 @@ class SqliteHistory:
                 time.sleep(_PAUSE_SECONDS)
             yield observed[at : at + FLEETS_AT_ONCE]
 
-    def _record(self, observed: Sequence[Observed]) -> dict[FleetDay, bytes]:
+    def _record(self, observed: Sequence[Observed]) -> dict[FleetDay, DaySlots]:
         with self._session(_LOCK_SHARE) as connection:
             if len(observed) > 1 or self._pending:
                 return self._record_many(connection, observed)
             fleet, day, index = _place(observed[0].fleet, observed[0].observed_at)
-            return {(fleet, day): self._put(connection, (fleet, day), index, observed[0].demand)}
+            return {(fleet, day): _day(self._put(connection, (fleet, day), index, observed[0].demand))}
 
-    def _record_many(self, connection: sqlite3.Connection, observed: Sequence[Observed]) -> dict[FleetDay, bytes]:
+    def _record_many(self, connection: sqlite3.Connection, observed: Sequence[Observed]) -> dict[FleetDay, DaySlots]:
         rows: dict[FleetDay, bytes] = {}
         with self._pending.taken() as allocations, _transaction(connection):
             self._put_allocations(connection, allocations)
             for one in observed:
                 fleet, day, index = _place(one.fleet, one.observed_at)
                 rows[fleet, day] = self._put(connection, (fleet, day), index, one.demand)
-        return rows
+        return {key: _day(row) for key, row in rows.items()}
 
     def _put(self, connection: sqlite3.Connection, key: FleetDay, index: int, value: float) -> bytes:
         at = 4 * index
-        bits = _FLOAT.pack(value)
+        bits = _FLOAT.pack(value + 0.0)  # not -0.0
         fresh = _EMPTY[:at] + bits + _EMPTY[at + 4 :]
         created = int(self._clock() // 86400)
         row: bytes = connection.execute(_PUT, (*key, created, fresh, at, bits)).fetchall()[0][0]
@@ -227,13 +230,19 @@ class SqliteHistory:
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file that is at the path now: it may have been removed or set aside meanwhile."""
-        if self._connection is not None and _identity(self._path) == self._identity:
+        status = _status(self._path)
+        if self._connection is not None and _identity(status) == self._identity:
+            size = 0 if status is None else status.st_size
+            if size < self._size:  # which nobody here ever does, and SQLite would notice page by page
+                self._set_aside()
+                raise sqlite3.DatabaseError("the file was cut short (it is set aside)")
+            self._size = size
             return self._connection
         self._disconnect()
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        self._identity = _identity(self._path)
+        self._identity, self._size = _identity(_status(self._path)), 0
         self._connection = self._opened()
-        before, self._identity = self._identity, _identity(self._path)
+        before, self._identity = self._identity, _identity(_status(self._path))
         if before not in (None, self._identity):
             raise sqlite3.OperationalError("the file was replaced while it was being opened")
         return self._connection
@@ -252,7 +261,7 @@ class SqliteHistory:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if self._identity == _identity(self._path):
+        if self._identity == _identity(_status(self._path)):
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
         else:
@@ -263,7 +272,7 @@ class SqliteHistory:
         code = _code(error)
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if code in _MALFORMED:
             self._set_aside()
         self._disconnect()
 
@@ -271,7 +280,7 @@ class SqliteHistory:
         """Rename the malformed file, unless another worker did, with its log first: a new file must not find that."""
         stamp = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y%m%dT%H%M%SZ")
         with contextlib.suppress(OSError), _locked_directory(os.path.dirname(self._path)):
-            if self._identity is None or self._identity != _identity(self._path):
+            if self._identity is None or self._identity != _identity(_status(self._path)):
                 return
             if len(list(Path(self._path).parent.glob(f"{Path(self._path).name}.corrupt-*Z"))) >= MAX_SET_ASIDE:
                 log.error("history %s is malformed again; look at the disk and remove the .corrupt- files", self._path)
@@ -316,8 +325,20 @@ def _place(fleet: str, seconds: float) -> tuple[str, int, int]:
     return fleet, day, index
 
 
+class _NoiseError(sqlite3.DatabaseError):
+    """A row that was never written so. SQLite itself notices damage to its own structures only."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
 def _day(row: bytes) -> DaySlots:
-    both = np.frombuffer(row, "<f4")
+    """A row as a day. Raises _NoiseError for what is no 576 numbers of servers."""
+    if not isinstance(row, bytes) or len(row) != len(_EMPTY):
+        raise _NoiseError("a row has another size")
+    bits = np.frombuffer(row, "<u4")
+    if np.count_nonzero(bits <= _LARGEST) + np.count_nonzero(bits == _NO_VALUE) != len(bits):
+        raise _NoiseError("a row holds what is no number of servers")
+    both = bits.view("<f4")
     return DaySlots(both[:SLOTS_PER_DAY], both[SLOTS_PER_DAY:])
 
 
@@ -379,12 +400,15 @@ def _create(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
 
 
-def _identity(path: str) -> Identity | None:
+def _status(path: str) -> os.stat_result | None:
     try:
-        status = os.stat(path)
+        return os.stat(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+
+
+def _identity(status: os.stat_result | None) -> Identity | None:
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def _abandon(connection: sqlite3.Connection) -> None:
