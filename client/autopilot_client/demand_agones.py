@@ -1,13 +1,13 @@
 """Demand from an Agones Fleet's own status: servers that players hold, and those reserved for them."""
 
-from autopilot_client.domain import Reading
+from autopilot_client.domain import Reading, unseen_queue
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.targets import Target
 
 
-def read_agones(target: Target | None, now: float) -> Reading:
-    """Allocated and reserved servers. Raises DemandUnknownError when the status does not say."""
+def read_agones(target: Target | None, margin: float, now: float) -> Reading:
+    """Allocated and reserved servers, and the queue that they hide. Raises DemandUnknownError without a status."""
     if target is None or target.allocated is None:
         raise DemandUnknownError("the Fleet's status has no allocatedReplicas")
     used = target.allocated + target.reserved
-    return Reading(demand=used, at=now, sessions=used)
+    return Reading(demand=used, at=now, sessions=used, queue=unseen_queue(used, target.ready, margin))

@@ -48,6 +48,16 @@ class Reading:
         return math.ceil(max(self.demand + (self.queue or 0.0), self.sessions or 0))
 
 
+def unseen_queue(used: int, ready: int | None, margin: float) -> float | None:
+    """Waiting players' servers that a count of servers in use cannot show; None where nothing speaks for any.
+
+    With no server `ready`, demand is at least what is in use, and nobody knows how far above. Without a guess such a
+    fleet would look satisfied, and grow by no more than its usual margin each lead time while players wait. The guess
+    is a share of `used`; it does not pile up, for `used` grows only when servers have come.
+    """
+    return float(math.ceil(margin * used)) if ready == 0 and used else None
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One fleet's answer of the endpoint: the size needed one provisioning lead time from `at`."""
@@ -81,7 +91,7 @@ class Bounds:
     stabilization_minutes   no answer of the last minutes is undercut; 0 switches it off
     jump_factor, jump_free  an answer above `jump_factor` times the larger of size and need is refused,
                             unless it stays below `jump_free` servers
-    margin                  of the local rule, a share of the highest recent demand
+    margin                  of the local rule, a share of the highest recent demand; and of `unseen_queue`
     """
 
     minimum: int

@@ -106,7 +106,7 @@ def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
 def _reading(gathered: Gathered, sources: _Sources) -> Reading:
     match gathered.fleet.demand:
         case AgonesDemand():
-            return read_agones(gathered.target, sources.now)
+            return read_agones(gathered.target, gathered.fleet.margin, sources.now)
         case HttpDemand() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:
@@ -123,7 +123,7 @@ def _reviewed(fleet: Fleet, source: ReviewDemand, sources: _Sources) -> Reading:
     latest = sources.board.review(fleet.object)
     if latest is None or sources.now - latest[1] > source.max_age_seconds:
         raise DemandUnknownError("no FleetAutoscaleReview lately")
-    return latest[0].reading(latest[1])
+    return latest[0].reading(fleet.margin, latest[1])
 
 
 def _fault(gathered: Gathered, fault: Fault, trouble: str) -> Gathered:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from autopilot_client.domain import Bounds, Decision, Reading, Rung
+from autopilot_client.domain import Bounds, Decision, Reading, Rung, unseen_queue
 
 INT32 = 2**31 - 1
 
@@ -21,11 +21,13 @@ class Review:
     namespace: str
     replicas: int
     in_use: int
+    ready: int | None
     request: dict[str, Any]
 
-    def reading(self, now: float) -> Reading:
-        """The review as a demand reading."""
-        return Reading(demand=self.in_use, at=now, sessions=self.in_use)
+    def reading(self, margin: float, now: float) -> Reading:
+        """The review as a demand reading, with the queue that it hides."""
+        queue = unseen_queue(self.in_use, self.ready, margin)
+        return Reading(demand=self.in_use, at=now, sessions=self.in_use, queue=queue)
 
 
 def parse_review(document: object) -> Review:
@@ -42,6 +44,7 @@ def parse_review(document: object) -> Review:
         namespace=str(request.get("namespace") or ""),
         replicas=_count(status, "replicas"),
         in_use=_count(status, "allocatedReplicas") + _count(status, "reservedReplicas"),
+        ready=_count(status, "readyReplicas") if "readyReplicas" in status else None,
         request=request,
     )
 

@@ -43,6 +43,7 @@ class Target:
     selector: str = ""
     allocated: int | None = None
     reserved: int = 0
+    ready: int | None = None
 
 
 class _Metadata(msgspec.Struct):
@@ -60,6 +61,7 @@ class _Status(msgspec.Struct):
     selector: str = ""
     allocated: _Count | None = msgspec.field(default=None, name="allocatedReplicas")
     reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
+    ready: _Count | None = msgspec.field(default=None, name="readyReplicas")
 
 
 class _Item(msgspec.Struct):
@@ -140,10 +142,9 @@ def _target(item: _Item) -> Target:
         selector = item.status.selector or _selector(item.spec.selector)
     except (AttributeError, KeyError, TypeError) as error:
         raise KubeUnavailableError(f"{item.metadata.name}: unreadable selector") from error
-    meta = item.metadata
-    return Target(
-        item.spec.replicas, meta.resource_version, meta.uid, selector, item.status.allocated, item.status.reserved
-    )
+    meta, status = item.metadata, item.status
+    version = meta.resource_version
+    return Target(item.spec.replicas, version, meta.uid, selector, status.allocated, status.reserved, status.ready)
 
 
 def _selector(spec: object) -> str:

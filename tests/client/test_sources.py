@@ -12,6 +12,7 @@ from autopilot_client.demand_prometheus import read_prometheus
 from autopilot_client.domain import Reading
 from autopilot_client.pods import Pod, common_selector, demand_of_pods
 from autopilot_client.ports import DemandUnknownError
+from autopilot_client.review import parse_review
 from autopilot_client.targets import Target
 from tests.client.standins import Document, as_json, serving
 
@@ -26,13 +27,31 @@ def pool():
 
 def test_agones_counts_allocated_and_reserved_servers():
     target = Target(10, "1", "u", allocated=5, reserved=2)
-    assert read_agones(target, NOW) == Reading(7, NOW, sessions=7)
+    assert read_agones(target, 0.2, NOW) == Reading(7, NOW, sessions=7)
+
+
+@pytest.mark.parametrize(
+    ("ready", "used", "queue"),
+    [
+        pytest.param(0, 50, 10, id="none is ready: a share of what is in use"),
+        pytest.param(0, 1, 1, id="rounded up"),
+        pytest.param(1, 50, None, id="one is ready: nobody waits"),
+        pytest.param(None, 50, None, id="a status that does not say"),
+        pytest.param(0, 0, None, id="nobody plays"),
+    ],
+)
+def test_a_fleet_without_a_ready_server_hides_a_queue(ready, used, queue):
+    target = Target(60, "1", "u", allocated=used, ready=ready)
+    assert read_agones(target, 0.2, NOW) == Reading(used, NOW, sessions=used, queue=queue)
+    status = {"replicas": 60, "allocatedReplicas": used} | ({} if ready is None else {"readyReplicas": ready})
+    review = parse_review({"request": {"status": status}})
+    assert review.reading(0.2, NOW) == Reading(used, NOW, sessions=used, queue=queue)
 
 
 @pytest.mark.parametrize("target", [None, Target(10, "1", "u")])
 def test_an_agones_status_that_does_not_say_is_unknown(target):
     with pytest.raises(DemandUnknownError):
-        read_agones(target, NOW)
+        read_agones(target, 0.2, NOW)
 
 
 def test_a_matchmaker_may_nest_its_numbers(pool):
