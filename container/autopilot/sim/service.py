@@ -6,7 +6,8 @@ field's known example (autoscalesim.py, Amazon SageMaker examples). `faithful` a
 
     averages      go on through a reset, from zeros at first; else they start at the first minute, so they are unbiased
     no load       counts as downtime, also in the observation after a reset; else it does not: nobody failed
-    season        the load has no weekly cycle, and the observation no time; else both have day and week
+    season        the load has no weekly cycle, its days begin anywhere, and the observation has no time; else services
+                  peak about the same time of the day and of the week, and the observation has both
 """
 
 import math
@@ -158,7 +159,7 @@ class ServiceEnvironment:
         self.count = count
         self.config = config or ServiceConfig()
         self.width = self.config.width
-        self._draw = load or (lambda rng: draw_load(rng, count, self.config.minutes + 1, not self.config.faithful))
+        self._draw = load or self._simulate
         self.forget()
         self.result: Result | None = None
 
@@ -178,10 +179,10 @@ class ServiceEnvironment:
 
         Seed and episode fix everything that is random; with `faithful`, averages depend on what was played before.
         """
-        self._load = self._draw(np.random.default_rng((seed, episode, 0)))
         rng = np.random.default_rng((seed, episode, 1))
-        self._chance = rng.standard_normal(self._load.shape)
         self._clock = rng.integers(MINUTES_PER_WEEK, size=self.count)
+        self._load = self._draw(np.random.default_rng((seed, episode, 0)))
+        self._chance = rng.standard_normal(self._load.shape)
         self._at = 0
         self._state = start_service(self.count, self.config)
         if self.config.faithful:
@@ -226,6 +227,10 @@ class ServiceEnvironment:
     def ahead(self) -> Array:
         """The load of the minutes to come, [minutes left, N]: for players that may cheat."""
         return self._load[self._at + 1 :]
+
+    def _simulate(self, rng: np.random.Generator) -> Array:
+        clock = None if self.config.faithful else self._clock
+        return draw_load(rng, self.count, self.config.minutes + 1, clock)
 
     def _serve(self, load: Array) -> Minute:
         self.result = serve_minute(self._state, load, self._chance[self._at], self.config)

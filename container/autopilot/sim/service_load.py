@@ -1,7 +1,8 @@
 """The load of a simulated web service, in transactions per minute: cycles, noise and spikes. Pure and seeded.
 
 The constants are those of the field's known example (autoscalesim.py, Amazon SageMaker examples), drawn anew for each
-service and episode. It promised a weekly cycle and had none: `weekly` adds it.
+service and episode. It promised a weekly cycle and had none, and its days begin anywhere. A clock adds the week, and
+lets services peak at about the same time of the day and of the week, so that the time tells something.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
 
 MINUTES_PER_DAY = 1440
 MINUTES_PER_WEEK = 7 * MINUTES_PER_DAY
@@ -38,20 +40,35 @@ class Shape(NamedTuple):
     week_phase: Array
 
 
-def draw_shapes(rng: np.random.Generator, count: int, weekly: bool) -> Shape:
-    """The shapes of `count` services."""
+def draw_shapes(rng: np.random.Generator, count: int, clock: Whole | None) -> Shape:
+    """The shapes of `count` services; clock [count] is the minute of the week that they start in, None: no such thing.
+
+    With a clock, days peak about 15:00 and weeks about Saturday noon: two hours more or less, and a day.
+    """
     low = rng.uniform(1000, 2000, count)
     high = low + rng.uniform(5000, 7000, count)
     noise = rng.uniform(0.01, 0.05, count)
     phase = rng.uniform(-np.pi, np.pi, count)
     slow = rng.uniform(0.1, 0.2, count), rng.uniform(2, 5, count), rng.uniform(-np.pi, np.pi, count)
-    week_size = rng.uniform(0.05, 0.2, count) if weekly else np.zeros(count)
-    return Shape(low, high, noise, phase, *slow, week_size, rng.uniform(-np.pi, np.pi, count))
+    if clock is None:
+        return Shape(low, high, noise, phase, *slow, np.zeros(count), np.zeros(count))
+    phase = _rising(clock, rng.normal(15 * 60, 120, count), MINUTES_PER_DAY)
+    week_phase = _rising(clock, rng.normal(5.5 * MINUTES_PER_DAY, MINUTES_PER_DAY, count), MINUTES_PER_WEEK)
+    return Shape(low, high, noise, phase, *slow, rng.uniform(0.05, 0.2, count), week_phase)
 
 
-def draw_load(rng: np.random.Generator, count: int, minutes: int, weekly: bool) -> Array:
-    """Whole transactions in each minute, [minutes, count]. Every service has a shape and spikes of its own."""
-    shape = draw_shapes(rng, count, weekly)
+def _rising(clock: Whole, peak: Array, period: int) -> Array:
+    """Phase at which a sine of that period stands at `clock` if it peaks at `peak`, in minutes: [N] radians."""
+    phase: Array = np.pi / 2 + 2 * np.pi * (clock - peak) / period
+    return phase
+
+
+def draw_load(rng: np.random.Generator, count: int, minutes: int, clock: Whole | None = None) -> Array:
+    """Whole transactions in each minute, [minutes, count]. Every service has a shape and spikes of its own.
+
+    clock  [count] minute of the week that each service starts in; None: as in the example, without a week
+    """
+    shape = draw_shapes(rng, count, clock)
     load = cycles(shape, minutes) * rng.normal(1.0, shape.noise, (minutes, count))
     for service in range(count):
         load[:, service] += draw_spikes(rng, minutes, shape.high[service])
