@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Soak: days of many fleets through the real stack, with faults drawn by a seed. Ends with 1 where a promise broke.
 
-    bench/soak.py                                         7 days, 200 fleets, in lockstep, 5-minute passes
-    bench/soak.py --days 7 --fleets 200 --speed 60 --seed 1     the same at 60 times speed: 168 minutes, 1-minute passes
-    bench/soak.py --days 0.1 --fleets 10 --minutes 5      a quick look
+    bench/soak.py                                      7 days, 200 fleets, in lockstep, 5-minute passes
+    bench/soak.py --days 7 --fleets 200 --speed 60     the same at 60 times speed, 1-minute passes: 168 minutes
+    bench/soak.py --days 0.1 --fleets 10 --minutes 5   a quick look
 
-Real: nginx, gunicorn and SQLite with the built-in policy; a genuine Kubernetes API server (built once, 6 minutes) with the
-client's shipped rights; two replicas of the client as processes, elected by a Lease. Played: players, game servers
+Real: nginx, gunicorn and SQLite with the built-in policy; a genuine Kubernetes API server (built once, 6 minutes) with
+the client's shipped rights; two replicas of the client as processes, elected by a Lease. Played: players, game servers
 that come up 10 to 15 minutes late, and the controllers that would start and stop them.
 
 The clock of the client's passes is simulated; every observation carries simulated time (AUTOPILOT_MAX_CLOCK_SKEW=0).
@@ -35,25 +35,28 @@ from bench.soak_parts.report import report, save_columns  # noqa: E402
 from bench.soak_parts.runner import Run, Soak  # noqa: E402
 from bench.soak_parts.stage import UnsuitableError  # noqa: E402
 
+SPEED = "Times real time; 0: as fast as passes complete."
+EVERY = "Simulated seconds between passes.  [default: 60 with --speed, else 300]"
+TWIN = "Run the twin without faults at the same time in a process of its own, or not at all."
+ONLY = "Only kinds of fault with this text in their name; may be given several times."
+OFTEN = "Faults that begin in a simulated day; 0: none."
 
-@click.command(help=__doc__ and __doc__.replace("\n\n    ", "\n\n\b\n    "),
-               context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True})  # fmt: skip
+
+@click.command(
+    help=(__doc__ or "").replace("\n\n    ", "\n\n\b\n    "),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True},
+)
 @click.option("--days", type=click.FloatRange(0.02, 60), default=7.0, help="Simulated days.")
 @click.option("--fleets", type=click.IntRange(4, 999), default=200, help="How many fleets.")
-@click.option(
-    "--speed", type=click.FloatRange(0, 600), default=0.0, help="Times real time; 0: as fast as passes complete."
-)
+@click.option("--speed", type=click.FloatRange(0, 600), default=0.0, help=SPEED)
 @click.option("--seed", type=click.IntRange(0), default=1, help="Of demand, lead times and faults.")
-@click.option("--pass-seconds", type=click.IntRange(30, 600),
-              help="Simulated seconds between passes.  [default: 60 with --speed, else 300]")  # fmt: skip
-@click.option(
-    "--faults-per-day", type=click.FloatRange(0, 500), default=14.0, help="Faults that begin in a day; 0: none."
-)
+@click.option("--pass-seconds", type=click.IntRange(30, 600), help=EVERY)
+@click.option("--faults-per-day", type=click.FloatRange(0, 500), default=14.0, help=OFTEN)
+@click.option("--only", multiple=True, help=ONLY)
 @click.option("--minutes", type=click.FloatRange(0.5, 400), default=200.0, help="Wall-clock limit of the passes.")
-@click.option("--twin", type=click.Choice(["beside", "no"]), default="beside",
-              help="Run the twin without faults at the same time in a process of its own, or not at all.")  # fmt: skip
+@click.option("--twin", type=click.Choice(["beside", "no"]), default="beside", help=TWIN)
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out/soak"), help="Where to write."
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out/soak"), help="Where the report goes."
 )
 def main(pass_seconds: int | None, twin: str, **given: object) -> None:
     console = Console()
@@ -62,7 +65,7 @@ def main(pass_seconds: int | None, twin: str, **given: object) -> None:
     try:
         run, demand = _run(options, console)
         columns = _await_twin(beside, options, console)
-    except UnsuitableError as error:
+    except (UnsuitableError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     finally:
         if beside and beside.poll() is None:

@@ -45,9 +45,10 @@ _PAGE = jinja2.Template(
 )
 
 
-def draw(
-    options: Options, faults: Sequence[Fault], run: dict[str, np.ndarray], twin: dict[str, np.ndarray] | None
-) -> Figure:
+Columns = dict[str, np.ndarray]
+
+
+def draw(options: Options, faults: Sequence[Fault], run: Columns, twin: Columns | None) -> Figure:
     """The figure of a run, [T, N] columns by name; `twin` where there was one."""
     figure = Figure(figsize=(15, 9), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[5, 1.7, 1.7])
@@ -85,11 +86,10 @@ def _servers(axes: Axes, times: np.ndarray, run: dict[str, np.ndarray]) -> None:
     total = {name: np.nansum(run[name], axis=1) for name in ("demand", "size", "ready")}
     decided = np.where(np.isnan(run["allocation"]), run["size"], run["allocation"]).sum(axis=1)
     axes.fill_between(times, total["demand"], color="#d6dbdf", step="post", label="demand: what players need")
-    axes.step(times, decided, where="post", color="#f39c12", linewidth=1.0, label="allocation: what was decided")
-    axes.step(times, total["size"], where="post", color="#1b6ca8", linewidth=1.4, label="replicas: what was set")
-    axes.step(
-        times, total["ready"], where="post", color="black", linewidth=0.8, linestyle="--", label="servers that run"
-    )
+    step = {"where": "post"}
+    axes.step(times, decided, color="#f39c12", linewidth=2.4, label="allocation: what was decided", **step)
+    axes.step(times, total["size"], color="#1b6ca8", linewidth=1.2, label="replicas: what was set", **step)
+    axes.step(times, total["ready"], color="black", linewidth=0.7, linestyle=":", label="servers that run", **step)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("servers, all fleets")
     axes.legend(loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.1), frameon=False)
@@ -113,7 +113,7 @@ def _shade(axes: Axes, options: Options, faults: Sequence[Fault], passes: int) -
     for fault in faults:
         if fault.first <= passes:
             first, last = _span(options, fault)
-            axes.axvspan(first, last, color=COLORS[fault.kind.part], alpha=0.18, linewidth=0)
+            axes.axvspan(first, last, color=COLORS[fault.kind.part], alpha=0.13, linewidth=0)
 
 
 def _faults(axes: Axes, options: Options, faults: Sequence[Fault]) -> None:

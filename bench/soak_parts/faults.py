@@ -69,8 +69,19 @@ FIRST_MINUTES = 30.0
 """Nothing is broken while the fleets take their first sizes."""
 
 
-def draw_faults(options: Options, kinds: Sequence[Kind] = KINDS) -> list[Fault]:
-    """The faults of a run, in order of their beginning. Every kind comes once before one comes twice."""
+def chosen(only: Sequence[str]) -> list[Kind]:
+    """The kinds whose name has one of these texts in it; all kinds where there are none."""
+    return [kind for kind in KINDS if not only or any(text in kind.name for text in only)]
+
+
+def draw_faults(options: Options) -> list[Fault]:
+    """The faults of a run, in order of their beginning. Every kind comes once before one comes twice.
+
+    Raises ValueError when no kind is left to draw from.
+    """
+    kinds = chosen(options.only)
+    if not kinds:
+        raise ValueError(f"--only {' '.join(options.only)}: no kind of fault has that in its name")
     rng = np.random.default_rng([options.seed, 4])
     count = rng.poisson(options.faults_per_day * options.days)
     first = int(np.ceil(FIRST_MINUTES / options.step_minutes))
@@ -78,10 +89,10 @@ def draw_faults(options: Options, kinds: Sequence[Kind] = KINDS) -> list[Fault]:
     deck: list[Kind] = []
     busy: dict[str, int] = {}
     found = []
-    for begin in begins.tolist():
+    for drawn in begins.tolist():
         deck = deck or [kinds[i] for i in rng.permutation(len(kinds))]
         kind = deck.pop()
-        begin = max(begin, busy.get(kind.part, 0))
+        begin = max(drawn, busy.get(kind.part, 0))
         lasts = max(1, min(kind.passes, round(rng.uniform(*kind.minutes) / options.step_minutes)))
         if begin + lasts < options.steps:
             found.append(Fault(kind, begin, begin + lasts))

@@ -1,4 +1,4 @@
-"""The account of a run: what every pass did to every fleet, and which promises it broke. Pure; arrays are [N] fleets."""
+"""The account of a run: what every pass did to every fleet, and which promises it broke. Pure; arrays are [N]."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field

@@ -23,6 +23,7 @@ class Options:
     minutes         wall-clock limit; what was simulated until then is reported
     faults_per_day  how many faults begin in a simulated day; 0: none
     out             directory of the report
+    only            parts of the names of the kinds of fault to draw from; empty: all kinds
     """
 
     days: float
@@ -33,6 +34,7 @@ class Options:
     minutes: float
     faults_per_day: float
     out: Path
+    only: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:

@@ -103,9 +103,8 @@ class PodKeeper:
 
     def _run(self, pod: Pod) -> None:
         admin = self.cluster.admin
-        admin.patch(
-            admin.path("v1", "pods", pod.name) + "/status", {"status": {"phase": "Running", "conditions": [READY]}}
-        )
+        status = {"phase": "Running", "conditions": [READY]}
+        admin.patch(admin.path("v1", "pods", pod.name, "status"), {"status": status})
         pod.running = True
 
     def _label(self, pod: Pod, busy: bool) -> None:

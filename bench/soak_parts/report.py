@@ -13,6 +13,7 @@ from bench.soak_parts import chart
 from bench.soak_parts.costs import Cost, against_twin, cost_of, rule_costs
 from bench.soak_parts.runner import Run
 
+Columns = dict[str, np.ndarray]
 COLUMNS = ("demand", "size", "ready", "allocation", "missing", "idle")
 
 
@@ -25,14 +26,14 @@ class Grid:
     rows: list[list[str]]
 
 
-def save_columns(run: Run) -> dict[str, np.ndarray]:
+def save_columns(run: Run) -> Columns:
     """The run's columns, also written to `run.npz`."""
     columns = {name: run.column(name) for name in COLUMNS}
     np.savez_compressed(run.options.out / "run.npz", **columns)
     return columns
 
 
-def report(run: Run, demand: np.ndarray, twin: dict[str, np.ndarray] | None, console: Console) -> None:
+def report(run: Run, demand: np.ndarray, twin: Columns | None, console: Console) -> None:
     """Print and write everything."""
     columns = save_columns(run)
     costs = _costs(run, columns, demand, twin)
@@ -59,9 +60,7 @@ def verdict(run: Run) -> str:
     return "Every promise was kept: no session was ended, and no fault removed a server."
 
 
-def _costs(
-    run: Run, columns: dict[str, np.ndarray], demand: np.ndarray, twin: dict[str, np.ndarray] | None
-) -> list[Cost]:
+def _costs(run: Run, columns: Columns, demand: np.ndarray, twin: Columns | None) -> list[Cost]:
     passes = len(columns["size"]) if twin is None else min(len(columns["size"]), len(twin["size"]))
     found = [cost_of("this run", columns["missing"][:passes], columns["idle"][:passes])]
     if twin is not None:
@@ -69,9 +68,7 @@ def _costs(
     return found + rule_costs(run.options, demand, passes)
 
 
-def _document(
-    run: Run, costs: list[Cost], columns: dict[str, np.ndarray], twin: dict[str, np.ndarray] | None
-) -> dict[str, Any]:
+def _document(run: Run, costs: list[Cost], columns: Columns, twin: Columns | None) -> dict[str, Any]:
     options, ledger, mine = run.options, run.ledger, costs[0].weighted
     passes = len(columns["size"])
     return {
@@ -164,6 +161,7 @@ def _table(grid: Grid) -> Table:
 def _words(found: dict[str, Any]) -> str:
     return (
         f"In and up to an hour after faults ({100 * found['share_of_time_in_or_after_a_fault']:.0f} % of the time) the "
-        f"run kept {found['server_hours_above_twin']:,} server-hours more than its twin and "
-        f"{found['server_hours_below_twin']:,} fewer; {found['missing_server_hours_more_than_twin']:,} more were missing."
+        f"run kept {found['server_hours_above_twin']:,} server-hours more than its twin where it kept more, and "
+        f"{found['server_hours_below_twin']:,} fewer where it kept fewer; the difference of the missing ones is "
+        f"{found['missing_server_hours_more_than_twin']:+,}."
     )

@@ -1,4 +1,4 @@
-"""One run from beginning to end: the world moves, faults come and go, the clients make their passes, all is written down.
+"""One run from beginning to end: the world moves, faults come and go, clients make passes, all is written down.
 
 In lockstep (speed 0) the clients make one pass for each step of the world, when they are told to. With a speed they go
 by themselves, and the world keeps pace with the wall's clock.

@@ -1,7 +1,7 @@
 """The world that is played: players, servers that come late, and a controller that never ends a session by itself.
 
-Demand and the behaviour of fleets are the simulator's own (`autopilot.sim`). Pure: chance comes from the seed, time from
-the caller. Arrays are [N]: fleets; or [T, N]: passes by fleets.
+Demand and the behaviour of fleets are the simulator's own (`autopilot.sim`). Pure: chance comes from the seed, time
+from the caller. Arrays are [N]: fleets; or [T, N]: passes by fleets.
 """
 
 from collections.abc import Iterator
