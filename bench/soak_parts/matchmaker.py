@@ -42,7 +42,8 @@ class Matchmaker:
         if self.mode in TEXTS:
             return 200, TEXTS[self.mode]
         with self._lock:
-            return 200, json.dumps(self._broken(self._served)).encode()
+            document = self._served if self.mode == "stale" else self._newest
+            return 200, json.dumps(self._broken(document)).encode()
 
     def _broken(self, document: dict[str, Any]) -> dict[str, Any]:
         if self.mode in SKEWS:

@@ -1,0 +1,28 @@
+"""A short soak on the real stack: two simulated hours, ten fleets, some faults."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.client.conftest import TOOLS
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [
+    pytest.mark.kube,
+    pytest.mark.skipif(not (TOOLS / "kube-up.sh").exists(), reason="no ../shared/tools/kube-up.sh"),
+]
+
+
+def test_two_hours_with_faults_keep_every_promise(tmp_path):
+    asked = ["--days=0.0834", "--fleets=10", "--faults-per-day=120", "--seed=5", "--twin=no", "--minutes=5"]
+    command = [sys.executable, "bench/soak.py", *asked, "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((tmp_path / "soak.json").read_text())
+    assert (told["passes"], told["failed_passes"], set(told["promises"].values())) == (23, 0, {0})
+    assert told["faults"] >= 3
+    assert told["servers_removed_in_all"] > 0
+    assert {"soak.png", "soak.html", "passes.jsonl.gz", "faults.jsonl"} <= {path.name for path in tmp_path.iterdir()}
