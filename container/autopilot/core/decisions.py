@@ -1,14 +1,23 @@
 """From predictions to decisions for many fleets at once: what the guardrail needs to know of each, and its verdict."""
 
 from collections.abc import Sequence
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.fleet import Decision, FleetNow
-from autopilot.core.guardrail import NO_OVERRIDE, GuardrailRules, Override, Recent, apply_guardrail, usable
-from autopilot.core.history import Windows
+from autopilot.core.guardrail import (
+    BEYOND_BELIEF,
+    NO_OVERRIDE,
+    GuardrailRules,
+    Override,
+    Recent,
+    apply_guardrail,
+    usable,
+)
+from autopilot.core.history import Floats, Windows
 from autopilot.core.hold import HoldRules
 from autopilot.core.outage import held_level, suspicious
 from autopilot.core.rules import calibrated
@@ -40,28 +49,36 @@ def decide_all(
 
     Where a prediction is not trusted, the calibrated rule looks `lead_minutes` ahead in its place.
     """
-    predicted: list[float] = predictions.tolist()
-    peaks: list[float] = np.fmax.reduce(windows.demand, axis=1).tolist()
-    trusted = [usable(p, one.now, peak) for p, one, peak in zip(predicted, settings, peaks, strict=True)]
-    fallbacks = _fallbacks(windows, trusted, lead_minutes)
+    peaks = np.fmax.reduce(windows.demand, axis=1)
+    fallbacks = _fallbacks(windows, _trusted(predictions, peaks, settings), lead_minutes)
     held = held_levels(windows, rules.hold)
     return [
         apply_guardrail(
-            predicted[row],
+            prediction,
             one.now,
-            Recent(fallbacks.get(row, np.nan), peaks[row], held.get(row), one.sizes.last, one.sizes.highest),
+            Recent(fallbacks.get(row, nan), peak, held.get(row), one.sizes.last, one.sizes.highest),
             rules,
             one.override,
         )
-        for row, one in enumerate(settings)
+        for row, (prediction, peak, one) in enumerate(zip(predictions.tolist(), peaks.tolist(), settings, strict=True))
     ]
 
 
-def _fallbacks(windows: Windows, trusted: Sequence[bool], lead_minutes: int) -> dict[int, float]:
+def _trusted(predictions: npt.NDArray[np.float64], peaks: Floats, settings: Sequence[Setting]) -> npt.NDArray[np.bool_]:
+    """Which predictions the guardrail will take for usable: [N]."""
+    if len(settings) == 1:
+        return np.array([usable(float(predictions[0]), settings[0].now, float(peaks[0]))])
+    needs = np.array([one.now.need for one in settings])
+    highest = BEYOND_BELIEF * np.maximum(np.maximum(needs, peaks), 1.0)
+    trusted: npt.NDArray[np.bool_] = np.isfinite(predictions) & (predictions >= 0) & (predictions <= highest)
+    return trusted
+
+
+def _fallbacks(windows: Windows, trusted: npt.NDArray[np.bool_], lead_minutes: int) -> dict[int, float]:
     """The calibrated rule by row, computed only where the prediction is not trusted."""
-    rows = [row for row, fine in enumerate(trusted) if not fine]
-    if not rows:
+    if trusted.all():
         return {}
+    rows = np.flatnonzero(~trusted).tolist()
     doubted = Windows(windows.demand[rows], windows.last_week[rows], windows.slot[rows])
     return dict(zip(rows, calibrated(doubted, lead_minutes).tolist(), strict=True))
 

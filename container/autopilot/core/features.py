@@ -61,11 +61,19 @@ _SAMPLES = 277  # decisions of the last two days whose outcome is known and whos
 _LATE = (0, _SAMPLES - 6 * _HOUR, _SAMPLES - 3 * _HOUR)  # where the last two days, six and three hours begin
 _CHUNK = 128  # rows at a time: what stays in the second-level cache
 _RIDGE = 6.0  # samples' worth of belief that nothing but the demand of now counts
-_LIMIT = np.float32(1e4)
-_TINY = np.float32(1e-9)
-_ONE = np.float32(1)
-_HALF = np.float32(0.5)
-_NAN = np.float32(np.nan)
+# Numbers as arrays without a dimension: numpy takes longer to make one of a scalar than to add it to a few others.
+_LIMIT = np.array(1e4, np.float32)
+_LEAST = np.array(-1e4, np.float32)
+_TINY = np.array(1e-9, np.float32)
+_ONE = np.array(1, np.float32)
+_HALF = np.array(0.5, np.float32)
+_QUARTER = np.array(0.25, np.float32)
+_FOUR = np.array(4, np.float32)
+_NAN = np.array(np.nan, np.float32)
+_FULL_DOUBT, _SAMPLES_OF_DOUBT = np.array(16, np.float32), np.array(8, np.float32)
+_ROUNDING = np.array(0.09, np.float32)
+_USUAL = np.array(2.5, np.float32)
+_HARDLY_ANY = np.array(1e-3, np.float32)
 _PER_SPAN = np.array([1 / (2 * _DAY), 1 / (2 * _HOUR), 1 / _HOUR], np.float32)
 _RECENCY = _HALF ** (np.arange(_SAMPLES - 1, -1, -1, dtype=np.float32) / np.float32(2 * _SAMPLES))
 _ALL_COUNTS = np.array([[_SAMPLES - first + 0.5 for first in _LATE]], np.float32)
@@ -143,7 +151,7 @@ class _Recent(NamedTuple):
 
     even: Floats
     odd: Floats
-    known: Bools
+    known: Bools  # where `complete`, of no use
     complete: bool
     unit: Floats
 
@@ -161,11 +169,12 @@ class _Fit(NamedTuple):
 
 def _observe_chunk(demand: Floats, task: _Task) -> None:
     """Write the features of a few fleets to `task.out`."""
-    known = ~np.isnan(demand)
+    missing = np.isnan(demand)
     unit: Floats = np.divide(_ONE, np.maximum(demand[:, -1:], _ONE))
-    if known.all():
-        _observe_rows(_recent(demand, known, True, unit), task)
+    if not missing.any():
+        _observe_rows(_recent(demand, missing, True, unit), task)
         return
+    known = ~missing
     filled = _filled(demand, known)
     reach = np.maximum(_spacing(known), task.ahead)
     for each in sorted(set(reach.tolist())):
@@ -218,7 +227,7 @@ def _observe_rows(recent: _Recent, task: _Task) -> None:
     plain = [recent.even[:, _NOW - 4 :], scale, units, *fit.summary, *_levels(recent, mean, scale)]
     np.concatenate([*plain, week.agrees, np.log1p(fit.total), *_coverage(recent), week.known], axis=1, out=out[:, :-1])
     out[:, -1] = ahead
-    np.maximum(np.minimum(out, _LIMIT, out=out), -_LIMIT, out=out)
+    np.maximum(np.minimum(out, _LIMIT, out=out), _LEAST, out=out)
 
 
 def _samples(recent: _Recent, mean: Floats, ahead: int, out: Floats) -> None:
@@ -279,7 +288,7 @@ def _weights(recent: _Recent, growth: Floats, valid: Bools | None, ahead: int) -
     size = np.abs(growth) + np.abs(recent.even[:, first : _NOW - ahead + 1] - recent.even[:, first - 1 : _NOW - ahead])
     if valid is not None:
         size *= valid
-    usual = np.float32(2.5) * np.add.reduce(size, axis=1, keepdims=True) / _counts(valid)[:, :1] + recent.unit
+    usual = _USUAL * np.add.reduce(size, axis=1, keepdims=True) / _counts(valid)[:, :1] + recent.unit
     weight: Floats = _RECENCY * np.minimum(_ONE, usual / np.maximum(size, _TINY))
     return weight if valid is None else weight * valid
 
@@ -311,7 +320,7 @@ def _ridge(moments: Floats, squares: Floats, total: Floats) -> tuple[Floats, Flo
     inverse = _ONE / size
     normal = moments[:, :, :-1] * inverse[:, :, None]
     normal *= inverse[:, None]
-    normal += _IDENTITY / (total[:, :, None] + np.float32(1e-3))
+    normal += _IDENTITY / (total[:, :, None] + _HARDLY_ANY)
     correlation: Floats = np.multiply(moments[:, :, -1], inverse / spread)
     effect: Floats = np.linalg.solve(normal, correlation[:, :, None])[:, :, 0]
     beta: Floats = np.multiply(effect, spread * inverse)
@@ -321,9 +330,9 @@ def _ridge(moments: Floats, squares: Floats, total: Floats) -> tuple[Floats, Flo
 def _scale(fit: _Fit, unit: Floats) -> Floats:
     """The size of the fit's errors relative to the reference, [n, 1]; with few samples, that of Poisson sessions."""
     # Sessions of forty minutes renew a quarter of the demand in ten, on both sides: variance of half the demand.
-    doubt = np.float32(16) / (np.float32(8) + fit.total)
+    doubt = _FULL_DOUBT / (_SAMPLES_OF_DOUBT + fit.total)
     variance = (fit.error + doubt * _HALF * unit) / (fit.total + doubt)
-    return np.sqrt(variance + np.float32(0.09) * unit * unit)
+    return np.sqrt(variance + _ROUNDING * unit * unit)
 
 
 def _quantiles(values: Floats, valid: Bools | None, levels: tuple[float, ...]) -> Floats:
@@ -347,18 +356,24 @@ class _Week(NamedTuple):
 
 
 def _week(recent: _Recent, last_week: Floats, ahead: int) -> _Week:
-    known = ~np.isnan(last_week)
-    complete = bool(known.all())
-    filled = last_week if complete else _filled(last_week, known)
+    missing = np.isnan(last_week)
+    complete = not missing.any()
+    filled = last_week if complete else _filled(last_week, ~missing)
     here = recent.even[:, -1:]
     then = filled[:, WEEK_BEFORE : WEEK_BEFORE + 1] * recent.unit
     week = filled * (recent.unit * _level_ratio(here, then))
-    ours = recent.even[:, _NOW - 9 :] - recent.even[:, _NOW - 12 : -3]
-    theirs = week[:, 6 : WEEK_BEFORE + 1 : 2] - week[:, 0 : WEEK_BEFORE - 5 : 2]
-    both = np.add.reduce(ours * theirs, axis=1, keepdims=True)
-    agrees: Floats = np.divide(both, (np.sqrt(_squares(ours) + _TINY) * np.sqrt(_squares(theirs) + _TINY)))
-    share = np.ones_like(here) if complete else _share(known)
-    return _Week([_growth(week, _WEEK_SPANS[ahead]), then - here], agrees, share)
+    share = np.ones_like(here) if complete else _share(~missing)
+    return _Week([_growth(week, _WEEK_SPANS[ahead]), then - here], _likeness(recent.even, week), share)
+
+
+def _likeness(even: Floats, week: Floats) -> Floats:
+    """How alike the last two hours and those of last week were in their growth over half an hour: [n, 1], -1 to 1."""
+    ours_theirs = np.empty((len(even), 2, 10), np.float32)
+    np.subtract(even[:, _NOW - 9 :], even[:, _NOW - 12 : -3], out=ours_theirs[:, 0])
+    np.subtract(week[:, 6 : WEEK_BEFORE + 1 : 2], week[:, 0 : WEEK_BEFORE - 5 : 2], out=ours_theirs[:, 1])
+    both: Floats = np.add.reduce(ours_theirs[:, 0] * ours_theirs[:, 1], axis=1, keepdims=True)
+    sizes: Floats = np.sqrt(np.add.reduce(ours_theirs * ours_theirs, axis=2) + _TINY)
+    return both / (sizes[:, :1] * sizes[:, 1:])
 
 
 def _share(known: Bools) -> Floats:
@@ -375,7 +390,7 @@ def _growth(values: Floats, spans: Columns) -> Floats:
 
 def _level_ratio(here: Floats, then: Floats) -> Floats:
     """How much higher demand is than it was, between a quarter and four times."""
-    return np.maximum(np.minimum((here + _TINY) / (then + _TINY), np.float32(4)), np.float32(0.25))
+    return np.maximum(np.minimum((here + _TINY) / (then + _TINY), _FOUR), _QUARTER)
 
 
 def _changes(recent: _Recent, means: Floats, fit: _Fit, ahead: int) -> list[Floats]:

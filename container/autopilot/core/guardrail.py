@@ -6,11 +6,12 @@ cap says so, never above the cap unless live sessions force it, always a whole n
 
 from dataclasses import dataclass
 from math import ceil, floor, isfinite
+from typing import NamedTuple
 
 from autopilot.core.fleet import Decision, FleetNow, Reason
 from autopilot.core.hold import DEFAULT_HOLD, HoldRules
 
-_BEYOND_BELIEF = 10
+BEYOND_BELIEF = 10
 """A prediction above this many times the highest recent need is a broken model, not a forecast."""
 
 
@@ -30,8 +31,7 @@ class GuardrailRules:
     stabilization_minutes: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Recent:
+class Recent(NamedTuple):
     """What the fleet's history says, as far as the guardrail needs it. In servers; None: not known.
 
     fallback  the calibrated rule's answer, for when the prediction is unusable
@@ -67,28 +67,29 @@ def whole(servers: float) -> int:
 
 def usable(prediction: float, now: FleetNow, peak: float) -> bool:
     """Whether a prediction is a number that this fleet could ever need."""
-    return isfinite(prediction) and 0 <= prediction <= _BEYOND_BELIEF * max(now.need, peak, 1.0)
+    return isfinite(prediction) and 0 <= prediction <= BEYOND_BELIEF * max(now.need, peak, 1.0)
 
 
 def apply_guardrail(
     prediction: float, now: FleetNow, recent: Recent, rules: GuardrailRules, override: Override = NO_OVERRIDE
 ) -> Decision:
     """The safe allocation for a prediction in servers, and the reason: the last rule that changed the number."""
-    lowest = max(ceil(now.need), now.sessions)
+    need = now.need
+    lowest = max(ceil(need), now.sessions)
     trusted = usable(prediction, now, recent.peak)
     wanted, reason = (whole(prediction), Reason.POLICY) if trusted else (_fallback(recent), Reason.FALLBACK)
     if wanted < lowest:
         wanted, reason = lowest, Reason.DEMAND_FLOOR
     if recent.held is not None and wanted < whole(recent.held):
         wanted, reason = whole(recent.held), Reason.OUTAGE_HOLD
-    limited = _rate_limited(wanted, lowest, _size(now, recent), rules)
+    limited = _rate_limited(wanted, lowest, (now, recent), rules)
     if limited != wanted:
         wanted, reason = limited, Reason.RATE_LIMITED
     recommended = wanted
     if recent.highest is not None and recent.highest > wanted:
         wanted, reason = recent.highest, Reason.STABILIZED
     allocation, reason = _within_limits(wanted, reason, now, override)
-    return Decision(allocation, reason, trusted and prediction < now.need, recommended)
+    return Decision(allocation, reason, trusted and prediction < need, recommended)
 
 
 def allocate_without_demand(
@@ -117,9 +118,9 @@ def _size(now: FleetNow, recent: Recent) -> int | None:
     return now.replicas if now.replicas is not None else max(known, default=None)
 
 
-def _rate_limited(wanted: int, lowest: int, size: int | None, rules: GuardrailRules) -> int:
+def _rate_limited(wanted: int, lowest: int, known: tuple[FleetNow, Recent], rules: GuardrailRules) -> int:
     """Cut a change to the largest step allowed; at least one server may move, and what is in use comes first."""
-    if size is None:
+    if rules.max_step_up is rules.max_step_down is None or (size := _size(*known)) is None:
         return wanted
     if rules.max_step_up is not None and wanted > size:
         wanted = min(wanted, max(size + max(1, floor(size * rules.max_step_up)), lowest))
@@ -131,8 +132,9 @@ def _rate_limited(wanted: int, lowest: int, size: int | None, rules: GuardrailRu
 def _within_limits(wanted: int, reason: Reason, now: FleetNow, override: Override) -> tuple[int, Reason]:
     if override.add:
         wanted, reason = wanted + override.add, Reason.SCHEDULED
-    minimum, by_minimum = _bound(now.limits.minimum, override.minimum, Reason.AT_MINIMUM)
-    maximum, by_maximum = _bound(now.limits.maximum, override.maximum, Reason.AT_MAXIMUM)
+    limits = now.limits
+    minimum, by_minimum = _bound(limits.minimum, override.minimum, Reason.AT_MINIMUM)
+    maximum, by_maximum = _bound(limits.maximum, override.maximum, Reason.AT_MAXIMUM)
     if minimum is not None and wanted < minimum:
         wanted, reason = minimum, by_minimum
     if maximum is not None and wanted > maximum:

@@ -7,6 +7,7 @@ fleet's own past does not know either, is an outage. The level from before it, m
 until demand recovers or the hold runs out; then it ramps down at the rate at which sessions end.
 """
 
+from functools import lru_cache
 from math import copysign, exp2, isnan, sqrt
 
 import numpy as np
@@ -19,6 +20,8 @@ _SLOT_MINUTES = SLOT_SECONDS / 60
 _LAGS = (1, 2, 4)  # slots: a fall is looked for over 5, 10 and 20 minutes
 _SPREADS = 3.0  # standard deviations of the binomial that still count as chance
 _SMALLEST_FALL = 5.0  # servers: below that a fleet is too small to tell an outage from an evening
+_CHANCE, _LEAST_FALL = np.array(_SPREADS, np.float32), np.array(_SMALLEST_FALL, np.float32)
+_ROWS = 256  # fleets at a time: what stays in the second-level cache
 _LEVEL_SLOTS = 6  # the half hour before the fall gives the level to hold
 _STALE_SLOTS = 12  # an observation of more than an hour ago says nothing about a fall
 _HALF = 6  # slots: half an hour on either side
@@ -38,7 +41,10 @@ def suspicious(demand: Floats, rules: HoldRules) -> npt.NDArray[np.bool_]:
     """
     if rules.hold_minutes <= 0:
         return np.zeros(len(demand), np.bool_)
-    found: npt.NDArray[np.bool_] = np.logical_or.reduce(_falls(demand, rules), axis=1)
+    found = np.empty(len(demand), np.bool_)
+    for first in range(0, len(found), _ROWS):
+        rows = slice(first, first + _ROWS)
+        np.logical_or.reduce(_falls(demand[rows], rules), axis=1, out=found[rows])
     return found
 
 
@@ -46,14 +52,27 @@ def _falls(demand: Floats, rules: HoldRules) -> npt.NDArray[np.bool_]:
     """Which slots in reach of now lie further below those before them than sessions can end: [N, T] → [N, reach]."""
     reach = min(rules.slots_back, demand.shape[1] - max(_LAGS))
     recent = demand[:, -(reach + max(_LAGS) + _STALE_SLOTS) :]
-    now, known = recent[:, -reach:], _forward_filled(recent)
-    found = np.zeros(now.shape, np.bool_)
-    for lag in _LAGS:
-        before = known[:, -reach - lag : -lag]
-        stay = exp2(-lag * _SLOT_MINUTES / rules.session_minutes)
-        floor = stay * before - _SPREADS * np.sqrt(stay * (1 - stay) * before)
-        found |= (now < floor) & (before - now >= _SMALLEST_FALL)
+    now, known = recent[:, None, -reach:], _forward_filled(recent)
+    stay, variance = _shares_that_stay(rules.session_minutes)
+    before = known.take(_before(known.shape[1], reach), axis=1)  # [N, lags, reach]
+    floor = stay * before - _CHANCE * np.sqrt(variance * before)
+    found: npt.NDArray[np.bool_] = np.logical_or.reduce((now < floor) & (before - now >= _LEAST_FALL), axis=1)
     return found
+
+
+@lru_cache(maxsize=8)
+def _shares_that_stay(session_minutes: float) -> tuple[Floats, Floats]:
+    """The share of the sessions that is left after each lag, and the variance of one session's staying: [lags, 1]."""
+    shares = [exp2(-lag * _SLOT_MINUTES / session_minutes) for lag in _LAGS]
+    variances = [share * (1 - share) for share in shares]
+    return np.array(shares, np.float32)[:, None], np.array(variances, np.float32)[:, None]
+
+
+@lru_cache(maxsize=8)
+def _before(width: int, reach: int) -> npt.NDArray[np.int64]:
+    """The columns that lie each lag before the last `reach` of `width`: [lags, reach]."""
+    columns: npt.NDArray[np.int64] = np.arange(width - reach, width) - np.array(_LAGS)[:, None]
+    return columns
 
 
 def _forward_filled(values: Floats) -> Floats:
