@@ -6,6 +6,7 @@ from autopilot.adapters.history_off import NoHistory
 from autopilot.adapters.history_read_only import ReadOnlyHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import load_policy
+from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, Policy
 from autopilot.recent import RecentHistory
 from autopilot.service import Autopilot, Operator
@@ -29,7 +30,8 @@ def build_policy(directory: Path) -> Policy:
     """The mounted model, else the built-in one, else the calibrated rule. Raises ModelError for a model that is bad."""
     for place in (directory, BUILT_IN_MODEL):
         if place.is_dir() and any(place.iterdir()):
-            return load_policy(place)
+            with unpacked(place) as model:
+                return load_policy(model)
     return CalibratedPolicy()
 
 

@@ -3,15 +3,18 @@
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from autopilot.demand_csv import DemandCsvError
+from autopilot.policy.model_archive import unpacked
 from autopilot.ports import ModelError
 from autopilot.training.hyperparameters import HyperparameterError, Hyperparameters, parse_hyperparameters
-from autopilot.training.job import Job, JobError, StopSignal, job_from_env
+from autopilot.training.job import MODEL_CHANNEL, Job, JobError, StopSignal, job_from_env
 
 _EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError)
 """Errors whose message is for the user: no stack trace."""
@@ -79,8 +82,20 @@ def _train(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
     """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    from autopilot.training.run import run_fleet  # noqa: PLC0415
-
     if told.environment == "service":
-        raise JobError("environment=service cannot be trained by this version")
-    run_fleet(job, told, stop)
+        from autopilot.training.service_run import run_service as run  # noqa: PLC0415
+    else:
+        from autopilot.training.run import run_fleet as run  # noqa: PLC0415
+    with _with_model(job) as ready:
+        run(ready, told, stop)
+
+
+@contextmanager
+def _with_model(job: Job) -> Iterator[Job]:
+    """The job with its model channel unpacked: the platform leaves a model.tar.gz there as it is. Raises ModelError."""
+    channel = job.channel(MODEL_CHANNEL)
+    if channel is None:
+        yield job
+        return
+    with unpacked(channel) as model:
+        yield replace(job, unpacked_model=model)

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 ML_ROOT = "AUTOPILOT_ML_ROOT"
+MODEL_CHANNEL = "model"
 _REASON_LENGTH = 1024
 """So many characters of the failure file reach the operator."""
 
@@ -36,6 +37,8 @@ class Job:
     """The directories of one job."""
 
     root: Path
+    unpacked_model: Path | None = None
+    """Where the model channel's archive was unpacked to, if it held one."""
 
     @property
     def model(self) -> Path:
@@ -54,6 +57,8 @@ class Job:
 
     def channel(self, name: str) -> Path | None:
         """The directory of a channel's data; None if the job has no such channel."""
+        if name == MODEL_CHANNEL and self.unpacked_model is not None:
+            return self.unpacked_model
         path = self.root / "input" / "data" / name
         return path if path.is_dir() else None
 
