@@ -4,9 +4,11 @@ A parser's `read` returns "ok" where the input was taken, another short word whe
 raises where a promise was broken: an error of another type, a 5xx, an answer that is no JSON.
 """
 
+import gzip
 import json
 import logging
 import os
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from autopilot.adapters.demand_http import HttpDemand
 from autopilot.demand_csv import DemandCsvError, read_demand_csv
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import parse_metadata, read_metadata
+from autopilot.policy.model_archive import ArchiveError, unpack
 from autopilot.ports import ModelError
 from autopilot.recent import RecentHistory
 from autopilot.service import Autopilot, Operator
@@ -346,6 +349,55 @@ def read_checkpoint(data: bytes) -> str:
     return REFUSED if file.load() is None else "ok"
 
 
+TAR_ODD = [
+    *(b"../", b"/etc/x", b"\0", b"\xff" * 12, b"77777777777", b"-1", b"\x80" + b"\x7f" * 11, b"\0" * 100),
+    *(b"0", b"1", b"2", b"5", b"L", b"x", b"g", b"S", b"K"),  # kinds of entries
+]
+
+
+@lru_cache(maxsize=1)
+def a_tar() -> bytes:
+    """A small model directory as a tar, not yet packed."""
+    made = BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, content in {"./metadata.json": b"{}", "1/saved_model.pb": b"x" * 700, "b" * 120: b"y"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, BytesIO(content))
+    return made.getvalue()[:5120]
+
+
+def model_archives(rng: Random) -> bytes:
+    """An archive with something wrong, mostly in the headers, with their sums made right again; or in the packing."""
+    tar = bytearray(a_tar())
+    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+        block = rng.randrange(0, len(tar), 512)
+        field = rng.choice([(0, 100), (100, 8), (124, 12), (156, 1), (157, 100), (257, 8), (345, 155), (0, 512)])
+        odd = rng.choice([*TAR_ODD, rng.randbytes(9)])
+        start = block + field[0] + rng.randrange(field[1])
+        tar[start : start + len(odd)] = odd
+        head = tar[block : block + 512]
+        head[148:156] = b" " * 8
+        tar[block + 148 : block + 156] = b"%06o\0 " % sum(head)
+    return making.maybe_damaged(rng, gzip.compress(bytes(tar), 1, mtime=0))
+
+
+@refusing(ArchiveError)
+def read_model_archive(data: bytes) -> str:
+    """A model.tar.gz: whatever is in it, nothing but plain files is made, and none outside."""
+    with tempfile.TemporaryDirectory(dir=place()) as kept:
+        archive, into = Path(kept, "model.tar.gz"), Path(kept, "a/b/c")
+        archive.write_bytes(data)
+        into.mkdir(parents=True)
+        try:
+            unpack(archive, into)
+        finally:
+            made = {path for path in Path(kept).rglob("*") if not path.is_dir()} - {archive}
+            if not all(path.is_file() and not path.is_symlink() and path.is_relative_to(into) for path in made):
+                raise BrokenPromiseError(f"made {made}")
+    return "ok"
+
+
 demand_rows = [f"{AT},86", "1790000000,86.5", "2026-09-21 14:13:20+02:00,", "2026-09-21T14:20:00,nan", "1790000600,0"]
 demand_heads = ["timestamp,demand", "demand,time,x", "observed_at,demand", "timestamp;demand", "Timestamp , Demand"]
 demand_files = making.packed(making.tables(demand_heads, demand_rows))
@@ -636,6 +688,7 @@ PARSERS = [
     Parser("request CSV", 12, fleets_csv, read_csv),
     Parser("whole request, headers too", 14, whole_requests, read_request),
     Parser("model metadata", 6, making.documents([METADATA], [*METADATA, "format"]), read_model_metadata),
+    Parser("model archive", 4, model_archives, read_model_archive),
     Parser("hyperparameters", 5, making.documents([HYPERPARAMETERS], list(HYPERPARAMETERS)), read_hyperparameters),
     Parser("resourceconfig", 2, making.documents([RESOURCES], list(RESOURCES)), read_resources),
     Parser("checkpoint", 2, checkpoints, read_checkpoint),
