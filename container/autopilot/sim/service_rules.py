@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,11 @@ def peak(minutes: int, factor: float) -> Rule:
     return player
 
 
-def agent(act: Callable[[Floats], Array]) -> Rule:
+Act = Callable[[Floats], npt.NDArray[Any]]
+"""A policy: machines to add and to remove [N, 2] for observations [N, width]."""
+
+
+def agent(act: Act) -> Rule:
     """What `act` makes of observations [N, width]: machines to add and to remove, [N, 2]."""
     return lambda: lambda environment, observations: act(observations)
 
@@ -186,7 +190,7 @@ class Planning:
     """How `planned` reads the load, and how it orders.
 
     keep        machines that it keeps becoming ready every minute, wanted or not: they cost nothing until they are, and
-                what is not wanted then is removed at once. So it answers a spike after one minute instead of five.
+                what is not wanted then is removed at once. So it answers a spike after one minute instead of six.
                 0: only what will be wanted in five minutes is ordered
     exposed     minutes of a spike that count as unanswered
     window      minutes that the load is averaged over
