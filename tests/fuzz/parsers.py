@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from autopilot import lane
 from autopilot.adapters.demand_http import HttpDemand
 from autopilot.demand_csv import DemandCsvError, read_demand_csv
 from autopilot.policy.learned import load_policy
@@ -236,7 +237,10 @@ class _Forgetful(FakeHistory):
 
 def read_request(data: bytes) -> str:
     """A whole request through the whole endpoint, decision and all."""
-    status, headers, body = called(endpoint(), environ_of(data))
+    return _as_documented(*called(endpoint(), environ_of(data)))
+
+
+def _as_documented(status: int, headers: dict[str, str], body: bytes) -> str:
     if status not in (200, 400, 406, 413, 415):
         raise BrokenPromiseError(f"status {status}: {body[:200]!r}")
     kind = headers["Content-Type"]
@@ -253,6 +257,58 @@ def read_request(data: bytes) -> str:
     elif not kind.startswith("text/csv"):
         raise BrokenPromiseError(f"content type {kind}")
     return "ok"
+
+
+BETWEEN = b"\n\n-- \n\n"
+
+
+def several_requests(rng: Random) -> bytes:
+    """Requests that wait at the same moment, of which most are right."""
+    right = b"Content-Type: application/json\n\n" + json.dumps(FLEET).encode()
+    return BETWEEN.join(right if rng.random() < 0.5 else whole_requests(rng) for _ in range(rng.randrange(2, 7)))
+
+
+def read_together(data: bytes) -> str:
+    """Requests that are answered together: each as it would be alone, whatever its neighbours are."""
+    quick = endpoint().quick_way
+    asked = [environ_of(one) for one in data.split(BETWEEN)]
+    answers = quick.together([(environ, environ["wsgi.input"].read()) for environ in asked])
+    if len(answers) != len(asked):
+        raise BrokenPromiseError(f"{len(answers)} answers to {len(asked)} requests")
+    ends = {_as_documented(int(status.split()[0]), dict(headers), body) for status, headers, body in answers}
+    return "ok" if ends == {"ok"} else REFUSED
+
+
+FIRST_LINES = [
+    *(b"POST /invocations HTTP/1.1", b"GET /ping HTTP/1.1", b"POST /invocations?a=%ff HTTP/1.1", b"A", b"A B C D", b""),
+    *(b"POST http://x/invocations HTTP/1.1", b"POST /%00%ff HTTP/1.1", b"PUT /invocations HTTP/1.1"),
+]
+
+
+def raw_requests(rng: Random) -> bytes:
+    """What comes in on the socket between nginx and the application, and worse."""
+    head, _, body = whole_requests(rng).partition(b"\n\n")
+    lines = [*head.split(b"\n"), b"Content-Length: %d" % len(body)]
+    first = FIRST_LINES[0] if rng.random() < 0.5 else rng.choice(FIRST_LINES)
+    return making.maybe_damaged(rng, b"\r\n".join([first, *lines])) + b"\r\n\r\n" + body
+
+
+@refusing(ValueError)
+def read_lane(data: bytes) -> str:
+    """A request's head as the lane reads it, and the endpoint's answer to the request."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    environ = lane.environ_of(head)
+    return _as_documented(*_through_lane({**environ, "wsgi.input": BytesIO(body), "wsgi.errors": BytesIO()}))
+
+
+def _through_lane(environ: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+    try:
+        status, headers, body = called(endpoint(), environ)
+    except ValueError as error:
+        raise BrokenPromiseError(f"the application: {error!r}") from error
+    if status in (404, 405, 308) or environ["PATH_INFO"] != "/invocations":
+        return 400, {"Content-Type": "application/json"}, b'{"error": {"code": "route", "message": "another route"}}'
+    return status, headers, body
 
 
 def _no_constant(name: str) -> object:
@@ -687,6 +743,8 @@ PARSERS = [
     Parser("request JSON lines", 10, fleets_lines, read_lines),
     Parser("request CSV", 12, fleets_csv, read_csv),
     Parser("whole request, headers too", 14, whole_requests, read_request),
+    Parser("requests decided together", 4, several_requests, read_together),
+    Parser("requests on nginx's socket", 5, raw_requests, read_lane),
     Parser("model metadata", 6, making.documents([METADATA], [*METADATA, "format"]), read_model_metadata),
     Parser("model archive", 4, model_archives, read_model_archive),
     Parser("hyperparameters", 5, making.documents([HYPERPARAMETERS], list(HYPERPARAMETERS)), read_hyperparameters),
