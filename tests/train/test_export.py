@@ -27,7 +27,7 @@ def metadata(**changed):
         "model_sha256": "",
         "horizon_minutes": 5,
         "outputs": 2,
-        "action": "machines",
+        "action": "mean",
     }
     return Metadata(**(given | changed))
 
@@ -52,7 +52,7 @@ def test_the_saved_model_and_litert_agree(tmp_path):
 
 @pytest.mark.parametrize(
     ("action", "expected"),
-    [pytest.param("machines", lambda mean: mean, id="plain"), pytest.param("ratio", np.exp, id="ratio")],
+    [pytest.param("mean", lambda mean: mean, id="plain"), pytest.param("ratio", np.exp, id="ratio")],
 )
 def test_actions_are_deterministic_and_logits_are_means_and_log_deviations(tmp_path, action, expected):
     made = network()

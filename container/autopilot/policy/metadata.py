@@ -36,7 +36,8 @@ class Metadata:
     features_version  version of the observation that the network was trained on
     width             length of the observation vector
     outputs           number of actions, A
-    action            what an action means: `ratio` of the allocation to the reference demand, or `machines`
+    action            what an action means: `ratio` of the allocation to the reference demand, or `machines` to add and
+                      to remove (`raw_machines`: the same, learned as such)
     horizon_minutes   how far ahead a prediction looks
     serve             MODEL or CALIBRATED
     algorithm         `forecast` or `ppo`

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from autopilot.core.service_observation import MAX_DELTA
 from autopilot.policy.litert import Network as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata
 from autopilot.ports import ModelError
 from autopilot.train.actor_critic import distribution
-from autopilot.train.network import Floats, Head, Network, build_network, set_weights
+from autopilot.train.network import Floats, Front, Head, Network, build_network, set_weights
 from autopilot.train.ppo import Tensor
+from autopilot.train.service_head import machines, raw_machines
 
 SIGNATURE = "serving_default"
 TOLERANCE = 1e-5
@@ -24,20 +27,31 @@ TOLERANCE = 1e-5
 _STAGE = ".new"
 
 
+ACTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ratio": lambda observations, mean: tf.exp(mean),
+    "machines": machines,
+    "raw_machines": raw_machines,
+    "mean": lambda observations, mean: mean,
+}
+"""What an exported action is of the observations and the mean, by `metadata.action`."""
+MACHINES = ("machines", "raw_machines")
+"""Actions that are whole machines to add and to remove."""
+
+
 class Served(tf.Module):
     """What is exported: observations [N, width] to deterministic actions [N, A] and logits [N, 2A]."""
 
-    def __init__(self, network: Network, ratio: bool) -> None:
+    def __init__(self, network: Network, action: str) -> None:
         super().__init__()
         self.network = network
         self.all_weights = list(network.variables)
-        self._ratio = ratio
+        self._action = ACTIONS[action]
         shape = tf.TensorSpec([None, network.width], tf.float32, name="observations")
         self.serve = tf.function(self._serve, input_signature=[shape])
 
     def _serve(self, observations: Tensor) -> dict[str, Tensor]:
         mean, log_std = distribution(self.network, observations)
-        return {"actions": tf.exp(mean) if self._ratio else mean, "logits": tf.concat([mean, log_std], axis=1)}
+        return {"actions": self._action(observations, mean), "logits": tf.concat([mean, log_std], axis=1)}
 
 
 def export(network: Network, metadata: Metadata, directory: Path, probe: Floats | None = None) -> Metadata:
@@ -45,13 +59,13 @@ def export(network: Network, metadata: Metadata, directory: Path, probe: Floats 
 
     `probe` [M, width]: observations on which the two networks must agree; without it, standard normal ones.
 
-    `metadata.action` says what is exported: for `ratio` the exponential of the mean, else the mean itself. Built and
+    `metadata.action` says what is exported: see ACTIONS. Built and
     checked elsewhere first, then put in place, `metadata.json` last: a reader never sees a mixture that it would
     accept. Raises ModelError if the two networks disagree.
     """
     with tempfile.TemporaryDirectory() as built:
         place = Path(built)
-        served = Served(network, metadata.action == "ratio")
+        served = Served(network, metadata.action)
         tf.saved_model.save(served, str(place / SAVED_MODEL_DIR), signatures={SIGNATURE: served.serve})
         content = tf.lite.TFLiteConverter.from_saved_model(str(place / SAVED_MODEL_DIR)).convert()
         (place / MODEL_FILE).write_bytes(content)
@@ -66,14 +80,16 @@ def export(network: Network, metadata: Metadata, directory: Path, probe: Floats 
 def check_agreement(saved_model: Path, content: bytes, metadata: Metadata, probe: Floats | None = None) -> float:
     """The largest difference between SavedModel and LiteRT on the observations of `probe`.
 
-    Raises ModelError if it is above TOLERANCE (absolute, or relative to the value).
+    Raises ModelError if it is above TOLERANCE (absolute, or relative to the value; machines relative to the largest
+    change there can be).
     """
     observations = _normal(metadata.width) if probe is None else probe
     signature = tf.saved_model.load(str(saved_model)).signatures[SIGNATURE]
     theirs = signature(observations=tf.constant(observations))
     actions, logits = LiteNetwork(content, metadata.width, metadata.outputs).run(observations)
     pairs = ((theirs["actions"].numpy(), actions), (theirs["logits"].numpy(), logits))
-    worst = max(float((np.abs(a - b) / np.maximum(np.abs(a), 1.0)).max()) for a, b in pairs)
+    least = float(MAX_DELTA) if metadata.action in MACHINES else 1.0  # machines are what is left of larger numbers
+    worst = max(float((np.abs(a - b) / np.maximum(np.abs(a), least)).max()) for a, b in pairs)
     if not worst <= TOLERANCE:
         raise ModelError(f"SavedModel and LiteRT differ by {worst:.2g}, more than {TOLERANCE}: nothing was written.")
     return worst
@@ -106,12 +122,12 @@ def make_reproducible() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def load_network(directory: Path, head: Head | None) -> Network:
+def load_network(directory: Path, head: Head | None, front: Front | None = None) -> Network:
     """The network of a model directory, to train further. Raises ModelError if there is none that fits."""
     weights = read_weights(directory)
     kernels = [weights[f"kernel_{at}"] for at in range(sum(name.startswith("kernel_") for name in weights))]
     hidden = tuple(kernel.shape[1] for kernel in kernels[:-1])
-    network = build_network(kernels[0].shape[0], hidden, weights["log_std"].shape[0], head)
+    network = build_network(kernels[0].shape[0], hidden, weights["log_std"].shape[0], head, front=front)
     try:
         set_weights(network, weights)
     except ValueError as error:

@@ -15,7 +15,8 @@ from autopilot.core.service_observation import (
 )
 
 TPM_PER_MACHINE = 300.0
-ACTIONS = 2
+OUTPUTS = 2
+"""Numbers that the network tells: one for each action."""
 _AVERAGES = len(ALPHAS) * len(STREAMS)
 
 
@@ -56,14 +57,23 @@ class ServiceFront:
 
 
 def machines(observations: Any, latent: Any) -> Any:  # noqa: ANN401 - tensors
-    """Machines to add and to remove, whole numbers [N, 2], from what the network means by them, [N, 2].
+    """Machines to add and to remove [N, 2], from what the network means by them [N, 2]; fractions are to be dropped.
 
     latent  log of the machines wanted in the next minute relative to what the load needs; and machines to order, from
             -1 (none) to 1 (MAX_DELTA)
     """
     load, active = observations[:, 0] * MAX_LOAD, observations[:, 3] * MAX_MACHINES
     wanted = load / TPM_PER_MACHINE * tf.exp(tf.clip_by_value(latent[:, 0], -2.0, 2.0))
-    spare = active + observations[:, _AVERAGES] * MAX_DELTA - wanted
-    ordered = (1.0 + latent[:, 1]) * (MAX_DELTA / 2)
-    both = tf.stack([tf.round(ordered), tf.floor(spare + 1e-3)], axis=1)
-    return tf.clip_by_value(both, 0.0, float(MAX_DELTA))
+    # A hair more: the number of machines comes as a fraction of the most there can be, in single precision.
+    spare = active + observations[:, _AVERAGES] * MAX_DELTA - wanted + 1e-3
+    return tf.clip_by_value(tf.stack([_of_delta(latent[:, 1]), spare], axis=1), 0.0, float(MAX_DELTA))
+
+
+def raw_machines(observations: Any, latent: Any) -> Any:  # noqa: ANN401 - tensors
+    """Machines to add and to remove [N, 2], each from -1 (none) to 1 (MAX_DELTA) in `latent` [N, 2]: nothing known."""
+    del observations
+    return tf.clip_by_value(_of_delta(latent), 0.0, float(MAX_DELTA))
+
+
+def _of_delta(latent: Any) -> Any:  # noqa: ANN401 - tensors
+    return (1.0 + latent) * (MAX_DELTA / 2)

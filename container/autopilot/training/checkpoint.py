@@ -43,17 +43,22 @@ class CheckpointFile:
 
     def load(self) -> Checkpoint | None:
         """The checkpoint of this very run; None if there is none, or only another run's, or a damaged one."""
-        try:
-            digest, content = _parts(self.path.read_bytes())
-        except OSError:
-            return None
-        # Damage is told by the digest: the reader of the archive fails in many ways, and believes any size it reads.
-        if hashlib.sha256(content).digest() != digest:
-            return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        facts = json.loads(str(arrays.pop(_FACTS)))
-        return Checkpoint(arrays, facts) if facts["run"] == self.run else None
+        found = read_checkpoint(self.path)
+        return found if found is not None and found.facts["run"] == self.run else None
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint in a file, of whatever run; None if there is none, or a damaged one."""
+    try:
+        digest, content = _parts(path.read_bytes())
+    except OSError:
+        return None
+    # Damage is told by the digest: the reader of the archive fails in many ways, and believes any size it reads.
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return Checkpoint(arrays, json.loads(str(arrays.pop(_FACTS))))
 
 
 def _parts(file: bytes) -> tuple[bytes, bytes]:

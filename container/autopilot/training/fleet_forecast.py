@@ -10,8 +10,8 @@ from autopilot.train.dataset import SampleConfig, Samples, join, simulated_sampl
 from autopilot.train.forecast import FitState, ForecastConfig, Progress, fit
 from autopilot.train.network import Network
 from autopilot.training.checkpoint import Arrays, Checkpoint
-from autopilot.training.fleet_ppo import Surroundings
 from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.ppo_run import Surroundings
 from autopilot.training.recorded import RecordedFleet, recorded_samples, weigh
 
 

@@ -109,6 +109,37 @@ class Hyperparameters:
     """How many observations to record from `gs_inventory_url`."""
     learning_freq: Positive = 300.0
     """Seconds between two of them."""
+    faithful: bool = False
+    """Keep the defects of the field's example, and its observation of 25 numbers (service)."""
+    services: Count = 128
+    """Simulated services at once (service)."""
+    training_steps: Annotated[int, Bounds(0)] = 0
+    """Minutes of simulated services to train on (service); 0: as many as `total_iterations` says."""
+    evaluation_episodes: Annotated[int, Bounds(2, 1000)] = 40
+    """Episodes that are played beside the simple rules at the end, and by every validation (service)."""
+    evaluate_steps: Annotated[int, Bounds(0)] = 0
+    """Minutes to evaluate the checkpoint or the model of the `checkpoint` or `model` channel, without training
+    (service); 0: train."""
+    credit: Literal["expected", "sampled"] = "expected"
+    """Reward to learn from: the profit that a minute's machines and load let expect, or what came of them (service)."""
+    control: Literal["relative", "raw"] = "relative"
+    """What the network means: machines relative to what the load needs, or machines to add and to remove (service)."""
+    tpm_per_machine: Positive = 300.0
+    """Transactions that a machine serves in a minute (service)."""
+    tpm_sigma: Positive = 30.0
+    """Its standard deviation, drawn once a minute for all machines together (service)."""
+    machine_cost: NotNegative = 0.05
+    """Dollars for an active machine and minute (service)."""
+    pending_cost: NotNegative = 0.0
+    """What a starting machine costs relative to an active one; the example charges nothing (service)."""
+    transaction_val: NotNegative = 0.90
+    """Dollars earned by 1,000 transactions (service)."""
+    downtime_cost: NotNegative = 200.0
+    """Dollars for a minute in which less than `downtime_percent` of the load succeeded (service)."""
+    downtime_percent: Annotated[float, Bounds(0, 100)] = 99.5
+    """See `downtime_cost` (service)."""
+    initial_machines: Annotated[int, Bounds(0, 833)] = 50
+    """Active machines at the start of an episode (service)."""
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -121,6 +152,29 @@ class Hyperparameters:
         return tuple(int(size) for size in self.hidden.split(","))
 
 
+_SERVICE = {
+    "algorithm": "ppo",
+    "name": "service",
+    "hidden": "64,64",
+    "total_iterations": "800",
+    "num_steps": "128",
+    "learning_rate": "0.0005",
+    "gamma": "0.9",
+    "gae_lambda": "0.9",
+    "log_std": "-1.5",
+}
+"""Defaults of `environment=service` that are not the fleet's."""
+_ALIASES = {
+    "discount": "gamma",
+    "rl.agent_params.algorithm.discount": "gamma",
+    "rl.evaluation_steps:EnvironmentEpisodes": "evaluation_episodes",
+    "rl.improve_steps:TrainingSteps": "training_steps",
+}
+"""Names of the field's example (its launcher is Coach), and ours."""
+_PRESET, _PRESET_VALUE = "RLCOACH_PRESET", "preset-autoscale-ppo"
+_ALWAYS = {"save_model"}
+"""What the example asks for and we always do."""
+
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _MOST_UNITS = 1024
 _HORIZONS = (10, 20, 30)
@@ -129,16 +183,31 @@ _HORIZONS = (10, 20, 30)
 def parse_hyperparameters(given: Mapping[str, Any]) -> Hyperparameters:
     """Hyperparameters from what the platform sent. Raises HyperparameterError, naming the first that is wrong."""
     hints = get_type_hints(Hyperparameters, include_extras=True)
+    named = _named(given)
+    service = _unquoted(named.get("environment", "")).lower() == "service"
     values = {}
-    for name, value in given.items():
-        if name.startswith("sagemaker_"):  # the SDK's own, for its toolkit
-            continue
+    for name, value in ({**_SERVICE, **named} if service else named).items():
         if name not in hints:
             raise HyperparameterError(_unknown(name, list(hints)))
         values[name] = _converted(name, _unquoted(value), hints[name])
     found = Hyperparameters(**values)
     _check_together(found)
     return found
+
+
+def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, under our names; without what is the SDK's own, for its toolkit."""
+    named = {
+        _ALIASES.get(name, name): value
+        for name, value in given.items()
+        if not name.startswith("sagemaker_") and name not in _ALWAYS
+    }
+    if _PRESET in named:
+        preset = _unquoted(named.pop(_PRESET))
+        if preset != _PRESET_VALUE:
+            raise HyperparameterError(f"{_PRESET} must be {_PRESET_VALUE} (environment=service), not {preset!r}")
+        named.setdefault("environment", "service")
+    return named
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -222,6 +291,8 @@ def _check_together(found: Hyperparameters) -> None:
         raise HyperparameterError(f"hidden layers must have 1 to {_MOST_UNITS} units, not {found.hidden!r}")
     if not {one.strip() for one in found.learn_horizons.split(",")} <= set(map(str, _HORIZONS)):
         raise HyperparameterError(f"learn_horizons must be some of {_HORIZONS}, not {found.learn_horizons!r}")
+    if found.environment == "service" and found.algorithm != "ppo":
+        raise HyperparameterError("environment=service is learned by algorithm=ppo: there is no demand to forecast")
     if found.lead_minutes_min > found.lead_minutes_max:
         raise HyperparameterError("lead_minutes_min must not be above lead_minutes_max")
     if not found.name or "@" in found.name or len(found.name) > 64:

@@ -25,6 +25,8 @@ _EXPECTED = {
     "clip_fraction": "Share of samples at the clip: 0.05 to 0.3.",
     "explained_variance": "Of the returns by the value function: rises towards 1.",
     "std": "Exploration: falls slowly.",
+    "validation_profit": "Expected profit of an episode in dollars, of the deterministic policy: rises.",
+    "validation_gain": "The same, less that of the 30-minute peak rule on the same episodes: above 0 beats it.",
     "validation_cost": "Cost relative to the calibrated rule on the same episodes: below 1 is better than it.",
 }
 
@@ -36,22 +38,39 @@ _STYLE = (
 
 
 def write_report(path: Path, metadata: Metadata, verdict: Verdict, history: History) -> None:
-    """Write the report of a run: the verdict, the learning curves, and everything that was set."""
-    parts = [
-        f"<h1>{html.escape(metadata.version)}</h1>",
-        f"<p>{html.escape(told_verdict(verdict))}</p>",
-        _verdict_table(verdict),
-        *(_figure(name, history) for name in _EXPECTED if any(name in entry for entry in history)),
-        "<h2>Hyperparameters</h2>",
-        _table(("name", "value"), [(k, str(v)) for k, v in metadata.hyperparameters.items()]),
-        "<h2>Versions</h2>",
-        _table(("library", "version"), list(metadata.libraries.items())),
-    ]
+    """Write the report of a run of a fleet policy: the verdict, the learning curves, and everything that was set."""
+    parts = [paragraph(told_verdict(verdict)), _verdict_table(verdict), *curves(history), *settings_of(metadata)]
+    write_page(path, metadata.version, parts)
+
+
+def write_page(path: Path, title: str, parts: Sequence[str]) -> None:
+    """Write one HTML file under a title; `parts` are HTML already."""
+    title = html.escape(title)
     page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(metadata.version)}</title>'
-        f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>{''.join(parts)}</body></html>\n"
     )
     write_atomically(path, page.encode())
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of plain text."""
+    return f"<p>{html.escape(text)}</p>"
+
+
+def settings_of(metadata: Metadata) -> list[str]:
+    """What was set, and the versions of what trained."""
+    return [
+        "<h2>Hyperparameters</h2>",
+        table(("name", "value"), [(k, str(v)) for k, v in metadata.hyperparameters.items()]),
+        "<h2>Versions</h2>",
+        table(("library", "version"), list(metadata.libraries.items())),
+    ]
+
+
+def curves(history: History) -> list[str]:
+    """The learning curves that the history tells of."""
+    return [_curve(name, history) for name in _EXPECTED if any(name in entry for entry in history)]
 
 
 def told_verdict(verdict: Verdict) -> str:
@@ -67,25 +86,30 @@ def _verdict_table(verdict: Verdict) -> str:
     rows = [
         (name, f"{ratio:.4f}", "served" if name == verdict.chosen else "") for name, ratio in verdict.ratios.items()
     ]
-    return _table(("candidate", "cost relative to the calibrated rule", ""), rows)
+    return table(("candidate", "cost relative to the calibrated rule", ""), rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of plain text."""
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{top}</tr>{body}</table>"
 
 
-def _figure(name: str, history: History) -> str:
+def _curve(name: str, history: History) -> str:
     points = [(number + 1, entry[name]) for number, entry in enumerate(history) if name in entry]
     figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
     axes.plot(*zip(*points, strict=True), color="#1f6feb", marker="." if len(points) < 60 else "")
     axes.set(xlabel="iteration", ylabel=name.replace("_", " "))
     axes.grid(alpha=0.3)
-    picture = _png(figure)
+    return picture(figure, f"{name} over the run", _EXPECTED[name])
+
+
+def picture(figure: Any, described: str, caption: str) -> str:  # noqa: ANN401 - a matplotlib figure
+    """A figure with its caption; the picture is inside. `described` is for who does not see it."""
     return (
-        f'<figure><img alt="{name} over the run" src="data:image/png;base64,{picture}">'
-        f"<figcaption>{html.escape(_EXPECTED[name])}</figcaption></figure>"
+        f'<figure><img alt="{html.escape(described)}" src="data:image/png;base64,{_png(figure)}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
 

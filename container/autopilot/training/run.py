@@ -20,10 +20,11 @@ from autopilot.train.network import Network, build_network, fleet_head
 from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
 from autopilot.training.fleet_forecast import FleetForecast
-from autopilot.training.fleet_ppo import FleetPPO, Surroundings
+from autopilot.training.fleet_ppo import fleet_ppo
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
 from autopilot.training.live import record
+from autopilot.training.ppo_run import PPORun, Surroundings
 from autopilot.training.recorded import RecordedFleet, read_channel, recorded_traces, split
 from autopilot.training.report import told_verdict, write_report
 from autopilot.training.telling import Teller
@@ -83,9 +84,9 @@ def learn(job: Job, told: Hyperparameters, recorded: list[RecordedFleet], around
     start = starting_point(job, told, bool(recorded))
     if start.base is not None:
         around.teller.say(f"warm start from {start.base}")
-    run: FleetPPO | FleetForecast
+    run: PPORun | FleetForecast
     if told.algorithm == "ppo":
-        run = FleetPPO(start.network, told, around, recorded_traces(recorded) if recorded else None)
+        run = fleet_ppo(start.network, told, around, recorded_traces(recorded) if recorded else None)
     else:
         run = FleetForecast(start.network, told, around, recorded)
     try:

@@ -1,0 +1,162 @@
+"""One training run of a policy for the web service: train, play beside the simple rules, write; or evaluate alone."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from autopilot.core.service_observation import SERVICE_FEATURES_VERSION, WARM_UP_MINUTES, Floats
+from autopilot.policy.learned import load_policy
+from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata
+from autopilot.ports import ModelError
+from autopilot.sim.service import EPISODE_MINUTES, ServiceEnvironment
+from autopilot.sim.service_evaluation import Standing
+from autopilot.sim.service_rules import Act
+from autopilot.train.export import export, load_network, make_reproducible
+from autopilot.train.network import Network, build_network, set_weights
+from autopilot.train.service_head import OUTPUTS, ServiceFront
+from autopilot.training.checkpoint import CheckpointFile, read_checkpoint
+from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.job import Job, JobError, Stopped, StopSignal
+from autopilot.training.ppo_run import Surroundings, best_weights
+from autopilot.training.service_ppo import CONTROLS, new_network, sample, service_config, service_ppo
+from autopilot.training.service_report import LEARNED, standings, write_service_report
+from autopilot.training.telling import Teller
+
+CHECKPOINT = "run.npz"
+REPORT = "report.html"
+FEWEST_EPISODES = 10
+"""Fewer tell no interval."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network, and how training went."""
+
+    network: Network
+    history: Sequence[dict[str, float]] = ()
+
+
+def run_service(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
+    """Train, play and write; or evaluate. Raises JobError or ModelError for what users can mend."""
+    make_reproducible()
+    teller = Teller()
+    if told.evaluate_steps:
+        _evaluate_only(job, told, teller)
+        return
+    file = CheckpointFile(job.checkpoints / CHECKPOINT, _digest(told))
+    trained = _learn(_starting_point(job, told), told, Surroundings(teller, stop, file))
+    with tempfile.TemporaryDirectory() as place:  # as it would serve: exported, and loaded again
+        metadata = export(trained.network, described(told, ()), Path(place), _probe(told))
+        found = evaluate(told, _act_of(Path(place)), told.evaluation_episodes, teller)
+    metadata = export(trained.network, described(told, found), job.model, _probe(told))
+    write_service_report(job.output / REPORT, metadata, found, trained.history)
+    teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
+
+
+def evaluate(told: Hyperparameters, act: Act, episodes: int, teller: Teller) -> tuple[Standing, ...]:
+    """The policy and the rules on the same episodes, none of which it was trained or chosen on; tells the table."""
+    found = standings(act, ServiceEnvironment(max(episodes, FEWEST_EPISODES), service_config(told)))
+    for one in found:
+        teller.say(
+            f"{one.name:34} {one.profit.mean:8.0f} $ an episode, to the peak rule {one.difference.mean:+8.0f} "
+            f"[{one.difference.low:+.0f}, {one.difference.high:+.0f}], downtime {one.downtime:.3f} %"
+        )
+    learned = next(one for one in found if one.name == LEARNED)
+    teller.metrics("evaluation", {"profit": learned.profit.mean, "gain": learned.difference.mean})
+    return found
+
+
+def described(told: Hyperparameters, found: Sequence[Standing]) -> Metadata:
+    """The metadata of a run's model, as far as they are known before it is written."""
+    config = service_config(told)
+    return Metadata(
+        name=told.name,
+        environment=SERVICE,
+        features_version=SERVICE_FEATURES_VERSION,
+        width=config.width,
+        model_sha256="",
+        horizon_minutes=WARM_UP_MINUTES,
+        outputs=OUTPUTS,
+        action=CONTROLS[told.control],
+        algorithm=told.algorithm,
+        seed=told.seed,
+        weights={"downtime": told.downtime_cost, "machine": told.machine_cost},
+        scores={one.name: asdict(one) for one in found},
+        hyperparameters=asdict(told),
+    )
+
+
+def checkpointed(path: Path, told: Hyperparameters) -> Network:
+    """The best network in a checkpoint file of any run. Raises JobError if there is none that fits."""
+    found = read_checkpoint(path)
+    if found is None:
+        raise JobError(f"{path} is no checkpoint of ours, or damaged: give a run's {CHECKPOINT} or a model directory")
+    weights = best_weights(found)
+    hidden = tuple(weights[f"bias_{at}"].shape[0] for at in range(len(told.layers)) if f"bias_{at}" in weights)
+    network = build_network(service_config(told).width, hidden, OUTPUTS, None, front=ServiceFront())
+    try:
+        set_weights(network, weights)
+    except ValueError as error:
+        raise JobError(
+            f"{path} does not fit: {error}. Give the run's own `hidden`, `faithful` and `control`, which it was "
+            "trained with."
+        ) from error
+    return network
+
+
+def act_of(path: Path, told: Hyperparameters) -> Act:
+    """What a checkpoint file or a model directory does. Raises JobError or ModelError if it cannot be used."""
+    if path.is_dir() and (path / METADATA_FILE).exists():
+        return _act_of(path)
+    with tempfile.TemporaryDirectory() as place:
+        network = checkpointed(path / CHECKPOINT if path.is_dir() else path, told)
+        export(network, described(told, ()), Path(place), _probe(told))
+        return _act_of(Path(place))
+
+
+def _evaluate_only(job: Job, told: Hyperparameters, teller: Teller) -> None:
+    places = (job.channel("checkpoint"), job.channel("model"), job.checkpoints)
+    place = next((one for one in places if one is not None and one.is_dir()), None)
+    if place is None:
+        raise JobError("evaluate_steps needs a `checkpoint` or a `model` channel, or a checkpoint of this job")
+    found = evaluate(told, act_of(place, told), -(-told.evaluate_steps // EPISODE_MINUTES), teller)
+    write_service_report(job.output / REPORT, described(told, found), found, ())
+    teller.say(f"evaluated {place}, the report is {job.output / REPORT}")
+
+
+def _learn(start: Network, told: Hyperparameters, around: Surroundings) -> Trained:
+    run = service_ppo(start, told, around)
+    try:
+        run.run()
+    except Stopped:
+        around.teller.say("told to stop: keeping the best weights so far")
+    return Trained(run.network, run.history)
+
+
+def _starting_point(job: Job, told: Hyperparameters) -> Network:
+    channel = job.channel("model")
+    if told.warm_start == "default" or (told.warm_start == "model" and channel is None):
+        raise JobError("environment=service has no built-in model: warm_start=model, with a `model` channel, or none")
+    if channel is None or told.warm_start == "none":
+        return new_network(told)
+    network = load_network(channel, None, ServiceFront())
+    if network.width != service_config(told).width:
+        raise ModelError(f"the model channel's network sees {network.width} numbers: set `faithful` as it was then")
+    return network
+
+
+def _digest(told: Hyperparameters) -> str:
+    return hashlib.sha256(json.dumps([asdict(told), SERVICE_FEATURES_VERSION], sort_keys=True).encode()).hexdigest()
+
+
+def _probe(told: Hyperparameters) -> Floats:
+    """Observations on which the exported networks must agree, [256, width]."""
+    return sample(service_config(told))[::75][:256]
+
+
+def _act_of(directory: Path) -> Act:
+    policy = load_policy(directory)
+    return lambda seen: policy.act(seen).actions
