@@ -41,8 +41,6 @@ class Clairvoyant:
     machines: Callable[[Array], Array]
 
 
-Act = Callable[[Floats], npt.NDArray[np.floating]]
-"""What a policy makes of observations [N, width]: machines to add and to remove, [N, 2]."""
 Rule = Callable[[], Player | Clairvoyant]
 """Makes a player for one episode: two episodes never share a memory."""
 
