@@ -26,6 +26,8 @@ class Fault(StrEnum):
     DEMAND_UNKNOWN = "demand_unknown"
     ENDPOINT_UNAVAILABLE = "endpoint_unavailable"
     ANSWER_REFUSED = "answer_refused"
+    HISTORY_UNAVAILABLE = "history_unavailable"
+    """There is an answer, made without the fleet's past: the endpoint's store is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,10 @@ def unseen_queue(used: int, ready: int | None, margin: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One fleet's answer of the endpoint: the size needed one provisioning lead time from `at`."""
+    """One fleet's answer of the endpoint: the size needed one provisioning lead time from `at`.
+
+    `forgetful`: made without the fleet's history, so without what the endpoint knows of outages and seasons.
+    """
 
     allocation: int
     at: float
@@ -69,6 +74,7 @@ class Answer:
     policy: str = ""
     prediction: float | None = None
     false_positive: bool = False
+    forgetful: bool = False
 
     def expired(self, now: float) -> bool:
         """Whether its horizon has passed."""

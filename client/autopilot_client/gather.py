@@ -22,6 +22,7 @@ from autopilot_client.wire import answer, instance
 
 AT_ONCE = 8
 """Demand sources that are read at the same time."""
+FORGETFUL = "the endpoint cannot reach its history: the size may grow, but nothing is removed"
 log = logging.getLogger(__name__)
 
 
@@ -158,4 +159,7 @@ def _with_answer(gathered: Gathered, found: Answer | Refused | None, board: Boar
     if isinstance(found, Refused):
         board.count("guards", gathered.fleet.name, found.guard)
         return _fault(gathered, Fault.ANSWER_REFUSED, f"{found.guard}: {found.detail}")
-    return gathered if found is None else replace(gathered, seen=replace(gathered.seen, answer=found))
+    if found is None:
+        return gathered
+    answered = replace(gathered, seen=replace(gathered.seen, answer=found))
+    return _fault(answered, Fault.HISTORY_UNAVAILABLE, FORGETFUL) if found.forgetful else answered

@@ -1,14 +1,14 @@
 """From what a pass knows of a fleet to its size: the ladder, the stabilization and the limits.
 
-Only a fresh answer may remove servers, and only down to the highest answer of the last `stabilization_minutes`: an
-answer names the size needed one provisioning lead time later, and a removed server needs that long to come back.
-Every other rung keeps or raises the size, so no fault ever removes a server.
+Only a fresh answer that knows the fleet's past may remove servers, and only down to the highest answer of the last
+`stabilization_minutes`: an answer names the size needed one provisioning lead time later, and a removed server needs
+that long to come back. Every other rung keeps or raises the size, so no fault ever removes a server.
 """
 
 import math
 from dataclasses import dataclass, replace
 
-from autopilot_client.domain import Answer, Bounds, Decision, Reading, Rung, Seen
+from autopilot_client.domain import Answer, Bounds, Decision, Fault, Reading, Rung, Seen
 
 PEAK_HOURS = 6
 """How far the local rule looks back."""
@@ -49,12 +49,14 @@ def decide(seen: Seen, memory: Memory, bounds: Bounds) -> tuple[Decision, Memory
 def _blind(seen: Seen, memory: Memory, bounds: Bounds) -> bool:
     """Whether no size may be named: the present size is unknown, and no answers stand that would keep it up."""
     standing = memory.asked or not bounds.stabilization_minutes
-    return seen.replicas is None and not (seen.answer and standing)
+    return seen.replicas is None and not (seen.answer and not seen.answer.forgetful and standing)
 
 
 def _climb(seen: Seen, memory: Memory, bounds: Bounds) -> _Proposal:
     need = seen.reading.need if seen.reading else 0
     floor = max(need, seen.replicas or 0)
+    if seen.answer and seen.answer.forgetful and seen.answer.allocation < floor:
+        return _Proposal(floor, Rung.HOLD, str(Fault.HISTORY_UNAVAILABLE))
     if seen.answer:
         reason = "in_use" if need > seen.answer.allocation else seen.answer.reason
         return _Proposal(max(seen.answer.allocation, need), Rung.ANSWER, reason)

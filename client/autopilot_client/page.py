@@ -45,6 +45,7 @@ WORDS = {
     Fault.DEMAND_UNKNOWN: "Demand is unknown: the size is held or raised, never lowered.",
     Fault.ENDPOINT_UNAVAILABLE: "The endpoint does not answer: the size is held or raised, never lowered.",
     Fault.ANSWER_REFUSED: "The endpoint's answer was not believed: the size is held or raised, never lowered.",
+    Fault.HISTORY_UNAVAILABLE: "The endpoint cannot reach its history: the size is held or raised, never lowered.",
 }
 
 

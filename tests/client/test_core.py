@@ -149,3 +149,11 @@ def test_a_leader_stops_before_another_may_take_over():
 
 def test_nothing_may_be_written_before_the_lease_was_read():
     assert not may_write(Candidate("me", 15), 100)
+
+
+@pytest.mark.parametrize(
+    ("history", "forgetful"), [("unavailable", True), ("ok", False), ("cold", False), ("off", False), (None, False)]
+)
+def test_an_answer_without_the_fleets_history_is_known_as_such(history, forgetful):
+    element = {"num_of_gameservers": 5} | ({} if history is None else {"history": history})
+    assert answer("a", element, T0).forgetful is forgetful

@@ -46,6 +46,33 @@ def test_stabilization_zero_follows_every_answer():
     assert decision.allocation == 60
 
 
+def forgetful(at: float, size: int, replicas: int | None, demand: float = 50) -> Seen:
+    """An answer that the endpoint made while its history was away."""
+    seen = answered(at, size, replicas, demand)
+    return replace(seen, answer=replace(seen.answer, forgetful=True), fault=Fault.HISTORY_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("minutes", [0, 15])
+def test_an_answer_without_history_removes_nothing(minutes):
+    bounds = replace(BOUNDS, stabilization_minutes=minutes, maximum=90)
+    decision, memory = run(
+        answered(T0, 60, 100), *(forgetful(T0 + 300 * i, 60, 100) for i in range(1, 9)), bounds=bounds
+    )
+    assert decision == Decision(100, Rung.HOLD, "history_unavailable", Fault.HISTORY_UNAVAILABLE)
+    back, _ = decide(answered(T0 + 2700, 60, 100), memory, bounds)
+    assert (back.allocation, back.rung) == (60, Rung.ANSWER)
+
+
+def test_an_answer_without_history_may_raise_the_size():
+    decision, _ = run(forgetful(T0, 120, replicas=80))
+    assert (decision.allocation, decision.rung, decision.reason) == (120, Rung.ANSWER, "policy")
+
+
+def test_an_answer_without_history_names_no_size_where_none_is_known():
+    decision, _ = run(answered(T0, 60, 80), forgetful(T0 + 60, 50, None))
+    assert decision.allocation is None
+
+
 def test_without_an_answer_the_last_one_counts_within_its_horizon():
     gone = Seen(T0 + 600, 80, Reading(50, T0 + 600), fault=Fault.ENDPOINT_UNAVAILABLE)
     decision, _ = run(answered(T0, 120, 80), gone)
