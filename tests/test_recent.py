@@ -322,3 +322,12 @@ def test_allocations_and_closing_reach_the_store(shelf: Shelf, recent: RecentHis
     recent.remember([Decided("shooter", TEN, 97)])
     recent.close()
     assert (shelf.allocations, shelf.closed) == ([Decided("shooter", TEN, 97)], True)
+
+
+def test_an_allocation_that_the_store_has_already_is_not_written_again(shelf: Shelf, recent: RecentHistory) -> None:
+    day = DaySlots()
+    day.allocation[slot_of(TEN) - first_slot(TODAY)] = 97
+    shelf.days["shooter", TODAY] = day
+    recall(recent)
+    recent.remember([Decided("shooter", TEN, 97), Decided("shooter", TEN + 300, 97), Decided("other", TEN, 97)])
+    assert shelf.allocations == [Decided("shooter", TEN + 300, 97), Decided("other", TEN, 97)]

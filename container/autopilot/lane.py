@@ -88,11 +88,15 @@ class Lane:
 
     def close(self, patience: float) -> None:
         """Take nothing new; wait at most so many seconds for what is under way."""
+        if self._poll.closed:
+            return
         deadline = time.monotonic() + patience
         self._stop_writing.send(b"x")
         self._thread.join(max(0.0, patience))
         wait(set(self._under_way), max(0.0, deadline - time.monotonic()))
         self._pool.shutdown(wait=False)
+        for one in (self._listener, self._stop_reading, self._stop_writing, self._poll, *self._connections.values()):
+            one.close()
 
     def _serve(self) -> None:
         _block_signals()
@@ -101,13 +105,10 @@ class Lane:
             ready = [handle for handle, _ in self._poll.poll(-1, MOST_AT_ONCE)]
             self._busy_since = time.monotonic()
             requests = [one for one in map(self._received, ready) if one is not None]
-            if len(requests) == 1:
-                self._answer(requests[0])
-            elif requests:
+            if requests:
                 self._answer_together(requests)
             self._busy_since = None
             if stop in ready:
-                self._listener.close()
                 return
 
     def _received(self, handle: int) -> _Request | None:
@@ -139,7 +140,10 @@ class Lane:
     def _take(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._connections[connection.fileno()] = connection
-        self._poll.register(connection, select.EPOLLIN)
+        try:
+            self._poll.register(connection, select.EPOLLIN)
+        except ValueError:  # the lane is closed
+            connection.close()
 
     def _let_go(self, handle: int) -> None:
         del self._connections[handle]
@@ -155,15 +159,12 @@ class Lane:
         try:
             answers = self._quick.together([(one.environ, one.body) for one in requests])
         except Exception:  # one of them is more than it can bear: each by itself, so that it alone fails
-            logger.exception("requests could not be answered together; trying one by one")
+            logger.debug("trying %d requests one by one", len(requests), exc_info=True)
             for one in requests:
-                self._answer(one)
+                self._send(one.connection, _called(self._application, one))
             return
         for request, (status, headers, body) in zip(requests, answers, strict=True):
             self._send(request.connection, _written(status, headers, body, "POST"))
-
-    def _answer(self, request: _Request) -> None:
-        self._send(request.connection, _called(self._application, request))
 
     def _send(self, connection: socket.socket, answer: bytes) -> None:
         """Send as much as the socket takes at once; the pool does the rest."""

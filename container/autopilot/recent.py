@@ -106,8 +106,11 @@ class RecentHistory:
         return Recalled(FleetHistory(days), status)
 
     def remember(self, decided: Sequence[Decided]) -> None:
-        """Keep allocations beside the observations. Best effort."""
-        self._history.remember(decided)
+        """Keep allocations beside the observations, unless the store has them already. Best effort."""
+        with self._lock:
+            changed = [one for one in decided if self._seen.allocation(one.fleet, one.observed_at) != one.allocation]
+        if changed:
+            self._history.remember(changed)
 
     def close(self) -> None:
         """Write what is pending and let go of the store."""
@@ -224,6 +227,12 @@ class _LastSeen:
 
     def days(self, fleet: str) -> dict[date, DaySlots]:
         return self._fleets.get(fleet, {})
+
+    def allocation(self, fleet: str, seconds: float) -> float | None:
+        """What the store had as the allocation of a slot when it was asked last; NaN or None: nothing."""
+        slot = slot_of(seconds)
+        day = self.days(fleet).get(day_of(slot))
+        return None if day is None else float(day.allocation[slot % SLOTS_PER_DAY])
 
     def keep(self, place: _Place, today: DaySlots) -> None:
         """What the store says of a day takes the place of what was seen of it."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SMALL = 16 * 1024  # bytes of a body that cannot ask for much
 _ECHOED = "HTTP_X_AMZN_SAGEMAKER_"
-_STATUS_LINES = {one.value: f"{one.value} {one.phrase}" for one in HTTPStatus}
+_STATUS_LINES = {one.value: f"{one.value} {one.phrase.upper()}" for one in HTTPStatus}
 
 Headers = list[tuple[str, str]]
 
