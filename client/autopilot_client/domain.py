@@ -57,7 +57,7 @@ def unseen_queue(used: int, ready: int | None, margin: float) -> float | None:
     fleet would look satisfied, and grow by no more than its usual margin each lead time while players wait. The guess
     is a share of `used`; it does not pile up, for `used` grows only when servers have come.
     """
-    return float(math.ceil(margin * used)) if ready == 0 and used else None
+    return float(math.ceil(margin * used)) if ready is not None and ready <= 0 < used else None
 
 
 @dataclass(frozen=True, slots=True)

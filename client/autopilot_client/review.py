@@ -44,7 +44,7 @@ def parse_review(document: object) -> Review:
         namespace=str(request.get("namespace") or ""),
         replicas=_count(status, "replicas"),
         in_use=_count(status, "allocatedReplicas") + _count(status, "reservedReplicas"),
-        ready=_count(status, "readyReplicas") if "readyReplicas" in status else None,
+        ready=ready if isinstance(ready := status.get("readyReplicas"), int) else None,
         request=request,
     )
 

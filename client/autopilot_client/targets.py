@@ -61,7 +61,7 @@ class _Status(msgspec.Struct):
     selector: str = ""
     allocated: _Count | None = msgspec.field(default=None, name="allocatedReplicas")
     reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
-    ready: _Count | None = msgspec.field(default=None, name="readyReplicas")
+    ready: int | None = msgspec.field(default=None, name="readyReplicas")
 
 
 class _Item(msgspec.Struct):
