@@ -512,7 +512,7 @@ def environments(rng: Random) -> bytes:
     return making.damaged(rng, text) if rng.random() < 0.2 else text
 
 
-class _Reply:
+class Reply:
     """What an HTTP pool answers with."""
 
     status = 200
@@ -528,7 +528,7 @@ class _Reply:
 
     release_conn = close
 
-    def __enter__(self) -> "_Reply":
+    def __enter__(self) -> "Reply":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -541,14 +541,14 @@ class Pool:
     def __init__(self, answers: dict[str, bytes]) -> None:
         self.answers = answers
 
-    def request(self, method: str, url: str, body: bytes | None = None, **_: object) -> _Reply:
+    def request(self, method: str, url: str, body: bytes | None = None, **_: object) -> Reply:
         found = next((answer for part, answer in self.answers.items() if part in url), b"{}")
         if (
             found == b"" and "autopilot/" in url and body is not None
         ):  # a healthy endpoint: one prediction for each that was asked for
             asked = [one["fleet"] for one in json.loads(body)["instances"]]
             found = json.dumps({"predictions": [{**ANSWER, "fleet": name} for name in asked]}).encode()
-        return _Reply(found)
+        return Reply(found)
 
 
 inventory_answers = making.documents(

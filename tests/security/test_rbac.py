@@ -1,0 +1,214 @@
+"""Least privilege in the cluster: the rights that are shipped, against the calls that a client makes with them.
+
+A small API server writes down each call as RBAC sees it. Every call must be granted, and every grant must be needed.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from autopilot_client.ask_http import HttpEndpoint
+from autopilot_client.board import Board
+from autopilot_client.config import Config, Endpoint, parse
+from autopilot_client.gather import Outside
+from autopilot_client.kube import Connection, Kube
+from autopilot_client.lease import Leadership
+from autopilot_client.loop import Loop
+from tests.client.conftest import SPECS, rules_of
+from tests.fuzz.parsers import NOW, Reply
+
+Right = tuple[str, str, str, str]
+"""Verb, group, resource with its subresource, and name; `*` for any name."""
+
+
+def right(method: str, url: str) -> Right:
+    """A call as RBAC sees it."""
+    parts = urlsplit(url).path.strip("/").split("/")
+    group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
+    rest = rest[2:] if rest[0] == "namespaces" else rest
+    resource, name, sub = [*rest, "", ""][:3]
+    verb = {"PATCH": "patch", "POST": "create", "GET": "get" if name else "list"}[method]
+    return verb, group, f"{resource}/{sub}" if sub else resource, name or "*"
+
+
+@dataclass
+class Cluster:
+    """Answers as an API server would, and writes down what was asked; the endpoint says what it is told to."""
+
+    size: int = 30
+    asked: set[Right] = field(default_factory=set)
+
+    def request(self, method: str, url: str, body: str | bytes | None = None, **_: object):
+        if url.startswith("http://autopilot"):
+            fleets = [one["fleet"] for one in json.loads(body or b"{}")["instances"]]
+            many = [{"fleet": fleet, "num_of_gameservers": self.size, "horizon_minutes": 15} for fleet in fleets]
+            return self._reply({"predictions": many})
+        if url.startswith("http://demand"):
+            return self._reply({"demand": 25})
+        self.asked.add(right(method, url))
+        return self._reply(self._answer(right(method, url)))
+
+    def _answer(self, asked: Right) -> dict[str, Any]:
+        verb, _, resource, name = asked
+        if resource == "pods":
+            pods = [{"metadata": {"name": f"p{n}", "labels": {"app": "minecraft"}}, "status": {"phase": "Running"}}
+                    for n in range(90)]  # fmt: skip
+            return {"items": pods} if verb == "list" else {}
+        if resource == "leases":
+            return {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "me"}}
+        names = ["minecraft", "xonotic"] if verb == "list" else [name]
+        items = [{"metadata": {"name": one, "uid": "u", "resourceVersion": "7"},
+                  "spec": {"replicas": 90, "selector": {"matchLabels": {"app": one}}},
+                  "status": {"allocatedReplicas": 20, "reservedReplicas": 1}} for one in names]  # fmt: skip
+        return {"items": items} if verb == "list" else items[0]
+
+    def _reply(self, document: dict[str, Any]):
+        return Reply(json.dumps(document).encode())
+
+
+def rights_of(rules: Iterable[dict[str, Any]]) -> set[Right]:
+    """Every right of some rules, one by one."""
+    return {
+        (verb, group, resource, name)
+        for rule in rules
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", ["*"])
+    }
+
+
+def granted(asked: Right, rights: set[Right]) -> bool:
+    return asked in rights or (*asked[:3], "*") in rights
+
+
+def configured(overlay: str, **more: Any) -> Config:
+    """An overlay's own configuration, switched from observing to scaling, and changed in a few places."""
+    document = yaml.safe_load((SPECS / overlay / "config.yaml").read_text())
+    for one in [document.get("defaults") or {}, *document["fleets"]]:
+        if "apply" in one:
+            one["apply"] = "scale"
+    document["endpoint"], document["namespace"] = {"url": "http://autopilot/invocations"}, "games"
+    for fleet in document["fleets"]:
+        fleet.update(more.get("fleet", {}), apply="scale", stabilization_minutes=0)
+    return parse(yaml.safe_dump(document | {key: value for key, value in more.items() if key != "fleet"}), overlay)
+
+
+def calls_of(config: Config) -> set[Right]:
+    """What a client with this configuration asks the API server for: it grows a fleet, shrinks it, and leaves."""
+    cluster = Cluster()
+    kube = Kube(Connection("http://kube", cluster, lambda: "Bearer t"), "games")
+    board = Board(config, "games")
+    leadership = Leadership(kube, config.lease, "me", lambda: 5.0)
+    leadership.step()
+    ask = HttpEndpoint(cluster, Endpoint(url="http://autopilot/", attempts=1))
+    clock = [NOW]
+    metrics = Untold() if config.cloudwatch else None
+    loop = Loop(Outside(kube, ask, cluster, board), leadership, metrics, clock=lambda: clock[0])
+    for size in (120, 30):
+        cluster.size = size
+        clock[0] += 60
+        loop.run_pass()
+    leadership.stop()
+    return cluster.asked
+
+
+class Untold:
+    """CloudWatch, for which nodes are counted."""
+
+    def put_metric_data(self, **_: object) -> None:
+        """Nobody listens."""
+
+
+DEMAND = {"source": "http", "url": "http://demand/"}
+CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "deployment": (["deployment"], {"fleet": {"demand": DEMAND}}),
+    "agones": (["agones"], {}),
+    "deployment, with idle servers first": (
+        ["deployment", "components/idle-first"], {"fleet": {"demand": DEMAND, "deletion_cost": {"in_use": "s=busy"}}}),
+    "deployment, counted by pods": (
+        ["deployment", "components/idle-first"],
+        {"fleet": {"demand": {"source": "pods", "selector": "app=minecraft", "in_use": "s=busy"},
+                   "deletion_cost": {"in_use": "s=busy"}}}),
+    "deployment, with a buffer": (
+        ["deployment", "components/capacity"],
+        {"fleet": {"demand": DEMAND, "capacity": {"buffer": "autopilot-headroom"}}}),
+    "deployment, with pause pods": (
+        ["deployment", "components/capacity"],
+        {"fleet": {"demand": DEMAND, "capacity": {"pause_deployment": "autopilot-headroom"}}}),
+    "deployment, listed": (["deployment", "components/many-fleets"], {"fleet": {"demand": DEMAND}, "read": "list"}),
+    "agones, listed": (["agones", "components/many-fleets"], {"read": "list"}),
+    "deployment, with nodes": (["deployment", "components/nodes"], {"fleet": {"demand": DEMAND}, "nodes": "all", "cloudwatch": {"namespace": "x"}}),
+}  # fmt: skip
+"""By name: the folders whose rights are applied, and what the configuration says for them."""
+
+
+def shipped(folders: list[str]) -> set[Right]:
+    rules = rules_of(*folders)
+    for folder in folders:
+        for path in (SPECS / folder).glob("clusterrole.yaml"):
+            rules = rules + [rule for one in yaml.safe_load_all(path.read_text()) for rule in one.get("rules", [])]
+    return rights_of(rules)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, set[Right]]:
+    return {name: calls_of(configured(folders[0], **more)) for name, (folders, more) in CASES.items()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_call_of_a_client_is_granted(recorded, name):
+    rights = shipped(CASES[name][0])
+    assert recorded[name]
+    assert [call for call in recorded[name] if not granted(call, rights)] == []
+
+
+def test_every_right_that_is_shipped_is_used_by_some_client(recorded):
+    calls = set().union(*recorded.values())
+    rights = set().union(*(shipped(folders) for folders, _ in CASES.values()))
+    unused = [one for one in rights if one not in calls and not _used_by_name(one, calls)]
+    assert unused == []
+
+
+def _used_by_name(one: Right, calls: set[Right]) -> bool:
+    """A right on any name is used by a call on some name."""
+    return one[3] == "*" and any(call[:3] == one[:3] for call in calls)
+
+
+def test_every_component_and_overlay_with_rights_is_looked_at():
+    looked_at = {folder for folders, _ in CASES.values() for folder in folders}
+    with_rights = {
+        str(path.parent.relative_to(SPECS))
+        for path in SPECS.rglob("*.yaml")
+        if path.parent.name not in ("base", "examples") and "verbs:" in path.read_text()
+    }
+    assert with_rights == looked_at
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_right_is_on_everything_and_none_sees_a_secret(name):
+    for verb, group, resource, _ in shipped(CASES[name][0]):
+        assert "*" not in (verb, group, resource)
+        assert resource.partition("/")[0] not in {"secrets", "configmaps", "roles", "rolebindings", "serviceaccounts"}
+        assert verb in {"get", "list", "patch", "create"}
+
+
+def test_what_must_go_unnamed_is_a_list_an_event_or_a_pod():
+    """RBAC cannot bind a list or a create to names; pods have names that nobody knows before."""
+    unnamed = {one[:3] for folders, _ in CASES.values() for one in shipped(folders) if one[3] == "*"}
+    assert unnamed == {
+        ("create", "", "events"), ("list", "", "pods"), ("patch", "", "pods"), ("list", "", "nodes"),
+        ("list", "apps", "deployments"), ("list", "agones.dev", "fleets"),
+    }  # fmt: skip
+
+
+def test_the_recorder_tells_calls_apart():
+    assert right("GET", "http://k/api/v1/nodes?limit=500") == ("list", "", "nodes", "*")
+    path = "http://k/apis/apps/v1/namespaces/games/deployments/minecraft/scale"
+    assert right("PATCH", path) == ("patch", "apps", "deployments/scale", "minecraft")
+    assert not granted(right("PATCH", path), {("patch", "apps", "deployments/scale", "other")})
