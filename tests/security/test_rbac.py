@@ -143,7 +143,9 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"fleet": {"demand": DEMAND, "capacity": {"pause_deployment": "autopilot-headroom"}}}),
     "deployment, listed": (["deployment", "components/many-fleets"], {"fleet": {"demand": DEMAND}, "read": "list"}),
     "agones, listed": (["agones", "components/many-fleets"], {"read": "list"}),
-    "deployment, with nodes": (["deployment", "components/nodes"], {"fleet": {"demand": DEMAND}, "nodes": "all", "cloudwatch": {"namespace": "x"}}),
+    "deployment, with nodes": (
+        ["deployment", "components/nodes"],
+        {"fleet": {"demand": DEMAND}, "nodes": "all", "cloudwatch": {"namespace": "x"}}),
 }  # fmt: skip
 """By name: the folders whose rights are applied, and what the configuration says for them."""
 
