@@ -1,0 +1,22 @@
+"""The same promises, kept by the image that AUTOPILOT_IMAGE_SERVE names, on a real engine."""
+
+import pytest
+
+from tests.adapters import emulators
+from tests.engine.test_image import image_named
+from tests.faults.scenarios import IN_CONTAINERS, Fault, run
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="session")
+def slim() -> str:
+    return image_named("AUTOPILOT_IMAGE_SERVE")
+
+
+@pytest.mark.parametrize("fault", IN_CONTAINERS, ids=lambda fault: fault.name)
+def test_the_promises_are_kept_under(fault: Fault, slim: str) -> None:
+    if fault.store == "dynamodb" and (missing := emulators.why_no_dynalite()):
+        pytest.skip(missing)
+    row = run(fault, image=slim)
+    assert row.broken(slowest=30) == [], row.log[-5000:]
