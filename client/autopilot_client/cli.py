@@ -52,6 +52,8 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 def main(**options: object) -> None:
     """Keep game-server fleets at the size that the autopilot's endpoint says, and never make an outage worse."""
     logging.basicConfig(level=str(options["log_level"]).upper(), format="%(asctime)s %(levelname)s %(message)s")
+    for name in ("botocore", "urllib3"):  # at DEBUG they write down whole requests, tokens and signatures too
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     try:
         config = _load(Path(str(options["path"])), options["interval"])
         if options["check"]:

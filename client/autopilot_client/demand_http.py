@@ -9,7 +9,7 @@ import urllib3
 
 from autopilot_client.config import HttpDemand
 from autopilot_client.domain import Reading
-from autopilot_client.fetch import Call, FetchError, bearer, fetch
+from autopilot_client.fetch import Call, FetchError, bearer, fetch, shown
 from autopilot_client.json_path import number_at, time_at
 from autopilot_client.ports import DemandUnknownError
 
@@ -36,7 +36,7 @@ class HttpSource:
         document = self._document(source)
         at = time_at(document, source.at_field) if source.at_field else self.now
         if self.now - at > source.max_age_seconds:
-            raise DemandUnknownError(f"{source.url}: {self.now - at:.0f} s old")
+            raise DemandUnknownError(f"{shown(source.url)}: {self.now - at:.0f} s old")
         sessions = number_at(document, source.sessions_field) if source.sessions_field else None
         return Reading(
             demand=number_at(document, source.field),
@@ -60,4 +60,4 @@ class HttpSource:
         except FetchError as error:
             return DemandUnknownError(str(error))
         except (ValueError, RecursionError):
-            return DemandUnknownError(f"{source.url}: the reply is not JSON")
+            return DemandUnknownError(f"{shown(source.url)}: the reply is not JSON")

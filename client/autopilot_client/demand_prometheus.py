@@ -7,7 +7,7 @@ import urllib3
 
 from autopilot_client.config import PrometheusDemand
 from autopilot_client.domain import Reading
-from autopilot_client.fetch import Call, FetchError, bearer, fetch
+from autopilot_client.fetch import Call, FetchError, bearer, fetch, shown
 from autopilot_client.json_path import number_at
 from autopilot_client.ports import DemandUnknownError
 
@@ -33,7 +33,7 @@ def _ask(pool: urllib3.PoolManager, source: PrometheusDemand, query: str) -> flo
     except FetchError as error:
         raise DemandUnknownError(str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise DemandUnknownError(f"{source.url}: the reply is not JSON") from error
+        raise DemandUnknownError(f"{shown(source.url)}: the reply is not JSON") from error
     return _single(reply, query)
 
 

@@ -3,10 +3,20 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import urllib3
 
 Clock = Callable[[], float]
+
+
+def shown(url: str) -> str:
+    """The address without user, password and query, which may be secret: for logs and messages."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(an address that is none)"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{'?***' if parts.query else ''}"
 
 
 class FetchError(Exception):
@@ -45,7 +55,7 @@ def fetch(pool: urllib3.PoolManager, call: Call, clock: Clock = time.monotonic) 
         )
         return _read(response, call, until, clock)
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise FetchError(f"{call.url}: {error}") from error
+        raise FetchError(f"{shown(call.url)}: {_reason(error, call.url)}") from error
 
 
 def _read(response: urllib3.BaseHTTPResponse, call: Call, until: float, clock: Clock) -> bytes:
@@ -55,16 +65,23 @@ def _read(response: urllib3.BaseHTTPResponse, call: Call, until: float, clock: C
         while chunk := response.read1(65536):
             body += chunk
             if len(body) > call.largest:
-                raise FetchError(f"{call.url}: more than {call.largest} bytes")
+                raise FetchError(f"{shown(call.url)}: more than {call.largest} bytes")
             if clock() > until:
-                raise FetchError(f"{call.url}: no complete reply in time")
+                raise FetchError(f"{shown(call.url)}: no complete reply in time")
     except BaseException:
         response.close()
         raise
     response.release_conn()
     if response.status != 200:
-        raise FetchError(f"{call.url}: HTTP {response.status}", response.status)
+        raise FetchError(f"{shown(call.url)}: HTTP {response.status}", response.status)
     return bytes(body)
+
+
+def _reason(error: Exception, url: str) -> str:
+    """The error's own words; its kind alone where they repeat what the address keeps to itself."""
+    parts = urlsplit(url) if shown(url).startswith("http") else None
+    kept = (parts.query, parts.netloc.rpartition("@")[0]) if parts else (url,)
+    return type(error).__name__ if any(one and one in str(error) for one in kept) else str(error)
 
 
 def bearer(token_file: str | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ import msgspec
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from autopilot.core.address import without_secrets
 from autopilot.core.fleet import MOST_SERVERS
 
 _LARGEST_ANSWER = 1_000_000
@@ -130,7 +131,7 @@ class HttpDemand:
                     raise _UnusableError(f"status {response.status}")
                 return _read_all(response, deadline)
         except urllib3.exceptions.HTTPError as error:
-            raise _UnusableError(str(error)) from error
+            raise _UnusableError(without_secrets(str(error), url)) from error
 
 
 def _read_all(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:

@@ -6,8 +6,10 @@ The platform sends each value as a string, in several spellings: `True`, `true`,
 import difflib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from autopilot.core.address import shown
 
 
 class HyperparameterError(Exception):
@@ -140,6 +142,10 @@ class Hyperparameters:
     """See `downtime_cost` (service)."""
     initial_machines: Annotated[int, Bounds(0, 833)] = 50
     """Active machines at the start of an episode (service)."""
+
+    def told(self) -> dict[str, Any]:
+        """All of them by name, as a report and a model's metadata may say them: no secret of an address."""
+        return asdict(self) | {"gs_inventory_url": self.gs_inventory_url and shown(self.gs_inventory_url)}
 
     @property
     def horizons(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from autopilot.core import features
+from autopilot.core.address import shown
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import load_policy
@@ -63,7 +64,7 @@ def gather(job: Job, told: Hyperparameters, teller: Teller, stop: StopSignal) ->
     channel = job.channel("training")
     fleets = [] if channel is None else read_channel(channel, told.verdict_share)
     if told.gs_inventory_url:
-        teller.say(f"recording {told.live_observations} observations from {told.gs_inventory_url}")
+        teller.say(f"recording {told.live_observations} observations from {shown(told.gs_inventory_url)}")
         fleets.append(split("live", record(told, stop), told.verdict_share))
     for fleet in fleets:
         notes = "".join(f"; {note}" for note in fleet.series.notes)
@@ -168,7 +169,7 @@ def described(told: Hyperparameters, verdict: Verdict | None) -> Metadata:
         seed=told.seed,
         weights={"missing": told.missing_weight, "idle": told.idle_weight},
         scores=scores,
-        hyperparameters=asdict(told),
+        hyperparameters=told.told(),
     )
 
 

@@ -85,7 +85,7 @@ def described(told: Hyperparameters, found: Sequence[Standing]) -> Metadata:
         seed=told.seed,
         weights={"downtime": told.downtime_cost, "machine": told.machine_cost},
         scores={one.name: asdict(one) for one in found},
-        hyperparameters=asdict(told),
+        hyperparameters=told.told(),
     )
 
 
