@@ -158,7 +158,7 @@ def _draw_gains(axes: Axes, shown: Sequence[Standing], reference: str) -> None:
         if one.name == reference:
             continue
         if one.difference.low < -limit:
-            far = f" ◀ {one.difference.mean:,.0f}".replace("-", "−")
+            far = f" ◀ {one.difference.mean:,.0f}".replace("-", "\N{MINUS SIGN}")
             axes.text(-limit, place, far, va="center", fontsize=9.5)
         else:
             _interval(axes, one.difference, place)
