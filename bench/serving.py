@@ -8,184 +8,46 @@ TensorFlow for the classic stack. Machines differ and are noisy: compare the row
 """
 
 import argparse
-import contextlib
-import os
-import re
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
+from bench.running import (
+    AUTOPILOT,
+    BARE,
+    CLASSIC,
+    ROOT,
+    SAVED_MODEL,
+    STATIC_200,
+    Load,
+    load,
+    missing_tools,
+    remember,
+    running,
+    worker_memory,
+)
+
 CONNECTIONS = (1, 16, 64)
-CLASSIC = "classic: Flask + TensorFlow, sync"
-AUTOPILOT = "autopilot (a week in SQLite)"
-STAND_INS = ["nginx static 200", "bare WSGI, gthread", CLASSIC]
-SAVED_MODEL = ROOT / "container" / "model" / "1"
-
-NGINX = """
-daemon off; worker_processes 1; pid {scratch}/nginx.pid; error_log stderr error; user root root;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; client_body_temp_path {scratch}/a; proxy_temp_path {scratch}/b; fastcgi_temp_path {scratch}/c;
-  uwsgi_temp_path {scratch}/d; scgi_temp_path {scratch}/e; client_body_buffer_size 1m;
-  upstream app {{ server unix:{scratch}/app.sock; keepalive 128; }}
-  server {{ listen {port}; location = /ping {{ {ping} }} location / {{
-    {place} }} }}
-}}
-"""
-PROXY = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://app;'
-STATIC = "return 200 '{}';"
-
-WRK = """
-local bodies, n, at = {}, 0, os.time()
-for fleet = 1, FLEETS do
-  bodies[fleet] = '{"fleet": "us-west-2/shooter-' .. fleet .. '", "demand": 86, "sessions": 80,' ..
-    ' "limits": {"min": 10, "max": 500}}'
-end
-wrk.method, wrk.headers["Content-Type"] = "POST", "application/json"
-request = function() n = n + 1; return wrk.format(nil, "/invocations", nil, bodies[n % FLEETS + 1]) end
-done = function(summary, latency, requests)
-  local e = summary.errors
-  local rate, errors = summary.requests / summary.duration * 1e6, e.connect + e.read + e.write + e.status + e.timeout
-  io.write(string.format("RESULT %f %f %f %d\\n", rate, latency:percentile(50), latency:percentile(99), errors))
-end
-"""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def processes(*commands, env=None):
-    """Start commands, each in a group of its own; end them afterwards."""
-    started = [_start(c, os.environ | (env or {})) for c in commands]
-    try:
-        yield started
-    finally:
-        for process in started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-        for process in started:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def _start(command, environ):
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, env=environ, start_new_session=True, cwd=ROOT, stdout=quiet, stderr=quiet)
-
-
-def await_ping(port):
-    """Seconds until /ping answers 200."""
-    started = time.perf_counter()
-    while time.perf_counter() - started < 120:
-        with contextlib.suppress(OSError, urllib.error.URLError):
-            if urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2).status == 200:
-                return time.perf_counter() - started
-        time.sleep(0.005)
-    raise SystemExit("the stack did not come up")
-
-
-def gunicorn_behind_nginx(app, scratch, port, options):
-    (scratch / "nginx.conf").write_text(NGINX.format(scratch=scratch, port=port, place=PROXY, ping=PROXY))
-    yield ["nginx", "-e", "stderr", "-c", f"{scratch}/nginx.conf"]
-    yield [sys.executable, "-m", "gunicorn", app, "--no-control-socket", f"--bind=unix:{scratch}/app.sock",
-           "--keep-alive=75", "--log-level=error", *options]  # fmt: skip
-
-
-def stack_commands(name, scratch, port, workers):
-    if name == "nginx static 200":
-        (scratch / "nginx.conf").write_text(NGINX.format(scratch=scratch, port=port, place=STATIC, ping=STATIC))
-        return [["nginx", "-e", "stderr", "-c", f"{scratch}/nginx.conf"]]
-    if name == "bare WSGI, gthread":
-        app = "bench.stacks.bare:app"
-        return list(gunicorn_behind_nginx(app, scratch, port, ["--threads=8", f"--workers={workers}"]))
-    if name == CLASSIC:
-        return list(gunicorn_behind_nginx("bench.stacks.classic:app", scratch, port, [f"--workers={workers}"]))
-    return [[sys.executable, "-m", "autopilot.serving"]]
-
-
-def worker_memory(processes_):
-    """Resident MiB of every process below the ones given, the largest first."""
-    listing = subprocess.run(["ps", "-eo", "pid,ppid,rss,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 3) for line in listing.splitlines()[1:]]
-    family = {p.pid for p in processes_}
-    for _ in range(4):
-        family |= {int(pid) for pid, ppid, *_ in rows if int(ppid) in family}
-    return sorted(
-        (int(rss) / 1024 for pid, _, rss, args in rows if int(pid) in family and "nginx" not in args), reverse=True
-    )
-
-
-def load(port, connections, seconds, scratch, fleets=50):
-    script = scratch / "load.lua"
-    script.write_text(WRK.replace("FLEETS", str(fleets)))
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{connections}",
-        f"-d{seconds}s",
-        "--timeout",
-        "10s",
-        "-s",
-        str(script),
-        f"http://127.0.0.1:{port}",
-    ]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    rate, p50, p99, errors = (float(x) for x in re.search(r"RESULT (\S+) (\S+) (\S+) (\S+)", out).groups())
-    return rate, p50 / 1000, p99 / 1000, int(errors)
-
-
-def remember_a_week(path, fleets=50, days=8):
-    """Fill a history with what the fleets of the load would have sent every five minutes until now."""
-    sys.path.insert(0, str(ROOT / "container"))
-    from autopilot.adapters.history_sqlite import SqliteHistory
-    from autopilot.ports import Observed
-
-    history, random, now = SqliteHistory(path, budget_seconds=60), np.random.default_rng(0), time.time()
-    times = np.arange(now - days * 86400, now, 300)
-    for fleet in range(1, fleets + 1):
-        demand = np.round(86 + 20 * np.sin(times / 86400 * 2 * np.pi) + random.normal(0, 3, len(times)))
-        pairs = zip(times.tolist(), demand.tolist(), strict=True)
-        history.record([Observed(f"us-west-2/shooter-{fleet}", at, servers) for at, servers in pairs])
-    history.close()
 
 
 def measure(name, args):
     """One stack: the seconds to its first 200, requests/s and latencies for each number of connections, memory."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
-        scratch, port = Path(folder), free_port()
-        env = {
-            "SAGEMAKER_BIND_TO_PORT": str(port), "MODEL_SERVER_WORKERS": str(args.workers),
-            "AUTOPILOT_HISTORY": f"sqlite:///{folder}/history.sqlite3", "CLASSIC_MODEL": str(args.model),
-            "PYTHONPATH": f"{ROOT / 'container'}:{ROOT}", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1",
-        }  # fmt: skip
+        scratch = Path(folder)
         if name == AUTOPILOT:
-            remember_a_week(f"{folder}/history.sqlite3")
-        with processes(*stack_commands(name, scratch, port, args.workers), env=env) as started:
-            ready = await_ping(port)
-            load(port, 4, 1, scratch)
-            runs = [load(port, connections, args.seconds, scratch) for connections in CONNECTIONS]
+            remember(scratch / "history.sqlite3", 50)
+        with running(name, scratch, args.workers, CLASSIC_MODEL=str(args.model)) as (port, started, ready):
+            load(port, Load(4, 1), scratch)
+            runs = [load(port, Load(connections, args.seconds), scratch) for connections in CONNECTIONS]
             return ready, runs, worker_memory(started)
 
 
 def print_stacks(args):
-    names = [*STAND_INS, AUTOPILOT]
+    names = [STATIC_200, BARE, CLASSIC, AUTOPILOT]
     if not args.model.exists():
         print(f"no SavedModel at {args.model}: the classic stack is left out")
         names.remove(CLASSIC)
@@ -194,11 +56,10 @@ def print_stacks(args):
     rates = {}
     for name in names:
         ready, runs, memory = measure(name, args)
-        rates[name] = [run[0] for run in runs]
-        cells = "".join(f"{rate:11.0f}{p50:8.2f}{p99:8.2f}" for rate, p50, p99, _ in runs)
-        print(
-            f"{name:36}{cells}{ready:9.2f}{memory[0] if memory else 0:12.0f}{sum(run[3] for run in runs):8}", flush=True
-        )
+        rates[name] = [run.rate for run in runs]
+        cells = "".join(f"{run.rate:11.0f}{run.p50:8.2f}{run.p99:8.2f}" for run in runs)
+        errors = sum(run.errors for run in runs)
+        print(f"{name:36}{cells}{ready:9.2f}{memory[0] if memory else 0:12.0f}{errors:8}", flush=True)
     if CLASSIC in rates:
         ours, classic = rates[AUTOPILOT], rates[CLASSIC]
         ratios = ", ".join(f"c{c}: {a / b:.2f}" for c, a, b in zip(CONNECTIONS, ours, classic, strict=True))
@@ -251,9 +112,8 @@ def main():
     parser.add_argument("--model", type=Path, default=SAVED_MODEL, help="SavedModel for the classic stack")
     args = parser.parse_args()
     print_decisions()
-    missing = [tool for tool in ("wrk", "nginx") if not shutil.which(tool)]
-    if missing:
-        raise SystemExit(f"skipped the stacks: {' and '.join(missing)} not found (apt-get install wrk nginx-light)")
+    if missing := missing_tools():
+        raise SystemExit(f"skipped the stacks: {missing}")
     print_stacks(args)
 
 

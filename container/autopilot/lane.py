@@ -95,7 +95,8 @@ class Lane:
         self._thread.join(max(0.0, patience))
         wait(set(self._under_way), max(0.0, deadline - time.monotonic()))
         self._pool.shutdown(wait=False)
-        for one in (self._listener, self._stop_reading, self._stop_writing, self._poll, *self._connections.values()):
+        self._poll.close()
+        for one in (self._listener, self._stop_reading, self._stop_writing, *self._connections.values()):
             one.close()
 
     def _serve(self) -> None:

@@ -143,9 +143,13 @@ def _fill(row: Floats, history: FleetHistory, stop: int) -> None:
 
 def history_from_pairs(pairs: Sequence[tuple[float, float]]) -> FleetHistory:
     """A history from (seconds since the epoch, demand) pairs; of several in one slot the latest in time stays."""
-    days: dict[date, DaySlots] = {}
-    for seconds, demand in sorted(pairs):
-        slot = slot_of(seconds)
-        day = day_of(slot)
-        days.setdefault(day, DaySlots()).demand[slot - first_slot(day)] = demand
-    return FleetHistory(days)
+    if not pairs:
+        return FleetHistory({})
+    times, demand = np.array(sorted(pairs), np.float64).T
+    days, slots = np.divmod(np.floor_divide(times, SLOT_SECONDS).astype(np.int64), SLOTS_PER_DAY)
+    known, first = np.unique(days, return_index=True)
+    found: dict[date, DaySlots] = {}
+    for day, rows in zip(known.tolist(), map(slice, first, [*first[1:], len(days)]), strict=True):
+        found[day_of(day * SLOTS_PER_DAY)] = DaySlots()
+        found[day_of(day * SLOTS_PER_DAY)].demand[slots[rows]] = demand[rows]  # later ones overwrite earlier ones
+    return FleetHistory(found)
