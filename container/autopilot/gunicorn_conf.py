@@ -1,11 +1,13 @@
 """What gunicorn is told in Python: the worker with a lane for what comes through nginx, and the hooks."""
 
+import contextlib
 import importlib
 import os
 import signal
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
@@ -67,6 +69,12 @@ def when_ready(server: Arbiter) -> None:
     """
     package = server.app.app_uri.partition(":")[0].rpartition(".")[0]
     importlib.import_module(f"{package}.web")
+
+
+def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
+    """Where memory runs out, a worker goes first: it is replaced, while the end of gunicorn or nginx ends the server."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def child_exit(server: Arbiter, worker: ThreadWorker) -> None:
