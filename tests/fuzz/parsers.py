@@ -295,10 +295,12 @@ def raw_requests(rng: Random) -> bytes:
 
 @refusing(ValueError)
 def read_lane(data: bytes) -> str:
-    """A request's head as the lane reads it, and the endpoint's answer to the request."""
-    head, _, body = data.partition(b"\r\n\r\n")
-    environ = lane.environ_of(head)
-    return _as_documented(*_through_lane({**environ, "wsgi.input": BytesIO(body), "wsgi.errors": BytesIO()}))
+    """A request as the lane reads it off a socket, and the endpoint's answer to it."""
+    request = lane._whole(None, data)
+    if request is None:
+        return REFUSED  # it waits for more
+    environ = {**request.environ, "wsgi.input": BytesIO(request.body), "wsgi.errors": BytesIO()}
+    return _as_documented(*_through_lane(environ))
 
 
 def _through_lane(environ: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
