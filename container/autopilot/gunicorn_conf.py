@@ -72,7 +72,7 @@ def when_ready(server: Arbiter) -> None:
 
 
 def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
-    """Where memory runs out, a worker goes first: it is replaced, while the end of gunicorn or nginx ends the server."""
+    """Where memory runs out, a worker goes first: it is replaced, while the end of the others ends the server."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
 
