@@ -11,6 +11,7 @@ from autopilot import __version__
 _COMMANDS = {
     "serve": ("autopilot.serving", "Start the endpoint in the foreground."),
     "train": ("autopilot.training", "Train a policy, as SageMaker's `train` does."),
+    "evaluate": ("autopilot.training.evaluate", "Play a policy for the web service beside simple rules."),
     "backtest": ("autopilot.backtest", "Score the policy on your own demand history, beside simple rules."),
     "demo": ("autopilot.demo", "Replay a recorded day through a real server and chart what it decided."),
     "settings": ("autopilot.describe", "List every environment variable with its default and meaning."),

@@ -65,10 +65,10 @@ class ActorCritic(tf.Module):
         return Opinion(mean.reshape(*leading, -1), log_std.reshape(*leading, -1), value.reshape(leading))
 
     def fit_scales(self, observations: Floats, returns: Floats) -> None:
-        """Take the scales of a first rollout; a policy that has its own, from a warm start, keeps them."""
+        """Take the scales of a first rollout. A policy that has its own, from a warm start, shares them instead."""
         if not self.policy.normalised:
             self.policy.normalise(observations)
-        self.critic.normalise(observations)
+        self.critic.take_scales(self.policy)
         self._scale.assign(1.0 / (float(returns.std()) + 1e-8))
 
     def _think(self, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:

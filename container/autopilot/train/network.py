@@ -110,6 +110,12 @@ class Network(tf.Module):
         self.spread.assign(np.maximum(inputs.std(axis=0), _LEAST_SPREAD))
         self.normalised = True
 
+    def take_scales(self, other: "Network") -> None:
+        """Take the mean and spread of another network's inputs."""
+        self.mean.assign(other.mean)
+        self.spread.assign(other.spread)
+        self.normalised = True
+
     def trunk(self, observations: tf.Tensor) -> tf.Tensor:
         """The last hidden layer, [N, hidden[-1]]."""
         x = (self.front(observations) - self.mean) / self.spread

@@ -29,7 +29,7 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 def train(root: Path | None, told: tuple[str, ...]) -> None:
     """Train a policy, as SageMaker's `train` does."""
     job = Job(root) if root is not None else job_from_env(os.environ)
-    sys.exit(run_job(job, _pairs(told)))
+    sys.exit(run_job(job, pairs(told)))
 
 
 def main() -> None:
@@ -38,12 +38,13 @@ def main() -> None:
     train.main(args=arguments[1:] if arguments[:1] == ["train"] else arguments, prog_name="train")
 
 
-def _pairs(told: Sequence[str]) -> dict[str, str]:
-    pairs = [one.partition("=") for one in told]
-    bad = next((name for name, equals, _ in pairs if not equals), None)
+def pairs(told: Sequence[str]) -> dict[str, str]:
+    """Hyperparameters that were given as NAME=VALUE. Raises click.BadParameter."""
+    parts = [one.partition("=") for one in told]
+    bad = next((name for name, equals, _ in parts if not equals), None)
     if bad is not None:
         raise click.BadParameter(f"{bad!r} must be NAME=VALUE", param_hint="--set")
-    return {name.strip(): value for name, _, value in pairs}
+    return {name.strip(): value for name, _, value in parts}
 
 
 def run_job(job: Job, told: Mapping[str, str]) -> int:
@@ -78,10 +79,15 @@ def _failed(job: Job, reason: str, detail: str) -> int:
     return 1
 
 
-def _train(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
-    """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
+def hush() -> None:
+    """Before TensorFlow is imported: see _QUIET."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def _train(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
+    """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
+    hush()
     if told.environment == "service":
         from autopilot.training.service_run import run_service as run  # noqa: PLC0415
     else:

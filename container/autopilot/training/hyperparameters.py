@@ -113,7 +113,7 @@ class Hyperparameters:
     """Seconds between two of them."""
     faithful: bool = False
     """Keep the defects of the field's example, and its observation of 25 numbers (service)."""
-    services: Count = 128
+    services: Count = 512
     """Simulated services at once (service)."""
     training_steps: Annotated[int, Bounds(0)] = 0
     """Minutes of simulated services to train on (service); 0: as many as `total_iterations` says."""
@@ -162,12 +162,13 @@ _SERVICE = {
     "algorithm": "ppo",
     "name": "service",
     "hidden": "64,64",
-    "total_iterations": "800",
+    "total_iterations": "400",
     "num_steps": "128",
-    "learning_rate": "0.0005",
+    "minibatch_size": "16384",
+    "learning_rate": "0.001",
     "gamma": "0.9",
-    "gae_lambda": "0.9",
-    "log_std": "-1.5",
+    "gae_lambda": "0.8",
+    "log_std": "-2",
 }
 """Defaults of `environment=service` that are not the fleet's."""
 _ALIASES = {

@@ -1,22 +1,54 @@
 """What a run of the web service shows: the policy beside the simple rules, and how an episode went."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
+from autopilot.core.service_observation import Array
 from autopilot.policy.metadata import Metadata
-from autopilot.sim.service import ServiceEnvironment
-from autopilot.sim.service_evaluation import Estimate, Standing, compare
-from autopilot.sim.service_rules import Act, agent, constant, do_nothing, foresight, peak, planned
-from autopilot.training.report import curves, paragraph, settings_of, table, write_page
+from autopilot.service_plots import episode_plot, learning_plot, load_plot, standings_plot
+from autopilot.sim.service import ServiceConfig, ServiceEnvironment
+from autopilot.sim.service_evaluation import Episode, Estimate, Standing, compare, record
+from autopilot.sim.service_load import MINUTES_PER_DAY
+from autopilot.sim.service_rules import Act, Rule, agent, constant, do_nothing, foresight, peak, planned
+from autopilot.training.report import curves, paragraph, picture, settings_of, table, write_page
+
+History = Sequence[Mapping[str, float]]
 
 LEARNED, REFERENCE = "learned", "peak of 30 minutes x 1.5"
 _EVALUATION_SEED = 2**31 - 5
 
 
-def standings(act: Act, environment: ServiceEnvironment) -> tuple[Standing, ...]:
-    """The learned policy and the rules on the same episodes, as many as the environment has services."""
-    config = environment.config
-    rules = {
+@dataclass(frozen=True)
+class Shown:
+    """What an evaluation found.
+
+    found               the policy and the rules on the same episodes
+    episode, reference  one episode of the policy, and the same of the rule that it has to beat
+    load                of five services, [three days of minutes, 5]
+    """
+
+    found: tuple[Standing, ...]
+    episode: Episode
+    reference: Episode
+    load: Array
+
+
+def show(act: Act, config: ServiceConfig, episodes: int) -> Shown:
+    """Let the learned policy and the rules play the same episodes, none of which it was trained or chosen on."""
+    environment = ServiceEnvironment(episodes, config)
+    found = compare(rules(act, config), REFERENCE, environment, [_EVALUATION_SEED])
+    one = ServiceEnvironment(1, config)
+    episode, reference = (record(one, rule, _EVALUATION_SEED) for rule in (agent(act), peak(30, 1.5)))
+    few = ServiceEnvironment(5, config)
+    few.reset(_EVALUATION_SEED)
+    return Shown(found, episode, reference, few.ahead[: 3 * MINUTES_PER_DAY])
+
+
+def rules(act: Act, config: ServiceConfig) -> dict[str, Rule]:
+    """The learned policy, and what it is compared with."""
+    return {
         LEARNED: agent(act),
         "planned, our model-predictive rule": planned(config),
         REFERENCE: peak(30, 1.5),
@@ -24,7 +56,6 @@ def standings(act: Act, environment: ServiceEnvironment) -> tuple[Standing, ...]
         "do nothing": do_nothing,
         "foresight x 1.5 (sees the load)": foresight(1.5, config),
     }
-    return compare(rules, REFERENCE, environment, [_EVALUATION_SEED])
 
 
 def verdict(found: Sequence[Standing]) -> str:
@@ -35,12 +66,37 @@ def verdict(found: Sequence[Standing]) -> str:
     return f"The learned policy {what} the {REFERENCE} rule: {_dollars(gain)} an episode, on the same episodes."
 
 
-def write_service_report(
-    path: Path, metadata: Metadata, found: Sequence[Standing], history: Sequence[Mapping[str, float]]
-) -> None:
+def write_service_report(path: Path, metadata: Metadata, shown: Shown, history: History = ()) -> None:
     """Write the report of a run, or of an evaluation (no history)."""
-    parts = [paragraph(verdict(found)), _standings_table(found), *curves(history), *settings_of(metadata)]
-    write_page(path, metadata.version if history else f"{metadata.name}, evaluated", parts)
+    found = shown.found
+    title = metadata.version if history else f"{metadata.name}, evaluated"
+    parts = [
+        paragraph(verdict(found)),
+        _standings_table(found),
+        picture(standings_plot(found, REFERENCE), "profit of each player", "Profit, with 95 % intervals."),
+        *([_learning(found, history)] if history else []),
+        picture(
+            episode_plot(shown.episode, (REFERENCE, shown.reference)), "one episode, minute by minute", "One episode."
+        ),
+        picture(load_plot(shown.load), "load of five services over three days", "What the services have to serve."),
+        *curves(history),
+        *settings_of(metadata),
+    ]
+    write_page(path, title, parts)
+
+
+def _learning(found: Sequence[Standing], history: History) -> str:
+    """Profit over training. The rules played other episodes than the validation: their profit is moved to its level."""
+    steps = accumulate(entry["steps"] for entry in history)
+    entries = [{**entry, "steps": done} for entry, done in zip(history, steps, strict=True)]
+    levels = [entry["validation_profit"] - entry["validation_gain"] for entry in history if "validation_gain" in entry]
+    rules = {one.name: levels[-1] + one.difference.mean for one in found if one.name != LEARNED} if levels else {}
+    near = {name: profit for name, profit in rules.items() if profit > 0.9 * levels[-1]}
+    caption = (
+        "Expected profit of the deterministic policy on validation episodes; rules by their difference to the "
+        f"{REFERENCE} rule in the evaluation."
+    )
+    return picture(learning_plot(entries, near), "profit over training", caption)
 
 
 def _standings_table(found: Sequence[Standing]) -> str:

@@ -11,7 +11,7 @@ from autopilot.core.service_observation import SERVICE_FEATURES_VERSION, WARM_UP
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata
 from autopilot.ports import ModelError
-from autopilot.sim.service import EPISODE_MINUTES, ServiceEnvironment
+from autopilot.sim.service import EPISODE_MINUTES
 from autopilot.sim.service_evaluation import Standing
 from autopilot.sim.service_rules import Act
 from autopilot.train.export import export, load_network, make_reproducible
@@ -22,7 +22,7 @@ from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
 from autopilot.training.ppo_run import Surroundings, best_weights
 from autopilot.training.service_ppo import CONTROLS, new_network, sample, service_config, service_ppo
-from autopilot.training.service_report import LEARNED, standings, write_service_report
+from autopilot.training.service_report import LEARNED, Shown, show, verdict, write_service_report
 from autopilot.training.telling import Teller
 
 CHECKPOINT = "run.npz"
@@ -50,23 +50,24 @@ def run_service(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
     trained = _learn(_starting_point(job, told), told, Surroundings(teller, stop, file))
     with tempfile.TemporaryDirectory() as place:  # as it would serve: exported, and loaded again
         metadata = export(trained.network, described(told, ()), Path(place), _probe(told))
-        found = evaluate(told, _act_of(Path(place)), told.evaluation_episodes, teller)
-    metadata = export(trained.network, described(told, found), job.model, _probe(told))
-    write_service_report(job.output / REPORT, metadata, found, trained.history)
+        shown = evaluated(told, _act_of(Path(place)), told.evaluation_episodes, teller)
+    metadata = export(trained.network, described(told, shown.found), job.model, _probe(told))
+    write_service_report(job.output / REPORT, metadata, shown, trained.history)
     teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
 
 
-def evaluate(told: Hyperparameters, act: Act, episodes: int, teller: Teller) -> tuple[Standing, ...]:
-    """The policy and the rules on the same episodes, none of which it was trained or chosen on; tells the table."""
-    found = standings(act, ServiceEnvironment(max(episodes, FEWEST_EPISODES), service_config(told)))
-    for one in found:
+def evaluated(told: Hyperparameters, act: Act, episodes: int, teller: Teller) -> Shown:
+    """The policy and the rules on the same episodes, at least FEWEST_EPISODES of them; tells the table."""
+    shown = show(act, service_config(told), max(episodes, FEWEST_EPISODES))
+    for one in shown.found:
         teller.say(
             f"{one.name:34} {one.profit.mean:8.0f} $ an episode, to the peak rule {one.difference.mean:+8.0f} "
             f"[{one.difference.low:+.0f}, {one.difference.high:+.0f}], downtime {one.downtime:.3f} %"
         )
-    learned = next(one for one in found if one.name == LEARNED)
+    teller.say(verdict(shown.found))
+    learned = next(one for one in shown.found if one.name == LEARNED)
     teller.metrics("evaluation", {"profit": learned.profit.mean, "gain": learned.difference.mean})
-    return found
+    return shown
 
 
 def described(told: Hyperparameters, found: Sequence[Standing]) -> Metadata:
@@ -117,14 +118,20 @@ def act_of(path: Path, told: Hyperparameters) -> Act:
         return _act_of(Path(place))
 
 
+def evaluate_place(place: Path, told: Hyperparameters, episodes: int, out: Path, teller: Teller | None = None) -> Path:
+    """Evaluate a checkpoint or a model, and write the report; where it is. Raises JobError or ModelError."""
+    shown = evaluated(told, act_of(place, told), episodes, teller or Teller())
+    write_service_report(out / REPORT, described(told, shown.found), shown)
+    return out / REPORT
+
+
 def _evaluate_only(job: Job, told: Hyperparameters, teller: Teller) -> None:
     places = (job.channel("checkpoint"), job.channel("model"), job.checkpoints)
     place = next((one for one in places if one is not None and one.is_dir()), None)
     if place is None:
         raise JobError("evaluate_steps needs a `checkpoint` or a `model` channel, or a checkpoint of this job")
-    found = evaluate(told, act_of(place, told), -(-told.evaluate_steps // EPISODE_MINUTES), teller)
-    write_service_report(job.output / REPORT, described(told, found), found, ())
-    teller.say(f"evaluated {place}, the report is {job.output / REPORT}")
+    report = evaluate_place(place, told, -(-told.evaluate_steps // EPISODE_MINUTES), job.output, teller)
+    teller.say(f"evaluated {place}, the report is {report}")
 
 
 def _learn(start: Network, told: Hyperparameters, around: Surroundings) -> Trained:

@@ -1,0 +1,41 @@
+"""`autopilot evaluate`: a policy for the web service beside simple rules, from a model directory or a checkpoint."""
+
+from pathlib import Path
+
+import click
+
+from autopilot.core.service_observation import WIDTH_FAITHFUL
+from autopilot.policy.metadata import METADATA_FILE, read_metadata
+from autopilot.ports import ModelError
+from autopilot.training import hush, pairs
+from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
+from autopilot.training.job import JobError
+
+
+@click.command()
+@click.argument("place", type=click.Path(exists=True, path_type=Path))
+@click.option("--episodes", default=40, show_default=True, help="Episodes to play, at least 10.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out/evaluate"), show_default=True)
+@click.option("-p", "--set", "told", multiple=True, metavar="NAME=VALUE", help="A hyperparameter of the training run.")
+def evaluate(place: Path, episodes: int, out: Path, told: tuple[str, ...]) -> None:
+    """Play a policy for the web service beside simple rules, on the same episodes; a table and a report with plots.
+
+    PLACE is a model directory, or the checkpoint file of a training run (checkpoints/run.npz). For a checkpoint, give
+    the hyperparameters `faithful`, `hidden` and `control` that the run had.
+    """
+    hush()
+    from autopilot.training import service_run  # noqa: PLC0415  TensorFlow: seconds
+
+    try:
+        given = parse_hyperparameters({"environment": "service", **_faithful(place), **pairs(told)})
+        report = service_run.evaluate_place(place, given, episodes, out)
+    except (HyperparameterError, JobError, ModelError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Report: {report}")
+
+
+def _faithful(place: Path) -> dict[str, str]:
+    """Which observation a model directory's network sees."""
+    if not (place / METADATA_FILE).is_file():
+        return {}
+    return {"faithful": str(read_metadata(place).width == WIDTH_FAITHFUL)}
