@@ -101,7 +101,14 @@ def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
         reading = _reading(gathered, sources)
     except DemandUnknownError as error:
         return _fault(gathered, Fault.DEMAND_UNKNOWN, str(error))
-    return replace(gathered, seen=replace(gathered.seen, reading=reading))
+    return replace(gathered, seen=replace(gathered.seen, reading=_at_least_held(reading, gathered.target)))
+
+
+def _at_least_held(reading: Reading, target: Target | None) -> Reading:
+    """The reading with what the Fleet's own status counts in use: no source, however wrong, ends a session."""
+    if target is None or target.allocated is None:
+        return reading
+    return replace(reading, sessions=max(reading.sessions or 0, target.allocated + target.reserved))
 
 
 def _reading(gathered: Gathered, sources: _Sources) -> Reading:

@@ -49,6 +49,19 @@ def test_guards_of_an_answer(size, reason, guard):
     assert (found.guard if isinstance(found, Refused) else None) == guard
 
 
+@pytest.mark.parametrize(
+    ("size", "reason", "guard"),
+    [
+        pytest.param(0, "policy", "below_minimum", id="zero of zero: the source and the endpoint are wrong at once"),
+        pytest.param(2, "policy", None, id="the minimum"),
+        pytest.param(0, "scheduled", None, id="a schedule may go below"),
+    ],
+)
+def test_an_answer_below_the_minimum_is_refused_for_the_endpoint_was_told(size, reason, guard):
+    found = judge(Answer(size, T0, 15, reason), Reading(0, T0, sessions=0), 90, Bounds(minimum=2, maximum=500))
+    assert (found.guard if isinstance(found, Refused) else None) == guard
+
+
 def test_a_jump_is_refused_unless_it_is_scheduled():
     bounds = Bounds(minimum=1, maximum=5000, jump_factor=10, jump_free=50)
     reading = Reading(20, T0)

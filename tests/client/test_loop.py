@@ -210,6 +210,21 @@ def test_an_agones_fleet_is_read_from_its_status_and_set_by_its_scale(world):
     assert world.endpoint.asked[0]["sessions"] == 50
 
 
+def test_what_agones_counts_in_use_is_kept_whatever_the_demand_source_says(world):
+    world.cluster.add("fleets", "x", 100, readyReplicas=20, allocatedReplicas=78, reservedReplicas=2)
+    world.demand.document = {"demand": 0, "sessions": 0}
+    source = {"source": "http", "url": world.urls["demand"], "sessions_field": "sessions"}
+    fleet = world.fleet("x", kind="fleet", stabilization_minutes=0) | {"demand": source}
+    world.client([fleet])
+    for honest in (0, 79):
+        world.endpoint.answer = lambda instance, size=honest: size
+        world.passes(30)
+        assert world.cluster.size("fleets/x") == 100
+    world.endpoint.answer = lambda instance: instance["sessions"]
+    world.passes()
+    assert world.cluster.size("fleets/x") == 80
+
+
 @pytest.mark.parametrize(
     "mode", ["503", "html", "nan", "zero", "million", "text", "negative", "short", "empty", "error"]
 )
