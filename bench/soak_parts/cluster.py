@@ -67,8 +67,8 @@ class Cluster:
             return None
 
     def publish(self, world: World) -> None:
-        """Agones' status of the fleets that are read by it, where it has changed."""
-        wanted = {i: self._status(world, i) for i in np.flatnonzero(self.cast.by_status).tolist()}
+        """Agones' status of its Fleets, where it has changed."""
+        wanted = {i: self._status(world, i) for i in np.flatnonzero(~self.cast.pods).tolist()}
         changed = [i for i, status in wanted.items() if self._published.get(i, ()) != status]
         self.each(changed, lambda i: self._publish(i, wanted[i]))
 

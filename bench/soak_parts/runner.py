@@ -18,7 +18,7 @@ from bench.soak_parts.door import Answered
 from bench.soak_parts.faults import Fault, draw_faults
 from bench.soak_parts.ledger import Ledger, Pass
 from bench.soak_parts.options import MAX_AGE_SECONDS, Options
-from bench.soak_parts.stage import DEMAND_MODES, NAMES, Injector, staged
+from bench.soak_parts.stage import DEMAND_MODES, Injector, staged
 from bench.soak_parts.world import World, cast_of, draw_demand, ended_by, start_world
 
 Progress = Callable[[int, str], None]
@@ -74,7 +74,7 @@ class Soak:
             self._injector = Injector(stage, options.seed)
             self._publish(0)
             stage.place.wall = time.time()
-            for name in NAMES:
+            for name in stage.names:
                 stage.start_replica(name)
             self._passing(began + options.minutes * 60)
             self.run.notes = stage.notes
@@ -111,7 +111,9 @@ class Soak:
             if fault.first == step:
                 self._note_fault(fault, "begin", step)
                 self._injector.begin(fault)
-        return [fault for fault in self.run.faults if fault.covers(step)]
+        active = [fault for fault in self.run.faults if fault.covers(step)]
+        self._injector.keep_clients(active)
+        return active
 
     def _note_fault(self, fault: Fault, what: str, step: int) -> None:
         document = {"fault": fault.kind.name, "what": what, "step": step, "at": self.options.at(step)}
@@ -141,6 +143,7 @@ class Soak:
             for replica in stage.replicas.values():
                 replica.tick(self.options.at(step))
             lines = {name: replica.passed() for name, replica in stage.replicas.items()}
+        self._injector.settle()
         for name in list(stage.replicas):
             if not stage.replicas[name].alive:
                 del stage.replicas[name]

@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,7 @@ class Stage:
     matchmaker: Matchmaker
     place: Place
     replicas: dict[str, Replica] = field(default_factory=dict)
+    names: tuple[str, ...] = NAMES
     leader: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -99,7 +100,8 @@ def staged(options: Options, cast: Cast, sizes: np.ndarray, maximum: np.ndarray)
         for name in NAMES:
             urls = {"endpoint": f"{front}/{name}/invocations", "demand": demand_url}
             where.write(name, config_of(cast, maximum.astype(int).tolist(), urls, options))
-        stage = Stage(cluster, PodKeeper(cluster), endpoint, door, matchmaker, where)
+        names = NAMES if options.faults_per_day else NAMES[:1]  # where nothing breaks, the second would only watch
+        stage = Stage(cluster, PodKeeper(cluster), endpoint, door, matchmaker, where, names=names)
         stack.callback(_keep_logs, directory, options.out)
         stack.callback(_end_replicas, stage)
         yield stage
@@ -135,6 +137,7 @@ class Injector:
 
     stage: Stage
     seed: int
+    _timers: list[threading.Timer] = field(default_factory=list)
 
     def begin(self, fault: Fault) -> None:
         """The fault is in force from now on."""
@@ -166,6 +169,20 @@ class Injector:
         timer = threading.Timer(float(rng.uniform(0.01, 0.3)), act, (self.stage, step))
         timer.daemon = True
         timer.start()
+        self._timers.append(timer)
+
+    def settle(self) -> None:
+        """Wait until all that was to happen in this pass has happened."""
+        for timer in self._timers:
+            timer.join()
+        self._timers.clear()
+
+    def keep_clients(self, active: Sequence[Fault]) -> None:
+        """Start a client that is gone though no fault keeps it away, as its Deployment would; and note that."""
+        missing = [name for name in self.stage.names if name not in self.stage.replicas]
+        if missing and not any(fault.kind.part == "client" for fault in active):
+            self.stage.notes.append(f"the client {' and '.join(missing)} was gone without a fault, and was started")
+            _start_replicas(self.stage)
 
 
 def _stop_endpoint(stage: Stage) -> None:
@@ -198,7 +215,7 @@ def _terminate_leader(stage: Stage) -> None:
 
 
 def _start_replicas(stage: Stage) -> None:
-    for name in NAMES:
+    for name in stage.names:
         stage.start_replica(name)
 
 
