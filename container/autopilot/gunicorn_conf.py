@@ -1,10 +1,12 @@
 """What gunicorn is told in Python: the worker with a lane for what comes through nginx, and the hooks."""
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,9 @@ os.register_at_fork(
     before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _TERM),
     after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERM),
 )
+
+_SWITCH_SECONDS = 0.001
+"""How long a thread computes before others get a turn: a ping takes several, and must not wait for a large call."""
 
 worker_class = "autopilot.gunicorn_conf.AnsweringWorker"
 
@@ -43,6 +48,8 @@ class AnsweringWorker(ThreadWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """gunicorn's hook for the worker's loop: ends after a stop, when what was under way is answered."""
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        gc.freeze()  # what is loaded stays: no collection needs to look through it
         quick = getattr(getattr(self.wsgi, "wsgi_app", None), "quick_way", None)
         mine = [one for one in self.sockets if _from_nginx(one.getsockname())]
         self.sockets = [one for one in self.sockets if one not in mine]

@@ -34,8 +34,10 @@ Days = dict[FleetDay, DaySlots | None]
 LATE_SECONDS = 15 * 60
 FEW_OBSERVATIONS = 5
 
-# Bytes that a cached day costs: two arrays of 288 float32 with what Python puts around them; and a fleet's own.
-_DAY_BYTES, _EMPTY_BYTES, _FLEET_BYTES = 2 * 288 * 4 + 450, 120, 700
+# Bytes that a cached day costs: one or two arrays of 288 float32 with what Python puts around them; a fleet's own.
+_DAY_BYTES, _SLIM_BYTES, _EMPTY_BYTES, _FLEET_BYTES = 2 * 288 * 4 + 450, 288 * 4 + 250, 120, 700
+
+_NO_ALLOCATIONS = DaySlots().allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class _Known:
 class RecentHistory:
     """A History and a bounded memory of days that are over. Safe to use from several threads.
 
-    `max_bytes` bounds the memory (about 22 KB for a fleet with a full week); fleets that were not asked about for the
+    `max_bytes` bounds the memory (about 11 KB for a fleet with a full week); fleets that were not asked about for the
     longest go first. `off` says that the history keeps nothing, so that nothing is read and the status is `off`.
     """
 
@@ -190,7 +192,7 @@ class RecentHistory:
         with self._lock:
             for (fleet, day), slots in read.items():
                 if missing[fleet, day] and (known := self._fleets.get(fleet)) is not None:
-                    self._keep(known, day, slots)
+                    self._keep(known, day, slots if day >= known.newest - timedelta(days=1) else _slim(slots))
             while self._bytes > self._max_bytes and self._fleets:
                 self._forget(next(iter(self._fleets)))
         return read
@@ -251,7 +253,9 @@ class _LastSeen:
 
 
 def _cost(day: DaySlots | None) -> int:
-    return _EMPTY_BYTES if day is None else _DAY_BYTES
+    if day is None:
+        return _EMPTY_BYTES
+    return _SLIM_BYTES if day.allocation is _NO_ALLOCATIONS else _DAY_BYTES
 
 
 def _many_observations(today: DaySlots, days: Iterable[DaySlots]) -> bool:
@@ -264,6 +268,11 @@ def _observations(day: DaySlots) -> int:
 
 def _or_none(day: DaySlots) -> DaySlots | None:
     return day if _observations(day) else None
+
+
+def _slim(day: DaySlots | None) -> DaySlots | None:
+    """A day before yesterday, as it is kept: no rule looks at allocations that old."""
+    return None if day is None else DaySlots(day.demand.copy(), _NO_ALLOCATIONS)
 
 
 @lru_cache(maxsize=64)

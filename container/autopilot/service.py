@@ -1,8 +1,10 @@
 """The one use case: gather what is known of some fleets, decide, remember."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -24,6 +26,9 @@ from autopilot.core.history import (
 from autopilot.core.schedule import Event, override_at
 from autopilot.ports import Decided, DemandSource, Observed, Policy, Predictions
 from autopilot.recent import FEW_OBSERVATIONS, Recalled, RecentHistory
+
+AT_ONCE = 2048
+"""Fleets of one call that are decided at once: what lies between history and decision takes some 10 KB for each."""
 
 
 class HistoryStatus(StrEnum):
@@ -87,13 +92,18 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Autopilot:
-    """The service. Thread-safe; holds no state of its own beside its parts."""
+    """The service. Thread-safe; holds no state of its own beside its parts.
+
+    one_large_call  held while a call of more than AT_ONCE fleets is decided: several at a time would take as long in
+                    all, and the memory of all of them
+    """
 
     policy: Policy
     history: RecentHistory
     operator: Operator = Operator()
     demand: DemandSource | None = None
     clock: Callable[[], float] = field(default=time.time)
+    one_large_call: AbstractContextManager[object] = field(default_factory=threading.Lock)
 
     def decide(self, asks: Sequence[Ask]) -> list[Answer | Refusal]:
         """Decide for each fleet: an Answer, or a Refusal where it cannot be decided. Order is kept.
@@ -149,9 +159,14 @@ class Autopilot:
                       _status(recalled, needs), self.policy.name, self.policy.horizon_minutes)  # fmt: skip
 
     def _decide_known(self, asks: Sequence[Ask]) -> list[Answer]:
-        if not asks:
-            return []
-        recalled = self._recall(asks)
+        if len(asks) <= AT_ONCE:
+            return self._decide_some(asks, self._recall(asks)) if asks else []
+        with self.one_large_call:
+            recalled = self._recall(asks)
+            parts = [slice(first, first + AT_ONCE) for first in range(0, len(asks), AT_ONCE)]
+            return [answer for part in parts for answer in self._decide_some(asks[part], recalled[part])]
+
+    def _decide_some(self, asks: Sequence[Ask], recalled: Sequence[Recalled]) -> list[Answer]:
         windows = _windows(asks, recalled)
         predictions = self.policy.predict(windows)
         settings = [self._setting(ask, one) for ask, one in zip(asks, recalled, strict=True)]
