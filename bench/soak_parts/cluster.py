@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 import yaml
 
 from autopilot_client.kube import Kube, from_kubeconfig
-from autopilot_client.ports import KubeError, KubeRefusedError
+from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from bench.soak_parts.world import Cast, World
 from tests.client.conftest import CRD, ApiServer, rules_of
 from tests.client.standins import wait_until
@@ -86,10 +87,14 @@ class Cluster:
 
     def each(self, numbers: Iterable[int], act: Callable[[int], None]) -> None:
         """Do something for several fleets at once; what an absent API server does not take is left for next time."""
+        away = threading.Event()
 
         def gently(i: int) -> None:
             try:
-                act(i)
+                if not away.is_set():
+                    act(i)
+            except KubeUnavailableError:
+                away.set()
             except KubeError:
                 return
 
