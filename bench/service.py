@@ -24,6 +24,7 @@ from autopilot.policy.learned import load_policy
 from autopilot.service_plots import episode_plot, load_plot, standings_plot
 from autopilot.sim.service import ServiceConfig, ServiceEnvironment
 from autopilot.sim.service_evaluation import join, play, record, standing
+from autopilot.sim.service_limits import KnownLoad, informed
 from autopilot.sim.service_rules import (
     IN_TIME,
     agent,
@@ -64,8 +65,12 @@ def learned(policy):
 
 def standings(config, told, progress):
     """Every player on the same episodes."""
-    environment, sums = ServiceEnvironment(told.episodes, config), {}
+    known = KnownLoad(told.episodes, config)
+    environment, sums = ServiceEnvironment(told.episodes, config, known if config.faithful else None), {}
     playing = rules(config, told.model)
+    if config.faithful:
+        playing["knows all but beginnings of spikes"] = informed(known, config, sees_noise=True)
+        playing["knows all that can be known"] = informed(known, config)
     task = progress.add_task(title(config), total=len(playing))
     for name, rule in playing.items():
         progress.update(task, description=f"{title(config)}: {name}")

@@ -89,7 +89,7 @@ def test_planning_beats_the_peak_rule_and_stays_below_foresight(faithful):
 
 
 def test_planning_in_time_beats_the_peak_rule_also_where_starting_machines_cost():
-    environment = ServiceEnvironment(EPISODES, ServiceConfig(pending_cost=1.0, minutes=4000))
+    environment = ServiceEnvironment(EPISODES, ServiceConfig(pending_cost=1.0, minutes=2000))
     rules = {
         "peak": peak(30, 1.5),
         "in time": planned(environment.config, IN_TIME),

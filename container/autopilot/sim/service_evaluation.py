@@ -82,7 +82,7 @@ class Standing:
 
 def _turn(environment: ServiceEnvironment, player: Player | Clairvoyant, seen: Floats) -> tuple[Floats, Floats, bool]:
     if isinstance(player, Clairvoyant):
-        return environment.step_at_once(player.machines(environment.ahead[0]))
+        return environment.step_at_once(player.machines(environment))
     return environment.step(player(environment, seen))
 
 

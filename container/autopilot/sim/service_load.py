@@ -40,6 +40,20 @@ class Shape(NamedTuple):
     week_phase: Array
 
 
+class Parts(NamedTuple):
+    """What load is made of: cycles, noise (a factor), and spikes, [minutes, N]; and the noise's size, [N]."""
+
+    cycles: Array
+    chance: Array
+    spikes: Array
+    noise: Array
+
+    def load(self) -> Array:
+        """Whole transactions in each minute, [minutes, N]."""
+        load: Array = np.floor(np.clip(self.cycles * self.chance + self.spikes, 0, MAX_LOAD))
+        return load
+
+
 def draw_shapes(rng: np.random.Generator, count: int, clock: Whole | None) -> Shape:
     """The shapes of `count` services; clock [count] is the minute of the week that they start in, None: no such thing.
 
@@ -68,11 +82,15 @@ def draw_load(rng: np.random.Generator, count: int, minutes: int, clock: Whole |
 
     clock  [count] minute of the week that each service starts in; None: as in the example, without a week
     """
+    return draw_parts(rng, count, minutes, clock).load()
+
+
+def draw_parts(rng: np.random.Generator, count: int, minutes: int, clock: Whole | None = None) -> Parts:
+    """As `draw_load`, the parts by themselves."""
     shape = draw_shapes(rng, count, clock)
-    load = cycles(shape, minutes) * rng.normal(1.0, shape.noise, (minutes, count))
-    for service in range(count):
-        load[:, service] += draw_spikes(rng, minutes, shape.high[service])
-    return np.floor(np.clip(load, 0, MAX_LOAD))
+    chance = rng.normal(1.0, shape.noise, (minutes, count))
+    spikes = [draw_spikes(rng, minutes, highest) for highest in shape.high]
+    return Parts(cycles(shape, minutes), chance, np.stack(spikes, axis=1), shape.noise)
 
 
 def cycles(shape: Shape, minutes: int) -> Array:

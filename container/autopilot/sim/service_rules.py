@@ -36,9 +36,9 @@ class Player(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clairvoyant:
-    """A player that may cheat: it sees the next minute's load [N], and has its machines [N] at once."""
+    """A player that may cheat: it sees the environment's next loads, and has its machines [N] at once."""
 
-    machines: Callable[[Array], Array]
+    machines: Callable[[ServiceEnvironment], Array]
 
 
 Rule = Callable[[], Player | Clairvoyant]
@@ -99,13 +99,18 @@ def agent(act: Act) -> Rule:
 def foresight(factor: float, config: ServiceConfig | None = None) -> Rule:
     """Exactly enough for `factor` times the load of each minute."""
     tpm = (config or ServiceConfig()).tpm_per_machine
-    return lambda: Clairvoyant(lambda load: np.ceil(factor * load / tpm))
+    return lambda: Clairvoyant(lambda environment: np.ceil(factor * environment.ahead[0] / tpm))
 
 
 def best_foresight(config: ServiceConfig | None = None) -> Rule:
     """The number of machines that is best for the load of each minute."""
     table = plans(config or ServiceConfig())
-    return lambda: Clairvoyant(lambda load: table.best(load, np.zeros_like(load), np.zeros_like(load)))
+
+    def machines(environment: ServiceEnvironment) -> Array:
+        load = environment.ahead[0]
+        return table.best(load, np.zeros_like(load), np.zeros_like(load))
+
+    return lambda: Clairvoyant(machines)
 
 
 # --- the model-predictive rule ---------------------------------------------------------------------------------------
@@ -172,12 +177,12 @@ def _average(loads: Array, weight: Array, config: ServiceConfig) -> Array:
 def hazards(first: bool) -> Array:
     """Chance that the next spike begins in a minute, by the minutes since the last one began, or since the start.
 
-    Spikes follow the end of the one before after 100 to 1,000 minutes, and last 5 minutes and a lognormal time.
+    A spike lasts 5 minutes and a lognormal time, and one more below zero; the next begins 100 to 1,000 minutes later.
     """
     waited = np.zeros(_LONGEST_WAIT)
     waited[100:1000] = 1 / 900
     if not first:
-        edges = np.log(np.maximum(np.arange(len(waited) + 1) - 5.0, 1e-9))
+        edges = np.log(np.maximum(np.arange(len(waited) + 1) - 6.0, 1e-9))
         lasted = np.diff(normal_cdf((edges - 3) / 2))
         waited = np.convolve(waited, lasted)[: len(waited)]
     left = np.maximum(1 - np.concatenate([[0.0], np.cumsum(waited)[:-1]]), 1e-3)
