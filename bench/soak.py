@@ -18,6 +18,7 @@ The twin is the same run without faults. Faults come in every kind before one co
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ OFTEN = "Faults that begin in a simulated day; 0: none."
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out/soak"), help="Where the report goes."
 )
 def main(pass_seconds: int | None, twin: str, **given: object) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     console = Console()
     options = Options(pass_seconds=pass_seconds or (60 if given["speed"] else 300), **given)
     beside = _start_twin(options) if twin == "beside" and options.faults_per_day else None
@@ -70,6 +72,7 @@ def main(pass_seconds: int | None, twin: str, **given: object) -> None:
     finally:
         if beside and beside.poll() is None:
             beside.terminate()
+            beside.wait(120)
     report(run, demand, columns, console)
     sys.exit(int(bool(run.ledger.broken or run.failed_passes)))
 
