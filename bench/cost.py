@@ -1,0 +1,185 @@
+"""What one decision costs, part by part, for 1, 100 and 10,000 fleets in one call: microseconds for each fleet.
+
+    PYTHONPATH=container:client:. python bench/cost.py [--repeats 400] [--seconds 3]
+
+In process: reading the request, the history (SQLite: record and recall, remember), the windows, the features, the
+network, the guardrail, and writing the answer; then the whole application as WSGI has it. With nginx and wrk also what
+a request costs over HTTP, at one connection and at sixteen: CPU time of the workers and of nginx, so that the edge is
+the difference. Medians; machines differ and are noisy.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.running import AUTOPILOT, BARE, Load, load, missing_tools, remember, running
+
+COUNTS = (1, 100, 10_000)
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a decision is made of, over a real store and the built-in policy."""
+
+    scratch: Path
+
+    def costs(self, count, repeats):
+        """Microseconds of each part for one call of `count` fleets, medians over `repeats`, by name in their order."""
+        from autopilot.adapters.history_sqlite import SqliteHistory
+        from autopilot.core import features
+        from autopilot.core.decisions import decide_all
+        from autopilot.recent import RecentHistory
+        from autopilot.service import Autopilot, _windows
+        from autopilot.settings import Settings
+        from autopilot.web import create_app
+        from autopilot.wire import AnswerOut, ManyOut, Reader, Writer, prediction_out
+        from autopilot.wiring import BUILT_IN_MODEL, build_policy
+
+        store = SqliteHistory(self.scratch / "history.sqlite3", budget_seconds=60)
+        recent = RecentHistory(store, max_bytes=1 << 28)
+        pilot = Autopilot(build_policy(BUILT_IN_MODEL), recent)
+        body, writer = request(count), Writer()
+        reader = Reader(time.time(), 10_000, False)
+        asks = reader.json(body).asks
+        recalled = pilot._recall(asks)
+        windows = _windows(asks, recalled)
+        observations = features.observe(windows, pilot.policy.horizon_minutes)
+        predictions = pilot.policy.predict(windows)
+        settings = [pilot._setting(*one) for one in zip(asks, recalled, strict=True)]
+        decisions = decide_all(predictions.servers, windows, settings, pilot.operator.rules, 10)
+        answers = pilot.decide(asks)
+        application = create_app(Settings.from_env({}), pilot)
+
+        def written():
+            out = [prediction_out(one) for one in answers]
+            return writer.json(AnswerOut(out[0]) if count == 1 else ManyOut(out))
+
+        calls = {
+            "parse": lambda: reader.json(body),
+            "history: record and recall": lambda: pilot._recall(asks),
+            "windows": lambda: _windows(asks, recalled),
+            "features": lambda: features.observe(windows, pilot.policy.horizon_minutes),
+            "policy (network)": lambda: pilot.policy.act(observations),
+            "guardrail": lambda: decide_all(predictions.servers, windows, settings, pilot.operator.rules, 10),
+            "history: remember": lambda: store.remember(decided(asks, decisions)),
+            "serialise": written,
+            "all, service": lambda: pilot.decide(asks),
+            "all, WSGI": lambda: called(application, body),
+        }
+        costs = {name: median_us(call, repeats) for name, call in calls.items()}
+        store.close()
+        return costs
+
+
+def request(count):
+    """A request for so many fleets, as callers send it."""
+    fleets = [
+        f'{{"fleet": "us-west-2/shooter-{n + 1}", "demand": {80 + n % 12}, "sessions": 75, "limits": {{"min": 10}}}}'
+        for n in range(count)
+    ]
+    return (fleets[0] if count == 1 else f'{{"instances": [{",".join(fleets)}]}}').encode()
+
+
+def decided(asks, decisions):
+    """What is to be remembered; other sizes than last time, so that there is something to write."""
+    from autopilot.ports import Decided
+
+    return [
+        Decided(ask.now.fleet, ask.now.observed_at, one.recommended) for ask, one in zip(asks, decisions, strict=True)
+    ]
+
+
+def called(application, body):
+    environ = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/invocations", "SCRIPT_NAME": "", "QUERY_STRING": "",
+        "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http",
+        "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body),
+    }  # fmt: skip
+    said = []
+    answer = b"".join(application(environ, lambda status, _: said.append(status)))
+    if not said[0].startswith("200"):
+        raise SystemExit(f"{said[0]}: {answer[:300]}")
+
+
+def median_us(call, repeats):
+    call()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e6
+
+
+def print_parts(repeats):
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
+        remember(Path(folder) / "history.sqlite3", COUNTS[-1], 2)
+        remember(Path(folder) / "history.sqlite3", COUNTS[1], 9)
+        columns = [Parts(Path(folder)).costs(count, max(3, repeats // count)) for count in COUNTS]
+    print(f"{'µs for each fleet, fleets in the call:':40}" + "".join(f"{count:>12,}" for count in COUNTS))
+    for name in columns[0]:
+        cells = "".join(f"{column[name] / count:12.1f}" for column, count in zip(columns, COUNTS, strict=True))
+        print(f"{name:40}{cells}", flush=True)
+
+
+def processor_seconds(started):
+    """CPU seconds so far of the processes below the ones given: (of nginx, of all others)."""
+    listing = subprocess.run(["ps", "-eo", "pid,ppid,comm"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
+    family = {p.pid for p in started}
+    for _ in range(4):
+        family |= {int(pid) for pid, ppid, _ in rows if int(ppid) in family}
+    spent = {True: 0.0, False: 0.0}
+    for pid, _, name in rows:
+        if int(pid) in family:
+            with contextlib.suppress(OSError):
+                user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+                spent["nginx" in name] += (int(user) + int(system)) / TICK
+    return spent[True], spent[False]
+
+
+def over_http(name, connections, seconds):
+    """CPU microseconds a request costs over HTTP, of nginx and of the workers, and requests a second."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
+        scratch = Path(folder)
+        if name == AUTOPILOT:
+            remember(scratch / "history.sqlite3", 50)
+        with running(name, scratch) as (port, started, _):
+            load(port, Load(connections, 1), scratch)
+            before = processor_seconds(started)
+            result = load(port, Load(connections, seconds), scratch)
+            spent = [after - one for after, one in zip(processor_seconds(started), before, strict=True)]
+        requests = max(1.0, result.rate * seconds)
+        return [one / requests * 1e6 for one in spent], result.rate
+
+
+def print_http(seconds):
+    print(f"\n{'over HTTP, µs of CPU for each request':40}{'nginx':>12}{'workers':>12}{'req/s':>12}")
+    for name in (BARE, AUTOPILOT):
+        for connections in (1, 16):
+            (nginx, workers), rate = over_http(name, connections, seconds)
+            print(f"{f'{name}, c{connections}':40}{nginx:12.0f}{workers:12.0f}{rate:12.0f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=400, help="of one fleet; fewer of many (default 400)")
+    parser.add_argument("--seconds", type=int, default=3, help="of each load over HTTP (default 3)")
+    args = parser.parse_args()
+    print_parts(args.repeats)
+    if missing := missing_tools():
+        sys.exit(f"left out what HTTP costs: {missing}")
+    print_http(args.seconds)
+
+
+if __name__ == "__main__":
+    main()
