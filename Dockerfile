@@ -51,7 +51,7 @@ RUN find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name dynamodb ! -name 
     && find . -type d \( -name tests -o -path ./boto3/examples -o -path ./numpy/_core/include \) -prune -exec rm -rf {} + \
     && find . -name '*.pyi' -delete \
     && cp -a /opt/venv /opt/venv-slim \
-    && rm -rf /opt/venv-slim/lib/python3.13/site-packages/pip /opt/venv-slim/bin/pip* \
+    && rm -rf /opt/venv-slim/lib/python3.13/site-packages/pip* /opt/venv-slim/bin/pip* \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv-slim \
     && chmod -R o+rX /opt/venv-slim
 
@@ -70,7 +70,7 @@ RUN /opt/venv/bin/python -m pip install --no-cache-dir --no-compile --disable-pi
         -r /tmp/requirements-report.txt -r /tmp/requirements-train.txt
 RUN find . -type d \( -name tests -o -path ./tensorflow/include -o -path ./clang \) -prune -exec rm -rf {} + \
     && find . -name '*.pyi' -delete \
-    && rm -rf pip /opt/venv/bin/pip* \
+    && rm -rf pip pip-* /opt/venv/bin/pip* \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv \
     && chmod -R o+rX /opt/venv
 
