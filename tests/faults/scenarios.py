@@ -3,8 +3,10 @@
 import contextlib
 import http.client
 import json
+import os
 import random
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -18,10 +20,11 @@ from autopilot.adapters.history_sqlite import SqliteHistory
 from autopilot.ports import Observed
 from tests.adapters import emulators
 from tests.faults import stores
-from tests.faults.servers import Native, Server, contained, native
+from tests.faults.servers import Native, Server, children_of, contained, native
 from tests.faults.traffic import (
     FIRST_SLOT,
     MIDNIGHT,
+    OLD_FLEETS,
     SHARED,
     Books,
     Call,
@@ -119,13 +122,13 @@ class Row:
 
     @property
     def since(self) -> Sequence[Call]:
-        """What was asked since the fault began."""
-        return [call for call in self.calls if call.sent >= self.began]
+        """What was answered since the fault began."""
+        return [call for call in self.calls if call.sent + call.took >= self.began]
 
     @property
     def usual(self) -> float:
         """The slowest answer before the fault."""
-        return max(call.took for call in self.calls if call.sent < self.began)
+        return max(call.took for call in self.calls if call.sent + call.took < self.began)
 
     @property
     def slowest(self) -> float:
@@ -152,7 +155,7 @@ class Row:
             "nobody was told that the history is away": self.fault.degrades and not self.away,
             "the history was said to be away": self.fault.degrades is False and self.away,
             f"an answer took {self.slowest:.1f} s": self.slowest > slowest,
-            "pings failed": not self.fault.restarts and any(status != 200 for _, status in self.pings),
+            "pings failed": not self.fault.restarts and any(status not in allowed for _, status in self.pings),
         }
         return [words for words, wrong in found.items() if wrong]
 
@@ -243,7 +246,11 @@ def _sqlite(stack: contextlib.ExitStack, directory: Path, small: bool) -> dict[s
 
 def _yesterday(file: Path) -> list[Call]:
     """A file that is in use already, with some of yesterday's slots of the fleets to come and of others."""
-    fleets = [SHARED, *(f"own/{client}{own}" for client in range(8) for own in "ab"), *(f"old/{n}" for n in range(300))]
+    fleets = [
+        SHARED,
+        *(f"own/{client}{own}" for client in range(8) for own in "ab"),
+        *(f"old/{n}" for n in range(OLD_FLEETS)),
+    ]
     said = [of_slot(fleet, FIRST_SLOT - back, 500) for fleet in fleets for back in (1, 7)]
     history = SqliteHistory(file, budget_seconds=60)
     assert None not in history.record([Observed(one.fleet, one.at, one.need) for one in said])
@@ -330,6 +337,28 @@ def workers_killed(trial: Trial) -> Iterator[None]:
         victim = chance.choice(trial.server.workers())
         trial.server.kill_worker(victim)
         until(lambda victim=victim: len(set(trial.server.workers()) - {victim}) == 2, "two workers again")
+        time.sleep(0.3)
+    yield
+
+
+@contextlib.contextmanager
+def worker_stopped(trial: Trial) -> Iterator[None]:
+    """A worker that lives and does nothing."""
+    stopped = trial.server.workers()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    until(lambda: stopped not in trial.server.workers(), "replaced")
+    yield
+
+
+@contextlib.contextmanager
+def doormen_killed(trial: Trial) -> Iterator[None]:
+    """nginx' own worker, three times; its master starts another."""
+    assert isinstance(trial.server, Native)
+    for _ in range(3):
+        (master,) = trial.server.children("nginx")
+        (doorman,) = children_of(master)
+        os.kill(doorman, signal.SIGKILL)
+        until(lambda doorman=doorman, master=master: children_of(master) not in ([], [doorman]), "another")
         time.sleep(0.3)
     yield
 
@@ -440,6 +469,16 @@ FAULTS = (
     dynamodb("a web page for an answer", at_the_door(stores.garbage), **ONLY_MEASURED),
     dynamodb("16 writers on one fleet, two servers", nothing, degrades=None, **SIXTEEN),
     Fault("worker killed -9, four times", workers_killed, seconds=0.5, statuses=frozenset({503})),
+    Fault(
+        "worker stopped, MODEL_SERVER_TIMEOUT=2",
+        worker_stopped,
+        seconds=0.5,
+        statuses=frozenset({503}),
+        settings={"MODEL_SERVER_TIMEOUT": "2"},
+    ),
+    Fault(
+        "nginx' worker killed -9, three times", doormen_killed, seconds=0.5, statuses=frozenset({"closed", "refused"})
+    ),
     Fault("nginx killed -9", dies_with("nginx"), seconds=0.5, restarts=True),
     Fault("gunicorn's master killed -9", dies_with("gunicorn"), seconds=0.5, restarts=True),
     Fault("SIGTERM", told_to_stop, seconds=0.5, restarts=True),

@@ -14,6 +14,13 @@ from tests.engine.test_image import Container, docker
 from tests.test_serving import PATIENCE, ROOT, START, Running, free_port, until
 
 
+def children_of(process: int) -> list[int]:
+    """Ids of a process's children; none where it is gone."""
+    with contextlib.suppress(OSError):
+        return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return []
+
+
 class Native(Running):
     """nginx and gunicorn with some workers, and the supervisor over them, on this machine."""
 
@@ -58,7 +65,7 @@ class Native(Running):
     def workers(self) -> list[int]:
         """Process ids of gunicorn's workers."""
         (master,) = self.children("gunicorn")
-        return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+        return children_of(master)
 
     def kill(self, name: str) -> None:
         """SIGKILL to nginx' or to gunicorn's own process."""

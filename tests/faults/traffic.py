@@ -15,6 +15,7 @@ MIDNIGHT = 1_793_577_600  # 2026-11-02T00:00:00Z
 FIRST_SLOT = MIDNIGHT // SLOT_SECONDS
 QUEUE = 3
 SHARED = "shared/everyone"
+OLD_FLEETS = 300
 PATIENCE = 20
 ACKNOWLEDGED = frozenset({"ok", "cold"})
 
@@ -75,8 +76,12 @@ def of_slot(fleet: str, slot: int, base: int) -> Observation:
 
 
 def own_and_shared(client: int, clients: int) -> Iterator[Observation]:
-    """Slot after slot of two fleets of this caller's own and, interleaved with every other caller, of a shared one."""
+    """Slot after slot of two fleets of this caller's own and, interleaved with every other caller, of a shared one.
+
+    And now and then one of the many fleets that the history knows from before, so that all of it is in use.
+    """
     for turn in itertools.count():
+        yield of_slot(f"old/{client + clients * (turn % (OLD_FLEETS // clients))}", FIRST_SLOT + turn, 500)
         for own in ("a", "b"):
             yield of_slot(f"own/{client}{own}", FIRST_SLOT + turn, 1000 * (client + 1))
         yield of_slot(SHARED, FIRST_SLOT + client + clients * turn, 500)
