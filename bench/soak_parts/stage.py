@@ -146,7 +146,7 @@ class Injector:
             stage.door.mode = DOOR_MODES[name]
         elif name in DEMAND_MODES:
             stage.matchmaker.mode = DEMAND_MODES[name]
-            stage.cluster.silent = name == "demand source says null"
+            stage.cluster.silent, stage.cluster.doubted = name == "demand source says null", True
         elif name in BEGINNINGS:
             BEGINNINGS[name](stage)
 
@@ -156,7 +156,7 @@ class Injector:
         if name in DOOR_MODES:
             stage.door.mode = "well"
         elif name in DEMAND_MODES:
-            stage.matchmaker.mode, stage.cluster.silent = "well", False
+            stage.matchmaker.mode, stage.cluster.silent, stage.cluster.doubted = "well", False, False
         elif name in ENDINGS:
             ENDINGS[name](stage)
 
