@@ -5,6 +5,7 @@ service and episode. It promised a weekly cycle and had none, and its days begin
 lets services peak at about the same time of the day and of the week, so that the time tells something.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -108,13 +109,14 @@ def draw_spikes(rng: np.random.Generator, minutes: int, highest: float) -> Array
     """The spikes of one service, [minutes]: at their height at once, then falling by the same amount each minute.
 
     The minute in which a spike falls below zero still counts, as in the example; the wait for the next begins with it.
+    A spike begins within a minute, and has fallen a little by the end of it.
     """
     out, at = np.zeros(minutes), 0
     while True:
-        at += int(np.ceil(rng.uniform(100, 1000)))
-        height, width = highest * rng.uniform(0.1, 0.2), 5 + rng.lognormal(3, 2)
+        wait, height = rng.uniform(100, 1000), highest * rng.uniform(0.1, 0.2)
+        at, late, width = at + math.ceil(wait), math.ceil(wait) - wait, 5 + rng.lognormal(3, 2)
         if at >= minutes:
             return out
-        fall = height * (1 - np.arange(min(int(width) + 2, minutes - at)) / width)
+        fall = height * (1 - (np.arange(min(int(width - late) + 2, minutes - at)) + late) / width)
         out[at : at + len(fall)] += fall
         at += len(fall) - 1
