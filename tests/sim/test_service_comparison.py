@@ -176,6 +176,20 @@ def test_noise_and_the_chance_of_a_spike_ask_for_more_machines():
     assert (wary >= calm).all()
 
 
+@pytest.mark.parametrize("tpm", [60.0, 100.0, 1000.0])
+def test_a_plan_scales_with_what_a_machine_can_do(tpm):
+    load = np.array([3000.0, 9000.0])
+    zero = np.zeros(2)
+    usual = plans(ServiceConfig()).best(load, zero, zero) * 300
+    free = ServiceConfig(tpm_per_machine=tpm, tpm_sigma=tpm / 10, machine_cost=0.05 * tpm / 300)
+    np.testing.assert_allclose(plans(free).best(load, zero, zero) * tpm, usual, atol=max(tpm, 300))
+
+
+def test_never_more_machines_are_planned_than_there_can_be():
+    zero = np.zeros(1)
+    assert plans(ServiceConfig(tpm_per_machine=20.0)).best(np.array([90_000.0]), zero, zero) == 833
+
+
 def test_dearer_machines_are_fewer_and_a_cheaper_downtime_too():
     def machines(**config):
         return plans(ServiceConfig(**config)).best(numbers(6000), numbers(0.02), numbers(0.002))[0]

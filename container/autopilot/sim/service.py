@@ -198,7 +198,7 @@ class ServiceEnvironment:
 
     def step_at_once(self, active: Array) -> tuple[Floats, Floats, bool]:
         """As `step`, with so many active machines [N] from now on and none starting: for players that may cheat."""
-        return self._pass(ServiceState(active, np.zeros_like(self._state.starting)))
+        return self._pass(ServiceState(np.minimum(active, MAX_MACHINES), np.zeros_like(self._state.starting)))
 
     def _pass(self, state: ServiceState) -> tuple[Floats, Floats, bool]:
         self._at += 1

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.service_observation import MAX_DELTA, MAX_LOAD, Array, Floats
+from autopilot.core.service_observation import MAX_DELTA, MAX_LOAD, MAX_MACHINES, Array, Floats
 from autopilot.sim.service import ServiceConfig, ServiceEnvironment, ServiceState, expected_profit, normal_cdf
 
 Whole = npt.NDArray[np.int64]
@@ -117,7 +117,6 @@ def best_foresight(config: ServiceConfig | None = None) -> Rule:
 
 _LOADS = np.arange(0.0, 16_001.0, 50.0)
 """Loads to plan for; the share of what is above the last of them stays the same."""
-_MACHINES = np.arange(1.0, 161.0)
 _SIGMAS = np.array([0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07])
 _HAZARDS = np.array([0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.04, 0.08])
 _SPIKES = np.linspace(600.0, 1800.0, 7)
@@ -146,7 +145,7 @@ class Plans:
         rows = np.arange(len(load))
         part = place - low
         found = row[rows, low] * (1 - part) + row[rows, low + 1] * part
-        best: Array = np.round(found * np.maximum(load, 1.0) / within)
+        best: Array = np.minimum(np.round(found * np.maximum(load, 1.0) / within), MAX_MACHINES)
         return best
 
 
@@ -162,14 +161,20 @@ def plans(config: ServiceConfig) -> Plans:
     config = replace(config, pending_cost=0.0)  # what starts has been ordered, whatever is wanted now
     calm = np.stack([_average(_LOADS * (1 + sigma * _NOISE[:, None]), weight, config) for sigma in _SIGMAS])
     spike = _average(_LOADS + _SPIKES[:, None], np.full(len(_SPIKES), 1 / len(_SPIKES)), config)
-    promise = (1 - _HAZARDS)[:, None, None] * calm[:, None] + _HAZARDS[:, None, None] * spike
-    return Plans(_MACHINES[promise.argmax(axis=-1)])
+    best = [((1 - chance) * calm + chance * spike).argmax(axis=-1) for chance in _HAZARDS]
+    return Plans(_machines(config)[np.stack(best, axis=1)])
+
+
+def _machines(config: ServiceConfig) -> Array:
+    """Numbers of machines to choose from: up to three times what the largest load needs."""
+    return np.arange(1.0, min(np.ceil(3 * _LOADS[-1] / config.tpm_per_machine), MAX_MACHINES) + 1)
 
 
 def _average(loads: Array, weight: Array, config: ServiceConfig) -> Array:
     """Expected profit [loads, machines], averaged over the first axis of loads [K, loads] by weights [K]."""
-    each = expected_profit(_MACHINES, loads[:, :, None], config)
-    average: Array = np.tensordot(weight, each, axes=1)
+    average = np.zeros((loads.shape[1], len(_machines(config))))
+    for share, load in zip(weight, loads, strict=True):
+        average += share * expected_profit(_machines(config), load[:, None], config)
     return average
 
 
