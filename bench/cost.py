@@ -50,7 +50,7 @@ class Parts:
         body, writer = request(count), Writer()
         reader = Reader(time.time(), 10_000, False)
         asks = reader.json(body).asks
-        recalled = pilot._recall(asks)
+        recalled = list(pilot._recall(asks))
         windows = _windows(asks, recalled)
         observations = features.observe(windows, pilot.policy.horizon_minutes)
         predictions = pilot.policy.predict(windows)
@@ -65,7 +65,7 @@ class Parts:
 
         calls = {
             "parse": lambda: reader.json(body),
-            "history: record and recall": lambda: pilot._recall(asks),
+            "history: record and recall": lambda: list(pilot._recall(asks)),
             "windows": lambda: _windows(asks, recalled),
             "features": lambda: features.observe(windows, pilot.policy.horizon_minutes),
             "policy (network)": lambda: pilot.policy.act(observations),

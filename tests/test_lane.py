@@ -226,6 +226,18 @@ def test_a_lane_that_does_not_come_back_is_known_to_be_stuck(door):
         assert answer(connection)[0] == "200"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lane_that_a_defect_has_ended_is_known_to_be_gone(door):
+    assert not door.lane.gone
+    door.quick.together = lambda requests: []  # fewer answers than requests
+    with door.connect() as connection:
+        connection.sendall(request("/quick"))
+        deadline = time.monotonic() + PATIENCE
+        while not door.lane.gone and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert door.lane.gone
+
+
 def test_headers_become_an_environment_as_wsgi_has_it():
     head = (
         b"POST /invocations%2Fx?a=b%20c HTTP/1.1\r\nHost: example\r\nContent-Type: text/csv\r\nContent-Length: 5\r\n"

@@ -60,7 +60,9 @@ class AnsweringWorker(ThreadWorker):  # type: ignore[misc]
             lane.close(deadline - time.monotonic())
 
     def notify(self) -> None:
-        """gunicorn's hook for a sign of life: none from a worker whose lane is stuck, so that it is replaced."""
+        """gunicorn's hook for a sign of life: a worker whose lane is stuck gives none, and is replaced."""
+        if any(lane.gone for lane in self.lanes):
+            self.alive = False  # nobody reads what nginx sends: the next worker will
         if not any(lane.stuck(self.cfg.timeout) for lane in self.lanes):
             super().notify()
 

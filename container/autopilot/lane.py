@@ -81,10 +81,15 @@ class Lane:
         self._thread = threading.Thread(target=self._serve, name="lane", daemon=True)
         self._thread.start()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the thread has ended: by `close`, or by a defect."""
+        return not self._thread.is_alive()
+
     def stuck(self, seconds: float) -> bool:
-        """Whether the thread does not come back: it is gone, or busy with the same requests for longer than that."""
+        """Whether the thread has been busy with the same requests for longer than that."""
         since = self._busy_since
-        return not self._thread.is_alive() or (since is not None and time.monotonic() - since > seconds)
+        return since is not None and time.monotonic() - since > seconds
 
     def close(self, patience: float) -> None:
         """Take nothing new; wait at most so many seconds for what is under way."""

@@ -6,8 +6,9 @@ While the store fails, a decision goes by what this worker saw itself, which is 
 """
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
@@ -32,6 +33,7 @@ FleetDay = tuple[str, date]
 Days = dict[FleetDay, DaySlots | None]
 
 LATE_SECONDS = 15 * 60
+_READ_SECONDS = 0.35
 FEW_OBSERVATIONS = 5
 
 # Bytes that a cached day costs: one or two arrays of 288 float32 with what Python puts around them; a fleet's own.
@@ -85,14 +87,25 @@ class RecentHistory:
 
     def recall(self, observed: Sequence[Observed]) -> list[Recalled]:
         """Record observations; return what is known of each one's fleet, in the same order. A failure is a status."""
+        return list(self.recall_each(observed, max(1, len(observed))))
+
+    def recall_each(self, observed: Sequence[Observed], at_once: int) -> Iterator[Recalled]:
+        """As `recall`, but earlier days are read for so many fleets at a time: no more of them are in memory at once.
+
+        The store has a third of a second for all of that; after it, only memory is asked for earlier days.
+        """
         todays = self._record(observed)
         places = [_Place(one.fleet, day_of(slot_of(one.observed_at)), one.observed_at) for one in observed]
-        recorded = [(place, today) for place, today in zip(places, todays, strict=True) if today is not None]
-        earlier = {} if self._off else self._earlier(recorded)
-        return [
-            self._from_memory(place, one.demand) if today is None else self._recalled(place, today, earlier)
-            for place, one, today in zip(places, observed, todays, strict=True)
-        ]
+        spent = 0.0
+        for first in range(0, len(observed), at_once):
+            rows = slice(first, first + at_once)
+            part = list(zip(places[rows], todays[rows], observed[rows], strict=True))
+            started = time.monotonic()
+            recorded = [(place, today) for place, today, _ in part if today is not None]
+            earlier = {} if self._off else self._earlier(recorded, spent < _READ_SECONDS)
+            spent += time.monotonic() - started
+            for place, today, one in part:
+                yield self._from_memory(place, one.demand) if today is None else self._recalled(place, today, earlier)
 
     def look(self, fleet: str, at: float) -> Recalled:
         """What is known of a fleet at a time, without an observation to record. A failure is a status."""
@@ -144,7 +157,7 @@ class RecentHistory:
         degraded = any((place.fleet, day) not in earlier for day in needed)
         return Recalled(FleetHistory(days), "ok" if _many_observations(today, days.values()) else "cold", degraded)
 
-    def _earlier(self, recorded: Sequence[tuple["_Place", DaySlots]]) -> Days:
+    def _earlier(self, recorded: Sequence[tuple["_Place", DaySlots]], ask_store: bool) -> Days:
         """Earlier days of fleets, from memory or from the store; days that could not be had are missing."""
         found: Days = {}
         missing: dict[FleetDay, bool] = {}
@@ -152,7 +165,7 @@ class RecentHistory:
             for place, today in recorded:
                 self._seen.keep(place, today)
                 self._look_up(place, today, found, missing)
-        if missing:
+        if missing and ask_store:
             found |= self._read(missing)
         return found
 

@@ -3,10 +3,11 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -159,12 +160,10 @@ class Autopilot:
                       _status(recalled, needs), self.policy.name, self.policy.horizon_minutes)  # fmt: skip
 
     def _decide_known(self, asks: Sequence[Ask]) -> list[Answer]:
-        if len(asks) <= AT_ONCE:
-            return self._decide_some(asks, self._recall(asks)) if asks else []
-        with self.one_large_call:
+        with self.one_large_call if len(asks) > AT_ONCE else nullcontext():
             recalled = self._recall(asks)
-            parts = [slice(first, first + AT_ONCE) for first in range(0, len(asks), AT_ONCE)]
-            return [answer for part in parts for answer in self._decide_some(asks[part], recalled[part])]
+            parts = [asks[first : first + AT_ONCE] for first in range(0, len(asks), AT_ONCE)]
+            return [one for part in parts for one in self._decide_some(part, list(islice(recalled, len(part))))]
 
     def _decide_some(self, asks: Sequence[Ask], recalled: Sequence[Recalled]) -> list[Answer]:
         windows = _windows(asks, recalled)
@@ -178,11 +177,11 @@ class Autopilot:
             for row in range(len(asks))
         ]
 
-    def _recall(self, asks: Sequence[Ask]) -> list[Recalled]:
+    def _recall(self, asks: Sequence[Ask]) -> Iterator[Recalled]:
         """What is remembered of each fleet, with the observation just made in place."""
-        stored = [ask for ask in asks if ask.pairs is None]
-        found = iter(self.history.recall([Observed(a.now.fleet, a.now.observed_at, a.now.need) for a in stored]))
-        return [next(found) if ask.pairs is None else _own(ask) for ask in asks]
+        stored = [Observed(ask.now.fleet, ask.now.observed_at, ask.now.need) for ask in asks if ask.pairs is None]
+        found = self.history.recall_each(stored, AT_ONCE)
+        return (next(found) if ask.pairs is None else _own(ask) for ask in asks)
 
     def _setting(self, ask: Ask, recalled: Recalled) -> Setting:
         override = override_at(self.operator.events, ask.now.fleet, ask.now.observed_at)
