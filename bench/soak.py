@@ -21,6 +21,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -39,6 +41,8 @@ from bench.soak_parts.stage import UnsuitableError  # noqa: E402
 SPEED = "Times real time; 0: as fast as passes complete."
 EVERY = "Simulated seconds between passes.  [default: 60 with --speed, else 300]"
 TWIN = "Run the twin without faults at the same time in a process of its own, or not at all."
+AHEAD = 20
+"""Passes that a twin may be ahead: enough to use the time in which the other waits for what is broken."""
 ONLY = "Only kinds of fault with this text in their name; may be given several times."
 OFTEN = "Faults that begin in a simulated day; 0: none."
 
@@ -59,13 +63,14 @@ OFTEN = "Faults that begin in a simulated day; 0: none."
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out/soak"), help="Where the report goes."
 )
-def main(pass_seconds: int | None, twin: str, **given: object) -> None:
+@click.option("--follow", type=click.Path(path_type=Path), hidden=True)
+def main(pass_seconds: int | None, twin: str, follow: Path | None, **given: object) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     console = Console()
     options = Options(pass_seconds=pass_seconds or (60 if given["speed"] else 300), **given)
     beside = _start_twin(options) if twin == "beside" and options.faults_per_day else None
     try:
-        run, demand = _run(options, console)
+        run, demand = _run(options, console, Pace(options.out / "progress", follow))
         columns = _await_twin(beside, options, console)
     except (UnsuitableError, ValueError) as error:
         raise click.ClickException(str(error)) from error
@@ -77,19 +82,46 @@ def main(pass_seconds: int | None, twin: str, **given: object) -> None:
     sys.exit(int(bool(run.ledger.broken or run.failed_passes)))
 
 
-def _run(options: Options, console: Console) -> tuple[Run, np.ndarray]:
-    columns = (
-        TextColumn("{task.percentage:>5.1f} %"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console) as bar:
+def _run(options: Options, console: Console, pace: "Pace") -> tuple[Run, np.ndarray]:
+    share, text = TextColumn("{task.percentage:>5.1f} %"), TextColumn("{task.description}")
+    with Progress(share, BarColumn(), TimeRemainingColumn(), text, console=console) as bar:
         task = bar.add_task("starting", total=options.steps)
-        soak = Soak(options, lambda step, text: bar.update(task, completed=step, description=text or "no fault"))
+
+        def progress(step: int, faults: str) -> bool:
+            bar.update(task, completed=step, description=faults or "no fault")
+            return pace.goes_on(step)
+
+        soak = Soak(options, progress)
         run = soak.go()
     save_columns(run)
+    pace.end(run.ledger.passes)
     return run, soak.demand
+
+
+@dataclass(slots=True)
+class Pace:
+    """Keeps a twin from running far ahead of the run that it is compared with, and ends it with that.
+
+    Both write how far they are into a file of their own; a twin also reads the other's.
+    """
+
+    mine: Path
+    other: Path | None = None
+
+    def goes_on(self, step: int) -> bool:
+        """Note the step; wait while it is too far ahead. False when the other has ended and no more is needed."""
+        self.mine.write_text(str(step), encoding="utf-8")
+        if self.other is None:
+            return True
+        while True:
+            done, _, end = (self.other.read_text(encoding="utf-8") or "0").partition(" ")
+            if end or step <= int(done) + AHEAD:
+                return not end or step < int(done)
+            time.sleep(0.1)
+
+    def end(self, step: int) -> None:
+        """There is no more to come."""
+        self.mine.write_text(f"{step} end", encoding="utf-8")
 
 
 def _start_twin(options: Options) -> "subprocess.Popen[bytes]":
@@ -98,7 +130,9 @@ def _start_twin(options: Options) -> "subprocess.Popen[bytes]":
     same |= {"pass-seconds": options.pass_seconds, "minutes": options.minutes, "faults-per-day": 0}
     arguments = [f"--{name}={value}" for name, value in same.items()]
     (options.out / "twin").mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, __file__, *arguments, "--twin=no", f"--out={options.out / 'twin'}"]
+    (options.out / "progress").write_text("0", encoding="utf-8")
+    places = [f"--out={options.out / 'twin'}", f"--follow={options.out / 'progress'}"]
+    command = [sys.executable, __file__, *arguments, "--twin=no", *places]
     with (options.out / "twin" / "output.txt").open("wb") as output:
         return subprocess.Popen(command, stdout=output, stderr=output, env=os.environ)
 

@@ -77,6 +77,7 @@ def _document(run: Run, costs: list[Cost], columns: Columns, twin: Columns | Non
         "simulated_days": round(passes * options.pass_seconds / 86400, 2),
         "wall_seconds": round(run.wall_seconds, 1),
         "times_real_time": round(passes * options.pass_seconds / run.wall_seconds, 1),
+        "latest_step_began_late_by_seconds": round(run.latest, 2),
         "faults": len(begun(run)),
         "promises": {
             "sessions_killed": ledger.sessions_killed,

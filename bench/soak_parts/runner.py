@@ -21,7 +21,8 @@ from bench.soak_parts.options import MAX_AGE_SECONDS, Options
 from bench.soak_parts.stage import DEMAND_MODES, Injector, staged
 from bench.soak_parts.world import World, cast_of, draw_demand, ended_by, start_world
 
-Progress = Callable[[int, str], None]
+Progress = Callable[[int, str], bool]
+"""Is told the pass and the faults in force; says whether to go on."""
 FALSE_AND_PLAUSIBLE = "demand source says 0"
 
 
@@ -42,6 +43,8 @@ class Run:
     leaders: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     wall_seconds: float = 0.0
+    latest: float = 0.0
+    """With a speed: how late a step of the world began at most, in seconds of the wall."""
 
     def column(self, name: str) -> np.ndarray:
         """One of the columns as an array [T, N]."""
@@ -94,11 +97,13 @@ class Soak:
             self._publish(step)
             told = self._passes_of(step, active)
             before = self._account(step, active, told, before)
-            self._progress(step, ", ".join(fault.kind.name for fault in active))
+            if not self._progress(step, ", ".join(fault.kind.name for fault in active)):
+                return
 
     def _pace(self, step: int) -> None:
         if self.options.speed:
             due = self._stage.place.wall + step * self.options.pass_seconds / self.options.speed
+            self.run.latest = max(self.run.latest, time.time() - due)
             time.sleep(max(0.0, due - time.time()))
 
     def _turn_faults(self, step: int) -> list[Fault]:
