@@ -160,6 +160,9 @@ def main():
             config = ServiceConfig(faithful=faithful, pending_cost=told.pending_cost)
             found = standings(config, told, progress)
             print_standings(found, config, console, told.episodes * told.seeds)
+            for place in told.model:
+                if load_policy(place).width != config.width:
+                    console.print(f"{place} sees other observations than these: not played here")
             draw(found, config, told, told.out)
     print_speed(console)
     console.print(f"pictures: {told.out}/service-*.png")
