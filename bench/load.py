@@ -25,6 +25,7 @@ from bench.running import AUTOPILOT, BARE, ROOT, STATIC_200, Load, load, missing
 PARTS = ("rates", "memory", "growth")
 CONNECTIONS = (1, 4, 16, 64)
 PLATFORMS_PATIENCE = 2.0  # seconds that SageMaker gives a ping
+_LONGER = 4  # times as long: a call of many fleets takes its time
 KINDS = {
     "one fleet": (CONNECTIONS, 1, 1),
     "1,000 fleets in turn": (CONNECTIONS, 1000, 1),
@@ -100,9 +101,10 @@ def saturate(title, args, fill, **env):
         with scratch_folder() as scratch:
             fill(scratch, fleets)
             with running(AUTOPILOT, scratch, args.workers, **env) as (port, started, _):
-                load(port, Load(2, 1, fleets, batch), scratch)
+                load(port, Load(2, 1 if batch == 1 else _LONGER, fleets, batch), scratch)
                 for count in connections:
-                    asked = Load(count, args.seconds, fleets, batch)
+                    seconds = args.seconds if batch == 1 else args.seconds * _LONGER
+                    asked = Load(count, seconds, fleets, batch)
                     result, pings = measured(port, asked, scratch)
                     slowest = max(slowest, pings.slowest)
                     row(what, asked, result, pings, max(worker_memory(started)))

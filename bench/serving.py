@@ -1,17 +1,20 @@
 """The endpoint beside a stand-in of the classic sample, a bare WSGI application and nginx's static 200, in one run.
 
-    python bench/serving.py [--seconds 4] [--workers 2] [--model DIR]
+    PYTHONPATH=container:client:. python bench/serving.py [--seconds 1] [--rounds 5] [--workers 2] [--model DIR]
 
 Prints requests/s and latencies at 1, 16 and 64 connections, memory of the workers, and the time from start to the
 first 200 on /ping; then what one decision costs inside the process. Needs nginx and wrk (both Debian packages), and
-TensorFlow for the classic stack. Machines differ and are noisy: compare the rows of one run.
+TensorFlow for the classic stack. All stacks run at the same time and are loaded in turn; what is printed are medians
+of the rounds. Machines differ and are noisy: compare the rows of one run.
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +37,40 @@ from bench.running import (
 CONNECTIONS = (1, 16, 64)
 
 
-def measure(name, args):
-    """One stack: the seconds to its first 200, requests/s and latencies for each number of connections, memory."""
+@dataclass
+class Stack:
+    """A running stack and what was measured of it: results by number of connections, a round after another."""
+
+    name: str
+    port: int
+    scratch: Path
+    started: list
+    ready: float
+    memory: float = 0.0
+    runs: dict[int, list] = field(default_factory=dict)
+
+    def median(self, connections, what):
+        return statistics.median(getattr(run, what) for run in self.runs[connections])
+
+
+@contextlib.contextmanager
+def stack(name, args):
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
         scratch = Path(folder)
         if name == AUTOPILOT:
             remember(scratch / "history.sqlite3", 50)
         with running(name, scratch, args.workers, CLASSIC_MODEL=str(args.model)) as (port, started, ready):
             load(port, Load(4, 1), scratch)
-            runs = [load(port, Load(connections, args.seconds), scratch) for connections in CONNECTIONS]
-            return ready, runs, worker_memory(started)
+            yield Stack(name, port, scratch, started, ready)
+
+
+def measure(stacks, args):
+    """Each stack for a moment, round after round, so that what else the machine does meets all of them alike."""
+    for connections in CONNECTIONS:
+        for _ in range(args.rounds):
+            for one in stacks:
+                result = load(one.port, Load(connections, args.seconds), one.scratch)
+                one.runs.setdefault(connections, []).append(result)
 
 
 def print_stacks(args):
@@ -51,19 +78,29 @@ def print_stacks(args):
     if not args.model.exists():
         print(f"no SavedModel at {args.model}: the classic stack is left out")
         names.remove(CLASSIC)
+    with contextlib.ExitStack() as opened:
+        stacks = [opened.enter_context(stack(name, args)) for name in names]
+        measure(stacks, args)
+        for one in stacks:
+            one.memory = max(worker_memory(one.started), default=0)
     heads = "".join(f"{f'c{c} req/s':>11}{'p50 ms':>8}{'p99 ms':>8}" for c in CONNECTIONS)
     print(f"{'stack':36}{heads}{'start s':>9}{'worker MiB':>12}{'errors':>8}")
-    rates = {}
-    for name in names:
-        ready, runs, memory = measure(name, args)
-        rates[name] = [run.rate for run in runs]
-        cells = "".join(f"{run.rate:11.0f}{run.p50:8.2f}{run.p99:8.2f}" for run in runs)
-        errors = sum(run.errors for run in runs)
-        print(f"{name:36}{cells}{ready:9.2f}{memory[0] if memory else 0:12.0f}{errors:8}", flush=True)
-    if CLASSIC in rates:
-        ours, classic = rates[AUTOPILOT], rates[CLASSIC]
-        ratios = ", ".join(f"c{c}: {a / b:.2f}" for c, a, b in zip(CONNECTIONS, ours, classic, strict=True))
-        print(f"requests/s, autopilot over classic: {ratios}")
+    for one in stacks:
+        cells = "".join(
+            f"{one.median(c, 'rate'):11.0f}{one.median(c, 'p50'):8.2f}{one.median(c, 'p99'):8.2f}" for c in CONNECTIONS
+        )
+        errors = sum(run.errors for runs in one.runs.values() for run in runs)
+        print(f"{one.name:36}{cells}{one.ready:9.2f}{one.memory:12.0f}{errors:8}")
+    by_name = {one.name: one for one in stacks}
+    for other in (CLASSIC, BARE):
+        if other in by_name:
+            ratios = ", ".join(f"c{c}: {ratio(by_name[AUTOPILOT], by_name[other], c):.2f}" for c in CONNECTIONS)
+            print(f"requests/s, autopilot over {other}, median of the rounds' ratios: {ratios}")
+
+
+def ratio(ours, other, connections):
+    pairs = zip(ours.runs[connections], other.runs[connections], strict=True)
+    return statistics.median(mine.rate / max(theirs.rate, 1e-9) for mine, theirs in pairs)
 
 
 def median_us(call, runs):
@@ -107,7 +144,8 @@ def print_decisions():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--seconds", type=int, default=1, help="of each load (default 1)")
+    parser.add_argument("--rounds", type=int, default=5, help="in which each stack has its turn (default 5)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--model", type=Path, default=SAVED_MODEL, help="SavedModel for the classic stack")
     args = parser.parse_args()
