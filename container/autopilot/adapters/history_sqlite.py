@@ -440,7 +440,6 @@ def _explain(error: Exception) -> str:
         sqlite3.SQLITE_READONLY: "make the file and its directory writable",
         sqlite3.SQLITE_CANTOPEN: "its directory must exist and be writable, and it must be a file",
         sqlite3.SQLITE_IOERR: "look at its disk, and whether that is full",
-        sqlite3.SQLITE_CORRUPT: "the file is set aside",
-        sqlite3.SQLITE_NOTADB: "the file is set aside",
+        **dict.fromkeys(_MALFORMED, "the file is set aside"),
     }.get(_code(error))
     return f"{error} ({remedy})" if remedy else str(error)
