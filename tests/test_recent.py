@@ -331,3 +331,24 @@ def test_an_allocation_that_the_store_has_already_is_not_written_again(shelf: Sh
     recall(recent)
     recent.remember([Decided("shooter", TEN, 97), Decided("shooter", TEN + 300, 97), Decided("other", TEN, 97)])
     assert shelf.allocations == [Decided("shooter", TEN + 300, 97), Decided("other", TEN, 97)]
+
+
+def test_a_call_of_many_fleets_reads_earlier_days_part_by_part_as_they_are_taken(shelf: Shelf) -> None:
+    recent = RecentHistory(shelf)
+    for number in range(5):
+        fill(shelf, TEN, 9, f"fleet {number}")
+    recalled = recent.recall_each([Observed(f"fleet {number}", TEN, 86) for number in range(5)], 2)
+    assert not np.isnan(window(next(recalled), TEN)).any()
+    assert [len(wanted) for wanted in shelf.reads] == [12]
+    assert all(not np.isnan(window(one, TEN)).any() for one in recalled)
+    assert [len(wanted) for wanted in shelf.reads] == [12, 12, 6]
+
+
+def test_a_store_that_is_slow_to_read_is_not_asked_for_every_part(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autopilot.recent._READ_SECONDS", 0.0)
+    recent = RecentHistory(shelf)
+    recalled = list(recent.recall_each([Observed(f"fleet {number}", TEN, 86) for number in range(4)], 2))
+    assert shelf.reads == []
+    assert [one.degraded for one in recalled] == [True] * 4

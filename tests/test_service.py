@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from autopilot import service
 from autopilot.core.fleet import FleetNow, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.history import Windows
@@ -54,6 +55,18 @@ def test_a_retry_changes_neither_the_answer_nor_the_history():
     first, again = decided(pilot, ask()), decided(pilot, ask())
     assert first.decision == again.decision
     assert history.observations("f") == [80.0]
+
+
+def test_a_call_that_is_decided_in_parts_gives_what_each_fleet_would_get_alone(monkeypatch):
+    monkeypatch.setattr(service, "AT_ONCE", 3)
+    own = [(START - 600, 70.0), (START - 300, 75.0)]
+    asks = [Ask(FleetNow(f"f{n}", START, float(n)), pairs=own if n % 4 == 1 else None) for n in range(10)]
+    history = FakeHistory()
+    answers = autopilot(history).decide(asks)
+    alone = [decided(autopilot(), one) for one in asks]
+    assert [one.decision for one in answers] == [one.decision for one in alone]
+    assert [one.history for one in answers] == [one.history for one in alone]
+    assert [len(history.observations(f"f{n}")) for n in range(10)] == [0 if n % 4 == 1 else 1 for n in range(10)]
 
 
 def test_the_order_of_many_fleets_is_kept():
