@@ -79,7 +79,7 @@ def main(pass_seconds: int | None, twin: str, follow: Path | None, **given: obje
             beside.terminate()
             beside.wait(120)
     report(run, demand, columns, console)
-    sys.exit(int(bool(run.ledger.broken or run.failed_passes)))
+    sys.exit(int(bool(run.ledger.broken or run.failed_passes or (beside and beside.returncode))))
 
 
 def _run(options: Options, console: Console, pace: "Pace") -> tuple[Run, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from bench.soak_parts.faults import Fault
 from bench.soak_parts.options import Options
@@ -91,6 +92,7 @@ def _servers(axes: Axes, times: np.ndarray, run: dict[str, np.ndarray]) -> None:
     axes.step(times, total["size"], color="#1b6ca8", linewidth=1.2, label="replicas: what was set", **step)
     axes.step(times, total["ready"], color="black", linewidth=0.7, linestyle=":", label="servers that run", **step)
     axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_ylabel("servers, all fleets")
     axes.legend(loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.1), frameon=False)
 
@@ -105,6 +107,7 @@ def _distance(axes: Axes, times: np.ndarray, run: dict[str, np.ndarray], twin: d
     at = times[:passes]
     axes.fill_between(at, np.clip(gap, 0, None).sum(axis=1), color="#1b6ca8", step="post", linewidth=0, label="above")
     axes.fill_between(at, np.clip(gap, None, 0).sum(axis=1), color="#c0392b", step="post", linewidth=0, label="below")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:+,.0f}"))
     axes.set_ylabel("replicas against\nthe twin's")
     axes.legend(loc="upper left", ncols=2)
 

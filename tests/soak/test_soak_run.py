@@ -16,6 +16,12 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _when_asked_for(request):
+    if "kube" not in request.config.option.markexpr:
+        pytest.skip("needs a Kubernetes API server, which is built once in several minutes: run pytest -m kube")
+
+
 def test_two_hours_with_faults_keep_every_promise(tmp_path):
     asked = ["--days=0.0834", "--fleets=10", "--faults-per-day=120", "--seed=5", "--twin=no", "--minutes=5"]
     command = [sys.executable, "bench/soak.py", *asked, "--out", str(tmp_path)]
