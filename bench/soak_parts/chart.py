@@ -101,6 +101,7 @@ def _distance(axes: Axes, times: np.ndarray, run: dict[str, np.ndarray], twin: d
     """Replicas above and below the twin's, fleet by fleet, added up."""
     if twin is None:
         axes.text(0.5, 0.5, "no twin without faults was run", ha="center", transform=axes.transAxes)
+        axes.set_yticks([])
         return
     passes = min(len(times), len(twin["size"]))
     gap = run["size"][:passes] - twin["size"][:passes]
