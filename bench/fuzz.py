@@ -152,10 +152,11 @@ def guided(parsers, seconds):
     """Let atheris look for new ways through each parser, a process for each. Returns how many found a failure."""
     script = (
         "import sys, logging; sys.path[:0] = sys.argv.pop().split(':'); logging.disable(logging.CRITICAL)\n"
+        "name = sys.argv.pop()\n"
         "import atheris\n"
         "with atheris.instrument_imports(include=['autopilot', 'autopilot_client', 'autopilot_deploy']):\n"
         "    from tests.fuzz.parsers import PARSERS\n"
-        "parser = next(one for one in PARSERS if one.name == sys.argv.pop())\n"
+        "parser = next(one for one in PARSERS if one.name == name)\n"
         "atheris.Setup(sys.argv, lambda data: parser.read(data) and None)\n"
         "atheris.Fuzz()\n"
     )
