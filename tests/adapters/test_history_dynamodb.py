@@ -101,6 +101,16 @@ def test_a_silent_store_costs_less_than_the_budget_and_is_left_alone_after_a_few
             record(history)
 
 
+def test_a_silent_store_is_left_alone_after_one_call_for_several_fleets() -> None:
+    with scripted_store(lambda _: None) as url:
+        history = on(url)
+        history.breaker = Breaker(failures=3, clock=Clock())
+        with pytest.raises(HistoryUnavailableError, match="no answer within"):
+            history.record([Observed(f"fleet {number}", TEN, 1) for number in range(3)])
+        with pytest.raises(HistoryUnavailableError, match="resting"):
+            record(history)
+
+
 def test_a_store_that_dies_between_writing_and_reading_costs_less_than_the_budget() -> None:
     with scripted_store(lambda action: (200, UPDATED) if action == "UpdateItem" else None) as url:
         recent = RecentHistory(on(url))

@@ -42,8 +42,8 @@ class Breaker:
         """Report that a call worked."""
         self._failed = 0
 
-    def failed(self) -> None:
-        """Report that a call failed."""
+    def failed(self, calls: int = 1) -> None:
+        """Report that a call failed, or so many that were made together."""
         with self._lock:
-            self._failed += 1
+            self._failed += calls
             self._resume_at = self._clock() + self._rest

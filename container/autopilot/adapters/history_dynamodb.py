@@ -247,14 +247,14 @@ class DynamoHistory:
         results = list(work.results)
         self._turn += sum(result is not None for result in results)
         if all(result is None for result in results):
-            self._fail(work.error or TimeoutError(f"no answer within {share * self._budget:.1f} s"))
+            self._fail(work.error or TimeoutError(f"no answer within {share * self._budget:.1f} s"), len(arguments))
         self.breaker.succeeded()
         return results
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, calls: int) -> None:
         """Translate the failure of all. Throttling does not count as an outage: it is an answer that comes at once."""
         if _code(error) not in _THROTTLED:
-            self.breaker.failed()
+            self.breaker.failed(calls)  # each counts, or those who wait behind a few that share a call wait twice
         message = f"history table {self._table}: {_explain(error, self._table)}"
         self._complaints.log(message)
         raise HistoryUnavailableError(message) from error
