@@ -1,5 +1,6 @@
 """The two ends of the web service's network: what it makes of an observation, and what its output means in machines."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -13,11 +14,16 @@ from autopilot.core.service_observation import (
     WIDTH_FAITHFUL,
     Floats,
 )
+from autopilot.train.network import Network
 
 TPM_PER_MACHINE = 300.0
 OUTPUTS = 2
 """Numbers that the network tells: one for each action."""
 _AVERAGES = len(ALPHAS) * len(STREAMS)
+
+
+Meaning = Callable[[Any, Any], Any]
+"""What a network's output is in machines: from observations and outputs, in TensorFlow."""
 
 
 class ServiceFront:
@@ -32,17 +38,18 @@ class ServiceFront:
 
     def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
         """Inputs [N, width] of observations [N, width]."""
-        averages = tf.reshape(observations[:, :_AVERAGES], [-1, len(ALPHAS), len(STREAMS)])
+        # What is negative cannot be; a network answers it as nothing, instead of with a number that is none.
+        averages = tf.nn.relu(tf.reshape(observations[:, :_AVERAGES], [-1, len(ALPHAS), len(STREAMS)]))
         load, active = averages[:, :, 0] * MAX_LOAD + 1.0, averages[:, :, 3] * MAX_MACHINES
-        starting = observations[:, _AVERAGES:WIDTH_FAITHFUL] * MAX_DELTA
+        starting = tf.nn.relu(observations[:, _AVERAGES:WIDTH_FAITHFUL]) * MAX_DELTA
         needed = load[:, :1] / TPM_PER_MACHINE
         ready = tf.cumsum(tf.concat([active[:, :1], starting], axis=1), axis=1)
         return tf.concat(
             [
                 tf.math.log(load[:, :1]),
                 tf.math.log(load[:, 1:] / load[:, :1]),
-                tf.sqrt(tf.nn.relu(averages[:, :, 1])),
-                tf.sqrt(tf.nn.relu(averages[:, :, 2])),
+                tf.sqrt(averages[:, :, 1]),
+                tf.sqrt(averages[:, :, 2]),
                 tf.math.log((active[:, 1:] + 1.0) / (active[:, :1] + 1.0)),
                 tf.math.log((ready + 1.0) / (needed + 1.0)),
                 observations[:, WIDTH_FAITHFUL:],
@@ -77,3 +84,16 @@ def raw_machines(observations: Any, latent: Any) -> Any:  # noqa: ANN401 - tenso
 
 def _of_delta(latent: Any) -> Any:  # noqa: ANN401 - tensors
     return (1.0 + latent) * (MAX_DELTA / 2)
+
+
+def compiled(meaning: Meaning) -> Callable[[Floats, Floats], Floats]:
+    """A meaning from and to NumPy."""
+    graph = tf.function(meaning)
+    return lambda observations, latent: graph(observations, latent).numpy()
+
+
+def acting(network: Network, meaning: Meaning = machines) -> Callable[[Floats], Floats]:
+    """What a network does, deterministically: machines [N, 2] for observations [N, width]."""
+    shape = tf.TensorSpec([None, network.width], tf.float32)
+    graph = tf.function(lambda seen: meaning(seen, network(seen)), input_signature=[shape])
+    return lambda observations: graph(observations).numpy()

@@ -6,7 +6,7 @@ The platform sends each value as a string, in several spellings: `True`, `true`,
 import difflib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from autopilot.core.address import shown
@@ -117,6 +117,8 @@ class Hyperparameters:
     """Simulated services at once (service)."""
     training_steps: Annotated[int, Bounds(0)] = 0
     """Minutes of simulated services to train on (service); 0: as many as `total_iterations` says."""
+    episode_minutes: Annotated[int, Bounds(60, 100_000)] = 10_001
+    """Length of an episode (service)."""
     evaluation_episodes: Annotated[int, Bounds(2, 1000)] = 40
     """Episodes that are played beside the simple rules at the end, and by every validation (service)."""
     evaluate_steps: Annotated[int, Bounds(0)] = 0
@@ -199,6 +201,9 @@ def parse_hyperparameters(given: Mapping[str, Any]) -> Hyperparameters:
         values[name] = _converted(name, _unquoted(value), hints[name])
     found = Hyperparameters(**values)
     _check_together(found)
+    if found.training_steps:
+        played = found.services * found.num_steps
+        found = replace(found, total_iterations=max(1, round(found.training_steps / played)))
     return found
 
 

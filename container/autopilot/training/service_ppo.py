@@ -1,24 +1,22 @@
 """PPO on the simulated web service: what is played, and the validation that picks the best weights."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-import tensorflow as tf
 
 from autopilot.core.service_observation import Floats
 from autopilot.sim.service import ServiceConfig, ServiceEnvironment
 from autopilot.sim.service_evaluation import play
-from autopilot.sim.service_rules import Act, agent, load_now, peak, towards
+from autopilot.sim.service_rules import agent, load_now, peak, towards
 from autopilot.train.actor_critic import ActorCritic
 from autopilot.train.network import Network, build_network
-from autopilot.train.service_head import OUTPUTS, ServiceFront, machines, raw_machines
+from autopilot.train.service_head import OUTPUTS, Meaning, ServiceFront, acting, compiled, machines, raw_machines
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.ppo_run import Game, PPORun, Surroundings, Validated
 
 CONTROLS = {"relative": "machines", "raw": "raw_machines"}
 """The hyperparameter `control`, and `metadata.action`."""
-_MEANINGS = {"relative": machines, "raw": raw_machines}
+_MEANINGS: dict[str, Meaning] = {"relative": machines, "raw": raw_machines}
 _START = {"relative": (0.4, 0.0), "raw": (-1.0, -1.0)}
 """The network's output before training: half as many machines again as the load needs, and half of the most orders; or
 nothing."""
@@ -39,6 +37,7 @@ def service_config(told: Hyperparameters) -> ServiceConfig:
         downtime_cost=told.downtime_cost,
         downtime_percent=told.downtime_percent,
         initial_machines=told.initial_machines,
+        minutes=told.episode_minutes,
     )
 
 
@@ -77,7 +76,7 @@ class ServiceGame:
 
     def __init__(self, told: Hyperparameters) -> None:
         self._environment = ServiceEnvironment(told.services, service_config(told))
-        self._meaning = tf.function(_MEANINGS[told.control])
+        self._machines = compiled(_MEANINGS[told.control])
         self._expected = told.credit == "expected"
         self.width = self._environment.width
 
@@ -92,7 +91,7 @@ class ServiceGame:
         The reward is the minute's profit, or what was to be expected of it before chance decided what machines can
         serve: the same on average, without the noise of a rare, large loss.
         """
-        self._seen, rewards, over = self._environment.step(self._meaning(self._seen, actions).numpy())
+        self._seen, rewards, over = self._environment.step(self._machines(self._seen, actions))
         return self._seen, self._environment.last.expected.astype(np.float32) if self._expected else rewards, over
 
 
@@ -114,14 +113,6 @@ class ServiceValidation:
         profit = play(self._environment, agent(acting(model.policy, self._meaning)), _VALIDATION_SEED).expected
         gain = float((profit - self._yardstick).mean())
         return Validated(-gain, {"validation_profit": float(profit.mean()), "validation_gain": gain})
-
-
-def acting(network: Network, meaning: Callable[..., object] = machines) -> Act:
-    """What the network does, deterministically."""
-    graph = tf.function(
-        lambda seen: meaning(seen, network(seen)), input_signature=[tf.TensorSpec([None, network.width], tf.float32)]
-    )
-    return lambda seen: graph(seen).numpy()
 
 
 def service_ppo(network: Network, told: Hyperparameters, around: Surroundings) -> PPORun:

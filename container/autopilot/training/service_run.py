@@ -11,7 +11,6 @@ from autopilot.core.service_observation import SERVICE_FEATURES_VERSION, WARM_UP
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata
 from autopilot.ports import ModelError
-from autopilot.sim.service import EPISODE_MINUTES
 from autopilot.sim.service_evaluation import Standing
 from autopilot.sim.service_rules import Act
 from autopilot.train.export import export, load_network, make_reproducible
@@ -130,7 +129,7 @@ def _evaluate_only(job: Job, told: Hyperparameters, teller: Teller) -> None:
     place = next((one for one in places if one is not None and one.is_dir()), None)
     if place is None:
         raise JobError("evaluate_steps needs a `checkpoint` or a `model` channel, or a checkpoint of this job")
-    report = evaluate_place(place, told, -(-told.evaluate_steps // EPISODE_MINUTES), job.output, teller)
+    report = evaluate_place(place, told, -(-told.evaluate_steps // told.episode_minutes), job.output, teller)
     teller.say(f"evaluated {place}, the report is {report}")
 
 
