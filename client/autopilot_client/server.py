@@ -4,13 +4,17 @@ cheroot rather than the standard library's server, because that one starts a thr
 limits; and rather than gunicorn, because the answers come from the memory of this very process.
 """
 
+import contextlib
 import logging
 import os
+import socket
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from cheroot import wsgi
+from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from autopilot_client.config import ConfigError, Server, Tls
@@ -18,6 +22,34 @@ from autopilot_client.config import ConfigError, Server, Tls
 log = logging.getLogger(__name__)
 LARGEST_HEAD = 16 * 1024
 LARGEST_BODY = 256 * 1024
+LONGEST_SECONDS = 2.0
+"""For a request to come in and its answer to go out: answers are made from memory, so the rest is the peer's pace."""
+
+
+class _HurriedConnection(HTTPConnection):
+    """A connection whose requests have only so much time.
+
+    The server's own time-out counts from the last byte: whoever drips one now and then would hold a thread for hours,
+    and eight of them the port, with its probes.
+    """
+
+    under_way: ClassVar[dict["_HurriedConnection", float]] = {}
+
+    def communicate(self) -> bool:
+        """Read a request and answer it."""
+        self.under_way[self] = time.monotonic()
+        try:
+            return bool(super().communicate())  # type: ignore[no-untyped-call]
+        finally:
+            del self.under_way[self]
+
+    @classmethod
+    def cut_slow_ones(cls, now: float) -> None:
+        """End the connections whose request takes too long."""
+        for one, since in list(cls.under_way.items()):
+            if now - since > LONGEST_SECONDS:
+                with contextlib.suppress(OSError):  # the peer was quicker
+                    socket.socket.shutdown(one.socket, socket.SHUT_RDWR)  # also of TLS, whose own would unwrap first
 
 
 class CertificateAdapter(BuiltinSSLAdapter):
@@ -73,7 +105,9 @@ class HttpServer:
         self._server.max_request_header_size = LARGEST_HEAD
         self._server.max_request_body_size = LARGEST_BODY
         self._server.server_name = "autopilot-client"
+        self._server.ConnectionClass = _HurriedConnection
         self._server.error_log = _log_error  # type: ignore[method-assign]
+        self._stopped = threading.Event()
         if settings.tls:
             self._server.ssl_adapter = _adapter(settings.tls)
         self._thread: threading.Thread | None = None
@@ -88,12 +122,18 @@ class HttpServer:
         self._server.prepare()
         self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._hurry, name="server-hurry", daemon=True).start()
 
     def stop(self) -> None:
         """Finish the requests under way, for a few seconds at most."""
+        self._stopped.set()
         self._server.stop()
         if self._thread:
             self._thread.join(timeout=5)
+
+    def _hurry(self) -> None:
+        while not self._stopped.wait(0.5):
+            _HurriedConnection.cut_slow_ones(time.monotonic())
 
 
 def _adapter(tls: Tls) -> CertificateAdapter:
