@@ -1,6 +1,8 @@
 """What Prometheus and SageMaker's own scraper read at /metrics, over all worker processes."""
 
 import os
+from collections import Counter as Counted
+from collections.abc import Sequence
 
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
@@ -38,6 +40,7 @@ class Metrics:
         self._seconds = Histogram(
             "autopilot_request_seconds", "Time to answer /invocations", buckets=_DECIDE_BUCKETS, registry=here
         )
+        self._by_response: dict[tuple[str, int], Counter] = {}
         self._decisions = {reason: decisions.labels(reason.value) for reason in Reason}
         self._history = {status: history.labels(status.value) for status in HistoryStatus}
         info = Gauge(
@@ -48,12 +51,14 @@ class Metrics:
             "autopilot_ready", "Whether the policy is loaded and answers", multiprocess_mode="livemin", registry=here
         )
 
-    def answered(self, answer: Answer) -> None:
-        """Count one decision."""
-        self._decisions[answer.decision.reason].inc()
-        self._history[answer.history].inc()
-        if answer.decision.under_provisioned:
-            self._under.inc()
+    def answered(self, answers: Sequence[Answer]) -> None:
+        """Count decisions."""
+        for reason, count in Counted(answer.decision.reason for answer in answers).items():
+            self._decisions[reason].inc(count)
+        for status, count in Counted(answer.history for answer in answers).items():
+            self._history[status].inc(count)
+        if under := sum(answer.decision.under_provisioned for answer in answers):
+            self._under.inc(under)
 
     def refused(self, code: str) -> None:
         """Count one fleet without a decision."""
@@ -61,7 +66,10 @@ class Metrics:
 
     def responded(self, route: str, code: int) -> None:
         """Count one HTTP answer."""
-        self._responses.labels(route, str(code)).inc()
+        counter = self._by_response.get((route, code))
+        if counter is None:
+            counter = self._by_response[route, code] = self._responses.labels(route, str(code))
+        counter.inc()
 
     def took(self, seconds: float) -> None:
         """Note how long an invocation took."""

@@ -226,13 +226,13 @@ class _Pages:
         return outcomes
 
     def _count(self, outcomes: Sequence[Answer | Refusal]) -> None:
+        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+        self.metrics.answered(answers)
         for outcome in outcomes:
-            if isinstance(outcome, Answer):
-                self.metrics.answered(outcome)
-            else:
+            if isinstance(outcome, Refusal):
                 self.metrics.refused(outcome.code)
         if self.emf is not None:
-            self.emf.answered(_counted(outcome) for outcome in outcomes if isinstance(outcome, Answer))
+            self.emf.answered(map(_counted, answers))
 
 
 @dataclass(frozen=True, slots=True)
