@@ -1,5 +1,6 @@
 """Inputs that once broke a promise, each for good. Found by `bench/fuzz.py`, schemathesis and hostile HTTP."""
 
+import hashlib
 import json
 import time
 
@@ -153,6 +154,13 @@ def test_a_checkpoint_with_a_flipped_bit_is_none(tmp_path, spoilt):
     assert file.load() is not None
     content[spoilt] ^= 1
     file.path.write_bytes(content)
+    assert file.load() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x05\x06" + b"\0" * 18, b"\x93NUMPY\x01\x00v\x00{}"])
+def test_a_checkpoint_with_the_right_digest_and_nothing_behind_it_is_none(tmp_path, content):
+    file = CheckpointFile(tmp_path / "run.npz", "run")
+    file.path.write_bytes(hashlib.sha256(content).digest() + content)
     assert file.load() is None
 
 

@@ -3,6 +3,9 @@
 import hashlib
 import io
 import json
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,11 @@ from autopilot.training.job import write_atomically
 Arrays = Mapping[str, npt.NDArray[Any]]
 _FACTS = "facts"
 _DIGEST = hashlib.sha256().digest_size
+_NO_CHECKPOINT = (
+    OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError, MemoryError,
+    zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+"""What reading an archive raises that somebody made with the right digest and the wrong content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +64,13 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     # Damage is told by the digest: the reader of the archive fails in many ways, and believes any size it reads.
     if hashlib.sha256(content).digest() != digest:
         return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    return Checkpoint(arrays, json.loads(str(arrays.pop(_FACTS))))
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        facts = json.loads(str(arrays.pop(_FACTS)))
+    except _NO_CHECKPOINT:
+        return None
+    return Checkpoint(arrays, facts) if isinstance(facts, dict) and "run" in facts else None
 
 
 def _parts(file: bytes) -> tuple[bytes, bytes]:
