@@ -5,6 +5,7 @@ raises where a promise was broken: an error of another type, a 5xx, an answer th
 """
 
 import gzip
+import hashlib
 import json
 import logging
 import os
@@ -396,8 +397,11 @@ def a_checkpoint() -> bytes:
 
 
 def checkpoints(rng: Random) -> bytes:
-    """A checkpoint with something wrong."""
-    return making.texts([a_checkpoint()])(rng)
+    """A checkpoint with something wrong; of some the digest is made right again."""
+    if rng.random() < 0.5:
+        return making.texts([a_checkpoint()])(rng)
+    content = making.maybe_damaged(rng, a_checkpoint()[32:])
+    return hashlib.sha256(content).digest() + content
 
 
 def read_checkpoint(data: bytes) -> str:
