@@ -7,6 +7,7 @@ says what to expect now, and its residuals say how far to trust it. The network 
 Training, backtest and serving call the same two functions; every row depends on its own fleet alone, to the last bit.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +60,8 @@ _DAY = SLOTS_PER_DAY // 2
 _HOUR = 6
 _SAMPLES = 277  # decisions of the last two days whose outcome is known and whose yesterday is inside the window
 _LATE = (0, _SAMPLES - 6 * _HOUR, _SAMPLES - 3 * _HOUR)  # where the last two days, six and three hours begin
+_LATE_COLUMNS = np.array(_LATE)
+_MEAN_COLUMNS = _NOW + 1 - np.array([2 * _DAY, 2 * _HOUR, _HOUR])
 _CHUNK = 128  # rows at a time: what stays in the second-level cache
 _RIDGE = 6.0  # samples' worth of belief that nothing but the demand of now counts
 # Numbers as arrays without a dimension: numpy takes longer to make one of a scalar than to add it to a few others.
@@ -252,8 +255,7 @@ def _samples(recent: _Recent, mean: Floats, ahead: int, out: Floats) -> None:
 
 def _means(recent: _Recent) -> Floats:
     """The means of the last two days, two hours and hour of the ten-minute grid, [n, 3]."""
-    first = _NOW + 1
-    parts: Floats = np.add.reduceat(recent.even, [first - 2 * _DAY, first - 2 * _HOUR, first - _HOUR], axis=1)
+    parts: Floats = np.add.reduceat(recent.even, _MEAN_COLUMNS, axis=1)
     return np.add.accumulate(parts[:, ::-1], axis=1)[:, ::-1] * _PER_SPAN
 
 
@@ -278,7 +280,7 @@ def _counts(valid: Bools | None) -> Floats:
     """How many samples of the last two days, six and three hours are valid, and half a sample more: [n, 3]."""
     if valid is None:
         return _ALL_COUNTS
-    parts = np.add.reduceat(valid.astype(np.float32), _LATE, axis=1)
+    parts = np.add.reduceat(valid.astype(np.float32), _LATE_COLUMNS, axis=1)
     return np.add.accumulate(parts[:, ::-1], axis=1)[:, ::-1] + _HALF
 
 
@@ -338,13 +340,20 @@ def _scale(fit: _Fit, unit: Floats) -> Floats:
 def _quantiles(values: Floats, valid: Bools | None, levels: tuple[float, ...]) -> Floats:
     """Order statistics of the valid values of each row, [n, len(levels)]; 0 where there is none."""
     if valid is None:
-        ordered = np.sort(values, axis=1)
-        return ordered[:, [round(level * (values.shape[1] - 1)) for level in levels]]
+        ordered = values.copy()
+        ordered.sort(axis=1)
+        return ordered.take(_places(levels, values.shape[1]), axis=1)
     ordered = np.sort(np.where(valid, values, _NAN), axis=1)
     last = np.add.reduce(valid, axis=1, keepdims=True, dtype=np.int64) - 1
     index = np.rint(np.array(levels) * np.maximum(last, 0)).astype(np.int64)
     found: Floats = ordered[np.arange(len(ordered))[:, None], index]
     return found if last.min() >= 0 else np.where(last < 0, np.float32(0), found)
+
+
+@lru_cache(maxsize=8)
+def _places(levels: tuple[float, ...], count: int) -> npt.NDArray[np.int64]:
+    """Where the order statistics stand in a sorted row of `count`."""
+    return np.array([round(level * (count - 1)) for level in levels])
 
 
 class _Week(NamedTuple):
@@ -362,7 +371,7 @@ def _week(recent: _Recent, last_week: Floats, ahead: int) -> _Week:
     here = recent.even[:, -1:]
     then = filled[:, WEEK_BEFORE : WEEK_BEFORE + 1] * recent.unit
     week = filled * (recent.unit * _level_ratio(here, then))
-    share = np.ones_like(here) if complete else _share(~missing)
+    share = np.ones((len(here), 1), np.float32) if complete else _share(~missing)
     return _Week([_growth(week, _WEEK_SPANS[ahead]), then - here], _likeness(recent.even, week), share)
 
 
@@ -384,7 +393,7 @@ def _share(known: Bools) -> Floats:
 
 def _growth(values: Floats, spans: Columns) -> Floats:
     """The growth over each span of columns, [n, spans]."""
-    taken: Floats = np.take(values, spans[0], axis=1)
+    taken: Floats = values.take(spans[0], axis=1)
     return taken[:, : spans[1]] - taken[:, spans[1] :]
 
 
@@ -408,7 +417,7 @@ def _margins(fit: _Fit, recent: _Recent) -> list[Floats]:
     """Possible margins, relative to the reference (see MARGINS), and the last three errors, newest first."""
     residual, valid = fit.residual, fit.valid
     size = np.abs(residual) if valid is None else np.abs(residual) * valid
-    parts: Floats = np.add.reduceat(size, _LATE, axis=1)
+    parts: Floats = np.add.reduceat(size, _LATE_COLUMNS, axis=1)
     spread: Floats = np.divide(np.add.accumulate(parts[:, ::-1], axis=1)[:, ::-1], _counts(valid))
     six = slice(_LATE[1], None)
     late = _quantiles(residual[:, six], None if valid is None else valid[:, six], (5 / 6,))

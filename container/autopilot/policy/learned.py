@@ -57,8 +57,8 @@ class LearnedPolicy:
 
 def _observed(windows: Windows, horizon: int) -> Floats:
     """The features of N fleets; those of many on all CPUs that this process may use. A row depends on itself alone."""
-    threads = min(len(os.sched_getaffinity(0)), len(windows) // _ROWS_A_THREAD)
-    if threads < 2:
+    threads = len(windows) // _ROWS_A_THREAD
+    if threads < 2 or (threads := min(threads, len(os.sched_getaffinity(0)))) < 2:
         return features.observe(windows, horizon)
     edges = [len(windows) * at // threads for at in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
