@@ -38,7 +38,7 @@ from tests.faults.traffic import (
 )
 from tests.test_serving import ROOT, until
 
-WELL_BEFORE, WELL_AFTER = 15, 60
+WELL_BEFORE, WELL_AFTER = 15, 40
 """Acknowledged answers in a row, over all callers and workers, that count as well."""
 
 PATIENCE = 120
@@ -178,8 +178,7 @@ def run(fault: Fault, pause: float = 0.02, image: str = "") -> Row:
             with fault.inject(trial):
                 time.sleep(fault.seconds)
             ended, during = time.monotonic(), len(traffic.calls)
-            with contextlib.suppress(AssertionError):
-                well(traffic, during, WELL_AFTER)
+            recovered = _recovered(traffic, during, ended)
         alive = all(server.alive for server in trial.servers)
         log = "".join(server.log() for server in trial.servers)
         for server in trial.servers:
@@ -191,7 +190,7 @@ def run(fault: Fault, pause: float = 0.02, image: str = "") -> Row:
         pings=traffic.pings,
         books=compare([*trial.before, *traffic.calls], stored, trial.destroyed_at),
         began=began,
-        recovered=_recovered(traffic.calls, ended),
+        recovered=recovered,
         alive=alive,
         log=log,
         stored=len(stored),
@@ -208,11 +207,15 @@ def well(traffic: Traffic, since: int, many: int) -> None:
     until(last_are, "the last answers are all well", PATIENCE)
 
 
-def _recovered(calls: Sequence[Call], ended: float) -> float | None:
-    """Seconds from the end of the fault until every answer was well; None where the last ones are not."""
-    if not all(call.acknowledged for call in calls[-WELL_AFTER:]):
+def _recovered(traffic: Traffic, since: int, ended: float) -> float | None:
+    """Seconds from the end of the fault to the last answer that was not well, before many in a row; None: no end."""
+    try:
+        well(traffic, since, WELL_AFTER)
+    except AssertionError:
         return None
-    last = max((call.sent + call.took for call in calls if not call.acknowledged), default=0.0)
+    last = max(
+        (call.sent + call.took for call in list(traffic.calls)[:-WELL_AFTER] if not call.acknowledged), default=0
+    )
     return max(0.0, last - ended)
 
 
