@@ -161,7 +161,7 @@ class Soak:
         self, step: int, active: list[Fault], told: dict[str, dict[str, Any]], before: np.ndarray
     ) -> np.ndarray:
         """Write the pass down; the sizes that are in force after it."""
-        answered, lost = self._answers(self._stage.door.answered())
+        answered, lost = self._answers(received(self._stage.door.answered(), told))
         after = self._stage.cluster.read_sizes()
         blind = lost | self._unknown(step, active)
         lied = self._lied(step, active)
@@ -237,3 +237,19 @@ class Soak:
             for i, name in enumerate(self.cast.names)
         }  # fmt: skip
         self._passes.write(json.dumps({"at": one.at, "leader": self._stage.leader, "fleets": fleets}) + "\n")
+
+
+def received(
+    by_replica: dict[str, dict[str, Answered]], told: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Answered]]:
+    """The answers without those that came too late: the door passed them on, and the client had given up waiting."""
+    late = {
+        (replica, view[0])
+        for replica, line in told.items()
+        for view in line["views"]
+        if view[7] == "endpoint_unavailable"
+    }
+    return {
+        replica: {name: one for name, one in said.items() if (replica, name) not in late}
+        for replica, said in by_replica.items()
+    }

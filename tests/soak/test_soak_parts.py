@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from bench.soak_parts.costs import cost_of, fault_windows
-from bench.soak_parts.door import Door
+from bench.soak_parts.door import Answered, Door
 from bench.soak_parts.faults import KINDS, Fault, draw_faults
 from bench.soak_parts.ledger import Ledger, Pass
 from bench.soak_parts.matchmaker import Matchmaker
 from bench.soak_parts.options import Options
 from bench.soak_parts.pods import Pod, first_to_go
+from bench.soak_parts.runner import received
 from bench.soak_parts.stage import BEGINNINGS, DEMAND_MODES, DOOR_MODES, DURING
 from bench.soak_parts.world import (
     buffer_sizes,
@@ -191,3 +192,12 @@ def test_a_broken_door_says_so_without_the_endpoint(mode, status):
 def test_a_door_that_drops_connections_gives_no_reply():
     with pytest.raises(ConnectionError):
         Door(mode="drop")("POST", "/one/invocations", b"{}")
+
+
+def test_an_answer_that_the_client_did_not_wait_for_was_not_given():
+    said = {"one": {"a": Answered(5, "ok"), "b": Answered(6, "ok")}, "two": {"a": Answered(7, "ok")}}
+    how = ["last_answer", "last_answer"]
+    view = ["a", 5, 5, 5, 5, *how, "endpoint_unavailable", "already right"]
+    well = ["b", 6, 6, 6, 6, "answer", "policy", "", "already right"]
+    found = received(said, {"one": {"views": [view, well]}})
+    assert found == {"one": {"b": Answered(6, "ok")}, "two": {"a": Answered(7, "ok")}}
