@@ -164,7 +164,7 @@ _SERVICE = {
     "algorithm": "ppo",
     "name": "service",
     "hidden": "64,64",
-    "total_iterations": "400",
+    "total_iterations": "600",
     "num_steps": "128",
     "minibatch_size": "16384",
     "learning_rate": "0.001",

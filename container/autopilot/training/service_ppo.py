@@ -98,7 +98,7 @@ class ServiceGame:
 class ServiceValidation:
     """Expected profit of an episode, less that of the peak rule, on the same episodes. See ppo_run.Validation."""
 
-    every = 50
+    every = 20
 
     def __init__(self, told: Hyperparameters) -> None:
         self._environment = ServiceEnvironment(told.evaluation_episodes, service_config(told))
