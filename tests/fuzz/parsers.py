@@ -7,7 +7,6 @@ raises where a promise was broken: an error of another type, a 5xx, an answer th
 import gzip
 import hashlib
 import json
-import logging
 import os
 import tarfile
 import tempfile
@@ -220,7 +219,6 @@ def called(application: Callable[..., Iterable[bytes]], environ: dict[str, Any])
 @lru_cache(maxsize=1)
 def endpoint() -> Callable[..., Iterable[bytes]]:
     """The whole endpoint, with the built-in policy and a history in memory that forgets."""
-    logging.getLogger("autopilot").setLevel(logging.CRITICAL)
     pilot = Autopilot(
         load_policy(BUILT_IN_MODEL), RecentHistory(_Forgetful()), Operator(max_clock_skew=0), None, lambda: NOW
     )
@@ -661,7 +659,6 @@ def configuration() -> Config:
 
 def read_answers(data: bytes) -> str:
     """A pass of the client over four fleets, where one outside system answers so: nobody else's fleet notices."""
-    logging.getLogger("autopilot_client").setLevel(logging.CRITICAL)
     part, _, concerned = OUTSIDE[data[:1].decode()]
     pool = Pool(_healthy | {part: data[1:]})
     config = configuration()

@@ -8,7 +8,14 @@ from tests.fuzz.parsers import PARSERS, Parser
 from tests.fuzz.trying import Outcome, made, try_many, watchdog
 
 SEED = 20261121
-SLOW = {"client: configuration": 150, "client: answers of others": 150, "whole request, headers too": 1500}
+SLOW = {
+    "requests decided together": 250,
+    "requests on nginx's socket": 1000,
+    "model archive": 600,
+    "client: configuration": 150,
+    "client: answers of others": 150,
+    "whole request, headers too": 1500,
+}
 
 
 @pytest.fixture(autouse=True)
