@@ -59,6 +59,7 @@ _PUT = (
 )
 _GET = "SELECT day, slots FROM days WHERE fleet = ? AND day BETWEEN ? AND ?"
 _PAUSE_SECONDS = 0.001
+_LOG_PAGES = 4000  # of 4 KB: as much as the log's file may keep
 _EMPTY = np.full(2 * SLOTS_PER_DAY, np.nan, "<f4").tobytes()
 _FLOAT = struct.Struct("<f")
 _NO_VALUE, _LARGEST = (int.from_bytes(struct.pack("<f", bound), "little") for bound in (float("nan"), 2.0**31))
@@ -374,6 +375,8 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
     connection.execute("PRAGMA cache_size = -512")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_size_limit = 16777216")
+    # Whoever fills the log up waits for the disk twice. Four times as long a log as usual: a quarter of these waits.
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchall()
     while not _has_table(connection):
         try:
             _create(connection)
