@@ -1,11 +1,16 @@
 """One bounded HTTP exchange with a service that may be slow, dripping, huge or gone."""
 
+import contextlib
+import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 Clock = Callable[[], float]
 
@@ -39,21 +44,72 @@ class Call:
     largest: int = 1 << 20
 
 
+class _Watched(HTTPConnection):
+    """A connection that can be cut from another thread while it is in use."""
+
+    in_use = threading.local()
+
+    def request(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - urllib3's own shape
+        getattr(self.in_use, "connections", []).append(self)
+        super().request(*arguments, **named)
+
+
+class _WatchedTls(_Watched, HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Watched
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _WatchedTls
+
+
+def http_pool() -> urllib3.PoolManager:
+    """Connections whose exchanges `fetch` ends in time, also where each byte comes just before a time-out."""
+    pool = urllib3.PoolManager(num_pools=16, maxsize=8)
+    pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    return pool
+
+
+@contextlib.contextmanager
+def _cut_after(seconds: float) -> Iterator[None]:
+    """End this thread's connections after so many seconds: a socket's time-out starts anew with every byte."""
+    connections: list[HTTPConnection] = []
+    _Watched.in_use.connections = connections
+
+    def cut() -> None:
+        for one in connections:
+            with contextlib.suppress(OSError, AttributeError):  # not yet connected, or just closed
+                one.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def fetch(pool: urllib3.PoolManager, call: Call, clock: Clock = time.monotonic) -> bytes:
     """The body of a 200 reply; GET without a body, else POST. Raises FetchError within about read_seconds."""
-    until = clock() + call.connect_seconds + call.read_seconds
+    budget = call.connect_seconds + call.read_seconds
+    until = clock() + budget
     try:
-        response = pool.request(
-            "GET" if call.body is None else "POST",
-            call.url,
-            body=call.body,
-            headers=dict(call.headers),
-            timeout=urllib3.Timeout(connect=call.connect_seconds, read=call.read_seconds),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-        )
-        return _read(response, call, until, clock)
+        with _cut_after(budget):
+            response = pool.request(
+                "GET" if call.body is None else "POST",
+                call.url,
+                body=call.body,
+                headers=dict(call.headers),
+                timeout=urllib3.Timeout(connect=call.connect_seconds, read=call.read_seconds),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            return _read(response, call, until, clock)
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise FetchError(f"{shown(call.url)}: {_reason(error, call.url)}") from error
 

@@ -13,6 +13,7 @@ from autopilot_client.ask_http import HttpEndpoint
 from autopilot_client.ask_sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.board import Board
 from autopilot_client.config import Config, Endpoint, Fleet
+from autopilot_client.fetch import http_pool
 from autopilot_client.gather import Outside
 from autopilot_client.kube import Kube, from_kubeconfig, in_cluster
 from autopilot_client.lease import Alone, Leadership
@@ -78,7 +79,7 @@ class Client:
 
 def build(config: Config, surroundings: Surroundings) -> Client:
     """Wire one replica. Raises KubeUnavailableError without credentials for a cluster."""
-    pool = urllib3.PoolManager(num_pools=16, maxsize=8)
+    pool = http_pool()
     path = surroundings.kubeconfig
     kube = Kube(from_kubeconfig(path) if path else in_cluster(surroundings.environ), surroundings.namespace)
     board = Board(config, surroundings.namespace, surroundings.dry_run)

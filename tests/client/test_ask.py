@@ -13,6 +13,7 @@ from botocore.config import Config as BotoConfig
 from autopilot_client.ask_http import HttpEndpoint
 from autopilot_client.ask_sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.config import Endpoint as Settings
+from autopilot_client.fetch import http_pool
 from autopilot_client.ports import EndpointUnavailableError
 from tests.client.standins import Endpoint, as_json, serving
 
@@ -127,9 +128,16 @@ def test_without_credentials_the_endpoint_is_unavailable():
     client.close()
 
 
-def test_an_answer_that_drips_does_not_hold_the_loop():
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", id="the body drips"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Long: ", id="the head drips"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", id="a chunk's size drips"),
+    ],
+)
+def test_an_answer_that_drips_does_not_hold_the_loop(head):
     """Each byte comes in time, the whole never does."""
-
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -137,17 +145,19 @@ def test_an_answer_that_drips_does_not_hold_the_loop():
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                connection.sendall(head)
                 while not stop.wait(0.05):
                     try:
-                        connection.sendall(b"x")
+                        connection.sendall(b"0")
                     except OSError:
                         return
 
         thread = threading.Thread(target=drip)
         thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with urllib3.PoolManager() as pool, pytest.raises(EndpointUnavailableError):
-            HttpEndpoint(pool, Settings(url=url, read_seconds=0.3, attempts=1), 0).ask(INSTANCES)
+        settings = Settings(url=f"http://127.0.0.1:{listener.getsockname()[1]}", read_seconds=0.3, attempts=1)
+        with http_pool() as pool, pytest.raises(EndpointUnavailableError):
+            HttpEndpoint(pool, settings, 0).ask(INSTANCES)
+        thread.join(30)
+        held = thread.is_alive()
         stop.set()
-        thread.join()
+        assert not held  # it went on dripping until the client left
