@@ -41,6 +41,15 @@ lint: all ## ruff, mypy, shellcheck, hadolint
 bench: all ## measure; prints figures, fails on none
 	@for script in $$(grep -l __main__ bench/*.py); do echo "== $$script"; PYTHONPATH=container:client:. $(PYTHON_IN_VENV) "$$script" || echo "(not measured here: see above)"; done
 
+.PHONY: fuzz
+fuzz: all ## a million hostile inputs for every parser, then schemathesis on the running stack (ARGS goes to the first)
+	@PYTHONPATH=container:client:. $(PYTHON_IN_VENV) bench/fuzz.py --inputs 1000000 $(ARGS)
+	@PYTHONPATH=container:client:. $(PYTHON_IN_VENV) bench/fuzz.py --http 120
+
+.PHONY: audit
+audit: ## known vulnerabilities, withdrawn releases, licences; says what it could not look up
+	@scripts/audit.sh
+
 .PHONY: image
 image: ## build the full image and the slim one with Docker
 	@./build.sh --local
