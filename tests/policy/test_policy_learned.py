@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autopilot.core import features
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
-from autopilot.policy.learned import _observed, load_policy
+from autopilot.policy.learned import load_policy
 from autopilot.policy.litert import CHUNK
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE
 from autopilot.ports import ModelError
@@ -40,13 +39,6 @@ def test_the_raw_answer_has_a_row_for_each_observation(tiny):
 
 def test_an_empty_batch_gives_an_empty_answer(tiny):
     assert tiny.act(observations(0)).actions.shape == (0, 2)
-
-
-def test_the_features_of_thousands_are_computed_on_several_threads_to_the_same_bits(monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
-    demand = np.random.default_rng(2).poisson(80, (3100, WINDOW_SLOTS)).astype(np.float32)
-    windows = Windows(demand, demand[:, :WEEK_SLOTS].copy(), np.zeros(3100, np.int64))
-    assert _observed(windows, 10).tobytes() == features.observe(windows, 10).tobytes()
 
 
 @pytest.mark.parametrize("rows", [1, 2, CHUNK, CHUNK + 1, 10_000])

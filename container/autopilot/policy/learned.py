@@ -1,8 +1,5 @@
 """Policies from a model directory: the learned mapping, and the calibrated rule where learning did not beat it."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +13,6 @@ from autopilot.policy.metadata import CALIBRATED, FLEET, Metadata, read_metadata
 from autopilot.ports import ModelError, Policy, Predictions
 
 Floats = npt.NDArray[np.float32]
-
-_ROWS_A_THREAD = 1024
 
 
 class LearnedPolicy:
@@ -46,28 +41,13 @@ class LearnedPolicy:
         """Predictions for N fleets, in servers. Raises ModelError if the model is not for fleets."""
         if self._metadata.environment != FLEET:
             raise ModelError(f"{self.name} answers raw observations only: environment {self._metadata.environment}.")
-        actions, logits = self._network.run(_observed(windows, self._metadata.horizon_minutes))
+        actions, logits = self._network.run(features.observe(windows, self._metadata.horizon_minutes))
         return Predictions(actions[:, 0].astype(np.float64) * features.reference(windows), actions, logits)
 
     def act(self, observations: Floats) -> Predictions:
         """Raw answer to observation vectors [N, width]. Raises ValueError for another width."""
         actions, logits = self._network.run(np.asarray(observations, np.float32))
         return Predictions(np.full(len(actions), np.nan), actions, logits)
-
-
-def _observed(windows: Windows, horizon: int) -> Floats:
-    """The features of N fleets; those of many on all CPUs that this process may use. A row depends on itself alone."""
-    threads = len(windows) // _ROWS_A_THREAD
-    if threads < 2 or (threads := min(threads, len(os.sched_getaffinity(0)))) < 2:
-        return features.observe(windows, horizon)
-    edges = [len(windows) * at // threads for at in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        parts = pool.map(lambda rows: features.observe(_part(windows, *rows), horizon), pairwise(edges))
-        return np.concatenate(list(parts))
-
-
-def _part(windows: Windows, first: int, last: int) -> Windows:
-    return Windows(windows.demand[first:last], windows.last_week[first:last], windows.slot[first:last])
 
 
 class RulePreferred:
