@@ -67,10 +67,22 @@ class Stage:
     notes: list[str] = field(default_factory=list)
 
     def start_replica(self, name: str) -> None:
-        """Start a replica that does not run, and wait until it is ready."""
-        if name not in self.replicas:
-            self.replicas[name] = Replica(self.place, name)
-            self.replicas[name].await_ready()
+        """Start a replica that does not run, and wait until it is ready. One that ends at once is started again.
+
+        Raises RuntimeError when it ends a third time.
+        """
+        for attempt in range(3):
+            if name in self.replicas:
+                return
+            replica = Replica(self.place, name)
+            try:
+                replica.await_ready()
+            except RuntimeError as error:
+                self.notes.append(f"{error} (exit status {replica.end()})")
+                if attempt == 2:
+                    raise
+            else:
+                self.replicas[name] = replica
 
     def leads(self) -> str:
         """The replica that leads, as far as it is known; else any that runs."""
