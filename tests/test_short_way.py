@@ -36,8 +36,8 @@ REQUESTS = {
 }
 
 
-def application(policy=None, demand=None) -> Flask:
-    environ = {"GS_INVENTORY_URL": "http://localhost/x"} if demand else {}
+def application(policy=None, demand=None, **environ) -> Flask:
+    environ |= {"GS_INVENTORY_URL": "http://localhost/x"} if demand else {}
     parts = (policy or FakePolicy(), RecentHistory(FakeHistory()), Operator(), demand, lambda: NOW)
     return create_app(Settings.from_env(environ), Autopilot(*parts))
 
@@ -93,8 +93,9 @@ def test_together_with_a_model_for_something_else_vectors_are_answered_and_fleet
     assert [status[:3] for status, _, _ in answers] == ["400", "200", "400"]
 
 
-def test_where_demand_is_fetched_nobody_waits_for_anothers_source():
+def test_where_demand_is_fetched_or_the_store_is_far_nobody_waits_for_anothers_time_out():
     assert application().wsgi_app.quick_way is not None
+    assert application(AUTOPILOT_HISTORY="dynamodb://latest_observations").wsgi_app.quick_way is None
     assert application(demand=FakeDemand({})).wsgi_app.quick_way is None
 
 

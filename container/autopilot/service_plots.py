@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
 from autopilot.core.service_observation import Array
 from autopilot.sim.service_evaluation import Episode, Estimate, Standing
@@ -28,6 +28,7 @@ _STYLE: dict[Any, Any] = {
 _LOAD, _ABLE, _STARTING, _MISSING, _REFERENCE = "#222222", "#0b62a8", "#c77700", "#c0232c", "#777777"
 _DASHES = ("--", ":", "-.", (0, (9, 3)), (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))
 _MINUTES_PER_DAY = 1440
+_SHORT = EngFormatter(sep="")
 _THOUSANDS = StrMethodFormatter("{x:,.0f}")
 
 
@@ -70,7 +71,7 @@ def learning_plot(
         axes.set_ylabel("profit, $ an episode")
         axes.yaxis.set_major_formatter(_THOUSANDS)
         if counted:
-            axes.xaxis.set_major_formatter(_THOUSANDS)
+            axes.xaxis.set_major_formatter(_SHORT)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=9.5)
         return figure
 

@@ -77,8 +77,10 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
     app.add_url_rule("/execution-parameters", view_func=pages.execution_parameters, methods=["GET"])
     app.add_url_rule("/metrics", view_func=pages.show_metrics, methods=["GET"])
     app.register_error_handler(HTTPException, partial(_http_error, metrics))
-    # Decisions that wait for nothing but the store may share one: the same answers, for less.
-    quick = autopilot is not None and autopilot.demand is None
+    # Decisions that wait for nothing but a store on this machine may share one call: the same answers, for less. Where
+    # a network lies between, nobody should wait for another's time-out and then for its own.
+    remote = settings.autopilot_history.startswith("dynamodb:")
+    quick = autopilot is not None and autopilot.demand is None and not remote
     app.wsgi_app = ShortWay(app, "/invocations", pages.answer, LARGEST_BODY, quick)  # type: ignore[method-assign]
     return app
 

@@ -7,7 +7,7 @@ import numpy as np
 from autopilot.core.service_observation import Floats
 from autopilot.sim.service import ServiceConfig, ServiceEnvironment
 from autopilot.sim.service_evaluation import play
-from autopilot.sim.service_rules import agent, load_now, peak, towards
+from autopilot.sim.service_rules import agent, foresight, load_now, peak, planned, towards
 from autopilot.train.actor_critic import ActorCritic
 from autopilot.train.network import Network, build_network
 from autopilot.train.service_head import OUTPUTS, Meaning, ServiceFront, acting, compiled, machines, raw_machines
@@ -113,6 +113,17 @@ class ServiceValidation:
         profit = play(self._environment, agent(acting(model.policy, self._meaning)), _VALIDATION_SEED).expected
         gain = float((profit - self._yardstick).mean())
         return Validated(-gain, {"validation_profit": float(profit.mean()), "validation_gain": gain})
+
+
+def validation_levels(told: Hyperparameters) -> dict[str, float]:
+    """What rules earn on the validation episodes, expected dollars an episode."""
+    environment = ServiceEnvironment(told.evaluation_episodes, service_config(told))
+    rules = {
+        "peak of 30 minutes x 1.5": peak(30, 1.5),
+        "planned, our model-predictive rule": planned(environment.config),
+        "foresight x 1.5 (sees the load)": foresight(1.5, environment.config),
+    }
+    return {name: float(play(environment, rule, _VALIDATION_SEED).expected.mean()) for name, rule in rules.items()}
 
 
 def service_ppo(network: Network, told: Hyperparameters, around: Surroundings) -> PPORun:

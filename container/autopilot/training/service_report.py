@@ -66,15 +66,17 @@ def verdict(found: Sequence[Standing]) -> str:
     return f"The learned policy {what} the {REFERENCE} rule: {_dollars(gain)} an episode, on the same episodes."
 
 
-def write_service_report(path: Path, metadata: Metadata, shown: Shown, history: History = ()) -> None:
-    """Write the report of a run, or of an evaluation (no history)."""
+def write_service_report(
+    path: Path, metadata: Metadata, shown: Shown, history: History = (), levels: Mapping[str, float] | None = None
+) -> None:
+    """Write the report of a run, or of an evaluation (no history). `levels`: what rules earn on validation episodes."""
     found = shown.found
     title = metadata.version if history else f"{metadata.name}, evaluated"
     parts = [
         paragraph(verdict(found)),
         _standings_table(found),
         picture(standings_plot(found, REFERENCE), "profit of each player", "Profit, with 95 % intervals."),
-        *([_learning(found, history)] if history else []),
+        *([_learning(history, levels or {})] if history else []),
         picture(
             episode_plot(shown.episode, (REFERENCE, shown.reference)), "one episode, minute by minute", "One episode."
         ),
@@ -85,18 +87,12 @@ def write_service_report(path: Path, metadata: Metadata, shown: Shown, history: 
     write_page(path, title, parts)
 
 
-def _learning(found: Sequence[Standing], history: History) -> str:
-    """Profit over training. The rules played other episodes than the validation: their profit is moved to its level."""
+def _learning(history: History, levels: Mapping[str, float]) -> str:
+    """Profit over training, beside what the rules earn on the same validation episodes."""
     steps = accumulate(entry["steps"] for entry in history)
     entries = [{**entry, "steps": done} for entry, done in zip(history, steps, strict=True)]
-    levels = [entry["validation_profit"] - entry["validation_gain"] for entry in history if "validation_gain" in entry]
-    rules = {one.name: levels[-1] + one.difference.mean for one in found if one.name != LEARNED} if levels else {}
-    near = {name: profit for name, profit in rules.items() if profit > 0.9 * levels[-1]}
-    caption = (
-        "Expected profit of the deterministic policy on validation episodes; rules by their difference to the "
-        f"{REFERENCE} rule in the evaluation."
-    )
-    return picture(learning_plot(entries, near), "profit over training", caption)
+    caption = "Expected profit of the deterministic policy on the validation episodes, and of rules on the same."
+    return picture(learning_plot(entries, levels), "profit over training", caption)
 
 
 def _standings_table(found: Sequence[Standing]) -> str:

@@ -20,7 +20,7 @@ from autopilot.training.checkpoint import CheckpointFile, read_checkpoint
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
 from autopilot.training.ppo_run import Surroundings, best_weights
-from autopilot.training.service_ppo import CONTROLS, new_network, sample, service_config, service_ppo
+from autopilot.training.service_ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
 from autopilot.training.service_report import LEARNED, Shown, show, verdict, write_service_report
 from autopilot.training.telling import Teller
 
@@ -51,7 +51,7 @@ def run_service(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
         metadata = export(trained.network, described(told, ()), Path(place), _probe(told))
         shown = evaluated(told, _act_of(Path(place)), told.evaluation_episodes, teller)
     metadata = export(trained.network, described(told, shown.found), job.model, _probe(told))
-    write_service_report(job.output / REPORT, metadata, shown, trained.history)
+    write_service_report(job.output / REPORT, metadata, shown, trained.history, validation_levels(told))
     teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
 
 
