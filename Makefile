@@ -46,6 +46,10 @@ fuzz: all ## a million hostile inputs for every parser, then schemathesis on the
 	@PYTHONPATH=container:client:. $(PYTHON_IN_VENV) bench/fuzz.py --inputs 1000000 $(ARGS)
 	@PYTHONPATH=container:client:. $(PYTHON_IN_VENV) bench/fuzz.py --http 120
 
+.PHONY: soak
+soak: all ## days of many fleets through the real stack, with faults drawn by a seed (ARGS: --days --fleets --speed)
+	@$(PYTHON_IN_VENV) bench/soak.py $(ARGS)
+
 .PHONY: audit
 audit: ## known vulnerabilities, withdrawn releases, licences; says what it could not look up
 	@scripts/audit.sh

@@ -90,7 +90,7 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
         int, Meta(description="Most fleets or lines in one request.", ge=1, le=100_000)
     ] = 10_000
     autopilot_history_cache_mb: Annotated[
-        int, Meta(description="Memory of a worker for earlier days, in MB; a fleet takes about 16 KB.", ge=1, le=4096)
+        int, Meta(description="Memory of a worker for earlier days, in MB; a fleet takes about 11 KB.", ge=1, le=4096)
     ] = 16
     autopilot_log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="How much the log tells.")
@@ -121,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
         ]
         | None
     ) = None
-    model_server_threads: Annotated[int, Meta(description="Threads of each worker.", ge=1, le=128)] = 8
+    model_server_threads: Annotated[int, Meta(description="Threads of each worker for requests that may take long.", ge=1, le=128)] = 8
     model_server_timeout: Annotated[
         int,
         Meta(
