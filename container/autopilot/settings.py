@@ -121,7 +121,9 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
         ]
         | None
     ) = None
-    model_server_threads: Annotated[int, Meta(description="Threads of each worker for requests that may take long.", ge=1, le=128)] = 8
+    model_server_threads: Annotated[
+        int, Meta(description="Threads of each worker for requests that may take long.", ge=1, le=128)
+    ] = 8
     model_server_timeout: Annotated[
         int,
         Meta(
