@@ -7,7 +7,7 @@ import numpy as np
 from autopilot.core.service_observation import Floats
 from autopilot.sim.service import ServiceConfig, ServiceEnvironment
 from autopilot.sim.service_evaluation import play
-from autopilot.sim.service_rules import agent, foresight, load_now, peak, planned, towards
+from autopilot.sim.service_rules import Rule, agent, foresight, load_now, peak, planned, towards
 from autopilot.train.actor_critic import ActorCritic
 from autopilot.train.network import Network, build_network
 from autopilot.train.service_head import OUTPUTS, Meaning, ServiceFront, acting, compiled, machines, raw_machines
@@ -20,6 +20,8 @@ _MEANINGS: dict[str, Meaning] = {"relative": machines, "raw": raw_machines}
 _START = {"relative": (0.4, 0.0), "raw": (-1.0, -1.0)}
 """The network's output before training: half as many machines again as the load needs, and half of the most orders; or
 nothing."""
+REFERENCE = "peak of 30 minutes x 1.5"
+"""The rule that a policy has to beat."""
 _VALIDATION_SEED = 2**31 - 2
 _SAMPLE_SEED = 2**31 - 3
 _SAMPLED_SERVICES, _SAMPLED_MINUTES = 64, 300
@@ -118,12 +120,17 @@ class ServiceValidation:
 def validation_levels(told: Hyperparameters) -> dict[str, float]:
     """What rules earn on the validation episodes, expected dollars an episode."""
     environment = ServiceEnvironment(told.evaluation_episodes, service_config(told))
-    rules = {
-        "peak of 30 minutes x 1.5": peak(30, 1.5),
-        "planned, our model-predictive rule": planned(environment.config),
-        "foresight x 1.5 (sees the load)": foresight(1.5, environment.config),
+    rules = near_rules(environment.config).items()
+    return {name: float(play(environment, rule, _VALIDATION_SEED).expected.mean()) for name, rule in rules}
+
+
+def near_rules(config: ServiceConfig) -> dict[str, Rule]:
+    """The rule that a policy has to beat, and what lies above it."""
+    return {
+        "planned, our model-predictive rule": planned(config),
+        REFERENCE: peak(30, 1.5),
+        "foresight x 1.5 (sees the load)": foresight(1.5, config),
     }
-    return {name: float(play(environment, rule, _VALIDATION_SEED).expected.mean()) for name, rule in rules.items()}
 
 
 def service_ppo(network: Network, told: Hyperparameters, around: Surroundings) -> PPORun:

@@ -11,12 +11,13 @@ from autopilot.service_plots import episode_plot, learning_plot, load_plot, stan
 from autopilot.sim.service import ServiceConfig, ServiceEnvironment
 from autopilot.sim.service_evaluation import Episode, Estimate, Standing, compare, record
 from autopilot.sim.service_load import MINUTES_PER_DAY
-from autopilot.sim.service_rules import Act, Rule, agent, constant, do_nothing, foresight, peak, planned
+from autopilot.sim.service_rules import Act, Rule, agent, constant, do_nothing, peak
 from autopilot.training.report import curves, paragraph, picture, settings_of, table, write_page
+from autopilot.training.service_ppo import REFERENCE, near_rules
 
 History = Sequence[Mapping[str, float]]
 
-LEARNED, REFERENCE = "learned", "peak of 30 minutes x 1.5"
+LEARNED = "learned"
 _EVALUATION_SEED = 2**31 - 5
 
 
@@ -50,11 +51,9 @@ def rules(act: Act, config: ServiceConfig) -> dict[str, Rule]:
     """The learned policy, and what it is compared with."""
     return {
         LEARNED: agent(act),
-        "planned, our model-predictive rule": planned(config),
-        REFERENCE: peak(30, 1.5),
+        **near_rules(config),
         "constant, 40 machines": constant(40),
         "do nothing": do_nothing,
-        "foresight x 1.5 (sees the load)": foresight(1.5, config),
     }
 
 
