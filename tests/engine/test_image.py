@@ -262,6 +262,7 @@ def test_when_nginx_or_gunicorn_dies_the_container_ends_with_an_error(slim, word
 def test_a_killed_worker_is_replaced_and_nothing_is_left_over(slim):
     with serving(slim, *HARDENED, "--env=MODEL_SERVER_WORKERS=2") as container:
         listed = "grep -l '[g]unicorn' /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | sort -n"
+        until(lambda: len(container.inside(listed).split()) == 3, "the master and both workers run")
         before = container.inside(listed).split()
         container.inside(f"kill -9 {before[-1]}")
         statuses = {container.ask("/invocations", ONE)[0] for _ in range(50)}
