@@ -44,6 +44,11 @@ def test_a_shadow_variant_does_not_write():
         ({"AUTOPILOT_HISTORY": "dynamodb://"}, "dynamodb://TABLE"),
         ({"AUTOPILOT_HISTORY_MODE": "none"}, "AUTOPILOT_HISTORY_MODE"),
         ({"AUTOPILOT_MAX_STEP_DOWN": "2"}, "AUTOPILOT_MAX_STEP_DOWN"),
+        ({"AUTOPILOT_MAX_STEP_UP": "inf"}, "AUTOPILOT_MAX_STEP_UP"),
+        ({"AUTOPILOT_PORT": "9000"}, "AUTOPILOT_PORT is not a setting"),
+        ({"GS_INVENTORY_URL": "matchmaker:9000/demand"}, "http://HOST/PATH"),
+        ({"GS_INVENTORY_URL": "http:///demand"}, "http://HOST/PATH"),
+        ({"GS_INVENTORY_URL": "http://matchmaker:90000/"}, "http://HOST/PATH"),
         ({"AUTOPILOT_SCHEDULE": "x"}, "AUTOPILOT_SCHEDULE"),
         ({"AUTOPILOT_SCHEDULE": '[{"start": "2026-12-01T17:00:00", "end": "2026-12-02T01:00:00Z", "min": 1}]'},
          "time zone"),
@@ -58,6 +63,21 @@ def test_a_shadow_variant_does_not_write():
 def test_what_is_wrong_is_named_with_its_remedy(environ, says):
     with pytest.raises(SettingsError, match=says.replace("?", r"\?")):
         Settings.from_env(environ)
+
+
+def test_what_kubernetes_says_of_a_service_called_autopilot_is_no_setting():
+    linked = {
+        "AUTOPILOT_SERVICE_HOST": "10.0.0.1", "AUTOPILOT_SERVICE_PORT": "8080", "AUTOPILOT_SERVICE_PORT_HTTP": "8080",
+        "AUTOPILOT_PORT": "tcp://10.0.0.1:8080", "AUTOPILOT_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "AUTOPILOT_PORT_8080_TCP_PROTO": "tcp", "AUTOPILOT_PORT_8080_TCP_PORT": "8080",
+        "AUTOPILOT_PORT_8080_TCP_ADDR": "10.0.0.1", "MODEL_SERVER_SERVICE_HOST": "10.0.0.2",
+    }  # fmt: skip
+    assert Settings.from_env(linked) == Settings.from_env({})
+
+
+def test_an_inventory_may_be_any_http_address():
+    for url in ("http://matchmaker:9000/{fleet}", "https://user:word@m.example/demand?token=x", "http://[::1]:80/"):
+        assert Settings.from_env({"GS_INVENTORY_URL": url}).gs_inventory_url == url
 
 
 def test_a_schedule_becomes_events():

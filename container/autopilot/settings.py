@@ -1,18 +1,26 @@
 """Every environment variable of the container: name, default, conversion and meaning, in one frozen value."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from autopilot.core.fleet import MOST_SERVERS
 from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.hold import HoldRules
 from autopilot.core.schedule import Event
 
 _OWN_PREFIXES = ("AUTOPILOT_", "GS_INVENTORY_", "MODEL_SERVER_")
+_SERVICE_LINK = re.compile(
+    r"\w+(_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)=.*"
+    r"|\w+_PORT=(tcp|udp|sctp)://.*"
+)
+"""What Kubernetes puts into every container about a Service of its namespace, as one called `autopilot`."""
 
 
 class SettingsError(Exception):
@@ -23,9 +31,9 @@ class _ScheduledEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     start: datetime
     end: datetime
     fleet: str = "*"
-    min: Annotated[int, Meta(ge=0)] | None = None
-    max: Annotated[int, Meta(ge=0)] | None = None
-    add: int = 0
+    min: Annotated[int, Meta(ge=0, le=MOST_SERVERS)] | None = None
+    max: Annotated[int, Meta(ge=0, le=MOST_SERVERS)] | None = None
+    add: Annotated[int, Meta(ge=-MOST_SERVERS, le=MOST_SERVERS)] = 0
 
 
 class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
@@ -66,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             Meta(
                 description="Largest growth of one decision, as a share of the size before (0.5: half as much again).",
                 gt=0,
+                le=1000,
             ),
         ]
         | None
@@ -142,8 +151,8 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Read and check every variable. Raises SettingsError naming the variable and the remedy."""
         known = set(cls.__struct_encode_fields__)
-        for name in environ:
-            if name.startswith(_OWN_PREFIXES) and name not in known:
+        for name, value in environ.items():
+            if name.startswith(_OWN_PREFIXES) and name not in known and not _SERVICE_LINK.fullmatch(f"{name}={value}"):
                 raise SettingsError(f"{name} is not a setting{_did_you_mean(name, known)}")
         given = {name: environ[name].strip() for name in known if environ.get(name, "").strip()}
         try:
@@ -155,6 +164,8 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             raise SettingsError(f"{names}: not UTF-8. Write it in ASCII") from error
         settings.history_place()
         settings.events()
+        if settings.gs_inventory_url and not _is_http(settings.gs_inventory_url):
+            raise SettingsError("GS_INVENTORY_URL is no address: say http://HOST/PATH or https://HOST/PATH")
         return settings
 
     def history_place(self) -> "HistoryPlace":
@@ -215,6 +226,14 @@ def _event(position: int, one: _ScheduledEvent) -> Event:
     if one.min is None and one.max is None and one.add == 0:
         raise SettingsError(f"{where}: say what it changes: min, max or add")
     return Event(one.fleet, one.start.timestamp(), one.end.timestamp(), Override(one.min, one.max, one.add))
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_utf8(text: str) -> bool:

@@ -52,10 +52,10 @@ def test_an_allocation_is_a_whole_number_that_keeps_every_promise(prediction, no
     assert isinstance(decision.allocation, int)
     assert decision.allocation >= now.sessions
     if cap is None:
-        assert decision.allocation >= now.need or override.add < 0
+        assert decision.allocation >= now.need
     else:
         assert decision.allocation <= max(cap, now.sessions)
-        assert decision.allocation >= min(now.need, cap) or override.add < 0
+        assert decision.allocation >= min(now.need, cap)
 
 
 @given(ANYTHING, FLEETS, RECENTS, RULES)
@@ -136,6 +136,28 @@ def test_each_rule_decides_its_own_case(case, prediction, now, recent, rules, ex
 def test_a_scheduled_event_stands_in_for_the_limits(override, expected):
     decision = apply_guardrail(85.0, fleet(limits=Limits(0, 150)), Recent(0, 100), GuardrailRules(), override)
     assert (decision.allocation, decision.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("case", "now", "expected"),
+    [
+        ("what is spare goes", fleet(70.0), (75, Reason.SCHEDULED)),
+        ("what is needed stays", fleet(78.0, queue=1.5), (80, Reason.SCHEDULED)),
+        ("a live session stays", fleet(60.0, sessions=83), (83, Reason.SCHEDULED)),
+        ("a live session stays above the maximum too", fleet(60.0, sessions=83, limits=Limits(0, 50)),
+         (83, Reason.DEMAND_FLOOR)),
+        ("nothing is spare", fleet(85.0), (85, Reason.POLICY)),
+    ],
+)  # fmt: skip
+def test_a_scheduled_event_takes_nothing_away_that_is_in_use(case, now, expected):
+    decision = apply_guardrail(85.0, now, Recent(0, 100), GuardrailRules(), Override(add=-10))
+    assert (decision.allocation, decision.reason) == expected, case
+
+
+def test_a_scheduled_event_takes_nothing_away_while_demand_is_unknown():
+    decision = allocate_without_demand(fleet(0.0, sessions=80), 90, 80.0, Override(add=-50))
+    assert decision is not None
+    assert (decision.allocation, decision.reason) == (90, Reason.DEMAND_UNKNOWN)
 
 
 @given(FLEETS, SIZE, st.none() | SERVERS)

@@ -50,7 +50,10 @@ class Recent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What the schedule puts in place of the fleet's limits, while an event lasts."""
+    """What the schedule puts in place of the fleet's limits, while an event lasts.
+
+    `add` may be negative: it takes from what is spare, never from what is in use.
+    """
 
     minimum: int | None = None
     maximum: int | None = None
@@ -88,6 +91,7 @@ def apply_guardrail(
     recommended = wanted
     if recent.highest is not None and recent.highest > wanted:
         wanted, reason = recent.highest, Reason.STABILIZED
+    wanted, reason = _with_added(wanted, lowest, reason, override)
     allocation, reason = _within_limits(wanted, reason, now, override)
     return Decision(allocation, reason, trusted and prediction < need, recommended)
 
@@ -104,7 +108,8 @@ def allocate_without_demand(
     if held is None and now.sessions == 0:
         return None
     wanted = max(held or 0, now.sessions)
-    allocation, reason = _within_limits(wanted, Reason.DEMAND_UNKNOWN, now, override)
+    with_added, reason = _with_added(wanted, wanted, Reason.DEMAND_UNKNOWN, override)
+    allocation, reason = _within_limits(with_added, reason, now, override)
     return Decision(allocation, reason, False, allocation)
 
 
@@ -129,9 +134,13 @@ def _rate_limited(wanted: int, lowest: int, known: tuple[FleetNow, Recent], rule
     return wanted
 
 
+def _with_added(wanted: int, lowest: int, reason: Reason, override: Override) -> tuple[int, Reason]:
+    """With what the schedule adds; what it takes away leaves `lowest`."""
+    size = max(wanted + override.add, lowest)
+    return (wanted, reason) if size == wanted else (size, Reason.SCHEDULED)
+
+
 def _within_limits(wanted: int, reason: Reason, now: FleetNow, override: Override) -> tuple[int, Reason]:
-    if override.add:
-        wanted, reason = wanted + override.add, Reason.SCHEDULED
     limits = now.limits
     minimum, by_minimum = _bound(limits.minimum, override.minimum, Reason.AT_MINIMUM)
     maximum, by_maximum = _bound(limits.maximum, override.maximum, Reason.AT_MAXIMUM)
