@@ -11,6 +11,8 @@ from autopilot_client.kube import UNREADABLE, Kube
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
+ENDED = frozenset({"Succeeded", "Failed"})
+"""Phases of pods that are only still listed, such as evicted ones: no ReplicaSet counts or removes them."""
 
 
 class PodMetadata(msgspec.Struct, frozen=True):
@@ -70,7 +72,7 @@ class Pod:
 
 
 def read_pods(kube: Kube, selector: str) -> list[Pod]:
-    """The pods of a selector (empty: of the namespace) that are not on their way out. Raises KubeError."""
+    """The pods of a selector (empty: of the namespace) that have not ended and are not about to. Raises KubeError."""
     query = {"labelSelector": selector} if selector else {}
     try:
         return _read(kube, query)
@@ -87,7 +89,7 @@ def _read(kube: Kube, query: dict[str, str]) -> list[Pod]:
             items = msgspec.json.decode(page, type=_Items).items
         except UNREADABLE as error:
             raise KubeUnavailableError(f"pods: unreadable answer: {error}") from error
-        found += [_pod(item) for item in items if item.metadata.deletion is None]
+        found += [_pod(i) for i in items if i.metadata.deletion is None and i.status.phase not in ENDED]
     return found
 
 
