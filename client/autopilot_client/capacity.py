@@ -20,19 +20,20 @@ class CapacityWriter:
     """Writes sizes, and only those that differ from the last that was written."""
 
     kube: Kube
-    _written: dict[str, int] = field(default_factory=dict)
+    _written: dict[Capacity, int] = field(default_factory=dict)
 
     def write(self, capacity: Capacity, size: int) -> None:
         """Set the size. Raises KubeError."""
         name = capacity.buffer or capacity.pause_deployment or ""
-        if self._written.get(name) == size:
+        if self._written.get(capacity) == size:
             return
+        self._written.pop(capacity, None)  # a write that fails may have come through all the same
         if capacity.buffer:
             self._buffer(name, size)
         else:
             path = self.kube.path("apps/v1", "deployments", name, "scale")
             self.kube.patch(path, {"spec": {"replicas": size}})
-        self._written[name] = size
+        self._written[capacity] = size
 
     def _buffer(self, name: str, size: int) -> None:
         for version in VERSIONS:

@@ -284,8 +284,25 @@ def _complaints(config: Config) -> Iterable[str]:
         twice = [value for value, n in Counter(getattr(fleet, field) for fleet in config.fleets).items() if n > 1]
         if twice:
             yield f"fleets: {field} {twice[0]} is used twice; two rules on one fleet would fight"
+    yield from _room_complaints(config.fleets)
     for i, fleet in enumerate(config.fleets):
         yield from (f"fleets[{i}].{complaint}" for wrong, complaint in FLEET_RULES if wrong(fleet))
+
+
+def _room_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
+    """Objects of `capacity` that two would set to different sizes in every pass."""
+    rooms = [f.capacity for f in fleets if f.capacity]
+    for kind, names in (
+        ("buffer", [room.buffer for room in rooms if room.buffer]),
+        ("pause_deployment", [room.pause_deployment for room in rooms if room.pause_deployment]),
+    ):
+        twice = [name for name, n in Counter(names).items() if n > 1]
+        if twice:
+            yield f"fleets: capacity.{kind} {twice[0]} is used twice; give each fleet one of its own"
+    games = {f.object for f in fleets if f.kind == "deployment"}
+    both = [room.pause_deployment for room in rooms if room.pause_deployment in games]
+    if both:
+        yield f"fleets: capacity.pause_deployment {both[0]} is a fleet's own target; name a Deployment of pause pods"
 
 
 FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (

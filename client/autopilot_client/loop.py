@@ -170,26 +170,36 @@ class Loop:
         return wanted
 
     def _tell(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
-        """Capacity, events and CloudWatch: best effort, after everything that matters."""
+        """Capacity, events and CloudWatch: best effort, each by itself, after everything that matters."""
         if not self.leadership.leads():
+            self._capacity = None  # another replica writes now: what this one wrote is no longer what is there
             return
-        board = self.outside.board
         try:
-            if not board.dry_run:
-                self._write_capacity(views)
-            if resizes and board.config.events != "off":
-                write_events(self.outside.kube, resizes, board.config.events == "fleet", now)
+            self._tell_cluster(views, resizes, now)
         except KubeError as error:
-            log.warning("not told to the cluster: %s", error)
-            board.passes["untold"] += 1
+            self._untold(error)
         self._put_metrics(views)
 
-    def _write_capacity(self, views: Sequence[View]) -> None:
+    def _tell_cluster(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
+        """Each by itself: what is refused for one does not keep the others back. Raises KubeUnavailableError."""
+        board = self.outside.board
+        for view in [] if board.dry_run else views:
+            try:
+                self._write_capacity(view)
+            except KubeRefusedError as error:
+                self._untold(error)
+        if resizes and board.config.events != "off":
+            write_events(self.outside.kube, resizes, board.config.events == "fleet", now)
+
+    def _untold(self, error: KubeError) -> None:
+        log.warning("not told to the cluster: %s", error)
+        self.outside.board.passes["untold"] += 1
+
+    def _write_capacity(self, view: View) -> None:
         self._capacity = self._capacity or CapacityWriter(self.outside.kube)
-        for view in views:
-            room = headroom(view.decision.allocation, view.seen.replicas)
-            if view.fleet.capacity and view.fleet.apply != "observe" and room is not None:
-                self._capacity.write(view.fleet.capacity, room)
+        room = headroom(view.decision.allocation, view.seen.replicas)
+        if view.fleet.capacity and view.fleet.apply != "observe" and room is not None:
+            self._capacity.write(view.fleet.capacity, room)
 
     def _put_metrics(self, views: Sequence[View]) -> None:
         settings = self.outside.board.config.cloudwatch

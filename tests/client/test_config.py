@@ -11,6 +11,7 @@ from autopilot_client.wiring import unprotected
 
 CLIENT = Path(__file__).resolve().parents[2] / "client"
 FLEET = {"name": "eu/a", "target": "deployment/a", "demand": {"source": "http", "url": "http://mm/d"}, "maximum": 100}
+ROOMS = [FLEET | {"name": n, "target": f"deployment/{n}", "capacity": {"buffer": "room"}} for n in ("b", "c")]
 GOOD = {"endpoint": {"url": "http://autopilot:8080/invocations"}, "fleets": [FLEET]}
 
 
@@ -58,6 +59,8 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (fleet(demand={"source": "pods", "selector": "app=a", "in_use": "busy"}), "in_use: write a label"),
         (fleet(deletion_cost={"in_use": "not-ready"}), "not-ready cannot protect sessions"),
         (fleet(capacity={}), "capacity: exactly one of buffer and pause_deployment"),
+        (text(fleets=ROOMS), "capacity.buffer room is used twice; give each fleet one of its own"),
+        (fleet(capacity={"pause_deployment": "a"}), "capacity.pause_deployment a is a fleet's own target"),
         (text(endpoint={}), "endpoint: exactly one of url and sagemaker"),
         (text(endpoint={"url": "http://a", "sagemaker": "b"}), "endpoint: exactly one of"),
         (text(fleets=[FLEET, FLEET]), "fleets: name eu/a is used twice; two rules on one fleet would fight"),

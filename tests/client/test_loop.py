@@ -285,6 +285,45 @@ def test_headroom_is_written_when_it_changes(world):
     assert sum("pause" in call for call in world.cluster.calls) == 2
 
 
+def test_headroom_that_is_refused_keeps_neither_other_headroom_nor_events_back(world):
+    for name in ("b", "pause"):
+        world.cluster.add("deployments", name, 40)
+    fleets = [world.fleet("a", capacity={"buffer": "none"}), world.fleet("b", capacity={"pause_deployment": "pause"})]
+    world.client(fleets).passes()
+    assert world.cluster.size("deployments/pause") == 20
+    assert len(world.cluster.events) == 1
+    assert world.loop.outside.board.passes["untold"] == 1
+
+
+def test_headroom_that_another_leader_wrote_meanwhile_is_written_again(world):
+    world.cluster.add("deployments", "pause", 0)
+    world.client([world.fleet(capacity={"pause_deployment": "pause"})]).passes(2)
+    world.leader.leading = False
+    world.passes()
+    world.cluster.resize("deployments/pause", 17)
+    world.leader.leading = True
+    world.passes()
+    assert world.cluster.size("deployments/pause") == 0
+
+
+def test_headroom_whose_writing_broke_off_is_written_again(world):
+    world.cluster.add("deployments", "pause", 0)
+    world.client([world.fleet(capacity={"pause_deployment": "pause"})]).passes(2)
+    world.demand.document = {"demand": 100}
+
+    def lose_the_answer(path):
+        if "pause" in path:
+            world.cluster.before_patch = lambda path: None
+            world.cluster.resize("deployments/pause", 60)
+            raise ConnectionError("the answer is lost")
+
+    world.cluster.before_patch = lose_the_answer
+    world.passes()
+    assert world.cluster.size("deployments/pause") == 60
+    world.passes()
+    assert world.cluster.size("deployments/pause") == 0
+
+
 def test_headroom_finds_the_version_that_the_cluster_serves(world):
     world.cluster.refuse = {"autoscaling.x-k8s.io/v1beta1": 404}
     world.cluster.add("capacitybuffers", "room", 0)
