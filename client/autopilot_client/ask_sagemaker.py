@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autopilot_client.ask_http import LARGEST_REPLY, predictions, retrying
+from autopilot_client.aws import client
 from autopilot_client.config import Endpoint
 from autopilot_client.ports import EndpointUnavailableError
 
@@ -54,16 +55,11 @@ def not_now(error: BaseException) -> bool:
 
 
 def runtime(endpoint: Endpoint) -> Runtime:
-    """A boto3 client whose time-outs and attempts suit a control loop. boto3 is imported only where it is needed."""
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config as BotoConfig  # noqa: PLC0415
-
-    config = BotoConfig(
-        connect_timeout=endpoint.connect_seconds,
-        read_timeout=endpoint.read_seconds,
-        retries={"total_max_attempts": endpoint.attempts, "mode": "standard"},
-    )
-    client: Runtime = boto3.client(
-        "sagemaker-runtime", region_name=endpoint.region, endpoint_url=endpoint.sagemaker_url, config=config
-    )
-    return client
+    """A boto3 client whose time-outs and attempts suit a control loop. Raises ConfigError."""
+    limits = {
+        "connect_timeout": endpoint.connect_seconds,
+        "read_timeout": endpoint.read_seconds,
+        "retries": {"total_max_attempts": endpoint.attempts, "mode": "standard"},
+    }
+    made: Runtime = client("sagemaker-runtime", endpoint.region, endpoint.sagemaker_url, limits)
+    return made

@@ -60,9 +60,10 @@ def main(**options: object) -> None:
             click.echo(f"{options['path']}: right; {len(config.fleets)} fleets")
             return
         client = build(config, _surroundings(config, options))
+        status = _once(client) if options["once"] else _serve(client)
     except (ConfigError, KubeError) as error:
         raise click.ClickException(str(error)) from error
-    sys.exit(_once(client) if options["once"] else _serve(client))
+    sys.exit(status)
 
 
 def _load(path: Path, interval: object) -> Config:
@@ -70,6 +71,8 @@ def _load(path: Path, interval: object) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; write it, or give --config") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
     config = parse(text, str(path))
     if isinstance(interval, float):
         if not 1 <= interval <= 3600:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from autopilot_client.aws import client
 from autopilot_client.config import CloudWatch
 
 LARGEST_BATCH = 1000
@@ -61,21 +62,18 @@ def _datum(name: str, value: float, dimensions: list[dict[str, str]]) -> dict[st
     return {"MetricName": name, "Value": float(value), "Unit": "Count", "Dimensions": dimensions}
 
 
-def put(client: Client, settings: CloudWatch, data: Sequence[dict[str, Any]]) -> None:
+def put(into: Client, settings: CloudWatch, data: Sequence[dict[str, Any]]) -> None:
     """Send the data, at most 1000 to a call. Raises CloudWatchError."""
     try:
         for start in range(0, len(data), LARGEST_BATCH):
             batch = list(data[start : start + LARGEST_BATCH])
-            client.put_metric_data(Namespace=settings.namespace, MetricData=batch)
+            into.put_metric_data(Namespace=settings.namespace, MetricData=batch)
     except (ClientError, BotoCoreError) as error:
         raise CloudWatchError(str(error)) from error
 
 
 def connect(settings: CloudWatch) -> Client:
-    """A boto3 client that never holds a pass up for long."""
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config as BotoConfig  # noqa: PLC0415
-
-    config = BotoConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-    client: Client = boto3.client("cloudwatch", region_name=settings.region, endpoint_url=settings.url, config=config)
-    return client
+    """A boto3 client that never holds a pass up for long. Raises ConfigError."""
+    limits = {"connect_timeout": 1, "read_timeout": 2, "retries": {"total_max_attempts": 1}}
+    made: Client = client("cloudwatch", settings.region, settings.url, limits)
+    return made

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 import urllib3
+import yaml
 
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 
@@ -162,8 +163,9 @@ def from_kubeconfig(path: str) -> Connection:
     settings = Configuration()
     try:
         kubernetes_config.load_kube_config(path, client_configuration=settings)  # type: ignore[no-untyped-call]
-    except (kubernetes_config.ConfigException, OSError) as error:
-        raise KubeUnavailableError(f"no cluster: {error}; run in a pod, or give --kubeconfig") from error
+    except (kubernetes_config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        raise KubeUnavailableError(f"no cluster: {path}: {why}; run in a pod, or give --kubeconfig") from error
 
     def authorization() -> str | None:
         ways: dict[str, Any] = dict(settings.auth_settings())

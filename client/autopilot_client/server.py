@@ -118,8 +118,11 @@ class HttpServer:
         return int(self._server.bind_addr[1])
 
     def start(self) -> None:
-        """Bind, and serve in the background. Raises OSError when the port is taken."""
-        self._server.prepare()
+        """Bind, and serve in the background. Raises ConfigError when the port is taken."""
+        try:
+            self._server.prepare()
+        except OSError as error:
+            raise ConfigError(f"server.port: {error}; write another host and port, or end what holds it") from error
         self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
         self._thread.start()
         threading.Thread(target=self._hurry, name="server-hurry", daemon=True).start()

@@ -128,6 +128,33 @@ def test_without_credentials_the_endpoint_is_unavailable():
     client.close()
 
 
+def test_fetching_credentials_has_an_end_too(monkeypatch, tmp_path):
+    """IRSA: the exchange of the pod's token is given up like a call of the endpoint, not after five minutes."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    (tmp_path / "token").write_text("token")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/autopilot-client")
+    exchanges, release = [], threading.Event()
+
+    def silent(method, path, body):
+        exchanges.append(body)
+        release.wait(60)
+        return 503, b""
+
+    with serving(silent) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+        named = Settings(sagemaker="autopilot", region="us-west-2", read_seconds=0.2, attempts=2)
+        client = runtime(named)
+        with pytest.raises(EndpointUnavailableError):
+            SageMakerEndpoint(client, named, wait_seconds=0).ask(INSTANCES)
+        client.close()
+        assert not release.is_set()
+        release.set()
+    assert exchanges
+    assert len(exchanges) <= 2 * 2
+
+
 @pytest.mark.parametrize(
     "head",
     [

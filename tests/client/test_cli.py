@@ -1,5 +1,9 @@
 """The command line, and CloudWatch as boto3 really sends it."""
 
+import socket
+import subprocess
+import sys
+
 import boto3
 import pytest
 import yaml
@@ -9,6 +13,7 @@ from moto import mock_aws
 from autopilot_client import cloudwatch
 from autopilot_client.cli import main
 from autopilot_client.config import CloudWatch
+from tests.client.conftest import ROOT
 from tests.client.standins import Cluster, Document, Endpoint, serving
 
 
@@ -72,6 +77,47 @@ def test_a_start_that_cannot_succeed_says_what_to_do(installed, options, message
     done = CliRunner().invoke(main, [*installed[1], "--once", *options])
     assert done.exit_code == 1
     assert message in done.stderr
+
+
+def test_a_configuration_in_another_encoding_is_said(tmp_path):
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfea")
+    done = CliRunner().invoke(main, ["--config", str(tmp_path / "c.yaml"), "--check"])
+    assert (done.exit_code, "c.yaml: not UTF-8" in done.stderr) == (1, True)
+
+
+def test_a_kubeconfig_that_is_no_yaml_is_said(installed, tmp_path):
+    (tmp_path / "broken").write_text("a: [")
+    done = CliRunner().invoke(main, [*installed[1], "--once", "--kubeconfig", str(tmp_path / "broken")])
+    assert (done.exit_code, "broken: while parsing" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"endpoint": {"sagemaker": "a"}}, "sagemaker-runtime: You must specify a region.", id="endpoint"),
+        pytest.param({"cloudwatch": {}}, "cloudwatch: You must specify a region.", id="CloudWatch"),
+    ],
+)
+def test_a_missing_region_is_said(installed, tmp_path, monkeypatch, change, message):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    done = CliRunner().invoke(main, [*installed[1], "--once"])
+    assert (done.exit_code, message in done.stderr) == (1, True)
+    assert "AWS_DEFAULT_REGION" in done.stderr
+
+
+def test_a_port_that_is_taken_is_said(installed, tmp_path):
+    path = tmp_path / "config.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        server = {"server": {"host": "127.0.0.1", "port": holder.getsockname()[1]}}
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | server))
+        command = [sys.executable, "-m", "autopilot_client", *installed[1], "--no-election"]  # it listens: a process
+        done = subprocess.run(command, cwd=ROOT / "client", capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "server.port: " in done.stderr) == (1, True)
+    assert "write another host and port" in done.stderr
 
 
 @mock_aws
