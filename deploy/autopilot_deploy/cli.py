@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TextIO
 
-import boto3
 import click
 
 from autopilot_deploy.adapters.aws import BotoAws, SystemClock
+from autopilot_deploy.calls.logs import KEPT_DAYS
 from autopilot_deploy.core.board import CLIENT_NAMESPACE, Sources
 from autopilot_deploy.core.errors import DeployError, PayloadError
 from autopilot_deploy.core.payload import DEFAULT_METRICS, wanted_from
@@ -56,7 +56,7 @@ class Surroundings:
 
 
 def _connect(region: str | None) -> Surroundings:
-    return Surroundings(BotoAws(boto3.Session(region_name=region)), SystemClock())
+    return Surroundings(BotoAws.connected(region), SystemClock())
 
 
 def _truthful(command: Callable[P, None]) -> Callable[P, None]:
@@ -107,21 +107,33 @@ _endpoint = click.argument("endpoint")
 @click.option("--image", help="Image to make models from: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@DIGEST.")
 @click.option("--model-data", help="s3:// URI of a model.tar.gz. Without it, the policy in the image serves.")
 @click.option("--role", help="ARN of an execution role. Without it, one is made with the least rights.")
-@click.option("--log-days", default=30, show_default=True, help="Days to keep the container's log.")
+@click.option(
+    "--log-days",
+    default=30,
+    show_default=True,
+    type=click.Choice(KEPT_DAYS),
+    metavar="DAYS",
+    help="Days to keep the container's log: 1, 3, 5, 7, 14, 30, 60, 90 and on to 3653, as CloudWatch has them.",
+)
 @_dry_run
 @_truthful
 def deploy(payload: Any, image: str | None, model_data: str | None, role: str | None, **rest: Any) -> None:  # noqa: ANN401
     """Create or update the endpoint of PAYLOAD (a JSON file, - for standard input)."""
     given = {"image": image, "modelDataUrl": model_data, "roleArn": role}
-    wanted = wanted_from(_with(_json(payload.read()), {name: one for name, one in given.items() if one}))
+    wanted = wanted_from(_with(_json(payload), {name: one for name, one in given.items() if one}))
     run_deploy(Deployment(wanted, rest["log_days"], rest["dry_run"]), _world(wanted.endpoint))
 
 
-def _json(text: str) -> object:
+def _json(payload: TextIO) -> object:
     try:
-        return json.loads(text)
+        return json.loads(payload.read(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise PayloadError(f"the payload is not JSON: {error}") from error
+
+
+def _no_number(name: str) -> None:
+    """Python reads these, AWS does not."""
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _with(payload: object, more: dict[str, str]) -> object:

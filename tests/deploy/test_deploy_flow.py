@@ -1,10 +1,12 @@
 import json
 
+import boto3
 import pytest
 
+from autopilot_deploy.core.errors import aws_error
 from autopilot_deploy.core.found import PHASES
 from autopilot_deploy.core.shapes import operation
-from tests.deploy.account import Account
+from tests.deploy.account import REGION, Account
 
 FAILURES = {
     "failed": "the endpoint is Failed",
@@ -263,6 +265,109 @@ def test_blue_green_with_alarms_goes_to_aws_as_it_is(cli, account, payload):
     changed = payload | {"environment": {"AUTOPILOT_LOG_LEVEL": "DEBUG"}, "deploymentConfig": deployment}
     assert deployed(cli, changed).exit_code == 0
     assert account.asked("UpdateEndpoint")[0]["DeploymentConfig"] == deployment
+    (rights,) = policies_of_the_role().values()
+    assert "arn:aws:cloudwatch:us-west-2:123456789012:alarm:autopilot-autopilot-errors" in rights
+
+
+def policies_of_the_role():
+    client = boto3.client("iam", region_name=REGION)
+    listed = client.list_role_policies(RoleName="autopilot-autopilot")["PolicyNames"]
+    got = (client.get_role_policy(RoleName="autopilot-autopilot", PolicyName=name) for name in listed)
+    return {one["PolicyName"]: json.dumps(one["PolicyDocument"]) for one in got}
+
+
+ONE, TWO = ({"modelDataUrl": f"s3://models/{name}/model.tar.gz"} for name in ("one", "two"))
+
+
+def test_an_update_that_is_rolled_back_leaves_the_old_config_the_rights_that_it_needs(cli, account, payload):
+    deployed(cli, payload | ONE)
+    account.script = "rolled back"
+    assert deployed(cli, payload | TWO).exit_code == 1
+    rights = policies_of_the_role()
+    assert "models/one/model.tar.gz" in rights["serve"]
+    account.script = "fine"
+    assert deployed(cli, payload | TWO).exit_code == 0
+    (rights,) = policies_of_the_role().values()
+    assert "models/two/model.tar.gz" in rights
+    assert "models/one/model.tar.gz" not in rights
+
+
+def test_going_back_after_a_rollback_drops_the_rights_of_the_try(cli, account, payload):
+    deployed(cli, payload | ONE)
+    account.script = "rolled back"
+    deployed(cli, payload | TWO)
+    account.script = "fine"
+    assert deployed(cli, payload | ONE).exit_code == 0
+    assert list(policies_of_the_role()) == ["serve"]
+
+
+def test_rights_of_an_update_come_before_it(cli, account, payload):
+    deployed(cli, payload | ONE)
+    deployed(cli, payload | TWO)
+    operations = account.operations()[account.operations().index("PutScalingPolicy") + 1 :]
+    assert operations.index("PutRolePolicy") < operations.index("CreateModel")
+    assert operations[-2:] == ["PutRolePolicy", "DeleteRolePolicy"]
+
+
+def test_a_bucket_without_a_folder_is_no_right_on_buckets_named_alike(cli, account, payload):
+    capture = {"EnableCapture": True, "InitialSamplingPercentage": 5, "DestinationS3Uri": "s3://games",
+               "CaptureOptions": [{"CaptureMode": "Input"}]}  # fmt: skip
+    assert deployed(cli, payload | {"dataCaptureConfig": capture}).exit_code == 0
+    rights = account.asked("PutRolePolicy")[0]["PolicyDocument"]
+    assert '"arn:aws:s3:::games/*"' in rights
+    assert "games*" not in rights
+
+
+def test_the_role_may_tell_an_asynchronous_endpoints_topics(cli, account, payload):
+    done, bad = (f"arn:aws:sns:us-west-2:123456789012:{name}" for name in ("done", "bad"))
+    output = {"S3OutputPath": "s3://results/", "NotificationConfig": {"SuccessTopic": done, "ErrorTopic": bad}}
+    assert deployed(cli, payload | {"asyncInferenceConfig": {"OutputConfig": output}}).exit_code == 0
+    (rights,) = policies_of_the_role().values()
+    assert all(words in rights for words in ("sns:Publish", done, bad))
+
+
+def test_what_fails_after_the_new_config_serves_puts_no_old_bounds_back(cli, account, payload):
+    second = {"VariantName": "Second", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    deployed(cli, payload | {"productionVariants": [*payload["productionVariants"], second]})
+    account.failing["DeleteEndpointConfig"] = [("ThrottlingException", "Rate exceeded")]
+    assert deployed(cli, payload).exit_code == 1
+    assert account.targets() == {"endpoint/autopilot/variant/AllTraffic": (1, 4)}
+    assert deployed(cli, payload).exit_code == 0
+    assert len(account.contents()["configs"]) == 1
+
+
+def test_a_table_that_is_still_going_is_made_anew(cli, account, payload):
+    deployed(cli, payload)
+    states = ["DELETING"] * 3
+    describe = account._moto.make
+
+    def going(call):
+        if not states:
+            raise aws_error(call, "ResourceNotFoundException", "Requested resource not found")
+        answer = dict(describe(call))
+        return answer | {"Table": answer["Table"] | {"TableStatus": states.pop()}}
+
+    account._describe_table = going
+    account._create_table = lambda _call: setattr(account, "_describe_table", describe)
+    assert deployed(cli, payload).exit_code == 0
+    assert len(account.asked("CreateTable")) == 2
+
+
+def test_tags_may_be_named_as_aws_allows(cli, account, payload):
+    tags = {"cost-center": "games 7", "team:owner": "über"}
+    assert deployed(cli, payload | {"tags": tags}).exit_code == 0
+    assert {"Key": "cost-center", "Value": "games 7"} in account.asked("CreateEndpoint")[0]["Tags"]
+
+
+def test_days_that_no_log_is_kept_are_refused_before_any_call(cli, account, payload):
+    result = deployed(cli, payload, "--log-days", "10")
+    assert result.exit_code == 2
+    assert account.made == []
+
+
+def test_another_number_of_days_reaches_the_log(cli, account, payload):
+    assert deployed(cli, payload, "--log-days", "90").exit_code == 0
+    assert account.asked("PutRetentionPolicy")[0]["retentionInDays"] == 90
 
 
 def test_a_model_that_does_not_exist_is_told_before_anything_is_made(cli, account, seed_payload):

@@ -147,7 +147,12 @@ def test_the_policy_may_be_left_out(seed_payload):
     assert scaling.policy == DEFAULT_POLICY
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"'])
+@pytest.mark.parametrize("tags", [{"aws:x": "1"}, {"a!": "1"}, {"a": 1}, {"a": "x" * 257}, {"": "1"}, ["a"]], ids=str)
+def test_a_tag_that_aws_would_refuse_is_named(payload, tags):
+    assert [path.split(".")[1] for path in paths(payload | {"tags": tags})] == ["tags"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', b'{"endpointName": "\xff"}', '{"x": NaN}'])
 def test_what_is_no_payload_is_refused_before_any_call(cli, account, text):
     result = cli("deploy", "-", stdin=text)
     assert result.exit_code == 2

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from tests.deploy.test_deploy_flow import deployed
 
 
@@ -43,6 +45,34 @@ def test_the_table_stays_where_history_is_to_be_kept(cli, account, payload):
 
 def test_a_table_of_another_name_goes_too(cli, account, payload):
     deployed(cli, payload | {"historyTable": "own-table"})
+    cli("destroy", "autopilot", "--yes")
+    assert account.contents() == {}
+
+
+def named(payload, model):
+    return payload | {"productionVariants": [payload["productionVariants"][0] | {"ModelName": model}]}
+
+
+def test_a_model_under_a_name_of_the_payload_goes_too_and_its_table(cli, account, payload):
+    deployed(cli, named(payload, "shooter-v1") | {"historyTable": "own-table"})
+    deployed(cli, named(payload, "shooter-v2") | {"historyTable": "own-table"})
+    assert account.contents()["models"] == ["shooter-v2"]
+    cli("destroy", "autopilot", "--yes")
+    assert account.contents() == {}
+
+
+@pytest.mark.parametrize("operation", ["DeleteTable", "DeleteModel", "DeleteEndpointConfig", "DeleteRole"])
+def test_a_stop_on_the_way_leaves_what_leads_to_the_rest(cli, account, payload, operation):
+    deployed(cli, named(payload, "shooter-v1") | {"historyTable": "own-table"})
+    account.failing[operation] = [("InternalFailure", "try again")]
+    assert cli("destroy", "autopilot", "--yes").exit_code == 1
+    assert cli("destroy", "autopilot", "--yes").exit_code == 0
+    assert account.contents() == {}
+
+
+def test_targets_of_an_endpoint_that_someone_deleted_go_too(cli, account, payload):
+    deployed(cli, payload)
+    account._endpoints.clear()
     cli("destroy", "autopilot", "--yes")
     assert account.contents() == {}
 

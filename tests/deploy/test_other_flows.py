@@ -2,7 +2,9 @@ import io
 import json
 
 import pytest
+from click.testing import CliRunner
 
+from autopilot_deploy.cli import main
 from autopilot_deploy.core.call import Call
 from autopilot_deploy.core.errors import aws_error
 from tests.deploy.test_deploy_flow import deployed
@@ -81,8 +83,8 @@ def test_a_batch_job_keeps_lines_as_lines_and_waits_for_its_end(cli, account, pa
     assert job["TransformInput"]["ContentType"] == job["TransformOutput"]["Accept"] == "application/jsonlines"
     assert "Environment" not in job
     rights = account.asked("PutRolePolicy")[-1]
-    assert rights["PolicyName"].startswith("batch-")
     assert "arn:aws:s3:::data/out/*" in rights["PolicyDocument"]
+    assert account.asked("DeleteRolePolicy") == [{"RoleName": rights["RoleName"], "PolicyName": rights["PolicyName"]}]
 
 
 @pytest.mark.parametrize("status", ["Failed", "Stopped"])
@@ -93,12 +95,14 @@ def test_a_batch_job_that_ends_otherwise_is_a_failure(cli, account, payload, sta
     result = cli("transform", "autopilot", "s3://data/in/", "s3://data/out/", "--job", "one")
     assert result.exit_code == 1
     assert f"one {status.lower()}: ClientError: 415" in result.stderr
+    assert account.operations()[-1] == "DeleteRolePolicy"
 
 
 def test_a_batch_job_that_does_not_end_meets_the_deadline(cli, account, payload, clock):
     deployed(cli, payload)
     account._describe_transform_job = lambda _call: {"TransformJobStatus": "InProgress"}
     assert cli("--timeout", "2", "transform", "autopilot", "s3://d/in", "s3://d/out").exit_code == 3
+    assert "DeleteRolePolicy" not in account.operations()
 
 
 def test_invoke_prints_the_answer_alone(cli, account, payload):
@@ -130,3 +134,10 @@ def test_an_asynchronous_endpoint_answers_with_a_place(cli, account, payload):
 @pytest.mark.parametrize("arguments", [["invoke", "a"], ["transform", "a", "in.csv", "s3://out"], ["deploy"]])
 def test_wrong_usage_ends_with_two(cli, arguments):
     assert cli(*arguments).exit_code == 2
+
+
+def test_a_profile_that_is_not_there_is_told_in_words(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    result = CliRunner().invoke(main, ["status", "autopilot"])
+    assert result.exit_code == 1
+    assert "AWS_PROFILE" in result.stderr

@@ -13,7 +13,7 @@ from autopilot_deploy.core.call import Call, Json
 from autopilot_deploy.core.errors import AwsError, DeployError, aws_error
 
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10, read_timeout=70)
-_PAGING = (("NextToken", "NextToken"), ("nextToken", "nextToken"))
+_PAGING = (("NextToken", "NextToken"), ("nextToken", "nextToken"), ("Marker", "Marker"))
 
 
 class BotoAws:
@@ -24,6 +24,14 @@ class BotoAws:
             raise DeployError("no region: give --region, or set AWS_REGION")
         self._session = session
         self._clients: dict[str, Any] = {}
+
+    @classmethod
+    def connected(cls, region: str | None) -> "BotoAws":
+        """With the credentials of the surroundings. Raises DeployError where they name a profile that is not there."""
+        try:
+            return cls(boto3.Session(region_name=region))
+        except BotoCoreError as error:
+            raise DeployError(f"AWS's configuration does not fit: {error}; look at AWS_PROFILE") from error
 
     @property
     def region(self) -> str:

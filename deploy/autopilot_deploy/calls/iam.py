@@ -8,6 +8,8 @@ from autopilot_deploy.core.call import Call, Json
 from autopilot_deploy.core.names import Names
 
 MAIN_POLICY = "serve"
+NEXT_POLICY = "serve-next"
+"""What the config that is coming needs, beside what the one in service needs, until the coming one serves."""
 _IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^@:]+)")
 
 
@@ -56,7 +58,8 @@ def put_policy(names: Names, policy: str, statements: Sequence[Json]) -> Call:
 
 def delete_policy(names: Names, policy: str) -> Call:
     """An inline policy, away."""
-    return Call("iam", "DeleteRolePolicy", {"RoleName": names.role, "PolicyName": policy}, names.role_arn)
+    request = {"RoleName": names.role, "PolicyName": policy}
+    return Call("iam", "DeleteRolePolicy", request, names.role_arn, done_if=("NoSuchEntity",))
 
 
 def delete_role(names: Names) -> Call:
@@ -129,10 +132,21 @@ def bucket_statements(names: Names, reads: Sequence[str], writes: Sequence[str])
     return out
 
 
+def topic_statement(topics: Sequence[str]) -> Json:
+    """Rights to tell SNS topics how an asynchronous request ended."""
+    return {"Sid": "Topics", "Effect": "Allow", "Action": "sns:Publish", "Resource": list(topics)}
+
+
+def alarm_statement(names: Names, alarms: Sequence[str]) -> Json:
+    """Rights to look at the alarms that roll a deployment back: SageMaker looks under the execution role."""
+    arns = [names.arn("cloudwatch", f"alarm:{one}") for one in alarms]
+    return {"Sid": "Alarms", "Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": arns}
+
+
 def _object_arn(names: Names, uri: str) -> str:
-    """Batch jobs read every object whose name begins so; a model is one object."""
-    path = uri.removeprefix("s3://")
-    return f"arn:{names.partition}:s3:::{path}{'' if path.endswith('.tar.gz') else '*'}"
+    """Batch jobs read every object whose name begins so; a model is one object. Never another bucket named alike."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return f"arn:{names.partition}:s3:::{bucket}/{key}{'' if key.endswith('.tar.gz') else '*'}"
 
 
 def _bucket_arn(names: Names, uri: str) -> str:

@@ -5,6 +5,11 @@ from collections.abc import Mapping
 from autopilot_deploy.core.call import Call
 from autopilot_deploy.core.names import TAG, Names
 
+KEPT_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+"""CloudWatch Logs takes no other numbers of days."""
+
 
 def describe(names: Names) -> Call:
     """Log groups whose names begin like the endpoint's."""

@@ -2,7 +2,6 @@
 
 from autopilot_deploy.core.call import Call, Json
 from autopilot_deploy.core.found import Target
-from autopilot_deploy.core.names import Names
 
 SERVICE = "application-autoscaling"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
@@ -14,11 +13,9 @@ def _of(resource: str) -> dict[str, object]:
     return {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": DIMENSION}
 
 
-def describe_targets(names: Names, variants: list[str]) -> Call:
-    """The targets of some variants."""
-    resources = [names.variant(one) for one in variants]
-    request = {"ServiceNamespace": "sagemaker", "ResourceIds": resources, "ScalableDimension": DIMENSION}
-    return Call(SERVICE, "DescribeScalableTargets", request)
+def describe_targets() -> Call:
+    """The targets of all endpoints: only a listing shows those whose variants are gone."""
+    return Call(SERVICE, "DescribeScalableTargets", {"ServiceNamespace": "sagemaker", "ScalableDimension": DIMENSION})
 
 
 def describe_policies(resource: str) -> Call:

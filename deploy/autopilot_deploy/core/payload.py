@@ -17,6 +17,9 @@ from autopilot_deploy.core.shapes import FAULTY, Problem, member, problems, soun
 
 LONGEST_ENDPOINT_NAME = 52
 """The endpoint config's name is this, a dash and ten digits; AWS allows 63 characters."""
+MOST_TAGS = 45
+"""AWS allows 50 tags to a resource; the rest is for ours, and for the endpoints that share a table."""
+_TAG = re.compile(r"[\w\s.:/=+@-]*")
 DEFAULT_TABLE = "latest_observations"
 DEFAULT_METRICS = "autopilot"
 
@@ -44,7 +47,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "enableNetworkIsolation": (*_MODEL, "EnableNetworkIsolation"),
     "historyTable": ("dynamodb", "CreateTable", "TableName"),
     "metricsNamespace": ("cloudwatch", "PutMetricData", "Namespace"),
-    "tags": (*_MODEL, "PrimaryContainer", "Environment"),
+    "tags": (*_MODEL, "Tags"),
 }
 """Each field of the payload, and the AWS parameter that it has to fit."""
 
@@ -144,10 +147,30 @@ def payload_problems(payload: object) -> Iterator[Problem]:
 
 
 def _field_problems(name: str, value: object) -> Iterator[Problem]:
-    if name in FIELDS:
+    if name == "tags":
+        yield from _tag_problems(value)
+    elif name in FIELDS:
         yield from problems(_shape(name), value, f"$.{name}")
     else:
         yield unknown(name, list(FIELDS), "$")
+
+
+def _tag_problems(tags: object) -> Iterator[Problem]:
+    """An object of names and values; AWS takes a list of pairs."""
+    if not isinstance(tags, dict):
+        yield Problem("$.tags", 'must be an object, as {"team": "games"}')
+        return
+    if len(tags) > MOST_TAGS:
+        yield Problem("$.tags", f"{len(tags)} entries, at most {MOST_TAGS}")
+    for key, value in tags.items():
+        yield from (Problem(f"$.tags.{key}", fault) for fault in _tag_faults(key, value))
+
+
+def _tag_faults(key: str, value: object) -> Iterator[str]:
+    if not (_TAG.fullmatch(key) and 0 < len(key) <= 128) or key.lower().startswith("aws:"):
+        yield "a key has 1 to 128 letters, digits, spaces and _.:/=+-@, and does not begin with aws:"
+    if not (isinstance(value, str) and _TAG.fullmatch(value) and len(value) <= 256):
+        yield "a value is a string of up to 256 letters, digits, spaces and _.:/=+-@"
 
 
 def _shape(name: str) -> Shape:

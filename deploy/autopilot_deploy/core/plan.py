@@ -37,22 +37,29 @@ class AwaitGone:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitNoTable:
+    """Wait until the table no longer exists."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitTable:
     """Wait until the table can be used."""
 
     name: str
 
 
-Step = Call | AwaitLive | AwaitSettled | AwaitGone | AwaitTable
+Step = Call | AwaitLive | AwaitSettled | AwaitGone | AwaitTable | AwaitNoTable
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do in order. `restore` puts back what `steps` took away, where a step fails after `risky_from`."""
+    """What to do in order. `restore` puts back what was taken away, where a step at a place in `risky` fails."""
 
     steps: tuple[Step, ...]
     restore: tuple[Call, ...] = ()
-    risky_from: int = 0
+    risky: range = range(0)
     notes: tuple[str, ...] = ()
 
 
@@ -60,20 +67,22 @@ def plan_deploy(wanted: Wanted, names: Names, found: Found, retention_days: int)
     """All that is missing between what was found and what is wanted. Raises PayloadError where it cannot be had."""
     _check_models(wanted, names, found)
     config = config_request(wanted, names, found.endpoint.counts if found.endpoint else {})
+    statements = _statements(wanted, names)
     before = (
-        *_role(wanted, names, found), *_table(wanted, names, found), *_log_group(wanted, names, found, retention_days),
-        *_models(wanted, names, found), *_config(names, found, config),
+        *_role(wanted, names, found, statements), *_table(wanted, names, found),
+        *_log_group(wanted, names, found, retention_days), *_models(wanted, names, found),
+        *_config(names, found, config),
     )  # fmt: skip
     freed = _to_free(wanted, names, found)
-    steps = (
-        *before,
+    change = (
         *(scaling.deregister(one.resource) for one in freed),
         *_switch(wanted, names, found, config["EndpointConfigName"], keep_counts=not freed),
         *_scaling(wanted, names, found, freed),
-        *_clean(wanted, names, found, config["EndpointConfigName"]),
     )
+    after = (*_clean(wanted, names, found, config["EndpointConfigName"]), *_narrow(names, found, statements))
     restore = tuple(call for one in freed for call in scaling.restore(one))
-    return Plan(steps, restore, len(before), wanted.notes)
+    risky = range(len(before), len(before) + len(change))
+    return Plan((*before, *change, *after), restore, risky, wanted.notes)
 
 
 def _check_models(wanted: Wanted, names: Names, found: Found) -> None:
@@ -107,16 +116,53 @@ def _same_model(there: Json, wanted: Json) -> bool:
     return all(theirs.get(key) == value for key, value in mine.items())
 
 
-def _role(wanted: Wanted, names: Names, found: Found) -> Iterator[Call]:
+def _statements(wanted: Wanted, names: Names) -> list[Json]:
+    """What the role that is made here has to grant; nothing where no role is made."""
     if wanted.image is None or "roleArn" in wanted.options:
-        return
+        return []
     statements = iam.role_statements(names, wanted.image, history_table(wanted), *_buckets(wanted))
     if wanted.options.get("vpcConfig"):
         statements.append(_network_statement())
-    if found.role is None:
+    if topics := _topics(wanted):
+        statements.append(iam.topic_statement(topics))
+    if alarms := _alarms(wanted):
+        statements.append(iam.alarm_statement(names, alarms))
+    return statements
+
+
+def _role(wanted: Wanted, names: Names, found: Found, statements: list[Json]) -> Iterator[Call]:
+    """A role that serves already gets what is new beside what it has: the config in service may stay, or come back."""
+    if not statements:
+        return
+    there = found.role
+    if there is None:
         yield iam.create_role(names, names.tags(wanted.tags))
-    if found.role is None or found.role.policies.get(iam.MAIN_POLICY) != iam.document(statements):
+    if there is None or iam.MAIN_POLICY not in there.policies:
         yield iam.put_policy(names, iam.MAIN_POLICY, statements)
+    elif iam.document(statements) not in (there.policies[iam.MAIN_POLICY], there.policies.get(iam.NEXT_POLICY)):
+        yield iam.put_policy(names, iam.NEXT_POLICY, statements)
+
+
+def _narrow(names: Names, found: Found, statements: list[Json]) -> Iterator[Call]:
+    """The new config serves: its rights are enough."""
+    there = {} if found.role is None or not statements else found.role.policies
+    if iam.MAIN_POLICY not in there:
+        return
+    changed = there[iam.MAIN_POLICY] != iam.document(statements)
+    if changed:
+        yield iam.put_policy(names, iam.MAIN_POLICY, statements)
+    if changed or iam.NEXT_POLICY in there:
+        yield iam.delete_policy(names, iam.NEXT_POLICY)
+
+
+def _topics(wanted: Wanted) -> list[str]:
+    told = wanted.options.get("asyncInferenceConfig", {}).get("OutputConfig", {}).get("NotificationConfig", {})
+    return sorted({told[name] for name in ("SuccessTopic", "ErrorTopic") if told.get(name)})
+
+
+def _alarms(wanted: Wanted) -> list[str]:
+    rollback = wanted.options.get("deploymentConfig", {}).get("AutoRollbackConfiguration", {})
+    return [one["AlarmName"] for one in rollback.get("Alarms", []) if "AlarmName" in one]
 
 
 def _buckets(wanted: Wanted) -> tuple[list[str], list[str]]:
@@ -139,6 +185,9 @@ def _table(wanted: Wanted, names: Names, found: Found) -> Iterator[Step]:
     table, there = history_table(wanted), found.table
     if table is None:
         return
+    if there is not None and there.status == "DELETING":
+        yield AwaitNoTable(table)
+        there = None
     if there is None:
         yield dynamodb.create(names, table, wanted.tags)
     if there is None or there.status != "ACTIVE":

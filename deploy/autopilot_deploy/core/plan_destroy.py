@@ -10,14 +10,17 @@ from autopilot_deploy.core.plan import AwaitGone, AwaitSettled, Plan, Step
 
 
 def plan_destroy(names: Names, found: Found, table: str, keep_history: bool) -> Plan:
-    """Everything that was made for the endpoint, away, in an order that leaves nothing hanging."""
+    """Everything that was made for the endpoint, away, in an order that leaves nothing hanging.
+
+    A run that stops on the way leaves what leads to the rest: configs name the models, models the table.
+    """
     whole = found.endpoint is None or found.endpoint_ours
     steps = (
         *(_endpoint_away(names, found) if whole else ()),
         *(_surroundings_away(names, found) if whole else ()),
         *_table_away(names, found, table, keep_history),
-        *(sagemaker.delete_config(names, one) for one in _unused(found, found.own_configs, whole)),
         *(sagemaker.delete_model(names, one) for one in _unused(found, found.own_models, whole)),
+        *(sagemaker.delete_config(names, one) for one in _unused(found, found.own_configs, whole)),
     )
     note = f"the endpoint {names.endpoint} was not made by this program: it stays, with all that it uses"
     return Plan(steps, notes=() if whole else (note,))

@@ -8,8 +8,8 @@ from autopilot_deploy.core.call import Call, Json
 from autopilot_deploy.core.errors import AwsError, DeadlineError, DeployError
 from autopilot_deploy.core.found import Endpoint, Phase
 from autopilot_deploy.core.names import Names
-from autopilot_deploy.core.plan import AwaitGone, AwaitLive, AwaitSettled, AwaitTable, Plan, Step
-from autopilot_deploy.flows.gather import find_endpoint
+from autopilot_deploy.core.plan import AwaitGone, AwaitLive, AwaitNoTable, AwaitSettled, AwaitTable, Plan, Step
+from autopilot_deploy.flows.gather import find_endpoint, look_up
 from autopilot_deploy.ports import Aws, Clock, Console
 
 POLL_SECONDS = 15.0
@@ -49,7 +49,7 @@ def apply(plan: Plan, world: World) -> None:
         try:
             _take(step, world)
         except DeployError as error:
-            if position >= plan.risky_from and plan.restore and not isinstance(error, DeadlineError):
+            if position in plan.risky and plan.restore and not isinstance(error, DeadlineError):
                 _restore(plan.restore, world)
             raise
 
@@ -71,6 +71,8 @@ def _rehearsed(step: Step) -> str:
             return "# wait until the endpoint is gone"
         case AwaitTable(name):
             return f"# wait until the table {name} is active"
+        case AwaitNoTable(name):
+            return f"# wait until the table {name} is gone"
 
 
 def _take(step: Step, world: World) -> None:
@@ -86,6 +88,8 @@ def _take(step: Step, world: World) -> None:
             _await_gone(world)
         case AwaitTable(name):
             _await_table(name, world)
+        case AwaitNoTable(name):
+            _await_no_table(name, world)
 
 
 def make(call: Call, world: World) -> Json | None:
@@ -186,3 +190,9 @@ def _await_table(name: str, world: World) -> None:
         return bool(state == "ACTIVE")
 
     world.wait(active, f"table {name}", lambda: state, every=2)
+
+
+def _await_no_table(name: str, world: World) -> None:
+    """A table that an earlier `destroy` deleted is there for a little longer."""
+    describe = dynamodb.describe(world.names, name)
+    world.wait(lambda: look_up(world.aws, describe) is None, f"the end of table {name}", lambda: "DELETING", every=2)

@@ -1,7 +1,6 @@
 """Look up everything that one endpoint has to do with. Only reads."""
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
@@ -16,9 +15,6 @@ from autopilot_deploy.core.payload import DEFAULT_TABLE, Wanted
 from autopilot_deploy.core.requests import config_request, history_table, model_name
 from autopilot_deploy.ports import Aws
 
-OWN = re.compile(r"-[0-9a-f]{10}$")
-"""How names end that this program gives."""
-
 
 def names_for(aws: Aws, endpoint: str) -> Names:
     """The names of an endpoint's parts in the account behind the credentials. Raises AwsError."""
@@ -32,16 +28,16 @@ def gather_for_deploy(aws: Aws, names: Names, wanted: Wanted) -> Found:
     live = _config(aws, names, endpoint.config) if endpoint and endpoint.config else None
     new = config_request(wanted, names, {})["EndpointConfigName"]
     models = {model_name(wanted, names, one) for one in wanted.variants}
-    live_names = [one["VariantName"] for one in (live or {}).get("ProductionVariants", [])]
+    own_configs = _own_configs(aws, names)
     table = history_table(wanted)
     return Found(
         endpoint=endpoint,
         live_config=live,
         configs=_known({new: _config(aws, names, new)}),
-        own_configs=_own_configs(aws, names),
-        models=_known({one: _maybe(aws, sagemaker.describe_model(names, one)) for one in models}),
-        own_models=_own_models(aws, names),
-        targets=_targets(aws, names, {*live_names, *(one.name for one in wanted.variants)}),
+        own_configs=own_configs,
+        models=_known({one: look_up(aws, sagemaker.describe_model(names, one)) for one in models}),
+        own_models=_own_models(aws, names, own_configs),
+        targets=_targets(aws, names),
         role=_role(aws, names) if wanted.image and "roleArn" not in wanted.options else None,
         table=find_table(aws, names, table) if table else None,
         log_group=_log_group(aws, names),
@@ -52,22 +48,22 @@ def gather_for_destroy(aws: Aws, names: Names) -> tuple[Found, str]:
     """What was made for an endpoint, and the history table's name. Raises AwsError."""
     endpoint = find_endpoint(aws, names)
     live = _config(aws, names, endpoint.config) if endpoint and endpoint.config else None
-    own_models = _own_models(aws, names)
-    models = _known({one: _maybe(aws, sagemaker.describe_model(names, one)) for one in own_models})
-    variants = [one["VariantName"] for one in (live or {}).get("ProductionVariants", [])]
+    own_configs = _own_configs(aws, names)
+    own_models = _own_models(aws, names, own_configs)
+    models = _known({one: look_up(aws, sagemaker.describe_model(names, one)) for one in own_models})
     table = table_of(models.values())
     found = Found(
         endpoint=endpoint,
         endpoint_ours=endpoint is not None and is_ours(aws, names, names.sagemaker("endpoint", names.endpoint)),
         live_config=live,
-        own_configs=_own_configs(aws, names),
+        own_configs=own_configs,
         own_models=own_models,
-        targets=_targets(aws, names, set(variants)),
+        targets=_targets(aws, names),
         role=_role(aws, names),
         table=find_table(aws, names, table),
         log_group=_log_group(aws, names),
         alarms=_alarms(aws, names),
-        dashboard=_maybe(aws, cloudwatch.get_dashboard(names)) is not None,
+        dashboard=look_up(aws, cloudwatch.get_dashboard(names)) is not None,
     )
     return found, table
 
@@ -83,13 +79,13 @@ def table_of(models: Iterable[Json]) -> str:
 
 def find_endpoint(aws: Aws, names: Names) -> Endpoint | None:
     """The endpoint; None: there is none. Raises AwsError."""
-    answer = _maybe(aws, sagemaker.describe_endpoint(names))
+    answer = look_up(aws, sagemaker.describe_endpoint(names))
     return None if answer is None else Endpoint.from_answer(answer)
 
 
 def find_table(aws: Aws, names: Names, table: str) -> Table | None:
     """The history table; None: there is none. Raises AwsError."""
-    answer = _maybe(aws, dynamodb.describe(names, table))
+    answer = look_up(aws, dynamodb.describe(names, table))
     if answer is None:
         return None
     ttl = aws.make(dynamodb.describe_ttl(names, table))["TimeToLiveDescription"]["TimeToLiveStatus"]
@@ -109,30 +105,37 @@ def is_ours(aws: Aws, names: Names, arn: str) -> bool:
 
 
 def _config(aws: Aws, names: Names, config: str) -> Json | None:
-    return _maybe(aws, sagemaker.describe_config(names, config))
+    return look_up(aws, sagemaker.describe_config(names, config))
 
 
 def _own_configs(aws: Aws, names: Names) -> tuple[str, ...]:
-    listed = aws.entries(sagemaker.list_configs(names), "EndpointConfigs")
-    return _own(aws, names, "endpoint-config", (one["EndpointConfigName"] for one in listed))
+    listed = (one["EndpointConfigName"] for one in aws.entries(sagemaker.list_configs(names), "EndpointConfigs"))
+    return _own(aws, names, "endpoint-config", {one for one in listed if one.startswith(f"{names.endpoint}-")})
 
 
-def _own_models(aws: Aws, names: Names) -> tuple[str, ...]:
-    listed = aws.entries(sagemaker.list_models(names), "Models")
-    return _own(aws, names, "model", (one["ModelName"] for one in listed))
+def _own_models(aws: Aws, names: Names, configs: Iterable[str]) -> tuple[str, ...]:
+    """Under names of our own, and under those that payloads gave: the configs know these."""
+    listed = (one["ModelName"] for one in aws.entries(sagemaker.list_models(names), "Models"))
+    mine = {one for one in listed if one.startswith(f"{names.endpoint}-")}
+    served = {one for config in configs for one in _models_of(_config(aws, names, config) or {})}
+    there = {one for one in served - mine if look_up(aws, sagemaker.describe_model(names, one)) is not None}
+    return _own(aws, names, "model", mine | there)
 
 
-def _own(aws: Aws, names: Names, kind: str, listed: Iterable[str]) -> tuple[str, ...]:
-    """Those that this program named and tagged for this endpoint."""
-    mine = (one for one in listed if one.startswith(f"{names.endpoint}-"))
-    return tuple(sorted(one for one in mine if is_ours(aws, names, names.sagemaker(kind, one))))
+def _models_of(config: Json) -> list[str]:
+    variants = (*config.get("ProductionVariants", []), *config.get("ShadowProductionVariants", []))
+    return [one["ModelName"] for one in variants if "ModelName" in one]
 
 
-def _targets(aws: Aws, names: Names, variants: set[str]) -> list[Target]:
-    if not variants:
-        return []
-    listed = aws.entries(scaling.describe_targets(names, sorted(variants)), "ScalableTargets")
-    return [_target(aws, one) for one in listed]
+def _own(aws: Aws, names: Names, kind: str, candidates: Iterable[str]) -> tuple[str, ...]:
+    """Those that this program tagged for this endpoint."""
+    return tuple(sorted(one for one in candidates if is_ours(aws, names, names.sagemaker(kind, one))))
+
+
+def _targets(aws: Aws, names: Names) -> list[Target]:
+    """All of the endpoint's, those of variants that exist no longer too."""
+    listed = aws.entries(scaling.describe_targets(), "ScalableTargets")
+    return [_target(aws, one) for one in listed if one["ResourceId"].startswith(names.variant(""))]
 
 
 def _target(aws: Aws, listed: Json) -> Target:
@@ -145,7 +148,7 @@ def _target(aws: Aws, listed: Json) -> Target:
 
 
 def _role(aws: Aws, names: Names) -> Role | None:
-    answer = _maybe(aws, iam.get_role(names))
+    answer = look_up(aws, iam.get_role(names))
     if answer is None:
         return None
     listed = aws.entries(iam.list_policies(names), "PolicyNames")
@@ -180,7 +183,7 @@ def _known(found: dict[str, Json | None]) -> dict[str, Json]:
     return {name: one for name, one in found.items() if one is not None}
 
 
-def _maybe(aws: Aws, call: Call) -> Json | None:
+def look_up(aws: Aws, call: Call) -> Json | None:
     """The answer; None where the thing does not exist."""
     try:
         return aws.make(call)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from autopilot_deploy.calls import iam, sagemaker
 from autopilot_deploy.core.call import Call, Json
-from autopilot_deploy.core.errors import DeployError
-from autopilot_deploy.core.names import TAG, Names, fingerprint
+from autopilot_deploy.core.errors import DeadlineError, DeployError
+from autopilot_deploy.core.names import TAG, Names
 from autopilot_deploy.core.plan import Plan
 from autopilot_deploy.flows.apply import World, apply, rehearse
 from autopilot_deploy.flows.gather import gather_for_destroy
@@ -32,19 +32,35 @@ def transform(batch: Batch, world: World) -> None:
     """Run the job and wait for its end. Raises DeployError."""
     found, _ = gather_for_destroy(world.aws, world.names)
     model = batch.model or _served_model(found.live_config, world.names)
-    steps: list[Call] = []
-    if found.role is not None and found.role.ours:
-        statements = iam.bucket_statements(world.names, [batch.source], [batch.target])
-        steps.append(iam.put_policy(world.names, f"batch-{fingerprint({'statements': statements})}", statements))
-    steps.append(sagemaker.create_transform_job(world.names, job_request(batch, model, world.names)))
-    plan = Plan(tuple(steps))
+    mine = found.role is not None and found.role.ours
+    given, taken = _rights(batch, world.names) if mine else ((), ())
+    start = Plan((*given, sagemaker.create_transform_job(world.names, job_request(batch, model, world.names))))
     if batch.dry_run:
-        for line in (*rehearse(plan), "# wait until the job is done"):
+        for line in (*rehearse(start), "# wait until the job is done", *(one.as_command() for one in taken)):
             world.console.say(line)
         return
-    apply(plan, world)
-    _await_job(batch.job, world)
+    _run(batch, world, start, Plan(taken))
     world.console.say(f"{batch.job} is complete: {batch.target}")
+
+
+def _rights(batch: Batch, names: Names) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
+    """What lets the role read and write for this job, and what takes it back: a role holds only so many rights."""
+    policy = f"batch-{batch.job}"
+    statements = iam.bucket_statements(names, [batch.source], [batch.target])
+    return (iam.put_policy(names, policy, statements),), (iam.delete_policy(names, policy),)
+
+
+def _run(batch: Batch, world: World, start: Plan, end: Plan) -> None:
+    """Until the job's end, good or bad. A job that outlives our time keeps its rights; `destroy` takes them."""
+    try:
+        apply(start, world)
+        _await_job(batch.job, world)
+    except DeadlineError:
+        raise
+    except DeployError:
+        apply(end, world)
+        raise
+    apply(end, world)
 
 
 def job_request(batch: Batch, model: str, names: Names) -> Json:
