@@ -35,6 +35,7 @@ PLAIN = "timestamp,demand\n2026-11-20T10:00:00Z,86\n2026-11-20T10:05:00Z,87.5\n"
         pytest.param(PLAIN.replace("timestamp,demand", " Timestamp , DEMAND "), id="header in capitals, with blanks"),
         pytest.param(PLAIN.replace("timestamp", "observed_at"), id="the service's name of the time"),
         pytest.param("demand,note,timestamp\n86,a,2026-11-20T10:00Z\n87.5,,2026-11-20T10:05Z\n", id="other columns"),
+        pytest.param("timestamp,demand\n2026-11-20T10:00Z,86,\n2026-11-20T10:05Z,87.5, \n", id="a comma at the end"),
         pytest.param("2026-11-20 10:00:00,86\n2026-11-20 10:05:00,87.5\n", id="no time zone means UTC"),
         pytest.param("2026-11-20T11:00:00+01:00,86\n2026-11-20T05:05:00-05:00,87.5\n", id="time zones"),
         pytest.param(f"{TEN:.0f},86\n{TEN + 300:.0f},87.5\n", id="seconds since the epoch"),
@@ -91,6 +92,9 @@ def test_a_single_row_is_a_series(tmp_path):
         pytest.param("when,players\n0,1\n", 1, "no column 'timestamp' (found 'when', 'players')", id="header"),
         pytest.param("timestamp;demand\n0;1\n", 1, "separated by commas", id="semicolons"),
         pytest.param('0,1\n300,"2\n600,3\n', 3, "is not a number", id="open quote"),
+        pytest.param("timestamp,demand\n0,1,234\n", 2, "without commas", id="thousands with a comma"),
+        pytest.param("timestamp,demand\n0,12,5\n", 2, "names 2 columns, found 3", id="a decimal comma"),
+        pytest.param("0,1\n-9e10,1\n", 2, "not a time in seconds", id="before there were dates"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_line_and_the_remedy(tmp_path, text, line, message):

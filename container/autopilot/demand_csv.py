@@ -27,6 +27,7 @@ _TIME_NAMES = ("timestamp", "observed_at", "time")
 _DEMAND_NAMES = ("demand",)
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
 _LARGEST_EPOCH = 1e11  # seconds; the year 5138. Larger numbers are milliseconds
+_SMALLEST_EPOCH = -6e10  # seconds; the year 68. Earlier ones have no date
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -61,6 +62,8 @@ class DemandSeries:
 class _Columns:
     time: int = 0
     demand: int = 1
+    named: int | None = None
+    """How many the header names; None without a header."""
 
     @property
     def needed(self) -> int:
@@ -148,7 +151,7 @@ def _header(cells: Sequence[str]) -> _Columns:
     names = [cell.strip().lower() for cell in cells]
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise _BadRowError("columns must be separated by commas")
-    return _Columns(_place(names, _TIME_NAMES), _place(names, _DEMAND_NAMES))
+    return _Columns(_place(names, _TIME_NAMES), _place(names, _DEMAND_NAMES), len(names))
 
 
 def _place(names: Sequence[str], wanted: Sequence[str]) -> int:
@@ -163,6 +166,10 @@ def _parsed(row: Sequence[str], columns: _Columns) -> tuple[float, float]:
     """Time and demand of a row; demand is NaN where the row has none."""
     if len(row) < columns.needed:
         raise _BadRowError(f"expected {columns.needed} columns, found {len(row)}: write `timestamp,demand`")
+    if columns.named is not None and any(cell.strip() for cell in row[columns.named :]):
+        raise _BadRowError(
+            f"the header names {columns.named} columns, found {len(row)}: write numbers as 1234.5, without commas"
+        )
     return _seconds(row[columns.time]), _servers(row[columns.demand])
 
 
@@ -174,7 +181,7 @@ def _seconds(cell: str) -> float:
         seconds = float(cell) if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:
         raise _BadRowError(f"{cell!r} is not a time: write it as 2026-11-20T10:00:00Z") from error
-    if not abs(seconds) < _LARGEST_EPOCH:
+    if not _SMALLEST_EPOCH < seconds < _LARGEST_EPOCH:
         raise _BadRowError(f"{cell!r} is not a time in seconds since the epoch: divide milliseconds by 1000")
     return seconds
 

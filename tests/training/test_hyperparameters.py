@@ -18,6 +18,7 @@ from autopilot.training.hyperparameters import HyperparameterError, Hyperparamet
         pytest.param("gamma", "5e-1", 0.5, id="an exponent"),
         pytest.param("gamma", " 0.5 ", 0.5, id="blanks around"),
         pytest.param("horizon_minutes", "20", 20, id="a choice of numbers"),
+        pytest.param("horizon_minutes", "20.0", 20, id="a choice of numbers as a decimal"),
         pytest.param("hidden", "32,16", "32,16", id="text"),
     ],
 )
@@ -42,6 +43,10 @@ def test_every_spelling_is_understood(name, spelling, value):
         pytest.param({"hidden": "0"}, "1 to 1024 units", id="a layer without units"),
         pytest.param({"lead_minutes_min": "20"}, "must not be above", id="the shortest lead above the longest"),
         pytest.param({"name": "a@b"}, "no @", id="a name that looks like a version"),
+        pytest.param({"name": "a\nb"}, "printable", id="a name of two lines"),
+        pytest.param({"name": "\ud800"}, "printable", id="a name that no file can hold"),
+        pytest.param({"lead_minutes_max": "1e9"}, "1e-12 to 720", id="a lead that no memory can hold"),
+        pytest.param({"EPOCHS": "3"}, "did you mean 'epochs'", id="a name in capitals"),
         pytest.param({"seed": None}, "seed must be a number", id="a JSON null"),
     ],
 )
@@ -50,8 +55,9 @@ def test_what_cannot_be_used_is_refused_by_name(given, said):
         parse_hyperparameters(given)
 
 
-def test_names_of_the_sdk_itself_are_ignored():
-    assert parse_hyperparameters({"sagemaker_program": '"x.py"'}) == Hyperparameters()
+@pytest.mark.parametrize("name", ["sagemaker_program", "_tuning_objective_metric"])
+def test_names_of_the_sdk_and_of_tuning_jobs_are_ignored(name):
+    assert parse_hyperparameters({name: '"x"'}) == Hyperparameters()
 
 
 def test_layers_are_whole_numbers():

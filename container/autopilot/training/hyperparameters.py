@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from autopilot.core.address import shown
+from autopilot.core.rules import LONGEST_LEAD
 
 
 class HyperparameterError(Exception):
@@ -28,6 +29,7 @@ Share = Annotated[float, Bounds(0, 1)]
 Positive = Annotated[float, Bounds(1e-12)]
 Count = Annotated[int, Bounds(1)]
 NotNegative = Annotated[float, Bounds(0)]
+Lead = Annotated[float, Bounds(1e-12, LONGEST_LEAD)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ class Hyperparameters:
     """How far ahead the policy looks; at least the provisioning lead time."""
     learn_horizons: str = "10,10,20,30"
     """Horizons that the forecast learns, drawn evenly for each simulated fleet; `horizon_minutes` is what it serves."""
-    lead_minutes_min: Positive = 10.0
+    lead_minutes_min: Lead = 10.0
     """Shortest provisioning lead time of simulated fleets (ppo)."""
-    lead_minutes_max: Positive = 15.0
+    lead_minutes_max: Lead = 15.0
     """Longest provisioning lead time of simulated fleets (ppo)."""
     missing_weight: Positive = 5.0
     """Cost of one missing server-minute."""
@@ -183,6 +185,8 @@ _ALIASES = {
 _PRESET, _PRESET_VALUE = "RLCOACH_PRESET", "preset-autoscale-ppo"
 _ALWAYS = {"save_model"}
 """What the example asks for and we always do."""
+_PLATFORMS = {"_tuning_objective_metric"}
+"""What a tuning job of the platform adds to every training job that it starts."""
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _MOST_UNITS = 1024
@@ -208,11 +212,11 @@ def parse_hyperparameters(given: Mapping[str, Any]) -> Hyperparameters:
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, under our names; without what is the SDK's own, for its toolkit."""
+    """What was given, under our names; without what is the platform's own, or the SDK's for its toolkit."""
     named = {
         _ALIASES.get(name, name): value
         for name, value in given.items()
-        if not name.startswith("sagemaker_") and name not in _ALWAYS
+        if not name.startswith("sagemaker_") and name not in _ALWAYS | _PLATFORMS
     }
     if _PRESET in named:
         preset = _unquoted(named.pop(_PRESET))
@@ -223,7 +227,7 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
+    close = difflib.get_close_matches(name.lower(), known, 1)
     hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
     return f"unknown hyperparameter {name!r}: {hint}"
 
@@ -256,9 +260,16 @@ def _converted(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401 - the fi
 
 def _chosen(name: str, text: str, allowed: tuple[Any, ...]) -> Any:  # noqa: ANN401 - one of the allowed
     for one in allowed:
-        if text.lower() == str(one):
+        if text.lower() == str(one) or (isinstance(one, int) and _equals(text, one)):
             return one
     raise HyperparameterError(f"{name} must be one of {', '.join(map(str, allowed))}, not {text!r}")
+
+
+def _equals(text: str, number: int) -> bool:
+    try:
+        return float(text) == number
+    except ValueError:
+        return False
 
 
 def _whole(name: str, text: str) -> int:
@@ -307,8 +318,8 @@ def _check_together(found: Hyperparameters) -> None:
         raise HyperparameterError("environment=service is learned by algorithm=ppo: there is no demand to forecast")
     if found.lead_minutes_min > found.lead_minutes_max:
         raise HyperparameterError("lead_minutes_min must not be above lead_minutes_max")
-    if not found.name or "@" in found.name or len(found.name) > 64:
-        raise HyperparameterError("name must have 1 to 64 characters, and no @")
+    if not 0 < len(found.name) <= 64 or "@" in found.name or not found.name.isprintable():
+        raise HyperparameterError("name must have 1 to 64 printable characters, and no @")
 
 
 def described() -> list[tuple[str, str]]:
