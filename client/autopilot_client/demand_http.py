@@ -9,7 +9,7 @@ import urllib3
 
 from autopilot_client.config import HttpDemand
 from autopilot_client.domain import Reading
-from autopilot_client.fetch import Call, FetchError, bearer, fetch, shown
+from autopilot_client.fetch import Call, FetchError, Patience, bearer, shown
 from autopilot_client.json_path import number_at, time_at
 from autopilot_client.ports import DemandUnknownError
 
@@ -17,19 +17,29 @@ AT_ONCE = 8
 """URLs that are fetched at the same time."""
 
 
+_Key = tuple[str, str | None]
+
+
+def _key(source: HttpDemand) -> _Key:
+    """What makes two fetches one: the address, and who asks."""
+    return source.url, source.token_file
+
+
 @dataclass(slots=True)
 class HttpSource:
-    """The URLs of one pass: each is fetched once, success or failure."""
+    """The URLs of one pass: each is fetched once with the same token, success or failure."""
 
     pool: urllib3.PoolManager
     now: float
-    _seen: dict[str, object] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
+    _seen: dict[_Key, object] = field(default_factory=dict)
 
     def prefetch(self, sources: Sequence[HttpDemand]) -> None:
         """Fetch every URL, several at a time, before they are read."""
-        wanted = list({source.url: source for source in sources}.values())
+        patient_last = sorted(sources, key=lambda source: source.timeout_seconds)
+        wanted = {_key(source): source for source in patient_last}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            self._seen.update(zip((source.url for source in wanted), pool.map(self._fetch, wanted), strict=True))
+            self._seen.update(zip(wanted, pool.map(self._fetch, wanted.values()), strict=True))
 
     def read(self, source: HttpDemand) -> Reading:
         """Demand, queue and sessions by their fields. Raises DemandUnknownError."""
@@ -46,9 +56,9 @@ class HttpSource:
         )
 
     def _document(self, source: HttpDemand) -> object:
-        if source.url not in self._seen:
-            self._seen[source.url] = self._fetch(source)
-        document = self._seen[source.url]
+        if _key(source) not in self._seen:
+            self._seen[_key(source)] = self._fetch(source)
+        document = self._seen[_key(source)]
         if isinstance(document, DemandUnknownError):
             raise document
         return document
@@ -56,7 +66,8 @@ class HttpSource:
     def _fetch(self, source: HttpDemand) -> object:
         try:
             headers = {"Accept": "application/json"} | bearer(source.token_file)
-            return json.loads(fetch(self.pool, Call(source.url, 1.0, source.timeout_seconds, headers=headers)))
+            call = Call(source.url, 1.0, source.timeout_seconds, headers=headers)
+            return json.loads(self.patience.fetch(self.pool, call))
         except FetchError as error:
             return DemandUnknownError(str(error))
         except (ValueError, RecursionError):

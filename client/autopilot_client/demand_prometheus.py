@@ -7,29 +7,36 @@ import urllib3
 
 from autopilot_client.config import PrometheusDemand
 from autopilot_client.domain import Reading
-from autopilot_client.fetch import Call, FetchError, bearer, fetch, shown
+from autopilot_client.fetch import Call, FetchError, Patience, bearer, shown
 from autopilot_client.json_path import number_at
 from autopilot_client.ports import DemandUnknownError
 
 
-def read_prometheus(pool: urllib3.PoolManager, source: PrometheusDemand, now: float) -> Reading:
+def read_prometheus(
+    pool: urllib3.PoolManager, source: PrometheusDemand, now: float, patience: Patience | None = None
+) -> Reading:
     """Demand, queue and sessions by their queries. No result, many, or NaN: DemandUnknownError, never zero."""
-    age = _ask(pool, source, source.age_query) if source.age_query else 0.0
+
+    def ask(query: str) -> float:
+        return _ask(pool, source, query, patience or Patience())
+
+    age = ask(source.age_query) if source.age_query else 0.0
     if age > source.max_age_seconds:
         raise DemandUnknownError(f"{source.age_query}: {age:.0f} s old")
-    sessions = _ask(pool, source, source.sessions_query) if source.sessions_query else None
+    sessions = ask(source.sessions_query) if source.sessions_query else None
     return Reading(
-        demand=_ask(pool, source, source.query),
+        demand=ask(source.query),
         at=now - age,
         sessions=None if sessions is None else round(sessions),
-        queue=_ask(pool, source, source.queue_query) if source.queue_query else None,
+        queue=ask(source.queue_query) if source.queue_query else None,
     )
 
 
-def _ask(pool: urllib3.PoolManager, source: PrometheusDemand, query: str) -> float:
+def _ask(pool: urllib3.PoolManager, source: PrometheusDemand, query: str, patience: Patience) -> float:
     url = f"{source.url.rstrip('/')}/api/v1/query?" + urlencode({"query": query})
     try:
-        reply = json.loads(fetch(pool, Call(url, 1.0, source.timeout_seconds, headers=bearer(source.token_file))))
+        call = Call(url, 1.0, source.timeout_seconds, headers=bearer(source.token_file))
+        reply = json.loads(patience.fetch(pool, call))
     except FetchError as error:
         raise DemandUnknownError(str(error)) from error
     except (ValueError, RecursionError) as error:

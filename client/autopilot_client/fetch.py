@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,6 +113,45 @@ def fetch(pool: urllib3.PoolManager, call: Call, clock: Clock = time.monotonic) 
             return _read(response, call, until, clock)
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise FetchError(f"{shown(call.url)}: {_reason(error, call.url)}") from error
+
+
+SILENT_AFTER = 8
+"""Exchanges in a row without a reply after which a pass asks an address no more: as many as are under way at once."""
+LONGEST_SECONDS = 30.0
+"""How long a pass goes on beginning exchanges."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """What one pass bears of its sources: hundreds of time-outs in a row would let it stand still for minutes.
+
+    An address that stays silent is not asked for every fleet anew, so that it takes no time from the others.
+    """
+
+    until: float = field(default_factory=lambda: time.monotonic() + LONGEST_SECONDS)
+    silent: Counter[str] = field(default_factory=Counter)
+
+    def fetch(self, pool: urllib3.PoolManager, call: Call) -> bytes:
+        """As `fetch`. Raises FetchError at once where patience is over."""
+        address = _address(call.url)
+        if self.silent[address] >= SILENT_AFTER:
+            raise FetchError(f"{shown(call.url)}: not asked, for its address has not replied in this pass")
+        if time.monotonic() > self.until:
+            raise FetchError(f"{shown(call.url)}: not asked, for the sources before it took the time of this pass")
+        try:
+            body = fetch(pool, call)
+        except FetchError as error:
+            self.silent[address] = 0 if error.status else self.silent[address] + 1
+            raise
+        self.silent[address] = 0
+        return body
+
+
+def _address(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return url
 
 
 def _read(response: urllib3.BaseHTTPResponse, call: Call, until: float, clock: Clock) -> bytes:

@@ -118,7 +118,7 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
         case HttpDemand() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:
-            return read_prometheus(sources.http.pool, source, sources.now)
+            return read_prometheus(sources.http.pool, source, sources.now, sources.http.patience)
         case PodsDemand() as source:
             if isinstance(sources.pods, KubeError):
                 raise DemandUnknownError(str(sources.pods))

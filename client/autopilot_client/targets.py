@@ -14,6 +14,9 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 NAMED_UP_TO = 2
 """`read: auto` gets up to so many objects of a kind by name, and lists beyond."""
+GONE_AFTER = 3
+"""Calls in a row without a usable answer after which a pass reads no more objects by name."""
+GONE = KubeUnavailableError("not read, for the API server gave no usable answer for the objects before it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,17 @@ def _read_kind(kube: Kube, kind: str, names: Sequence[str], how: str) -> dict[st
         return {}
     if how == "list" or (how == "auto" and len(names) > NAMED_UP_TO):
         return _listed(kube, kind, names)
-    return {f"{kind}/{name}": _named(kube, f"{kind}/{name}") for name in names}
+    return _each_named(kube, [f"{kind}/{name}" for name in names])
+
+
+def _each_named(kube: Kube, targets: Sequence[str]) -> dict[str, Target | KubeError]:
+    """Each by a call of its own; when the API server has gone away the rest is not asked for, and waited for, too."""
+    found: dict[str, Target | KubeError] = {}
+    failed = 0
+    for target in targets:
+        found[target] = GONE if failed == GONE_AFTER else _named(kube, target)
+        failed = min(GONE_AFTER, failed + 1) if isinstance(found[target], KubeUnavailableError) else 0
+    return found
 
 
 def _named(kube: Kube, target: str) -> Target | KubeError:

@@ -161,6 +161,13 @@ def test_when_the_api_server_goes_away_the_rest_waits_for_the_next_pass(world):
     assert sum(call.startswith("PATCH") for call in world.cluster.calls) == 1
 
 
+def test_an_api_server_that_is_away_is_not_waited_for_once_for_every_fleet(world):
+    world.cluster.refuse = {"GET": 503}
+    views = world.client([world.fleet(f"f{i}") for i in range(40)], read="named").passes()
+    assert {view.decision.fault for view in views} == {"cluster_unknown"}
+    assert len(world.cluster.calls) == 3
+
+
 def test_a_fleet_that_does_not_exist_is_unknown_and_the_others_go_on(world):
     missing, there = world.client([world.fleet("none"), world.fleet()]).passes()
     assert (missing.decision.allocation, missing.seen.fault) == (None, "cluster_unknown")

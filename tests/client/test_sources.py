@@ -1,5 +1,8 @@
 """Demand sources against real servers: what they read, and that nothing broken becomes a number."""
 
+import itertools
+import socket
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -7,9 +10,10 @@ import urllib3
 
 from autopilot_client.config import HttpDemand, PodsDemand, PrometheusDemand
 from autopilot_client.demand_agones import read_agones
-from autopilot_client.demand_http import HttpSource
+from autopilot_client.demand_http import AT_ONCE, HttpSource
 from autopilot_client.demand_prometheus import read_prometheus
 from autopilot_client.domain import Reading
+from autopilot_client.fetch import Patience
 from autopilot_client.pods import Pod, common_selector, demand_of_pods
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.review import parse_review
@@ -152,6 +156,57 @@ def test_a_prometheus_answer_that_is_not_one_number_is_unknown(pool, result):
 def test_a_series_that_stopped_is_unknown(pool):
     with serving(Prometheus(d=[5], a=[301])) as url, pytest.raises(DemandUnknownError, match="301 s old"):
         read_prometheus(pool, PrometheusDemand(url=url, query="d", age_query="a"), NOW)
+
+
+def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet(pool):
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        web = HttpSource(pool, NOW)
+        sources = [HttpDemand(url=f"{url}/{i}", timeout_seconds=0.05) for i in range(60)]
+        web.prefetch(sources)
+        asked = PrometheusDemand(url=url, query="d")
+        with pytest.raises(DemandUnknownError, match="not asked"):
+            read_prometheus(pool, asked, NOW, web.patience)
+        unknown = [_complaint(web, source) for source in sources]
+    assert sum("not asked" not in complaint for complaint in unknown) <= 2 * AT_ONCE
+    with serving(Document({"demand": 5})) as well:
+        assert web.read(HttpDemand(url=well)).demand == 5
+
+
+def _complaint(web: HttpSource, source: HttpDemand) -> str:
+    with pytest.raises(DemandUnknownError) as unknown:
+        web.read(source)
+    return str(unknown.value)
+
+
+def test_an_address_that_replies_now_and_then_is_asked_on(pool):
+    replies = itertools.cycle([(500, b""), (200, b'{"demand": 5}')])
+    with serving(lambda *_: next(replies)) as url:
+        web = HttpSource(pool, NOW)
+        for i in range(30):
+            source = HttpDemand(url=f"{url}/{i}")
+            web.patience.silent[url.removeprefix("http://")] += 7
+            assert web.read(source).demand == 5 if i % 2 else "500" in _complaint(web, source)
+
+
+def test_when_the_time_of_a_pass_is_over_no_source_is_asked(pool):
+    service = Document({"demand": 5})
+    with serving(service) as url:
+        web = HttpSource(pool, NOW, Patience(until=time.monotonic()))
+        assert "took the time of this pass" in _complaint(web, HttpDemand(url=url))
+    assert service.hits == 0
+
+
+def test_fleets_with_different_tokens_do_not_share_a_fetch(pool, tmp_path):
+    (tmp_path / "token").write_text("secret")
+    service = Document({"demand": 5})
+    with serving(service) as url:
+        web = HttpSource(pool, NOW)
+        mine, theirs = HttpDemand(url=url, token_file=str(tmp_path / "token")), HttpDemand(url=url, token_file="/none")
+        web.prefetch([mine, theirs, mine])
+        assert web.read(mine).demand == 5
+        assert "/none" in _complaint(web, theirs)
+    assert service.hits == 1
 
 
 PODS = [
