@@ -17,12 +17,12 @@ from autopilot.adapters.breaker import Breaker
 from autopilot.adapters.history_sqlite import SqliteHistory
 from autopilot.core.history import DaySlots
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
+from tests.adapters.permissions import unprivileged
 from tests.adapters.test_history_contract import decided, seen
 
 TODAY = date(2026, 11, 20)
 TEN = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
 DAY = 86400
-NOBODY = 65534
 OPENED: list[SqliteHistory] = []
 
 
@@ -43,9 +43,9 @@ def _closing() -> Iterator[None]:
         OPENED.pop().close()
 
 
-def patient(path: Path, now: float = TEN) -> SqliteHistory:
+def patient(path: Path, now: float = TEN, budget: float = 60) -> SqliteHistory:
     """A history that asks again at once after a failure, at a fixed time. The test's end closes it."""
-    OPENED.append(SqliteHistory(path, breaker=Breaker(failures=1000), clock=lambda: now))
+    OPENED.append(SqliteHistory(path, budget_seconds=budget, breaker=Breaker(failures=1000), clock=lambda: now))
     return OPENED[-1]
 
 
@@ -61,33 +61,21 @@ def write_lock(path: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-@contextlib.contextmanager
-def unprivileged() -> Iterator[None]:
-    """As somebody whom permissions bind, also where the tests run as root."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 def days_stored(path: Path) -> list[tuple[str, str]]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT fleet, day FROM days ORDER BY fleet, day").fetchall()
     return [(fleet, (date(1970, 1, 1) + timedelta(days=day)).isoformat()) for fleet, day in rows]
 
 
-def test_a_lock_that_is_held_too_long_costs_less_than_the_budget(history: SqliteHistory, path: Path) -> None:
+def test_a_lock_that_is_held_too_long_costs_less_than_the_budget(path: Path) -> None:
+    history = patient(path, budget=3)
     record(history)
     with write_lock(path):
         began = time.monotonic()
         with pytest.raises(HistoryUnavailableError, match="another process holds the lock"):
             record(history)
         history.remember([Decided("shooter", TEN, 97)])
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         assert [seen(day) for day in history.read([("shooter", TODAY)])] == [{120: 86}]
     assert decided(record(history)) == {120: 97}
 
@@ -249,6 +237,15 @@ def test_a_file_that_is_read_only_is_unavailable(open_directory: Path) -> None:
     path.chmod(0o444)
     with unprivileged(), pytest.raises(HistoryUnavailableError, match="writable"):
         record(patient(path))
+
+
+def test_why_the_file_cannot_be_used_is_in_the_log_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    history = patient(tmp_path)
+    for _ in range(3):
+        with pytest.raises(HistoryUnavailableError):
+            record(history)
+    assert [one.levelno for one in caplog.records] == [logging.ERROR]
+    assert f"history {tmp_path}: unable to open database file (its directory must exist" in caplog.text
 
 
 def test_a_path_that_is_a_directory_is_unavailable(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 
 from autopilot.adapters.breaker import Breaker
+from autopilot.adapters.complaints import Complaints
 from autopilot.adapters.forking import tell_of_forks
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, DaySlots, day_of, first_slot, slot_of
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
@@ -38,7 +39,6 @@ KEYS_PER_READ = 100
 LARGEST = 2.0**31  # servers
 SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 0.5, 0.9, 2
-COMPLAIN_EVERY_SECONDS = 60.0
 
 # Shares of the time budget: a decision that reads earlier days makes two calls, and both fit into it.
 _RECORD_SHARE, _READ_SHARE = 0.6, 0.4
@@ -102,7 +102,7 @@ class DynamoHistory:
         self._ttl = ttl_days * 86400
         self.breaker = Breaker()
         self._turn = 0
-        self._complaints = _Complaints()
+        self._complaints = Complaints(log)
         self._forget_threads()
         tell_of_forks(self)
 
@@ -256,7 +256,7 @@ class DynamoHistory:
         if _code(error) not in _THROTTLED:
             self.breaker.failed(calls)  # each counts, or those who wait behind a few that share a call wait twice
         message = f"history table {self._table}: {_explain(error, self._table)}"
-        self._complaints.log(message)
+        self._complaints.add(message)
         raise HistoryUnavailableError(message) from error
 
     def _connected(self) -> DynamoClient:
@@ -327,19 +327,6 @@ class _Pending:
                 if allocations:
                     key = (update.fleet, update.day)
                     self._waiting[key] = allocations | self._waiting.get(key, {})
-
-
-class _Complaints:
-    """The same complaint at most once a minute: an outage must not fill the log."""
-
-    def __init__(self) -> None:
-        self._said: dict[str, float] = {}
-
-    def log(self, message: str) -> None:
-        now = time.monotonic()
-        if now - self._said.get(message, -COMPLAIN_EVERY_SECONDS) >= COMPLAIN_EVERY_SECONDS:
-            self._said = {message: now}
-            log.error(message)
 
 
 def _make_client(region: str | None) -> DynamoClient:

@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from autopilot.adapters.breaker import Breaker
+from autopilot.adapters.complaints import Complaints
 from autopilot.adapters.forking import tell_of_forks
 from autopilot.core.history import SLOTS_PER_DAY, DaySlots, slot_of
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
@@ -91,6 +92,7 @@ class SqliteHistory:
         self._budget = budget_seconds
         self._breaker = breaker or Breaker()
         self._clock = clock
+        self._complaints = Complaints(log)
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
@@ -184,7 +186,10 @@ class SqliteHistory:
         except (sqlite3.Error, OSError) as error:
             self._breaker.failed()
             self._give_up(error)
-            raise HistoryUnavailableError(f"history {self._path}: {_explain(error)}") from error
+            message = f"history {self._path}: {_explain(error)}"
+            if _code(error) not in _MALFORMED:  # setting it aside has its own line
+                self._complaints.add(message)
+            raise HistoryUnavailableError(message) from error
         else:
             self._breaker.succeeded()
         finally:
