@@ -9,6 +9,7 @@ from autopilot import service
 from autopilot.core.fleet import FleetNow, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.history import Windows
+from autopilot.core.hold import HoldRules
 from autopilot.core.schedule import Event
 from autopilot.ports import Predictions
 from autopilot.recent import RecentHistory
@@ -128,6 +129,23 @@ def test_demand_that_cannot_be_read_never_shrinks_a_fleet():
     capped = Ask(FleetNow("f", START + 900, 0.0, sessions=70, limits=Limits(0, 50)), demand_known=False)
     assert decided(pilot, capped).decision.allocation == 70
     assert history.observations("f") == [80.0]
+
+
+def test_without_demand_a_history_of_few_observations_is_cold():
+    history = FakeHistory()
+    pilot = autopilot(history, demand=FakeDemand({}))
+    for minutes, status in enumerate(["cold"] * 4 + ["ok"]):
+        decided(pilot, ask(80.0, START + 300 * minutes))
+        unknown = Ask(FleetNow("f", START + 300 * minutes + 60, 0.0), demand_known=False)
+        assert decided(pilot, unknown).history == status
+
+
+def test_where_no_outage_is_held_demand_that_cannot_be_read_is_still_held():
+    rules = GuardrailRules(HoldRules(hold_minutes=0))
+    pilot = autopilot(demand=FakeDemand({}), operator=Operator(rules, max_clock_skew=0))
+    decided(pilot, ask(80.0))
+    unknown = Ask(FleetNow("f", START + 1200, 0.0), demand_known=False)
+    assert decided(pilot, unknown).decision.allocation == 88
 
 
 def test_a_fleet_that_nobody_knows_is_refused_rather_than_guessed():

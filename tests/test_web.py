@@ -1,7 +1,11 @@
 """The endpoint over HTTP: every request form, every refusal, and what the history holds afterwards."""
 
 import json
+import os
+import shutil
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,6 +16,8 @@ from autopilot.recent import RecentHistory
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
 from autopilot.web import LARGEST_BODY, create_app
+from autopilot.wiring import BUILT_IN_MODEL
+from tests.adapters.permissions import unprivileged
 from tests.fakes import FakeDemand, FakeHistory, FakePolicy
 
 NOW = 1_763_632_800.0  # 2025-11-20T10:00:00Z
@@ -138,6 +144,13 @@ def test_an_agones_review_is_answered_with_a_response(endpoint):
     assert answer["request"] == review["request"]
     assert answer["response"] == {"uid": "0f7c", "scale": True, "replicas": 58}
     assert endpoint.history.observations("default/simple") == [52.0]
+
+
+@pytest.mark.parametrize("unknown", [None, "r-17", {"id": 17}])
+def test_a_field_called_request_beside_a_fleet_is_unknown_and_ignored(endpoint, unknown):
+    response = endpoint.post({"fleet": "f", "demand": 86, "request": unknown})
+    assert response.status_code == 200
+    assert response.get_json()["Prediction"]["curr_demand"] == "86"
 
 
 def test_the_callers_own_history_leaves_the_store_alone(endpoint):
@@ -296,6 +309,19 @@ def test_a_model_that_cannot_be_used_is_503_on_ping_and_on_invocations(tmp_path,
     response = client.post("/invocations", json={"fleet": "f", "demand": 1})
     assert (response.status_code, error_of(response)["code"]) == (503, "not_ready")
     assert "metadata.json" in caplog.text
+
+
+@pytest.mark.parametrize("locked", ["", "metadata.json"])
+def test_a_model_that_may_not_be_read_is_503_and_no_crash(locked, caplog):
+    with tempfile.TemporaryDirectory() as place:
+        model = Path(place) / "model"
+        shutil.copytree(BUILT_IN_MODEL, model)
+        os.chmod(place, 0o755)
+        (model / locked).chmod(0)
+        with unprivileged():
+            client = create_app(Settings.from_env({"AUTOPILOT_MODEL_DIR": str(model)})).test_client()
+        assert client.get("/ping").status_code == 503
+        assert "Permission denied" in caplog.text
 
 
 class VectorsOnly(FakePolicy):

@@ -30,6 +30,8 @@ from autopilot.recent import FEW_OBSERVATIONS, Recalled, RecentHistory
 
 AT_ONCE = 2048
 """Fleets of one call that are decided at once: what lies between history and decision takes some 10 KB for each."""
+_LEAST_MINUTES = 60.0
+"""What was needed or recommended so long ago still says what a fleet has, also where no outage is held."""
 
 
 class HistoryStatus(StrEnum):
@@ -148,7 +150,9 @@ class Autopilot:
     def _without_demand(self, ask: Ask) -> Answer | Refusal:
         """Demand could not be read: hold what the fleet has, from the caller or from the last hours' history."""
         recalled = self.history.look(ask.now.fleet, ask.now.observed_at) if ask.pairs is None else _own(ask)
-        needs, sizes = _last_hours(recalled.history, ask.now.observed_at, self.operator.rules.hold.hold_minutes)
+        minutes = max(self.operator.rules.hold.hold_minutes, _LEAST_MINUTES)
+        needs, sizes = _last_hours(recalled.history, ask.now.observed_at, minutes)
+        recent = needs[~np.isnan(needs)][-FEW_OBSERVATIONS:]
         override = override_at(self.operator.events, ask.now.fleet, ask.now.observed_at)
         decision = allocate_without_demand(ask.now, _last_size(sizes), _last(needs), override)
         if decision is None:
@@ -156,8 +160,8 @@ class Autopilot:
                            "send demand or replicas, or mend GS_INVENTORY_URL", "demand")  # fmt: skip
         none = np.empty(0, np.float32)
         now = replace(ask.now, demand=_last(needs) or 0.0)
-        return Answer(now, decision, math.nan, none, none, needs[~np.isnan(needs)][-FEW_OBSERVATIONS:],
-                      _status(recalled, needs), self.policy.name, self.policy.horizon_minutes)  # fmt: skip
+        return Answer(now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
+                      self.policy.horizon_minutes)  # fmt: skip
 
     def _decide_known(self, asks: Sequence[Ask]) -> list[Answer]:
         with self.one_large_call if len(asks) > AT_ONCE else nullcontext():
@@ -192,7 +196,7 @@ class Autopilot:
         rules = self.operator.rules
         if history is None or (rules.max_step_up is rules.max_step_down is None and not rules.stabilization_minutes):
             return Sizes()
-        _, sizes = _last_hours(history, observed_at, max(rules.stabilization_minutes, 60))
+        _, sizes = _last_hours(history, observed_at, max(rules.stabilization_minutes, _LEAST_MINUTES))
         window = int(rules.stabilization_minutes * 60 / SLOT_SECONDS)
         highest = int(np.nanmax(sizes[-window:])) if window and not np.isnan(sizes[-window:]).all() else None
         return Sizes(_last_size(sizes), highest)

@@ -119,6 +119,7 @@ class ManyOut(msgspec.Struct):
 class _Envelope(msgspec.Struct):
     instances: list[msgspec.Raw] | None = None
     request: msgspec.Raw = msgspec.Raw(b"")
+    fleet: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _FleetStatus(msgspec.Struct):
@@ -186,7 +187,7 @@ class Reader:
         envelope = _decoded(_envelope, body)
         if envelope.instances is not None:
             return self._instances(envelope.instances)
-        if bytes(envelope.request):
+        if bytes(envelope.request) and not bytes(envelope.fleet):  # beside a fleet it is a field that nobody here knows
             return self._review(envelope.request)
         return Fleets([self.fleet(body, "")], single=True)
 

@@ -7,7 +7,7 @@ from autopilot.adapters.history_read_only import ReadOnlyHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import load_policy
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import DemandSource, History, Policy
+from autopilot.ports import DemandSource, History, ModelError, Policy
 from autopilot.recent import RecentHistory
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
@@ -29,9 +29,12 @@ def build(settings: Settings) -> Autopilot:
 def build_policy(directory: Path) -> Policy:
     """The mounted model, else the built-in one, else the calibrated rule. Raises ModelError for a model that is bad."""
     for place in (directory, BUILT_IN_MODEL):
-        if place.is_dir() and any(place.iterdir()):
-            with unpacked(place) as model:
-                return load_policy(model)
+        try:
+            if place.is_dir() and any(place.iterdir()):
+                with unpacked(place) as model:
+                    return load_policy(model)
+        except OSError as error:  # without capabilities root, too, is bound by permissions
+            raise ModelError(f"{place} cannot be read ({error}). Make it readable for all (chmod -R o+rX).") from error
     return CalibratedPolicy()
 
 
