@@ -32,8 +32,12 @@ APPLICATION_SOCKET = "application.sock"
 SOCKETS = (APPLICATION_SOCKET, "operations.sock")
 """Between nginx and gunicorn: one for decisions, one for pings, metrics and parameters."""
 
+_LEAST_ALIVE_SECONDS = 3
+"""A worker gives a sign of life once a second, and later on a busy machine: none is taken for stuck sooner."""
+
 _GENTLE = {"nginx": (signal.SIGQUIT, NGINX_DRAIN_SECONDS), "gunicorn": (signal.SIGTERM, GUNICORN_DRAIN_SECONDS)}
-_STOP = {signal.SIGTERM, signal.SIGINT}
+_STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""The last: its terminal was closed. Its children, in groups of their own, would keep the port."""
 _WATCHED = {*_STOP, signal.SIGCHLD}
 _TEMPLATE = Path(__file__).parents[1] / "nginx.conf"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a place, not a file name that somebody could guess
@@ -123,7 +127,7 @@ def gunicorn_command(server: Server, sockets: Sequence[int]) -> list[str]:
         "config": "python:autopilot.gunicorn_conf",
         "workers": server.workers,
         "threads": server.threads,
-        "timeout": server.timeout,
+        "timeout": max(server.timeout, _LEAST_ALIVE_SECONDS),
         "keep-alive": 75,  # longer than nginx keeps its side, so that gunicorn never closes under a request
         "graceful-timeout": (GUNICORN_DRAIN_SECONDS if sockets else NGINX_DRAIN_SECONDS) - 1,
         "worker-tmp-dir": _SHARED_MEMORY if _writable(_SHARED_MEMORY) else server.runtime,
@@ -146,6 +150,8 @@ class _Signals:
         os.set_blocking(arriving, False)
         signal.set_wakeup_fd(arriving, warn_on_full_buffer=False)
         for watched in _WATCHED:
+            if watched is signal.SIGHUP and signal.getsignal(watched) is signal.SIG_IGN:
+                continue  # nohup
             signal.signal(watched, lambda *_: None)
 
     def wait(self, seconds: float | None = None) -> set[int]:
@@ -157,6 +163,8 @@ class _Signals:
 def _run(server: Server, environ: Mapping[str, str]) -> int:
     signals = _Signals()  # before there is a child, so that no end of one is missed
     _allow_many_connections()
+    if reason := _why_not(server.port):
+        _say(f"port {server.port}: {reason}; SAGEMAKER_BIND_TO_PORT names another. Trying for some seconds")
     sockets = [_listening(server.runtime / name) for name in SOCKETS] if server.nginx else []
     commands = {"nginx": nginx_command(server), "gunicorn": gunicorn_command(server, sockets)}
     children = {name: _spawn(command, environ) for name, command in commands.items() if command}
@@ -175,6 +183,17 @@ def _listening(path: Path) -> int:
     listener.listen(2048)
     listener.set_inheritable(True)
     return listener.detach()
+
+
+def _why_not(port: int) -> str | None:
+    """Why the port cannot be listened on, if it cannot."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - as those who serve it do
+        except OSError as error:
+            return error.strerror
+    return None
 
 
 def _watch(children: Mapping[str, int], signals: _Signals) -> int:

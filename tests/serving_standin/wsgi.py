@@ -1,17 +1,36 @@
-"""Answers every path with what it saw. `?sleep=S` answers after S seconds."""
+"""Answers every path with what it saw.
+
+`?sleep=S` answers after S seconds; `?wait=DIRECTORY` leaves a file in it, and answers when it finds one called `go`. It
+loads when the file STANDIN_LOADS_WITH is there.
+"""
 
 import json
 import os
+import tempfile
 import time
+from pathlib import Path
 from urllib.parse import parse_qs
 
-time.sleep(float(os.environ.get("STANDIN_LOAD_SECONDS", "0")))
+PATIENCE = 60
+
+
+def wait_for(file):
+    giving_up = time.monotonic() + PATIENCE
+    while not file.exists() and time.monotonic() < giving_up:
+        time.sleep(0.02)
+
+
+if "STANDIN_LOADS_WITH" in os.environ:
+    wait_for(Path(os.environ["STANDIN_LOADS_WITH"]))
 
 
 def app(environ, start_response):
     query = parse_qs(environ["QUERY_STRING"])
     size = len(environ["wsgi.input"].read())
     time.sleep(float(query.get("sleep", ["0"])[0]))
+    for directory in query.get("wait", []):
+        tempfile.mkstemp(dir=directory)
+        wait_for(Path(directory, "go"))
     seen = {
         "path": environ["PATH_INFO"],
         "pid": os.getpid(),
