@@ -325,6 +325,10 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
         "deletion_cost: only for deployment/NAME; Agones keeps servers in use by itself",
     ),
     (
+        lambda f: f.deletion_cost is not None and f.apply == "keda",
+        "deletion_cost: KEDA removes servers by itself, unmarked; write apply: scale, or leave deletion_cost out",
+    ),
+    (
         lambda f: f.deletion_cost is not None and f.deletion_cost.in_use == "not-ready",
         "deletion_cost.in_use: not-ready cannot protect sessions, for Kubernetes removes such pods first; use a label",
     ),

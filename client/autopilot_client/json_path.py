@@ -6,15 +6,18 @@ from typing import Any
 
 from autopilot_client.ports import DemandUnknownError
 
+LARGEST = 2**31 - 1
+"""Beyond this it is no number of servers: Kubernetes itself counts replicas no further."""
+
 
 def number_at(document: object, path: str) -> float:
-    """The finite number >= 0 at a path such as `data.fleets.0.demand`. Raises DemandUnknownError."""
+    """The number from 0 to LARGEST at a path such as `data.fleets.0.demand`. Raises DemandUnknownError."""
     value = _at(document, path)
     try:
         found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise DemandUnknownError(f"{path}: {_shown(value)} is not a number") from error
-    if not math.isfinite(found) or found < 0:
+    if not 0 <= found <= LARGEST:  # nor NaN
         raise DemandUnknownError(f"{path}: {found} is not a demand")
     return found
 

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from autopilot_client import cloudwatch
@@ -64,6 +64,7 @@ class Loop:
     _memories: dict[str, Memory] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
     _capacity: CapacityWriter | None = None
+    _decided_at: float = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Passes until `stop`, one each interval. No error ends it."""
@@ -82,11 +83,25 @@ class Loop:
         now = self.clock()
         board.begin(now)
         gathered = gather(self.outside, board.config.fleets, now)
+        self._forget_after_a_gap(now)
         decided = [self._decide(one) for one in gathered]
         views, resizes = self._apply(decided)
         board.publish(views, self.clock())
         self._tell(views, resizes, now)
         return views
+
+    def _forget_after_a_gap(self, now: float) -> None:
+        """Of a time without passes no answer is known: as after a start, the size that is found then stands.
+
+        The host slept, the clock leapt, or passes broke: the answers before have run out, and one new answer alone
+        must not take away what those in between may have asked for.
+        """
+        gap, self._decided_at = now - self._decided_at, now
+        for fleet in self.outside.board.config.fleets:
+            known = self._memories.get(fleet.name)
+            usual = 3 * self.outside.board.config.interval_seconds
+            if known and gap >= max(usual, fleet.stabilization_minutes * 60):
+                self._memories[fleet.name] = replace(known, asked=())
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from autopilot_client.board import Board
-from autopilot_client.domain import Bounds
+from autopilot_client.domain import Bounds, Rung
 from autopilot_client.metrics import BoardCollector, Leads, exposition
 from autopilot_client.page import render
 from autopilot_client.review import Review, ReviewError, parse_review, refusal, reply
@@ -112,6 +112,8 @@ class Application:
         decision = None if self._board.dry_run else self._board.served(fleet.name, self._clock())
         if decision is None or decision.allocation is None:
             return of_error(503, "unsure", "nothing is decided that still holds")
+        if decision.allocation == 0 and decision.rung is not Rung.ANSWER:
+            return of_error(503, "unsure", "there is no server, and no fresh answer that says so")
         document = {"desired_replicas": decision.allocation, "reason": decision.reason, "fleet": fleet.name}
         return of_json(200, document)
 

@@ -93,7 +93,8 @@ def build(config: Config, surroundings: Surroundings) -> Client:
 
 def unprotected(config: Config) -> list[Fleet]:
     """Deployments that are scaled without looking at which pods are idle."""
-    return [f for f in config.fleets if f.apply == "scale" and f.kind == "deployment" and f.deletion_cost is None]
+    acting = [f for f in config.fleets if f.apply in ("scale", "keda")]
+    return [f for f in acting if f.kind == "deployment" and f.deletion_cost is None]
 
 
 def endpoint(settings: Endpoint, pool: urllib3.PoolManager) -> Ask:

@@ -58,6 +58,7 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (fleet(target="fleet/a", apply="keda"), r"KEDA cannot scale an Agones Fleet; use webhook or scale"),
         (fleet(demand={"source": "pods", "selector": "app=a", "in_use": "busy"}), "in_use: write a label"),
         (fleet(deletion_cost={"in_use": "not-ready"}), "not-ready cannot protect sessions"),
+        (fleet(deletion_cost={"in_use": "a=b"}, apply="keda"), "KEDA removes servers by itself, unmarked"),
         (fleet(capacity={}), "capacity: exactly one of buffer and pause_deployment"),
         (text(fleets=ROOMS), "capacity.buffer room is used twice; give each fleet one of its own"),
         (fleet(capacity={"pause_deployment": "a"}), "capacity.pause_deployment a is a fleet's own target"),

@@ -261,6 +261,35 @@ def test_a_pass_that_breaks_inside_does_not_end_the_loop(world):
     assert world.cluster.size("deployments/a") == 40
 
 
+def test_after_a_gap_without_passes_the_size_that_is_found_stands_for_the_window(world):
+    """The host slept, the clock leapt or passes broke: one new answer alone removes nothing."""
+    world.client([world.fleet()]).passes(20)
+    world.demand.document = {"demand": 20}
+    world.now += 1800
+    world.passes(14)
+    assert world.cluster.size("deployments/a") == 60
+    world.passes(2)
+    assert world.cluster.size("deployments/a") == 24
+
+
+def test_a_window_shorter_than_the_interval_is_no_gap(world):
+    world.client([world.fleet(stabilization_minutes=0.5)]).passes(2)
+    world.demand.document = {"demand": 20}
+    world.passes()
+    assert world.cluster.size("deployments/a") == 24
+
+
+@pytest.mark.parametrize("demand", [1.7e308, 1e12])
+def test_a_demand_beyond_all_servers_is_unknown_and_leaves_the_other_fleets_alone(world, demand):
+    world.demand.document = {"demand": 50, "wild": demand}
+    world.cluster.add("deployments", "b", 40)
+    world.endpoint.mode = "503"
+    source = {"source": "http", "url": world.urls["demand"], "field": "wild"}
+    wild, well = world.client([world.fleet("b") | {"demand": source}, world.fleet()]).passes()
+    assert (wild.decision.fault, wild.decision.allocation) == ("demand_unknown", 40)
+    assert well.outcome == "scaled"
+
+
 def test_cloudwatch_gets_the_originals_names_in_one_call(world):
     world.client([world.fleet()], cloudwatch={}).passes()
     values = {datum["MetricName"]: datum["Value"] for datum in world.metrics.data}
@@ -375,7 +404,10 @@ def test_nodes_are_counted_for_cloudwatch_where_that_is_allowed(world):
     world.cluster.objects |= {f"nodes/n{i}": {"metadata": {"name": f"n{i}"}} for i in range(3)}
     world.passes()
     assert [datum["Value"] for datum in world.metrics.data if datum["MetricName"] == "num_of_nodes"] == [3]
-    world.cluster.refuse = {"/nodes": 403}
+    world.cluster.objects["nodes/odd"] = float("nan")
     world.metrics.data.clear()
     world.passes()
+    world.cluster.refuse = {"/nodes": 403}
+    world.passes()
+    assert world.loop.outside.board.passes["failed"] == 0
     assert "num_of_nodes" not in {datum["MetricName"] for datum in world.metrics.data}

@@ -191,6 +191,12 @@ def test_keda_gets_the_decision_and_never_a_zero(board, port):
     assert json.loads(get(port, "/v1/fleets/k/desired")[1])["desired_replicas"] == 97
 
 
+@pytest.mark.parametrize(("rung", "status"), [(Rung.ANSWER, 200), (Rung.LAST_ANSWER, 503), (Rung.HOLD, 503)])
+def test_keda_gets_a_zero_only_from_a_fresh_answer(board, port, rung, status):
+    show(board, 0, rung)
+    assert get(port, "/v1/fleets/k/desired")[0] == status
+
+
 @pytest.mark.parametrize("path", ["/v1/fleets/x/desired", "/v1/fleets/none/desired", "/nothing", "/v1/fleets/k"])
 def test_other_paths_are_not_found(board, port, path):
     show(board)
