@@ -130,7 +130,7 @@ class DynamoHistory:
         """
         keys = list(dict.fromkeys(wanted))
         chunks = [keys[at : at + KEYS_PER_READ] for at in range(0, len(keys), KEYS_PER_READ)]
-        deadline = time.monotonic() + _READ_SHARE * self._budget
+        deadline = time.monotonic() + _READ_SHARE * self._budget / 2  # the other half is for the last answer
         answers = self._each(lambda chunk: self._get(chunk, deadline), chunks, _READ_SHARE)
         found: dict[FleetDay, DaySlots] = {}
         for answer in answers:
@@ -217,7 +217,7 @@ class DynamoHistory:
             log.warning("an allocation of yesterday could not be written: %s", error)
 
     def _get(self, keys: Sequence[FleetDay], deadline: float) -> dict[FleetDay, DaySlots]:
-        """Items of up to a hundred keys; what DynamoDB left unprocessed until the deadline is missing."""
+        """Items of up to a hundred keys; what DynamoDB leaves unprocessed is asked for again until the deadline."""
         asked: list[dict[str, Any]] = [_key(*key) for key in keys]
         found: dict[FleetDay, DaySlots] = {}
         for pause in itertools.chain((0.02, 0.05), itertools.repeat(0.1)):
