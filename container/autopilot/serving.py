@@ -91,7 +91,7 @@ def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) ->
         port=settings.sagemaker_bind_to_port,
         workers=settings.model_server_workers or default_workers(),
         threads=settings.model_server_threads,
-        timeout=settings.model_server_timeout,
+        timeout=max(settings.model_server_timeout, _LEAST_ALIVE_SECONDS),
         log_level=settings.autopilot_log_level,
         nginx=nginx,
         runtime=runtime,
@@ -127,7 +127,7 @@ def gunicorn_command(server: Server, sockets: Sequence[int]) -> list[str]:
         "config": "python:autopilot.gunicorn_conf",
         "workers": server.workers,
         "threads": server.threads,
-        "timeout": max(server.timeout, _LEAST_ALIVE_SECONDS),
+        "timeout": server.timeout,
         "keep-alive": 75,  # longer than nginx keeps its side, so that gunicorn never closes under a request
         "graceful-timeout": (GUNICORN_DRAIN_SECONDS if sockets else NGINX_DRAIN_SECONDS) - 1,
         "worker-tmp-dir": _SHARED_MEMORY if _writable(_SHARED_MEMORY) else server.runtime,
