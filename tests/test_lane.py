@@ -11,7 +11,7 @@ import pytest
 
 from autopilot.lane import Lane, environ_of
 
-PATIENCE = 10
+PATIENCE = 30
 
 
 def application(environ, start_response):
@@ -19,6 +19,7 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     body = environ["wsgi.input"].read()
     if path == "/slow":
+        ENTERED.set()
         assert GO_ON.wait(PATIENCE)
     if path == "/broken":
         raise RuntimeError("as it was told")
@@ -30,7 +31,7 @@ def application(environ, start_response):
     return [json.dumps(seen).encode() + b" " * (3_000_000 if path == "/large" else 0)]
 
 
-GO_ON = threading.Event()
+GO_ON, ENTERED = threading.Event(), threading.Event()
 
 
 @dataclass
@@ -70,6 +71,7 @@ class Door:
 @pytest.fixture
 def door(tmp_path) -> Iterator[Door]:
     GO_ON.clear()
+    ENTERED.clear()
     path, quick = str(tmp_path / "lane.sock"), Pair()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -200,7 +202,7 @@ def test_an_application_that_fails_or_breaks_a_header_in_two_costs_one_answer(do
 def test_a_stop_waits_for_what_is_under_way(door):
     with door.connect() as connection:
         connection.sendall(request("/slow"))
-        time.sleep(0.1)
+        assert ENTERED.wait(PATIENCE)
         threading.Timer(0.2, GO_ON.set).start()
         door.lane.close(PATIENCE)
         assert answer(connection)[0] == "200"

@@ -24,7 +24,7 @@ TEN = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
 
 @pytest.fixture
 def history(tmp_path: Path) -> Iterator[SqliteHistory]:
-    opened = SqliteHistory(tmp_path / "history.sqlite3", breaker=Breaker(failures=1000))
+    opened = SqliteHistory(tmp_path / "history.sqlite3", budget_seconds=60, breaker=Breaker(failures=1000))
     yield opened
     opened.close()
 
