@@ -43,8 +43,36 @@ def test_stack_and_command_line_ring_the_same_alarms(resources):
     theirs = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
     assert {one["AlarmName"]["Fn::Sub"] for one in theirs} == set(ours)
     for one in theirs:
-        assert one["Threshold"] == ours[one["AlarmName"]["Fn::Sub"]]["Threshold"]
+        wanted = ours[one["AlarmName"]["Fn::Sub"]]
+        assert plain({name: one[name] for name in set(wanted) - {"Tags"}}) == plain(without_tags(wanted))
         assert one["AlarmActions"] == one["OKActions"] == [{"Ref": "Topic"}]
+
+
+def without_tags(alarm):
+    return {name: value for name, value in alarm.items() if name != "Tags"}
+
+
+def plain(value):
+    """With the text of each Fn::Sub in its place."""
+    if isinstance(value, dict):
+        return value["Fn::Sub"] if set(value) == {"Fn::Sub"} else {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list) else value
+
+
+def test_an_execution_that_ends_without_telling_is_told_by_a_rule(resources):
+    ends = json.loads((STACK / "deploy.asl.json").read_text())["States"]["Not deployed"]
+    rules = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::Events::Rule"]
+    watched = {status: one for one in rules for status in one["EventPattern"]["detail"]["status"]}
+    assert set(watched) == {"ABORTED", "TIMED_OUT", "FAILED"}
+    assert watched["FAILED"]["EventPattern"]["detail"]["error"] == [{"anything-but": ends["Error"]}, {"exists": False}]
+    assert all(one["Targets"] == [{"Id": "topic", "Arn": {"Ref": "Topic"}}] for one in rules)
+
+
+def test_the_longest_deadline_fits_the_events_of_an_execution():
+    template = yaml.safe_load((STACK / "template.yaml").read_text())
+    events = 9  # a wait, a task and a choice, entered and left, and the task's call
+    looks = template["Parameters"]["DeadlineMinutes"]["MaxValue"] * 2
+    assert looks * events < 25_000 - 1_000
 
 
 def test_stack_and_command_line_make_the_same_table(resources):

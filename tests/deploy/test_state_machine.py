@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from autopilot_deploy.calls.scaling import POLICY
+from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.payload import DEFAULT_POLICY, backlog_policy
 from autopilot_deploy.core.shapes import operation
 from tests.deploy import machine
 from tests.deploy.machine import DEFINITION, run, states_of
@@ -107,6 +110,57 @@ def test_an_update_that_fails_is_told_and_scales_as_before(account, seed_payload
     assert account.targets() == before
 
 
+@pytest.mark.parametrize("scaled", [True, False], ids=["another policy", "no scaling any more"])
+def test_an_update_that_fails_puts_the_old_policy_back_whatever_was_wanted(account, seed_payload, seed_model, scaled):
+    run_earlier(account, seed_payload)
+    account.script = "rolled back"
+    changes = changed(seed_payload, InstanceType="ml.c5.xlarge")
+    changes["targetTrackingScalingPolicyConfiguration"] = {**DEFAULT_POLICY, "TargetValue": 7.0}
+    for name in [] if scaled else [one for one in changes if one.startswith(("autoscaling", "target"))]:
+        del changes[name]
+    assert_failed(run(account, changes), "the update was rolled back")
+    last = account.asked("PutScalingPolicy")[-1]
+    assert len(account.asked("PutScalingPolicy")) == 2
+    assert last["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 5000
+    assert last["PolicyName"] == POLICY
+
+
+def test_configs_of_failed_runs_go_with_the_next_good_one(account, seed_payload, seed_model):
+    run_earlier(account, seed_payload)
+    left = ["test-endpoint-20200101000001", "test-endpoint-mine", "test-endpoint-b-20200101000001"]
+    variants = seed_payload["productionVariants"]
+    for name in left:
+        account._moto.make(
+            Call("sagemaker", "CreateEndpointConfig", {"EndpointConfigName": name, "ProductionVariants": variants})
+        )
+    assert run(account, seed_payload).status == "SUCCEEDED"
+    configs = account.contents()["configs"]
+    assert set(left) & set(configs) == {"test-endpoint-mine", "test-endpoint-b-20200101000001"}
+    assert len(configs) == 3
+
+
+@pytest.mark.parametrize("operation", ["ListEndpointConfigs", "DeleteEndpointConfig"])
+def test_a_config_that_stays_is_no_failure(account, seed_payload, seed_model, operation):
+    run_earlier(account, seed_payload)
+    account.failing[operation] = [("AccessDeniedException", "no policy allows it")]
+    assert run(account, seed_payload).status == "SUCCEEDED"
+
+
+def test_an_asynchronous_endpoint_scales_on_its_backlog_as_from_the_command_line(account, seed_payload, seed_model):
+    del seed_payload["targetTrackingScalingPolicyConfiguration"]
+    output = {"OutputConfig": {"S3OutputPath": "s3://results/answers/"}}
+    ended = run(account, seed_payload | {"asyncInferenceConfig": output, "autoscalingMinCapacity": 0})
+    assert ended.status == "SUCCEEDED", ended.cause
+    (policy,) = account.asked("PutScalingPolicy")
+    assert policy["TargetTrackingScalingPolicyConfiguration"] == backlog_policy("test-endpoint")
+
+
+def test_the_default_policy_is_the_command_lines(account, seed_payload, seed_model):
+    del seed_payload["targetTrackingScalingPolicyConfiguration"]
+    assert run(account, seed_payload).status == "SUCCEEDED"
+    assert account.asked("PutScalingPolicy")[0]["TargetTrackingScalingPolicyConfiguration"] == DEFAULT_POLICY
+
+
 def test_what_never_ends_is_a_time_out(account, seed_payload, seed_model):
     account.script = "never ends"
     assert_failed(run(account, seed_payload, minutes=0), "time-out: the endpoint is still Creating")
@@ -130,7 +184,10 @@ def test_every_refusal_on_the_way_is_told(account, seed_payload, seed_model, ope
     assert_failed(run(account, seed_payload), words)
 
 
-UPDATE_STEPS = ("DescribeEndpointConfig", "DescribeScalableTargets", "DeregisterScalableTarget", "UpdateEndpoint")
+UPDATE_STEPS = (
+    "DescribeEndpointConfig", "DescribeScalableTargets", "DescribeScalingPolicies", "DeregisterScalableTarget",
+    "UpdateEndpoint",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("operation", UPDATE_STEPS)
@@ -151,7 +208,16 @@ WRONG = {
     "bounds the wrong way": (lambda p: p.update(autoscalingMinCapacity=9), "is above"),
     "half of the bounds": (lambda p: p.pop("autoscalingMinCapacity"), "go together"),
     "a minimum of nothing": (lambda p: p.update(autoscalingMinCapacity=0), "is below 1"),
-}
+    "a bound in words": (lambda p: p.update(autoscalingMinCapacity="1"), "autoscalingMinCapacity must be a number"),
+    "a name that is none": (lambda p: p.update(endpointName={"a": 1}), "endpointName must be a string"),
+    "a name of other letters": (lambda p: p.update(endpointName="\u00e9\n"), "letters, digits and dashes"),
+    "variants that are no list": (lambda p: p.update(productionVariants="x"), "productionVariants must be a list"),
+    "variants that are no objects": (lambda p: p.update(productionVariants=["x"]), "each must be an object"),
+    "a count in words": (lambda p: p["productionVariants"][0].update(InitialInstanceCount="1"), "must be a number"),
+    "shadows that are no list": (lambda p: p.update(shadowProductionVariants=1), "must be a list"),
+    "a policy without bounds": (lambda p: [p.pop("autoscalingMinCapacity"), p.pop("autoscalingMaxCapacity")],
+                                "$.autoscalingMaxCapacity is missing"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("spoil", "problem"), WRONG.values(), ids=WRONG.keys())
@@ -161,6 +227,16 @@ def test_a_wrong_payload_is_told_before_any_other_call(account, seed_payload, sp
     assert account.operations() == ["Publish"]
 
 
+@pytest.mark.parametrize("payload", [[], ["a"], "text", 5, None], ids=repr)
+def test_what_is_no_object_is_told(account, payload):
+    assert_failed(run(account, payload), "the payload must be an object")
+
+
+def test_a_subject_has_only_what_sns_takes(account, seed_payload):
+    ((subject, _),) = run(account, seed_payload | {"endpointName": "\u00e9 \n"}).told
+    assert subject == "FAILED to deploy ???"
+
+
 def test_all_faults_of_a_payload_are_told_at_once(account, seed_payload):
     del seed_payload["endpointName"], seed_payload["productionVariants"]
     ended = run(account, seed_payload)
@@ -168,7 +244,7 @@ def test_all_faults_of_a_payload_are_told_at_once(account, seed_payload):
 
 
 def test_what_the_command_line_takes_besides_reaches_aws(account, seed_payload, seed_model):
-    shadow = {"VariantName": "Next", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1, "ModelName": seed_model}
+    shadow = {"VariantName": "Next", "InstanceType": "ml.c5.large", "ModelName": seed_model}
     capture = {
         "EnableCapture": True, "InitialSamplingPercentage": 5, "DestinationS3Uri": "s3://bucket/capture",
         "CaptureOptions": [{"CaptureMode": "Input"}],
@@ -178,13 +254,16 @@ def test_what_the_command_line_takes_besides_reaches_aws(account, seed_payload, 
     more = {"shadowProductionVariants": [shadow], "dataCaptureConfig": capture, "deploymentConfig": rolling}
     assert run(account, seed_payload | more).status == "SUCCEEDED"
     config = account.asked("CreateEndpointConfig")[0]
-    assert (config["ShadowProductionVariants"], config["DataCaptureConfig"]) == ([shadow], capture)
+    assert (config["ShadowProductionVariants"], config["DataCaptureConfig"]) == (
+        [shadow | {"InitialInstanceCount": 1}],
+        capture,
+    )
     assert account.asked("CreateEndpoint")[0]["DeploymentConfig"] == rolling
 
 
 def test_every_action_and_literal_parameter_is_one_that_aws_has():
     tasks = [one for one in states_of(json.loads(DEFINITION.read_text())) if one["Type"] == "Task"]
-    assert len(tasks) == 16
+    assert len(tasks) == 18
     for task in tasks:
         model = operation(*_action(task["Resource"]))
         if isinstance(task["Arguments"], dict):
@@ -210,6 +289,16 @@ def test_every_way_to_the_failed_end_leads_past_the_notification():
 def _next(state):
     ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
     return {way[key] for way in ways for key in ("Next", "Default") if key in way}
+
+
+def test_a_throttled_call_is_made_again_under_the_name_that_the_error_has():
+    """Errors that a service's model does not name arrive under the name of the service's base exception."""
+    bases = {"sagemaker": "SageMaker.SageMakerException", "sns": "States.ALL",
+             "applicationautoscaling": "ApplicationAutoScaling.ApplicationAutoScalingException"}  # fmt: skip
+    for task in states_of(json.loads(DEFINITION.read_text())):
+        if task["Type"] == "Task":
+            service = task["Resource"].removeprefix("arn:aws:states:::").removeprefix("aws-sdk:").split(":")[0]
+            assert bases[service] in {error for one in task["Retry"] for error in one["ErrorEquals"]}
 
 
 def test_statelint_finds_nothing():
