@@ -177,8 +177,8 @@ def connection(address: str) -> Connection:
     return Connection(address, urllib3.PoolManager(retries=False), lambda: None)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Await a condition; fail when it does not come about."""
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Await a condition; fail when it does not come about. The time is for a busy machine, and no promise is in it."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "the condition did not come about"

@@ -58,14 +58,14 @@ class Trial:
             {
                 "name": "eu/minecraft",
                 "target": "deployment/minecraft",
-                "demand": {"source": "http", "url": self.urls["demand"]},
+                "demand": {"source": "http", "url": self.urls["demand"], "timeout_seconds": 60},
             },
             {"name": "eu/xonotic", "target": "fleet/xonotic", "demand": {"source": "agones"}},
         ]
         whole = {"endpoint": {"url": self.urls["endpoint"]}, "fleets": fleets, "cloudwatch": {}}
         config = parse(yaml.safe_dump(whole | {"defaults": {"apply": "scale", "maximum": 500}}), "test")
         pool = urllib3.PoolManager()
-        settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=0.5)
+        settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=60)
         outside = Outside(self.kube, HttpEndpoint(pool, settings, 0), pool, Board(config, self.games.namespace))
         self.loop = Loop(outside, self, self.metrics, lambda: self.now)
 
@@ -83,20 +83,31 @@ class Trial:
         return {target: self.games.size(target) for target in TARGETS}
 
 
-def endpoint_mode(mode: str, minutes: int = 40) -> Callable[[Trial], None]:
+def endpoint_mode(mode: str) -> Callable[[Trial], None]:
     def fault(trial: Trial):
         trial.endpoint.mode = mode
-        trial.passes(2 if mode == "slow" else minutes)
-        trial.endpoint.release.set()
+        trial.passes(40)
         trial.endpoint.mode = "well"
 
     return fault
 
 
+def asked_with(trial: Trial, settings: EndpointSettings, minutes: int) -> None:
+    """Passes with other settings of the endpoint, which then come back."""
+    usual, trial.loop.outside.ask._endpoint = trial.loop.outside.ask._endpoint, settings
+    trial.passes(minutes)
+    trial.loop.outside.ask._endpoint = usual
+
+
+def endpoint_slow(trial: Trial):
+    trial.endpoint.mode = "slow"
+    asked_with(trial, EndpointSettings(url=trial.urls["endpoint"], attempts=1, read_seconds=0.5), 2)
+    trial.endpoint.release.set()
+    trial.endpoint.mode = "well"
+
+
 def endpoint_gone(trial: Trial):
-    trial.loop.outside.ask._endpoint = EndpointSettings(url="http://127.0.0.1:9/invocations", attempts=1)
-    trial.passes(40)
-    trial.loop.outside.ask._endpoint = EndpointSettings(url=trial.urls["endpoint"], attempts=1)
+    asked_with(trial, EndpointSettings(url="http://127.0.0.1:9/invocations", attempts=1), 40)
 
 
 def demand_source(document: object, status: int) -> Callable[[Trial], None]:
@@ -208,7 +219,7 @@ def short_flaps(trial: Trial):
 ROWS: dict[str, Callable[[Trial], None]] = {
     "endpoint: no connection for 40 min": endpoint_gone,
     "endpoint: HTTP 503 for 40 min": endpoint_mode("503"),
-    "endpoint: slower than its time-out": endpoint_mode("slow"),
+    "endpoint: slower than its time-out": endpoint_slow,
     "endpoint: answers HTML for 40 min": endpoint_mode("html"),
     "endpoint: answers NaN for 40 min": endpoint_mode("nan"),
     "endpoint: answers 0 for 40 min": endpoint_mode("zero"),

@@ -53,7 +53,7 @@ class World:
         config = parse(yaml.safe_dump(whole), "test")
         pool = urllib3.PoolManager()
         kube = Kube(connection(self.urls["cluster"]), "games")
-        settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=2)
+        settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=60)
         outside = Outside(kube, HttpEndpoint(pool, settings, 0), pool, Board(config, "games", dry_run))
         self.loop = Loop(outside, self.leader, self.metrics, self.tick)
         self.kube = kube
