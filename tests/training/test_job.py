@@ -70,6 +70,36 @@ def test_a_failure_has_its_reason_first_and_is_cut_to_what_is_shown(job):
     assert len(text) == 1024
 
 
+def test_a_reason_that_no_file_can_hold_is_escaped(job):
+    job.fail("\udcff.csv, line 2" + "x" * 5000)
+    text = (job.root / "output" / "failure").read_text("utf-8")
+    assert text.startswith("\\udcff.csv, line 2")
+    assert len(text) == 1024
+
+
+def test_a_channel_that_comes_as_a_pipe_is_refused(job):
+    (job.root / "input" / "data").mkdir()
+    os.mkfifo(job.root / "input" / "data" / "training_0")
+    with pytest.raises(JobError, match="training channel comes as a pipe: use the input mode File"):
+        job.channel("training")
+
+
+def test_channels_that_nobody_reads_are_known(job):
+    for name in ("training", "train"):
+        (job.root / "input" / "data" / name).mkdir(parents=True)
+    assert job.unused_channels(("training", "model")) == ["train"]
+
+
+@pytest.mark.parametrize("name", ["model", "output/data", "checkpoints"])
+def test_a_place_that_cannot_be_written_is_known_before_the_training(job, name):
+    job.check_writable()
+    assert sorted(path.name for path in job.root.iterdir()) == ["input"], "nothing is left behind"
+    (job.root / name).parent.mkdir(exist_ok=True)
+    (job.root / name).write_text("a file where a directory belongs")
+    with pytest.raises(JobError, match=f"{name} cannot be written .*: mount a directory"):
+        job.check_writable()
+
+
 def test_success_removes_an_earlier_failure(job):
     job.fail("before")
     job.succeed()

@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from autopilot.training.recorded import (
     split,
     weigh,
 )
-from autopilot.training.verdict import decide, recorded_costs, simulated_costs
+from autopilot.training.verdict import decide, plan_of, recorded_costs, simulated_costs
 
 DAY = 86400.0
 
@@ -81,7 +83,8 @@ def test_the_fleets_of_a_channel_are_its_csv_files(tmp_path):
     for name in ("b.csv", "a.CSV", "notes.txt"):
         rows = (f"{int(at)},{int(d)}" for at, d in zip(series().times, series().demand, strict=True))
         (tmp_path / name).write_text("timestamp,demand\n" + "\n".join(rows))
-    assert [one.name for one in read_channel(tmp_path, 0.25)] == ["a", "b"]
+    (tmp_path / "c.d.csv.gz").write_bytes(gzip.compress((tmp_path / "b.csv").read_bytes()))
+    assert [one.name for one in read_channel(tmp_path, 0.25)] == ["a", "b", "c.d"]
 
 
 class Times:
@@ -102,11 +105,71 @@ CANDIDATES = {"default": Times(1.2), "calibrated": CalibratedPolicy(), "trained"
 
 def test_a_wasteful_policy_loses_on_recorded_and_on_simulated_fleets():
     told = Hyperparameters(validation_fleets=4)
-    for costs in (recorded_costs([fleet()], CANDIDATES, 10), simulated_costs(4, told, CANDIDATES)):
+    for costs in (recorded_costs([fleet()], told, CANDIDATES), simulated_costs(4, told, CANDIDATES)):
         found = decide(costs, "a test")
         assert found.chosen != "trained"
         assert found.ratios["calibrated"] == 1.0
         assert found.ratios["trained"] > 2
+
+
+@pytest.mark.parametrize(
+    ("told", "better"),
+    [
+        pytest.param({"missing_weight": 100.0}, "trained", id="missing servers are dear"),
+        pytest.param({"idle_weight": 100.0}, "default", id="idle servers are dear"),
+        pytest.param({"over_prov_factor": 100.0}, "default", id="so are they by their other name"),
+    ],
+)
+def test_the_verdict_weighs_missing_and_idle_servers_as_it_was_told(told, better):
+    candidates = {"default": Times(1.0), "calibrated": CalibratedPolicy(), "trained": Times(1.6)}
+    told = Hyperparameters(validation_fleets=4, **told)
+    for costs in (recorded_costs([fleet()], told, candidates), simulated_costs(4, told, candidates)):
+        ratios = decide(costs, "a test").ratios
+        assert min(("default", "trained"), key=ratios.get) == better
+
+
+def with_demand(one, demand):
+    return split("mine", DemandSeries(one.series.times, demand), 0.25)
+
+
+def test_a_fleet_without_demand_where_it_is_judged_is_refused_before_the_training():
+    one = fleet()
+    ended = with_demand(one, np.where(one.series.times < one.verdict_from, one.series.demand, 0.0))
+    with pytest.raises(JobError, match="mine has no demand at all in the part that is kept for the verdict"):
+        plan_of(ended, 10)
+
+
+def only(one, kept):
+    return split("mine", DemandSeries(one.series.times[kept], one.series.demand[kept]), 0.25)
+
+
+def test_a_record_whose_learned_part_is_a_hole_says_so():
+    one = fleet()
+    kept = one.series.times >= one.verdict_from
+    kept[0] = True
+    with pytest.raises(JobError, match="no observations a lead apart to train on"):
+        recorded_samples([only(one, kept)], 10, seed=1)
+
+
+def test_a_fleet_that_teaches_nothing_leaves_the_others_theirs():
+    one = fleet()
+    kept = one.series.times >= one.verdict_from
+    kept[0] = True
+    alone, _ = recorded_samples([one], 10, seed=1)
+    both, _ = recorded_samples([one, only(one, kept)], 10, seed=1)
+    np.testing.assert_array_equal(alone.observations, both.observations)
+
+
+def test_the_verdict_can_be_stopped():
+    def stopped():
+        raise Stopped
+
+    for judging in (
+        lambda: recorded_costs([fleet()], Hyperparameters(), CANDIDATES, stopped),
+        lambda: simulated_costs(4, Hyperparameters(), CANDIDATES, stopped),
+    ):
+        with pytest.raises(Stopped):
+            judging()
 
 
 def test_the_verdict_is_the_geometric_mean_over_fleets():

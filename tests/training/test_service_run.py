@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +108,33 @@ def test_a_job_can_evaluate_what_another_left_without_training(faithful, tmp_pat
     assert not one.model.exists()
     assert (one.output / "report.html").exists()
     assert re.search(r"evaluation profit=-?[0-9.]+; gain=-?[0-9.]+;", capsys.readouterr().out)
+
+
+def test_a_model_is_there_before_it_is_played(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autopilot.training.service_run.evaluated", killed)
+    one = Job(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(one, TINY)
+    assert load_policy(one.model).width == 29
+
+
+BUILT_IN = Path(__file__).parents[2] / "container"
+
+
+@pytest.mark.parametrize(
+    ("place", "told", "said"),
+    [
+        pytest.param("model", "faithful=true", "policy for fleets: `autopilot backtest --model", id="a fleet's policy"),
+        pytest.param("model-service", "faithful=false", "sees 25 numbers", id="the other observation"),
+    ],
+)
+def test_a_model_of_another_game_is_not_played(tmp_path, place, told, said):
+    run = CliRunner().invoke(evaluate, [str(BUILT_IN / place), "--out", str(tmp_path), "-p", told])
+    assert run.exit_code == 1
+    assert said in run.output
 
 
 def test_a_checkpoint_and_its_model_play_alike(faithful, tmp_path):

@@ -16,9 +16,11 @@ from autopilot.core import features
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import read_metadata
 from autopilot.train.ppo import Updater
-from autopilot.training import run_job
-from autopilot.training.checkpoint import CheckpointFile
+from autopilot.training import recorded, run_job, verdict
+from autopilot.training.checkpoint import Checkpoint, CheckpointFile
+from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job
+from autopilot.training.run import checkpoint_of
 from tests.training.conftest import TINY
 
 TRAIN = Path(__file__).parents[2] / "container" / "train"
@@ -164,6 +166,49 @@ def test_ppo_that_is_stopped_resumes_to_the_uninterrupted_model(tmp_path, tiny_p
     assert expected.algorithm == "ppo"
     stopping_at(2, Updater, monkeypatch, "update")
     assert stopped_and_resumed(job(tmp_path / "halved", tiny_ppo), capfd, monkeypatch) == expected
+
+
+@pytest.mark.parametrize("algorithm", ["forecast", "ppo"])
+def test_a_job_that_is_stopped_while_it_reads_leaves_a_valid_model_and_an_earlier_checkpoint(
+    tmp_path, tiny_ppo, algorithm, monkeypatch, capfd
+):
+    one = job(tmp_path, tiny_ppo | {"algorithm": algorithm})
+    for name in ("a.csv", "b.csv"):
+        demand_csv(one.root / "input" / "data" / "training", name=name)
+    CheckpointFile(one.checkpoints / "run.npz", "the run until it was interrupted").save(Checkpoint({}, {}))
+    before = (one.checkpoints / "run.npz").read_bytes()
+    stopping_at(1, recorded, monkeypatch, "read_demand_csv")
+    assert run_job(one, {}) == 0
+    assert "told to stop before all recorded fleets were there" in capfd.readouterr().out
+    assert load_policy(one.model).width == features.WIDTH
+    assert (one.checkpoints / "run.npz").read_bytes() == before
+
+
+def test_a_job_that_is_stopped_while_it_is_judged_is_judged_in_a_hurry(tmp_path, tiny, monkeypatch, capfd):
+    one = job(tmp_path, tiny)
+    demand_csv(one.root / "input" / "data" / "training")
+    stopping_at(2, verdict, monkeypatch, "plan_of")  # the first call only looks whether there is something to judge
+    assert run_job(one, {}) == 0
+    assert "few of them, because the run was told to stop" in capfd.readouterr().out
+    assert load_policy(one.model).width == features.WIDTH
+
+
+def test_another_model_to_start_from_is_another_run(forecast, tmp_path):
+    base, _ = forecast
+    one = job(tmp_path)
+    channel = Path(shutil.copytree(base.model, one.root / "input" / "data" / "model"))
+    first = checkpoint_of(one, Hyperparameters(), [])
+    assert checkpoint_of(one, Hyperparameters(), []) == first
+    told = json.loads((channel / "metadata.json").read_text())
+    (channel / "metadata.json").write_text(json.dumps(told | {"model_sha256": "another"}))
+    assert checkpoint_of(one, Hyperparameters(), []).run != first.run
+
+
+def test_a_checkpoint_of_another_run_is_replaced_with_a_word(tmp_path, tiny, capfd):
+    one = job(tmp_path, tiny | {"epochs": "1"})
+    CheckpointFile(one.checkpoints / "run.npz", "another run").save(Checkpoint({}, {}))
+    assert run_job(one, {}) == 0
+    assert "run.npz is damaged, or of a run with other hyperparameters" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("algorithm", ["forecast", "ppo"])

@@ -104,7 +104,11 @@ def install(built: Path, directory: Path) -> None:
     stage = directory / _STAGE
     directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(stage, ignore_errors=True)
-    shutil.copytree(built, stage)
+    try:
+        shutil.copytree(built, stage)
+    except BaseException:  # a full disk: what was there before stays, and nothing half-written beside it
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
     (directory / METADATA_FILE).unlink(missing_ok=True)
     shutil.rmtree(directory / SAVED_MODEL_DIR, ignore_errors=True)
     for name in (SAVED_MODEL_DIR, MODEL_FILE, METADATA_FILE):

@@ -19,6 +19,9 @@ from autopilot.training.job import MODEL_CHANNEL, Job, JobError, StopSignal, job
 _EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError)
 """Errors whose message is for the user: no stack trace."""
 
+_CHANNELS = {"fleet": ("training", MODEL_CHANNEL), "service": ("checkpoint", MODEL_CHANNEL)}
+"""Channels that a run of each environment reads."""
+
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 """TensorFlow without its chatter, and with the same sums on every processor of a kind."""
 
@@ -59,12 +62,13 @@ def run_job(job: Job, told: Mapping[str, str]) -> int:
         if not job.writes():
             print("another host trains: nothing to do here", flush=True)
             return 0
+        job.check_writable()
         _train(job, given, stop)
+        job.succeed()
     except _EXPECTED as error:
         return _failed(job, str(error), "")
     except Exception as error:  # noqa: BLE001 - the contract's last line: every failure leaves its reason
         return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
-    job.succeed()
     return 0
 
 
@@ -87,6 +91,9 @@ def hush() -> None:
 
 def _train(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
     """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
+    used = _CHANNELS[told.environment]
+    for name in job.unused_channels(used):
+        print(f"channel {name!r} is not read: environment={told.environment} reads {', '.join(used)}", flush=True)
     hush()
     if told.environment == "service":
         from autopilot.training.service_run import run_service as run  # noqa: PLC0415

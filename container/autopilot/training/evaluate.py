@@ -14,7 +14,9 @@ from autopilot.training.job import JobError
 
 @click.command()
 @click.argument("place", type=click.Path(exists=True, path_type=Path))
-@click.option("--episodes", default=40, show_default=True, help="Episodes to play, at least 10.")
+@click.option(
+    "--episodes", default=40, type=click.IntRange(10, 1000), show_default=True, help="Episodes to play, at least 10."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/evaluate"), show_default=True)
 @click.option("-p", "--set", "told", multiple=True, metavar="NAME=VALUE", help="A hyperparameter of the training run.")
 def evaluate(place: Path, episodes: int, out: Path, told: tuple[str, ...]) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from autopilot.sim.demand import DemandConfig
 from autopilot.train.dataset import SampleConfig, Samples, join, simulated_samples
 from autopilot.train.forecast import FitState, ForecastConfig, Progress, fit
-from autopilot.train.network import Network
+from autopilot.train.network import Network, set_weights
 from autopilot.training.checkpoint import Arrays, Checkpoint
 from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.job import Stopped
 from autopilot.training.ppo_run import Surroundings
 from autopilot.training.recorded import RecordedFleet, recorded_samples, weigh
 
@@ -45,8 +46,13 @@ class FleetForecast:
 
     def run(self) -> None:
         """Train to the end, or raise Stopped; either way the network holds the best weights so far."""
-        samples = self._samples()
         state = self._resume()
+        try:
+            samples = self._samples()
+        except Stopped:
+            if state is not None:
+                set_weights(self.network, state.best)
+            raise
         with self._around.teller.bar("forecast", self._config.epochs) as advance:
             advance(0 if state is None else state.epoch)
 
@@ -98,7 +104,7 @@ class FleetForecast:
 
     def _resume(self) -> FitState | None:
         """The state of a checkpoint of this run, if there is one."""
-        found = self._around.checkpoint.load()
+        found = self._around.resumable()
         if found is None:
             return None
         self.history = list(found.facts["history"])

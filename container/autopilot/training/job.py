@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -56,10 +56,12 @@ class Job:
         return self.root / "checkpoints"
 
     def channel(self, name: str) -> Path | None:
-        """The directory of a channel's data; None if the job has no such channel."""
+        """The directory of a channel's data; None if the job has no such channel. Raises JobError for a pipe."""
         if name == MODEL_CHANNEL and self.unpacked_model is not None:
             return self.unpacked_model
         path = self.root / "input" / "data" / name
+        if (path.parent / f"{name}_0").exists():
+            raise JobError(f"the {name} channel comes as a pipe: use the input mode File or FastFile for it")
         return path if path.is_dir() else None
 
     def config(self, name: str) -> dict[str, Any]:
@@ -91,10 +93,31 @@ class Job:
             raise JobError("resourceconfig.json: hosts must be a list of names")
         return not hosts or current is None or current == min(hosts)
 
+    def unused_channels(self, used: Collection[str]) -> list[str]:
+        """Channels of the job that nobody will read: perhaps a name that was meant otherwise."""
+        place = self.root / "input" / "data"
+        found = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        return [name for name in found if name not in used and not name.startswith(".")]
+
+    def check_writable(self) -> None:
+        """Raises JobError if results could not be written: better said before the training than after it."""
+        for place in (self.model, self.output, self.checkpoints):
+            there = next(one for one in (place, *place.parents) if one.exists())
+            try:
+                with tempfile.NamedTemporaryFile(dir=there, prefix=".writable."):
+                    pass
+            except OSError as error:
+                raise JobError(
+                    f"{place} cannot be written ({error.strerror or error}): mount a directory there that `train` may "
+                    "write"
+                ) from error
+
     def fail(self, reason: str) -> None:
         """Leave the reason where the platform shows it, the reason first and cut to what is shown."""
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        (self.output.parent / "failure").write_text(reason[:_REASON_LENGTH], "utf-8")
+        # A file's name can hold what UTF-8 cannot: better escaped than no reason at all.
+        text = reason[:_REASON_LENGTH].encode("utf-8", "backslashreplace").decode("utf-8")
+        (self.output.parent / "failure").write_text(text[:_REASON_LENGTH], "utf-8")
 
     def succeed(self) -> None:
         """Remove an earlier run's failure."""

@@ -23,6 +23,16 @@ class Surroundings:
     stop: StopSignal
     checkpoint: CheckpointFile
 
+    def resumable(self) -> Checkpoint | None:
+        """The checkpoint of this very run, if there is one; says so where there is only one that cannot be used."""
+        found = self.checkpoint.load()
+        if found is None and self.checkpoint.path.exists():
+            self.teller.say(
+                f"{self.checkpoint.path} is damaged, or of a run with other hyperparameters, data or start: "
+                "beginning anew, and replacing it"
+            )
+        return found
+
 
 class Validated(NamedTuple):
     """What the deterministic policy did on episodes that are the same every time: the lower `loss`, the better."""
@@ -97,6 +107,7 @@ class PPORun:
 
     def _run(self) -> None:
         teller, first, episode = self._around.teller, *self._resume()
+        self._around.stop.check()  # before anything is learned: an earlier checkpoint must not be replaced
         if first < self._config.total_iterations:
             self._game.validation.prepare()
         collector = Collector(self._game.environment, self._seed, episode)
@@ -138,7 +149,7 @@ class PPORun:
 
     def _resume(self) -> tuple[int, int]:
         """Iterations done and the episode to go on with, from a checkpoint of this run if there is one."""
-        found = self._around.checkpoint.load()
+        found = self._around.resumable()
         if found is None:
             return 0, 0
         for name, variable in self._variables().items():

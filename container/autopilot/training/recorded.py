@@ -1,6 +1,6 @@
 """Recorded fleets: the user's own demand, split into what is learned from and what is kept for the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ LEAST_DAYS = 2.0
 MOST_DECISIONS = 20_000
 """Of one fleet: a year of five-minute slots is thinned to this."""
 _VALIDATED = 0.2
+_ENDINGS = (".csv", ".csv.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,26 @@ class RecordedFleet:
         return _before(self.series, self.verdict_from)
 
 
-def read_channel(directory: Path, verdict_share: float) -> list[RecordedFleet]:
-    """The fleets of a channel of CSV files, one each, by name. Raises JobError or DemandCsvError."""
-    files = sorted(path for path in directory.iterdir() if path.suffix.lower() == ".csv" and path.is_file())
+def read_channel(
+    directory: Path, verdict_share: float, check: Callable[[], None] = lambda: None
+) -> list[RecordedFleet]:
+    """The fleets of a channel of CSV files, plain or gzip, one each, by name. Raises JobError or DemandCsvError.
+
+    `check` is called before each file, and may raise to end it.
+    """
+    files = sorted(path for path in directory.iterdir() if path.name.lower().endswith(_ENDINGS) and path.is_file())
     if not files:
         found = ", ".join(sorted(path.name for path in directory.iterdir())[:5]) or "nothing"
         raise JobError(f"the training channel holds no .csv file (found {found}): put one file a fleet there")
-    return [split(path.stem, read_demand_csv(path), verdict_share) for path in files]
+    fleets = []
+    for path in files:
+        check()
+        fleets.append(split(_fleet_of(path), read_demand_csv(path), verdict_share))
+    return fleets
+
+
+def _fleet_of(path: Path) -> str:
+    return path.stem if path.suffix.lower() == ".csv" else Path(path.stem).stem
 
 
 def split(name: str, series: DemandSeries, verdict_share: float) -> RecordedFleet:
@@ -61,15 +75,28 @@ def recorded_traces(fleets: Sequence[RecordedFleet]) -> Traces:
 
 
 def recorded_samples(fleets: Sequence[RecordedFleet], horizon: int, seed: int) -> tuple[Samples, Samples]:
-    """Decisions to train on, and later ones to validate on, out of what may be learned from."""
+    """Decisions to train on, and later ones to validate on, out of what may be learned from.
+
+    Raises JobError where all fleets together have none.
+    """
     training, validation = [], []
     for number, one in enumerate(fleets):
         series = one.learned
         border = float(series.times[0]) + (1.0 - _VALIDATED) * float(series.times[-1] - series.times[0])
         rng = np.random.default_rng((seed, number, 5))
-        training.append(_samples(_before(series, border), horizon, (0.0, border), rng))
+        training.append(_samples(_before(series, border), horizon, (-np.inf, border), rng))
         validation.append(_samples(series, horizon, (border, np.inf), rng))
-    return join(training), join(validation)
+    return _all_of(training, "train"), _all_of(validation, "validate")
+
+
+def _all_of(parts: Sequence[Samples], what: str) -> Samples:
+    filled = [one for one in parts if len(one)]
+    if not filled:
+        raise JobError(
+            f"the recorded fleets have no observations a lead apart to {what} on before the part that is kept for the "
+            "verdict: bring longer records with fewer gaps, or give a smaller verdict_share"
+        )
+    return join(filled)
 
 
 def weigh(recorded: Samples, others: Samples, share: float) -> Samples:
@@ -94,7 +121,9 @@ def _before(series: DemandSeries, time: float) -> DemandSeries:
 
 
 def _samples(series: DemandSeries, horizon: int, between: tuple[float, float], rng: np.random.Generator) -> Samples:
-    """Decisions at known steps of a series whose outcome is known too, at times in `between`."""
+    """Decisions at known steps of a series whose outcome is known too, at times in `between`; maybe none."""
+    if len(series) < 2:
+        return _NO_SAMPLES
     grid = regular(series.times, series.demand)
     ahead = grid.ahead(horizon)
     steps = _usable(grid, ahead, between)
@@ -115,6 +144,10 @@ def _samples(series: DemandSeries, horizon: int, between: tuple[float, float], r
         np.full(len(steps), _usual(now, needed), np.float32),
         np.zeros(len(steps), np.int64),
     )
+
+
+_NONE = np.empty(0, np.float32)
+_NO_SAMPLES = Samples(np.empty((0, features.WIDTH), np.float32), _NONE, _NONE, _NONE, _NONE, np.empty(0, np.int64))
 
 
 def _usable(grid: RegularSeries, ahead: int, between: tuple[float, float]) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ from autopilot.core.address import shown
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import load_policy
-from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata
+from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
 from autopilot.ports import Policy
 from autopilot.train.export import export, load_network, make_reproducible
 from autopilot.train.network import Network, build_network, fleet_head
@@ -53,28 +53,39 @@ def run_fleet(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
     teller = Teller()
     recorded = gather(job, told, teller, stop)
     trained = learn(job, told, recorded, Surroundings(teller, stop, checkpoint_of(job, told, recorded)))
-    verdict = judged(told, recorded, trained)
+    verdict = judged(told, recorded, trained, stop)
     teller.say(told_verdict(verdict))
     teller.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
     write(job, told, trained, verdict, teller)
 
 
 def gather(job: Job, told: Hyperparameters, teller: Teller, stop: StopSignal) -> list[RecordedFleet]:
-    """The recorded fleets of the training channel and of a live source; none is fine."""
+    """The recorded fleets of the training channel and of a live source; none is fine, also where it is told to stop.
+
+    Raises JobError where one of them could not be judged in the end.
+    """
     channel = job.channel("training")
-    fleets = [] if channel is None else read_channel(channel, told.verdict_share)
-    if told.gs_inventory_url:
-        teller.say(f"recording {told.live_observations} observations from {shown(told.gs_inventory_url)}")
-        fleets.append(split("live", record(told, stop), told.verdict_share))
+    try:
+        fleets = [] if channel is None else read_channel(channel, told.verdict_share, stop.check)
+        if told.gs_inventory_url:
+            teller.say(f"recording {told.live_observations} observations from {shown(told.gs_inventory_url)}")
+            fleets.append(split("live", record(told, stop), told.verdict_share))
+    except Stopped:
+        teller.say("told to stop before all recorded fleets were there: nothing is learned from them")
+        return []
     for fleet in fleets:
+        judge.plan_of(fleet, told.horizon_minutes)
         notes = "".join(f"; {note}" for note in fleet.series.notes)
         teller.say(f"recorded fleet {fleet.name}: {len(fleet.series)} observations{notes}")
     return fleets
 
 
 def checkpoint_of(job: Job, told: Hyperparameters, recorded: Sequence[RecordedFleet]) -> CheckpointFile:
-    """Where this very run keeps its checkpoint: other hyperparameters, features or data are another run."""
-    digest = hashlib.sha256(json.dumps([asdict(told), features.FEATURES_VERSION], sort_keys=True).encode())
+    """Where this very run keeps its checkpoint: other hyperparameters, features, data or another model to start from
+    are another run."""
+    base = _base(job, told)
+    start = "" if base is None else read_metadata(base).model_sha256
+    digest = hashlib.sha256(json.dumps([asdict(told), features.FEATURES_VERSION, start], sort_keys=True).encode())
     for fleet in recorded:
         digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
     return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
@@ -82,7 +93,7 @@ def checkpoint_of(job: Job, told: Hyperparameters, recorded: Sequence[RecordedFl
 
 def learn(job: Job, told: Hyperparameters, recorded: list[RecordedFleet], around: Surroundings) -> Trained:
     """Train by the algorithm that was asked for; if told to stop, with the best weights so far."""
-    start = starting_point(job, told, bool(recorded))
+    start = starting_point(job, told)
     if start.base is not None:
         around.teller.say(f"warm start from {start.base}")
     run: PPORun | FleetForecast
@@ -98,16 +109,17 @@ def learn(job: Job, told: Hyperparameters, recorded: list[RecordedFleet], around
     return replace(start, history=run.history)
 
 
-def starting_point(job: Job, told: Hyperparameters, recorded: bool) -> Trained:
+def starting_point(job: Job, told: Hyperparameters) -> Trained:
     """A new network, or one of a model directory. Raises JobError or ModelError if that one is unusable."""
-    base = _base(job, told, recorded)
+    base = _base(job, told)
     if base is None:
         return Trained(build_network(hidden=told.layers, head=fleet_head(), seed=told.seed), None)
     load_policy(base)  # other features, or a damaged file: better said now than after hours
     return Trained(load_network(base, fleet_head()), base)
 
 
-def _base(job: Job, told: Hyperparameters, recorded: bool) -> Path | None:
+def _base(job: Job, told: Hyperparameters) -> Path | None:
+    recorded = job.channel("training") is not None or bool(told.gs_inventory_url)
     channel, built_in = job.channel("model"), BUILT_IN_MODEL if (BUILT_IN_MODEL / "metadata.json").exists() else None
     if told.warm_start == "none":
         return None
@@ -123,18 +135,25 @@ def _base(job: Job, told: Hyperparameters, recorded: bool) -> Path | None:
     return found
 
 
-def judged(told: Hyperparameters, recorded: list[RecordedFleet], trained: Trained) -> Verdict:
-    """Which of the model that was started from, the calibrated rule and the trained network serves."""
+def judged(told: Hyperparameters, recorded: list[RecordedFleet], trained: Trained, stop: StopSignal) -> Verdict:
+    """Which of the model that was started from, the calibrated rule and the trained network serves.
+
+    A run that is told to stop, while it learns or while it is judged, is judged on a few simulated fleets.
+    """
     networks = {} if trained.base is None else {DEFAULT: load_network(trained.base, fleet_head())}
     candidates: dict[str, Policy] = {name: as_served(told, network) for name, network in networks.items()}
     candidates |= {judge.CALIBRATED: CalibratedPolicy(told.horizon_minutes), TRAINED: as_served(told, trained.network)}
-    if trained.stopped:
+    try:
+        if trained.stopped:
+            raise Stopped
+        if recorded:
+            costs = judge.recorded_costs(recorded, told, candidates, stop.check)
+            return judge.decide(costs, "the last part of their own record, through the guardrail")
+        costs = judge.simulated_costs(told.validation_fleets, told, candidates, stop.check)
+        return judge.decide(costs, "simulated, never trained on")
+    except Stopped:
         costs = judge.simulated_costs(_HURRIED_FLEETS, told, candidates)
         return judge.decide(costs, "simulated; few of them, because the run was told to stop")
-    if recorded:
-        costs = judge.recorded_costs(recorded, candidates, told.horizon_minutes)
-        return judge.decide(costs, "the last part of their own record, through the guardrail")
-    return judge.decide(judge.simulated_costs(told.validation_fleets, told, candidates), "simulated, never trained on")
 
 
 def as_served(told: Hyperparameters, network: Network) -> Policy:

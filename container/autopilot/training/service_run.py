@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autopilot.core.service_observation import SERVICE_FEATURES_VERSION, WARM_UP_MINUTES, Floats
 from autopilot.policy.learned import load_policy
-from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata
+from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata, read_metadata
 from autopilot.ports import ModelError
 from autopilot.sim.service_evaluation import Standing
 from autopilot.sim.service_rules import Act
@@ -45,11 +45,11 @@ def run_service(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
     if told.evaluate_steps:
         _evaluate_only(job, told, teller)
         return
-    file = CheckpointFile(job.checkpoints / CHECKPOINT, _digest(told))
+    file = CheckpointFile(job.checkpoints / CHECKPOINT, _digest(job, told))
     trained = _learn(_starting_point(job, told), told, Surroundings(teller, stop, file))
-    with tempfile.TemporaryDirectory() as place:  # as it would serve: exported, and loaded again
-        metadata = export(trained.network, described(told, ()), Path(place), _probe(told))
-        shown = evaluated(told, _act_of(Path(place)), told.evaluation_episodes, teller)
+    # At once, because the platform gives a job that it stops two minutes, and long episodes take more to play.
+    export(trained.network, described(told, ()), job.model, _probe(told))
+    shown = evaluated(told, _act_of(job.model), told.evaluation_episodes, teller)  # as it would serve: loaded again
     metadata = export(trained.network, described(told, shown.found), job.model, _probe(told))
     write_service_report(job.output / REPORT, metadata, shown, trained.history, validation_levels(told))
     teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
@@ -110,11 +110,23 @@ def checkpointed(path: Path, told: Hyperparameters) -> Network:
 def act_of(path: Path, told: Hyperparameters) -> Act:
     """What a checkpoint file or a model directory does. Raises JobError or ModelError if it cannot be used."""
     if path.is_dir() and (path / METADATA_FILE).exists():
+        _check_kind(read_metadata(path), path, told)
         return _act_of(path)
     with tempfile.TemporaryDirectory() as place:
         network = checkpointed(path / CHECKPOINT if path.is_dir() else path, told)
         export(network, described(told, ()), Path(place), _probe(told))
         return _act_of(Path(place))
+
+
+def _check_kind(found: Metadata, path: Path, told: Hyperparameters) -> None:
+    """Raises JobError if a model plays another game than the one that is asked for."""
+    if found.environment != SERVICE:
+        raise JobError(f"{path} holds a policy for fleets: `autopilot backtest --model {path} demand.csv` scores those")
+    if found.width != service_config(told).width:
+        raise JobError(
+            f"the network in {path} sees {found.width} numbers, the service that was asked for shows "
+            f"{service_config(told).width}: set `faithful` as it was in training"
+        )
 
 
 def evaluate_place(place: Path, told: Hyperparameters, episodes: int, out: Path, teller: Teller | None = None) -> Path:
@@ -154,8 +166,12 @@ def _starting_point(job: Job, told: Hyperparameters) -> Network:
     return network
 
 
-def _digest(told: Hyperparameters) -> str:
-    return hashlib.sha256(json.dumps([asdict(told), SERVICE_FEATURES_VERSION], sort_keys=True).encode()).hexdigest()
+def _digest(job: Job, told: Hyperparameters) -> str:
+    """Tells runs apart: other hyperparameters, features or another model to start from are another run."""
+    channel = None if told.warm_start == "none" else job.channel("model")
+    start = "" if channel is None else read_metadata(channel).model_sha256
+    told_apart = [asdict(told), SERVICE_FEATURES_VERSION, start]
+    return hashlib.sha256(json.dumps(told_apart, sort_keys=True).encode()).hexdigest()
 
 
 def _probe(told: Hyperparameters) -> Floats:

@@ -1,23 +1,26 @@
 """The verdict: of the default policy, the trained one and the calibrated rule, the one that serves.
 
 On recorded fleets, the part that nobody trained on is decided again through the guardrail, and scored as a backtest
-scores it. Without any, simulated fleets that nobody trained on are: the floor and the rounding up, no guardrail.
+scores it, with the weights that were asked for. Without any, simulated fleets that nobody trained on are: the floor and
+the rounding up, no guardrail.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.comparison import plan_for
+from autopilot.comparison import Plan, plan_for
 from autopilot.core.history import Windows
+from autopilot.core.scoring import Score
 from autopilot.ports import Policy
 from autopilot.replay import Operator, replay
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.environment import WARM_UP_SLOTS
 from autopilot.sim.traces import observed, windows_at
 from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.job import JobError
 from autopilot.training.recorded import RecordedFleet
 
 CALIBRATED, DEFAULT, TRAINED = "calibrated", "default", "trained"
@@ -53,31 +56,67 @@ def decide(costs: Costs, judged_on: str) -> Verdict:
     return Verdict(min(ratios, key=lambda name: ratios[name]), ratios, judged_on, len(base))
 
 
-def recorded_costs(fleets: Sequence[RecordedFleet], candidates: Mapping[str, Policy], lead_minutes: int) -> Costs:
-    """Cost of each candidate on the part of each fleet that was kept for the verdict, through the guardrail."""
+Check = Callable[[], None]
+"""Called now and then, and may raise to end it."""
+
+
+def recorded_costs(
+    fleets: Sequence[RecordedFleet],
+    told: Hyperparameters,
+    candidates: Mapping[str, Policy],
+    check: Check = lambda: None,
+) -> Costs:
+    """Cost of each candidate on the part of each fleet that was kept for the verdict, through the guardrail.
+
+    Raises JobError where there is nothing to score: see `plan_of`.
+    """
     costs: dict[str, list[float]] = {name: [] for name in candidates}
     for fleet in fleets:
+        plan = plan_of(fleet, told.horizon_minutes)
         for name, policy in candidates.items():
-            costs[name].append(_recorded_cost(fleet, policy, lead_minutes))
+            decided = _decided(fleet, plan, policy, check)
+            costs[name].append(_weighed(plan.score(decided), told))
     return {name: np.array(values) for name, values in costs.items()}
 
 
-def _recorded_cost(fleet: RecordedFleet, policy: Policy, lead_minutes: int) -> float:
-    start = float(fleet.series.times[0])
-    warm_up_days = (fleet.verdict_from - start) / 86400
-    plan = plan_for(fleet.name, fleet.series, lead_minutes, warm_up_days)
+def plan_of(fleet: RecordedFleet, lead_minutes: int) -> Plan:
+    """What the verdict scores of a fleet. Raises JobError where that is nothing: better said before the training."""
+    warm_up_days = (fleet.verdict_from - float(fleet.series.times[0])) / 86400
+    try:
+        plan = plan_for(fleet.name, fleet.series, lead_minutes, warm_up_days)
+    except ValueError as error:
+        raise JobError(f"{fleet.name} cannot be judged on the part that is kept for the verdict: {error}") from error
+    if not plan.demand.any():
+        raise JobError(
+            f"{fleet.name} has no demand at all in the part that is kept for the verdict: leave its file out, or give "
+            "another verdict_share"
+        )
+    return plan
+
+
+def _decided(fleet: RecordedFleet, plan: Plan, policy: Policy, check: Check) -> npt.NDArray[np.float64]:
+    """Servers at each step of the plan, through the guardrail; NaN where nothing was decided."""
     wanted = plan.grid.known & (plan.grid.times >= fleet.verdict_from - _RUN_UP_SECONDS)
+    operator = Operator(policy, plan.lead_minutes)
     decided = np.full(len(plan.grid), np.nan)
-    decided[wanted] = replay(
-        fleet.name, plan.series, plan.grid.observed[wanted], Operator(policy, lead_minutes)
-    ).allocation
-    return plan.score(decided).cost
+    found = replay(fleet.name, plan.series, plan.grid.observed[wanted], operator, lambda _: check())
+    decided[wanted] = found.allocation
+    return decided
 
 
-def simulated_costs(count: int, told: Hyperparameters, candidates: Mapping[str, Policy]) -> Costs:
+def _weighed(score: Score, told: Hyperparameters) -> float:
+    return told.missing_weight * score.under + (told.idle_weight + told.over_prov_factor) * score.over
+
+
+def simulated_costs(
+    count: int, told: Hyperparameters, candidates: Mapping[str, Policy], check: Check = lambda: None
+) -> Costs:
     """Cost of each candidate on simulated fleets, with the guardrail's floor and whole servers."""
     rng = np.random.default_rng((told.seed, 11))
-    parts = [_simulated_part(rng, min(200, count - done), candidates, told) for done in range(0, count, 200)]
+    parts = []
+    for done in range(0, count, 200):
+        check()
+        parts.append(_simulated_part(rng, min(200, count - done), candidates, told))
     return {name: np.concatenate([part[name] for part in parts]) for name in candidates}
 
 
@@ -101,4 +140,5 @@ def _cost(
     policy: Policy, windows: Windows, needed: npt.NDArray[np.float32], told: Hyperparameters
 ) -> npt.NDArray[np.float64]:
     size = np.maximum(np.ceil(policy.predict(windows).servers - 1e-9), windows.demand[:, -1])
-    return told.missing_weight * np.maximum(needed - size, 0) + told.idle_weight * np.maximum(size - needed, 0)
+    idle_weight = told.idle_weight + told.over_prov_factor
+    return told.missing_weight * np.maximum(needed - size, 0) + idle_weight * np.maximum(size - needed, 0)
