@@ -210,7 +210,7 @@ ASKED_WRONGLY = {
     "bounds the wrong way round": (("--min", 9, "--max", 8), "--max 8 is less than --min 9"),
     "no such model": (("--model", "/no/model"), "--model /no/model: no such directory"),
     "a negative price": (("--price", -1), "not in the range"),
-    "nowhere to write": (("--json", "/no/where.json"), "/no/where.json: No such file or directory"),
+    "nowhere to write": (("--json", "/no/where.json"), "/no/where.json: /no is no directory; make it first"),
 }
 
 

@@ -353,6 +353,17 @@ def test_a_port_that_is_taken_ends_the_server(door):
         assert first.ask("/ping")[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("argument", "status", "words"), [("--help", 0, "Usage: serve"), ("--port=9000", 2, "No such option: --port")]
+)
+def test_its_command_line_explains_itself_and_starts_nothing_it_does_not_understand(argument, status, words):
+    command = [sys.executable, "-m", "autopilot.serving", argument]
+    ran = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT / "container")}, capture_output=True,
+                         text=True, check=False, timeout=PATIENCE)  # fmt: skip
+    assert ran.returncode == status
+    assert words in ran.stdout + ran.stderr
+
+
 @pytest.mark.parametrize(("said", "told"), [(1, "--timeout=3"), (60, "--timeout=60")])
 def test_no_worker_is_taken_for_stuck_between_two_signs_of_life(tmp_path, said, told):
     settings = Settings.from_env({"MODEL_SERVER_TIMEOUT": str(said)})

@@ -127,6 +127,9 @@ def _check(request: Request) -> None:
         raise BadInputError("--allocations takes one CSV at a time")
     if request.model and not request.model.is_dir():
         raise BadInputError(f"--model {request.model}: no such directory")
+    for file in (request.json_file, request.html_file, request.allocations):
+        if file and not file.parent.is_dir():
+            raise BadInputError(f"{file}: {file.parent} is no directory; make it first")
     if request.html_file:
         _require_plots()
 

@@ -80,7 +80,10 @@ def main(environ: Mapping[str, str], app: str = "autopilot.wsgi:app", nginx: str
 
 @click.command()
 def serve() -> None:
-    """Start the endpoint in the foreground; SIGTERM or Ctrl-C lets requests finish and ends it."""
+    """Start the endpoint in the foreground; SIGTERM or Ctrl-C lets requests finish and ends it.
+
+    Environment variables say how; the command `settings` lists them.
+    """
     sys.exit(main(os.environ))
 
 
@@ -296,4 +299,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    serve(prog_name="serve")
