@@ -354,7 +354,7 @@ def test_a_port_that_is_taken_ends_the_server(door):
 
 
 @pytest.mark.parametrize(
-    ("argument", "status", "words"), [("--help", 0, "Usage: serve"), ("--port=9000", 2, "No such option: --port")]
+    ("argument", "status", "words"), [("--help", 0, "Usage: serve"), ("--port=9000", 2, "No such option")]
 )
 def test_its_command_line_explains_itself_and_starts_nothing_it_does_not_understand(argument, status, words):
     command = [sys.executable, "-m", "autopilot.serving", argument]
