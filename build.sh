@@ -8,7 +8,7 @@
 #   --target serve   the slim image that only serves
 #
 # Environment:
-#   AWS_REGION       region of the registry (default: what your AWS configuration says)
+#   AWS_REGION       region of the registry (default: AWS_DEFAULT_REGION, then what your AWS configuration says)
 #   REGISTRY         push to this registry instead of ECR (host[:port]); no AWS is asked
 #   PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST, http_proxy, https_proxy, no_proxy
 #                    passed to the build where set; an index in your pip configuration is passed as well
@@ -80,9 +80,10 @@ open_registry() {
     fi
     command -v aws >/dev/null || die "the AWS command line is not installed; use --local, or set REGISTRY"
     local account region
-    region=${AWS_REGION:-$(aws configure get region)} || die "no region: set AWS_REGION"
+    region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region)}} || die "no region: set AWS_REGION"
     account=$(aws sts get-caller-identity --query Account --output text)
     registry=$account.dkr.ecr.$region.amazonaws.com
+    case $region in cn-*) registry=$registry.cn ;; esac
     aws ecr describe-repositories --region "$region" --repository-names "$name" >/dev/null 2>&1 \
         || aws ecr create-repository --region "$region" --repository-name "$name" \
             --image-scanning-configuration scanOnPush=true >/dev/null

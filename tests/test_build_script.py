@@ -20,6 +20,7 @@ echo "aws $*" >>"$ASKED"
 case "$*" in
     *get-caller-identity*) echo 123456789012 ;;
     *get-login-password*) echo s3cret ;;
+    "configure get region") exit 255 ;;
     *describe-repositories*) exit "$REPOSITORY_MISSING" ;;
 esac
 """
@@ -69,6 +70,22 @@ def test_the_password_goes_in_by_standard_input_only(build):
     _, asked = build()
     assert "password s3cret" in asked
     assert not [line for line in asked if line.startswith("docker") and "s3cret" in line]
+
+
+@pytest.mark.parametrize(("region", "registry"), [
+    ("eu-north-1", "123456789012.dkr.ecr.eu-north-1.amazonaws.com"),
+    ("cn-north-1", "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"),
+])  # fmt: skip
+def test_the_default_region_of_the_environment_is_the_registrys(build, region, registry):
+    ran, _ = build(AWS_REGION="", AWS_DEFAULT_REGION=region, REGISTRY_NAME=registry)
+    assert ran.returncode == 0, ran.stderr
+    assert f"digest  {registry}/autopilot@sha256:5eed" in ran.stdout
+
+
+def test_without_a_region_it_says_what_to_set(build):
+    ran, _ = build(AWS_REGION="", AWS_DEFAULT_REGION="")
+    assert ran.returncode == 2
+    assert "set AWS_REGION" in ran.stderr
 
 
 @pytest.mark.parametrize(("missing", "created"), [("1", True), ("0", False)])

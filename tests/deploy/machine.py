@@ -32,6 +32,8 @@ ROLE = "arn:aws:iam::123456789012:role/machine"
 _SERVICES = {"applicationautoscaling": "application-autoscaling"}
 _ERRORS = {"sagemaker": "SageMaker", "applicationautoscaling": "ApplicationAutoScaling"}
 _count = itertools.count()
+PATIENCE = 120
+"""Seconds until a machine that has not ended hangs: on a loaded computer one may take many."""
 
 
 class Ended(NamedTuple):
@@ -76,7 +78,7 @@ def run(account: Account, payload: object, minutes: int = 30) -> Ended:
 
 
 def _ended(client: Any, arn: str) -> Any:
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while (seen := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
         assert time.monotonic() < until, "the machine does not end"
         time.sleep(0.01)

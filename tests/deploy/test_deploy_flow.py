@@ -241,6 +241,14 @@ def test_a_shadow_only_reads_history(cli, account, payload):
     assert modes == [None, "read-only"]
 
 
+def test_a_shadows_metrics_are_not_among_those_of_the_variant_that_serves(cli, account, payload):
+    shadow = {"VariantName": "Next", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1}
+    deployed(cli, payload | {"shadowProductionVariants": [shadow], "metricsNamespace": "games"})
+    models = account.asked("CreateModel")
+    namespaces = [one["PrimaryContainer"]["Environment"]["AUTOPILOT_METRICS_EMF"] for one in models]
+    assert namespaces == ["games", "games-shadow"]
+
+
 def test_a_shadow_whose_model_would_write_is_refused(cli, account, seed_payload, seed_model):
     shadow = {"VariantName": "N", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1, "ModelName": seed_model}
     result = deployed(cli, seed_payload | {"shadowProductionVariants": [shadow]})

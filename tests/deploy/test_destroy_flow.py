@@ -1,7 +1,10 @@
 import json
 
+import boto3
 import pytest
 
+from autopilot_deploy.core.names import TAG
+from tests.deploy.account import REGION
 from tests.deploy.test_deploy_flow import deployed
 
 
@@ -68,6 +71,22 @@ def test_a_stop_on_the_way_leaves_what_leads_to_the_rest(cli, account, payload, 
     assert cli("destroy", "autopilot", "--yes").exit_code == 1
     assert cli("destroy", "autopilot", "--yes").exit_code == 0
     assert account.contents() == {}
+
+
+def test_what_the_stack_made_for_the_same_endpoint_stays(cli, account, payload):
+    deployed(cli, payload)
+    boto3.client("logs", region_name=REGION).untag_log_group(
+        logGroupName="/aws/sagemaker/Endpoints/autopilot", tags=[TAG]
+    )
+    cloudwatch = boto3.client("cloudwatch", region_name=REGION)
+    cloudwatch.put_dashboard(DashboardName="autopilot-autopilot", DashboardBody="{}")
+    cloudwatch.put_metric_alarm(
+        AlarmName="autopilot-autopilot-errors", MetricName="x", Namespace="y", Statistic="Sum", Period=60, Threshold=1,
+        EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold",
+        Tags=[{"Key": "gameserver-autopilot:stack", "Value": "games"}],
+    )  # fmt: skip
+    cli("destroy", "autopilot", "--yes")
+    assert set(account.contents()) == {"log groups", "dashboards", "alarms"}
 
 
 def test_targets_of_an_endpoint_that_someone_deleted_go_too(cli, account, payload):

@@ -9,7 +9,7 @@ import yaml
 from autopilot_deploy.calls import dynamodb, iam
 from autopilot_deploy.core.board import Sources, alarms, dashboard
 from autopilot_deploy.core.errors import iam_action
-from autopilot_deploy.core.names import Names
+from autopilot_deploy.core.names import TAG, Names
 from tests.deploy.machine import states_of
 from tests.deploy.test_state_machine import _action
 
@@ -66,6 +66,11 @@ def test_an_execution_that_ends_without_telling_is_told_by_a_rule(resources):
     assert set(watched) == {"ABORTED", "TIMED_OUT", "FAILED"}
     assert watched["FAILED"]["EventPattern"]["detail"]["error"] == [{"anything-but": ends["Error"]}, {"exists": False}]
     assert all(one["Targets"] == [{"Id": "topic", "Arn": {"Ref": "Topic"}}] for one in rules)
+
+
+def test_nothing_of_the_stack_has_the_tag_by_which_the_command_line_destroys(resources):
+    assert TAG not in json.dumps(resources)
+    assert TAG in (STACK / "deploy.asl.json").read_text()
 
 
 def test_the_longest_deadline_fits_the_events_of_an_execution():

@@ -20,6 +20,8 @@ from tests.deploy.runtime_front import runtime_front
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 REGION = "us-west-2"
+PATIENCE = 600
+"""Seconds until a cell, or the start of its kernel, counts as hung: far above what a loaded computer takes."""
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,8 @@ def executed(path, changed=None):
     notebook = nbformat.read(path, 4)
     if changed is not None:
         notebook.cells.insert(notebook.cells.index(parameters(notebook)) + 1, nbformat.v4.new_code_cell(changed))
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": os.fspath(path.parent)}}).execute()
+    patience = {"timeout": PATIENCE, "startup_timeout": PATIENCE}
+    NotebookClient(notebook, **patience, resources={"metadata": {"path": os.fspath(path.parent)}}).execute()
     return notebook
 
 

@@ -11,6 +11,12 @@ def describe_alarms(alarms: Sequence[str]) -> Call:
     return Call("cloudwatch", "DescribeAlarms", {"AlarmNames": list(alarms)})
 
 
+def list_tags(names: Names, alarm: str) -> Call:
+    """An alarm's tags."""
+    arn = names.arn("cloudwatch", f"alarm:{alarm}")
+    return Call("cloudwatch", "ListTagsForResource", {"ResourceARN": arn}, arn)
+
+
 def get_dashboard(names: Names) -> Call:
     """The dashboard."""
     return Call("cloudwatch", "GetDashboard", {"DashboardName": names.dashboard}, _dashboard_arn(names))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from autopilot_deploy.core.call import Json
 
 TAG = "gameserver-autopilot:endpoint"
-"""The tag of everything made for one endpoint; its value is the endpoint's name."""
+"""The tag of everything made for one endpoint; its value is the endpoint's name. What the stack made has another."""
 SHARED_TAG = "gameserver-autopilot:made-by"
 USER_TAG = "gameserver-autopilot:user:"
 """The history table may serve several endpoints: each leaves a tag with its name on it."""

@@ -279,8 +279,13 @@ def _policy(fine: Json) -> Iterator[Problem]:
                       "leave the policy out, and the backlog of each instance decides")  # fmt: skip
 
 
+_OF_THE_MODEL = (
+    "modelDataUrl", "environment", "vpcConfig", "enableNetworkIsolation", "roleArn", "historyTable", "metricsNamespace",
+)  # fmt: skip
+
+
 def _container(fine: Json) -> Iterator[Problem]:
-    for name in ("modelDataUrl", "environment", "vpcConfig", "enableNetworkIsolation", "roleArn", "historyTable"):
+    for name in _OF_THE_MODEL:
         if name in fine and "image" not in fine:
             yield Problem(f"$.{name}", "is for a model made here: it needs image")
     if not _TABLE.fullmatch(_known(fine, "historyTable", DEFAULT_TABLE)):

@@ -7,6 +7,8 @@ from autopilot_deploy.core.call import Json
 from autopilot_deploy.core.names import Names, fingerprint
 from autopilot_deploy.core.payload import Variant, Wanted
 
+SHADOW_METRICS = "-shadow"
+"""A shadow's decisions are not applied: among the others' they would bend every graph and ring the alarms."""
 _CONFIG_OPTIONS = {
     "asyncInferenceConfig": "AsyncInferenceConfig",
     "dataCaptureConfig": "DataCaptureConfig",
@@ -42,7 +44,7 @@ def _environment(wanted: Wanted, variant: Variant) -> dict[str, str]:
     table = history_table(wanted)
     own = {
         "AUTOPILOT_HISTORY": f"dynamodb://{table}" if table else "off",
-        "AUTOPILOT_METRICS_EMF": wanted.metrics,
+        "AUTOPILOT_METRICS_EMF": wanted.metrics + SHADOW_METRICS * variant.shadow,
     }
     shadow = {"AUTOPILOT_HISTORY_MODE": "read-only"} if variant.shadow else {}
     return own | shadow | dict(wanted.options.get("environment", {}))

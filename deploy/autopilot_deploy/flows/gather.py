@@ -52,6 +52,7 @@ def gather_for_destroy(aws: Aws, names: Names) -> tuple[Found, str]:
     own_models = _own_models(aws, names, own_configs)
     models = _known({one: look_up(aws, sagemaker.describe_model(names, one)) for one in own_models})
     table = table_of(models.values())
+    alarms = _alarms(aws, names)
     found = Found(
         endpoint=endpoint,
         endpoint_ours=endpoint is not None and is_ours(aws, names, names.sagemaker("endpoint", names.endpoint)),
@@ -62,8 +63,8 @@ def gather_for_destroy(aws: Aws, names: Names) -> tuple[Found, str]:
         role=_role(aws, names),
         table=find_table(aws, names, table),
         log_group=_log_group(aws, names),
-        alarms=_alarms(aws, names),
-        dashboard=look_up(aws, cloudwatch.get_dashboard(names)) is not None,
+        alarms=tuple(sorted(name for name, mine in alarms.items() if mine)),
+        dashboard=_own_dashboard(aws, names, alarms),
     )
     return found, table
 
@@ -170,9 +171,16 @@ def _log_group(aws: Aws, names: Names) -> LogGroup | None:
     return LogGroup(there.get("retentionInDays"), tags.get(TAG) == names.endpoint)
 
 
-def _alarms(aws: Aws, names: Names) -> tuple[str, ...]:
+def _alarms(aws: Aws, names: Names) -> dict[str, bool]:
+    """The alarms by name, and whether this program made each."""
     listed = aws.entries(cloudwatch.describe_alarms(alarm_names(names)), "MetricAlarms")
-    return tuple(sorted(one["AlarmName"] for one in listed))
+    tags = {one["AlarmName"]: aws.make(cloudwatch.list_tags(names, one["AlarmName"]))["Tags"] for one in listed}
+    return {name: _tags(one).get(TAG) == names.endpoint for name, one in tags.items()}
+
+
+def _own_dashboard(aws: Aws, names: Names, alarms: dict[str, bool]) -> bool:
+    """Dashboards have no tags: it is whose the alarms are."""
+    return look_up(aws, cloudwatch.get_dashboard(names)) is not None and all(alarms.values())
 
 
 def _tags(listed: Iterable[Json]) -> dict[str, str]:
