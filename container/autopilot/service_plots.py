@@ -118,8 +118,9 @@ def _draw_machines(axes: Axes, at: Array, episode: Episode) -> None:
 def _draw_failures(axes: Axes, at: Array, episode: Episode) -> None:
     down = episode.down > 0
     axes.vlines(at, 0, episode.missing, color=_MISSING, lw=0.9, label="failed transactions")
-    axes.plot(at[down], np.zeros(int(down.sum())), "|", color=_LOAD, ms=9, mew=1, clip_on=False,
-              label=f"downtime: {int(down.sum())} of {len(down):,} minutes")  # fmt: skip
+    (marks,) = axes.plot(at[down], np.zeros(int(down.sum())), "|", color=_LOAD, ms=9, mew=1, clip_on=False,
+                         label=f"downtime: {int(down.sum())} of {len(down):,} minutes")  # fmt: skip
+    marks.set_in_layout(False)  # without any, what is not clipped counts as lying in a corner of the figure
     axes.set_ylabel("failed\na minute")
     axes.set_ylim(bottom=0, top=max(10.0, 1.1 * float(episode.missing.max())))
 

@@ -1,4 +1,5 @@
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ def test_an_episode_shows_load_machines_failures_and_profit(machines):
     assert f"downtime: {int(episode.down.sum())} of 300 minutes" in labels
     assert f"profit so far: {episode.profit.sum():,.0f} $ in the end" in labels
     assert f"peak: {other.profit.sum():,.0f} $" in labels
+
+
+@pytest.mark.parametrize("machines", [50, 10], ids=["calm", "down"])
+def test_an_episodes_panels_lie_close_together(machines):
+    environment = ServiceEnvironment(1, SHORT)
+    episode = record(environment, constant(machines), 1)
+    figure = drawn(episode_plot(episode))
+    places = [axes.get_position() for axes in figure.axes]
+    assert all(0 < upper.y0 - lower.y1 < 0.1 for upper, lower in pairwise(places))
 
 
 def test_who_earned_what_is_sorted_and_the_far_below_is_told_in_words():

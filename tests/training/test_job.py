@@ -154,6 +154,12 @@ def test_a_checkpoint_survives_the_round_trip(tmp_path):
     assert found.facts["history"] == [{"loss": 0.5}]
 
 
+def test_a_checkpoint_that_cannot_be_written_says_where(tmp_path):
+    (tmp_path / "checkpoints").write_text("a file where a directory belongs")
+    with pytest.raises(JobError, match=r"checkpoints/run\.npz cannot be written"):
+        CheckpointFile(tmp_path / "checkpoints" / "run.npz", "this run").save(CHECKPOINT)
+
+
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
     CheckpointFile(tmp_path / "run.npz", "another run").save(CHECKPOINT)
     assert CheckpointFile(tmp_path / "run.npz", "this run").load() is None

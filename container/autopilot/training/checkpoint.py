@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.training.job import write_atomically
+from autopilot.training.job import JobError, write_atomically
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _FACTS = "facts"
@@ -42,12 +42,17 @@ class CheckpointFile:
     run: str
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint."""
+        """Replace the checkpoint. Raises JobError if it cannot be written: a long run without any is worth nothing."""
         facts = json.dumps({"run": self.run, **checkpoint.facts})
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **{_FACTS: np.array(facts)}, **checkpoint.arrays)
         content = buffer.getvalue()
-        write_atomically(self.path, hashlib.sha256(content).digest() + content)
+        try:
+            write_atomically(self.path, hashlib.sha256(content).digest() + content)
+        except OSError as error:
+            raise JobError(
+                f"{self.path} cannot be written ({error.strerror or error}): give the checkpoints more room"
+            ) from error
 
     def load(self) -> Checkpoint | None:
         """The checkpoint of this very run; None if there is none, or only another run's, or a damaged one."""

@@ -75,7 +75,7 @@ def write_service_report(
         paragraph(verdict(found)),
         _standings_table(found),
         picture(standings_plot(found, REFERENCE), "profit of each player", "Profit, with 95 % intervals."),
-        *([_learning(history, levels or {})] if history else []),
+        *([_learning(history, levels or {})] if any("validation_profit" in entry for entry in history) else []),
         picture(
             episode_plot(shown.episode, (REFERENCE, shown.reference)), "one episode, minute by minute", "One episode."
         ),
