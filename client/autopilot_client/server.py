@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -39,9 +40,20 @@ class _HurriedConnection(HTTPConnection):
         """Read a request and answer it."""
         self.under_way[self] = time.monotonic()
         try:
-            return bool(super().communicate())  # type: ignore[no-untyped-call]
+            return self._shaken() and bool(super().communicate())  # type: ignore[no-untyped-call]
         finally:
             del self.under_way[self]
+
+    def _shaken(self) -> bool:
+        """Whether the connection may be used: it is plain, or its TLS handshake is done, now at the latest."""
+        if not isinstance(self.socket, ssl.SSLSocket) or self.socket.version():
+            return True
+        try:
+            self.socket.do_handshake()
+        except OSError as error:
+            log.info("server: no TLS with %s: %s", self.remote_addr, error)
+            return False
+        return True
 
     @classmethod
     def cut_slow_ones(cls, now: float) -> None:
@@ -60,9 +72,13 @@ class CertificateAdapter(BuiltinSSLAdapter):
         self._tls, self._stamp = tls, _stamp(tls)
 
     def wrap(self, sock: Any) -> Any:  # noqa: ANN401  the parent's signature
-        """Wrap one new connection."""
+        """Wrap one new connection. Its handshake is left to the thread that serves it.
+
+        Here, in the one thread that accepts connections, a peer that says nothing would keep all others out.
+        """
         self.reload()
-        return super().wrap(sock)  # type: ignore[no-untyped-call]
+        tls = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return tls, {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
     def reload(self) -> None:
         """Take a changed certificate; keep the old one while the new files do not fit together."""

@@ -1,5 +1,6 @@
 """The port, over real connections: probes, metrics, the page, Agones' webhook, KEDA, limits and TLS."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -19,7 +20,7 @@ from autopilot_client.board import Board, View
 from autopilot_client.config import ConfigError, Server, Tls, parse
 from autopilot_client.domain import Answer, Decision, Fault, Reading, Rung, Seen
 from autopilot_client.lease import Alone
-from autopilot_client.server import HttpServer
+from autopilot_client.server import CertificateAdapter, HttpServer
 from autopilot_client.web import LARGEST_BODY, Application
 from tests.client.conftest import ROOT
 from tests.client.standins import wait_until
@@ -326,6 +327,35 @@ def test_a_renewed_certificate_is_served_without_a_restart(board, clock, tmp_pat
         assert served_subject(server.port, tmp_path) == "second"
         (tmp_path / "tls.key").write_text("half written")
         assert served_subject(server.port, tmp_path) == "second"
+    finally:
+        server.stop()
+
+
+def test_where_connections_are_accepted_no_peers_handshake_is_waited_for(tmp_path):
+    """One thread accepts them all: a few silent peers would keep the probes out for seconds each."""
+    certificate(tmp_path, "first")
+    adapter = CertificateAdapter(Tls(certificate=str(tmp_path / "tls.crt"), key=str(tmp_path / "tls.key")))
+    ours, silent = socket.socketpair()
+    with silent:
+        ours.settimeout(0.2)
+        wrapped, _ = adapter.wrap(ours)
+        with wrapped:
+            assert wrapped.version() is None
+
+
+def test_peers_that_speak_no_tls_or_nothing_are_given_up(board, clock, tmp_path):
+    certificate(tmp_path, "first")
+    tls = Tls(certificate=str(tmp_path / "tls.crt"), key=str(tmp_path / "tls.key"))
+    server = HttpServer(Application(board, Alone(), {}, clock), Server(host="127.0.0.1", port=0, threads=4, tls=tls))
+    server.start()
+    try:
+        for said in (b"", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as peer:
+                peer.sendall(said)
+                with contextlib.suppress(ConnectionError):
+                    while heard := peer.recv(1000):
+                        assert b"200 OK" not in heard
+            assert served_subject(server.port, tmp_path) == "first"
     finally:
         server.stop()
 
