@@ -333,7 +333,10 @@ def test_an_allocation_that_the_store_has_already_is_not_written_again(shelf: Sh
     assert shelf.allocations == [Decided("shooter", TEN + 300, 97), Decided("other", TEN, 97)]
 
 
-def test_a_call_of_many_fleets_reads_earlier_days_part_by_part_as_they_are_taken(shelf: Shelf) -> None:
+def test_a_call_of_many_fleets_reads_earlier_days_part_by_part_as_they_are_taken(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autopilot.recent._READ_SECONDS", 60.0)
     recent = RecentHistory(shelf)
     for number in range(5):
         fill(shelf, TEN, 9, f"fleet {number}")

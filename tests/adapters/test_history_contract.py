@@ -208,7 +208,7 @@ def test_sixteen_writers_in_four_processes_lose_no_update(store: Store, request:
     assert decided(day) == {slot: 1000 + slot for slot in range(slots)}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(demands=st.dictionaries(st.integers(0, 287), st.floats(0, 2.0**31, width=32), min_size=1))  # more is noise
 def test_any_demand_comes_back_to_the_last_bit_of_a_float32(history: History, demands: dict[int, float]) -> None:
     fleet = next(FLEETS)

@@ -70,7 +70,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     recent=arrays(np.float32, (3, WINDOW_SLOTS), elements=values, fill=values),
     week=arrays(np.float32, (3, WEEK_SLOTS), elements=values, fill=values),

@@ -142,7 +142,7 @@ def test_an_impossible_lead_is_refused(lead):
 sparse = st.one_of(st.just(float("nan")), st.floats(0, 1e6, width=32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     tail=arrays.arrays(np.float32, st.integers(1, WINDOW_SLOTS), elements=sparse, fill=st.nothing()),
     now=st.floats(0, 1e6, width=32),

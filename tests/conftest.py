@@ -1,0 +1,9 @@
+"""What holds for all tests."""
+
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and as long for each as a busy machine takes: `make fuzz` is there for new ones.
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
