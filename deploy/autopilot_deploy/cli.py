@@ -193,7 +193,8 @@ def transform(endpoint: str, source: str, target: str, job: str | None, **rest: 
 @main.command()
 @_endpoint
 @click.option("--topic", help="ARN of an SNS topic that alarms tell.")
-@click.option("--fleet", help="Fleet to show, where metrics carry the fleet as a dimension.")
+@click.option("--fleet", help="Fleet to show, where the container's and the client's metrics carry the fleet.")
+@click.option("--client-fleet", help="Fleet to show, where only the client's do: it tells several fleets apart.")
 @click.option("--variant", "variants", multiple=True, default=["AllTraffic"], show_default=True)
 @click.option("--namespace", default=DEFAULT_METRICS, show_default=True, help="Of the container's metrics.")
 @click.option("--client-namespace", default=CLIENT_NAMESPACE, show_default=True, help="Of the client's metrics.")
@@ -201,7 +202,9 @@ def transform(endpoint: str, source: str, target: str, job: str | None, **rest: 
 @_truthful
 def dashboard(endpoint: str, topic: str | None, dry_run: bool, **rest: Any) -> None:  # noqa: ANN401
     """Create or replace the dashboard and the alarms of ENDPOINT."""
-    sources = Sources(rest["namespace"], rest["client_namespace"], rest["fleet"], tuple(rest["variants"]))
+    sources = Sources(
+        rest["namespace"], rest["client_namespace"], rest["fleet"], tuple(rest["variants"]), rest["client_fleet"]
+    )
     dashboard_flow.put_up(sources, topic, _world(endpoint), dry_run)
 
 

@@ -95,6 +95,9 @@ BAD = {
     "a metric that asynchronous endpoints lack": (
         {"asyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/out"}}},
         "$.targetTrackingScalingPolicyConfiguration.PredefinedMetricSpecification"),
+    "a namespace with a space": ({"metricsNamespace": "my games", "image": "i"}, "$.metricsNamespace"),
+    "a namespace of AWS": ({"metricsNamespace": "AWS/Games", "image": "i"}, "$.metricsNamespace"),
+    "a namespace without an image": ({"metricsNamespace": "games"}, "$.metricsNamespace"),
     "a table with a bad name": ({"historyTable": "a table", "image": "i"}, "$.historyTable"),
 }  # fmt: skip
 

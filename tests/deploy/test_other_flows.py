@@ -74,6 +74,20 @@ def test_a_fleet_dimension_reaches_graphs_and_alarms(cli, account, payload):
     assert low["Dimensions"] == [{"Name": "fleet", "Value": "us/shooter"}]
 
 
+def test_a_client_of_several_fleets_is_shown_by_fleet_beside_a_container_that_is_not(cli, account, payload):
+    deployed(cli, payload)
+    assert cli("dashboard", "autopilot", "--client-fleet", "us/shooter").exit_code == 0
+    body = account.asked("PutDashboard")[0]["DashboardBody"]
+    assert '["multiplayersample","current_gs_demand","fleet","us/shooter"]' in body
+    assert '["autopilot","curr_demand"]' in body
+    low, silent = (
+        next(one for one in account.asked("PutMetricAlarm") if one["AlarmName"].endswith(end))
+        for end in ("under-provisioned", "silent")
+    )
+    assert low["Metrics"][0]["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "fleet", "Value": "us/shooter"}]
+    assert silent["Dimensions"] == []
+
+
 def test_a_batch_job_keeps_lines_as_lines_and_waits_for_its_end(cli, account, payload):
     deployed(cli, payload)
     result = cli("transform", "autopilot", "s3://data/in/", "s3://data/out/", "--format", "jsonl", "--job", "one")

@@ -18,21 +18,40 @@ ALARMS = ("under-provisioned", "policy-low", "fallback", "history-unavailable", 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where metrics are: namespaces, and the fleet where metrics carry one as a dimension (None: they do not)."""
+    """Where metrics are: namespaces, and the fleets where metrics carry one as a dimension (None: they do not).
+
+    A client of several fleets tells them apart by itself, the container only where it is asked to.
+    """
 
     container: str = "autopilot"
     client: str = CLIENT_NAMESPACE
     fleet: str | None = None
     variants: tuple[str, ...] = ("AllTraffic",)
+    client_fleet: str | None = None
 
-    def dimensions(self) -> list[dict[str, str]]:
-        """The dimensions of fleet metrics."""
-        return [{"Name": "fleet", "Value": self.fleet}] if self.fleet else []
+    def of_container(self, name: str) -> list[object]:
+        """A metric of the container as a dashboard lists it."""
+        return [self.container, name, *_listed(self.fleet)]
 
-    def metric(self, namespace: str, name: str, **options: object) -> list[object]:
-        """A metric as a dashboard lists it."""
-        fleet = ["fleet", self.fleet] if self.fleet else []
-        return [namespace, name, *fleet, *([options] if options else [])]
+    def of_client(self, name: str) -> list[object]:
+        """A metric of the client as a dashboard lists it."""
+        return [self.client, name, *_listed(self.client_fleet or self.fleet)]
+
+    def container_dimensions(self) -> list[dict[str, str]]:
+        """The dimensions of the container's metrics, as an alarm names them."""
+        return _named(self.fleet)
+
+    def client_dimensions(self) -> list[dict[str, str]]:
+        """The dimensions of the client's metrics, as an alarm names them."""
+        return _named(self.client_fleet or self.fleet)
+
+
+def _listed(fleet: str | None) -> list[str]:
+    return ["fleet", fleet] if fleet else []
+
+
+def _named(fleet: str | None) -> list[dict[str, str]]:
+    return [{"Name": "fleet", "Value": fleet}] if fleet else []
 
 
 def alarm_names(names: Names) -> list[str]:
@@ -54,19 +73,18 @@ def dashboard(names: Names, sources: Sources) -> dict[str, Any]:
 
 
 def _graphs(names: Names, sources: Sources) -> Iterator[tuple[str, str, list[list[object]]]]:
-    client, container = sources.client, sources.container
-    size = sources.metric(client, "num_of_gs")
-    yield "Allocation and demand", "Average", [size, sources.metric(client, "current_gs_demand")]
-    yield "Allocation and nodes", "Average", [size, [client, "num_of_nodes"]]
-    yield "False positives", "Sum", [sources.metric(client, "false-positive")]
-    decided = [sources.metric(container, name) for name in ("curr_demand", "curr_alloc")]
+    size = sources.of_client("num_of_gs")
+    yield "Allocation and demand", "Average", [size, sources.of_client("current_gs_demand")]
+    yield "Allocation and nodes", "Average", [size, [sources.client, "num_of_nodes"]]
+    yield "False positives", "Sum", [sources.of_client("false-positive")]
+    decided = [sources.of_container(name) for name in ("curr_demand", "curr_alloc")]
     yield "What the endpoint was told and decided", "Average", decided
     yield (
         "Rules that decided, share of decisions",
         "Average",
-        [sources.metric(container, name) for name in ("false-positive", "fallback", "outage-hold")],
+        [sources.of_container(name) for name in ("false-positive", "fallback", "outage-hold")],
     )
-    yield "History unavailable, share of decisions", "Average", [sources.metric(container, "history-unavailable")]
+    yield "History unavailable, share of decisions", "Average", [sources.of_container("history-unavailable")]
     yield "Latency, microseconds", "p99", list(_latency(names, sources))
     yield "Invocations, errors and instances", "Sum", list(_traffic(names, sources))
 
@@ -117,7 +135,7 @@ def _under_provisioned(sources: Sources) -> Json:
     """Players wait: fewer servers than needed, for a quarter of an hour. The only alarm that is about players."""
     stats = [
         {"Id": key, "ReturnData": False, "MetricStat": {"Metric": {
-            "Namespace": sources.client, "MetricName": name, "Dimensions": sources.dimensions(),
+            "Namespace": sources.client, "MetricName": name, "Dimensions": sources.client_dimensions(),
         }, "Period": PERIOD, "Stat": "Average"}}
         for key, name in (("demand", "current_gs_demand"), ("size", "num_of_gs"))
     ]  # fmt: skip
@@ -148,7 +166,7 @@ def _of_container(sources: Sources) -> list[Json]:
 def _container(sources: Sources, metric: str, text: str, threshold: float, periods: int) -> dict[str, Any]:
     return {
         "AlarmDescription": text, "Namespace": sources.container, "MetricName": metric,
-        "Dimensions": sources.dimensions(), "Statistic": "Average", "Period": PERIOD, "Threshold": threshold,
+        "Dimensions": sources.container_dimensions(), "Statistic": "Average", "Period": PERIOD, "Threshold": threshold,
         "ComparisonOperator": "GreaterThanThreshold", "EvaluationPeriods": periods, "DatapointsToAlarm": periods,
         "TreatMissingData": "notBreaching",
     }  # fmt: skip

@@ -279,6 +279,8 @@ def _policy(fine: Json) -> Iterator[Problem]:
                       "leave the policy out, and the backlog of each instance decides")  # fmt: skip
 
 
+_NAMESPACE = re.compile(r"(?!AWS/|:)[A-Za-z0-9_.#/:-]{1,240}")
+"""What the container takes; it would not start with another. There is room for a shadow's ending."""
 _OF_THE_MODEL = (
     "modelDataUrl", "environment", "vpcConfig", "enableNetworkIsolation", "roleArn", "historyTable", "metricsNamespace",
 )  # fmt: skip
@@ -290,6 +292,8 @@ def _container(fine: Json) -> Iterator[Problem]:
             yield Problem(f"$.{name}", "is for a model made here: it needs image")
     if not _TABLE.fullmatch(_known(fine, "historyTable", DEFAULT_TABLE)):
         yield Problem("$.historyTable", "3 to 255 letters, digits, dots, dashes and underscores")
+    if not _NAMESPACE.fullmatch(_known(fine, "metricsNamespace", DEFAULT_METRICS)):
+        yield Problem("$.metricsNamespace", "1 to 240 letters, digits and _.#/:-, and it does not begin with AWS/ or :")
     mode = _known(_known(fine, "environment", {}), "AUTOPILOT_HISTORY_MODE", "read-only")
     if "shadowProductionVariants" in fine and mode != "read-only":
         yield Problem("$.environment.AUTOPILOT_HISTORY_MODE", "a shadow gets copies of requests: it must not write")
