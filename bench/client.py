@@ -99,12 +99,17 @@ def client(connection, urls, options):
     """The client itself: passes, and what they cost."""
     from autopilot_client import cloudwatch
     from autopilot_client.ask_sagemaker import runtime
+    from autopilot_client.aws import new_session
     from autopilot_client.config import CloudWatch, Endpoint
     from autopilot_client.server import HttpServer
     from autopilot_client.web import Application, exposition
 
     loop, kube = wired(urls, options)
-    extras = [runtime(Endpoint(sagemaker="x", region="us-west-2")), cloudwatch.connect(CloudWatch(region="us-west-2"))]
+    session = new_session()
+    extras = [
+        runtime(Endpoint(sagemaker="x", region="us-west-2"), session),
+        cloudwatch.connect(CloudWatch(region="us-west-2"), session),
+    ]
     board = loop.outside.board
     server = HttpServer(Application(board, loop.leadership, kube.calls), board.config.server)
     server.start()

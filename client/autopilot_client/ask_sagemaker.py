@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autopilot_client.ask_http import LARGEST_REPLY, predictions, retrying
-from autopilot_client.aws import client
+from autopilot_client.aws import new_client, new_session
 from autopilot_client.config import Endpoint
 from autopilot_client.ports import EndpointUnavailableError
 
@@ -54,12 +54,15 @@ def not_now(error: BaseException) -> bool:
     return model_error and error.response.get("OriginalStatusCode") in (429, 503)
 
 
-def runtime(endpoint: Endpoint) -> Runtime:
+def runtime(endpoint: Endpoint, session: Any = None) -> Runtime:  # noqa: ANN401  see new_session
     """A boto3 client whose time-outs and attempts suit a control loop. Raises ConfigError."""
-    limits = {
-        "connect_timeout": endpoint.connect_seconds,
-        "read_timeout": endpoint.read_seconds,
-        "retries": {"total_max_attempts": endpoint.attempts, "mode": "standard"},
-    }
-    made: Runtime = client("sagemaker-runtime", endpoint.region, endpoint.sagemaker_url, limits)
+    from botocore.config import Config as BotoConfig  # noqa: PLC0415
+
+    config = BotoConfig(
+        connect_timeout=endpoint.connect_seconds,
+        read_timeout=endpoint.read_seconds,
+        retries={"total_max_attempts": endpoint.attempts, "mode": "standard"},
+    )
+    where = {"region_name": endpoint.region, "endpoint_url": endpoint.sagemaker_url}
+    made: Runtime = new_client(session or new_session(), "sagemaker-runtime", config=config, **where)
     return made

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autopilot_client.aws import client
+from autopilot_client.aws import new_client, new_session
 from autopilot_client.config import CloudWatch
 
 LARGEST_BATCH = 1000
@@ -62,18 +62,21 @@ def _datum(name: str, value: float, dimensions: list[dict[str, str]]) -> dict[st
     return {"MetricName": name, "Value": float(value), "Unit": "Count", "Dimensions": dimensions}
 
 
-def put(into: Client, settings: CloudWatch, data: Sequence[dict[str, Any]]) -> None:
+def put(client: Client, settings: CloudWatch, data: Sequence[dict[str, Any]]) -> None:
     """Send the data, at most 1000 to a call. Raises CloudWatchError."""
     try:
         for start in range(0, len(data), LARGEST_BATCH):
             batch = list(data[start : start + LARGEST_BATCH])
-            into.put_metric_data(Namespace=settings.namespace, MetricData=batch)
+            client.put_metric_data(Namespace=settings.namespace, MetricData=batch)
     except (ClientError, BotoCoreError) as error:
         raise CloudWatchError(str(error)) from error
 
 
-def connect(settings: CloudWatch) -> Client:
+def connect(settings: CloudWatch, session: Any = None) -> Client:  # noqa: ANN401  see new_session
     """A boto3 client that never holds a pass up for long. Raises ConfigError."""
-    limits = {"connect_timeout": 1, "read_timeout": 2, "retries": {"total_max_attempts": 1}}
-    made: Client = client("cloudwatch", settings.region, settings.url, limits)
+    from botocore.config import Config as BotoConfig  # noqa: PLC0415
+
+    config = BotoConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    where = {"region_name": settings.region, "endpoint_url": settings.url}
+    made: Client = new_client(session or new_session(), "cloudwatch", config=config, **where)
     return made

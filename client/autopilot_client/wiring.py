@@ -4,13 +4,14 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import urllib3
 
 from autopilot_client import cloudwatch
 from autopilot_client.ask_http import HttpEndpoint
 from autopilot_client.ask_sagemaker import SageMakerEndpoint, runtime
+from autopilot_client.aws import new_session
 from autopilot_client.board import Board
 from autopilot_client.config import Config, Endpoint, Fleet
 from autopilot_client.fetch import http_pool
@@ -78,7 +79,7 @@ class Client:
 
 
 def build(config: Config, surroundings: Surroundings) -> Client:
-    """Wire one replica. Raises KubeUnavailableError without credentials for a cluster."""
+    """Wire one replica. Raises KubeUnavailableError without credentials for a cluster, and ConfigError."""
     pool = http_pool()
     path = surroundings.kubeconfig
     kube = Kube(from_kubeconfig(path) if path else in_cluster(surroundings.environ), surroundings.namespace)
@@ -86,8 +87,9 @@ def build(config: Config, surroundings: Surroundings) -> Client:
     election: Election = Alone()
     if surroundings.identity is not None:
         election = Leadership(kube, config.lease, surroundings.identity)
-    metrics = cloudwatch.connect(config.cloudwatch) if config.cloudwatch else None
-    loop = Loop(Outside(kube, endpoint(config.endpoint, pool), pool, board), election, metrics)
+    session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
+    metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None
+    loop = Loop(Outside(kube, endpoint(config.endpoint, pool, session), pool, board), election, metrics)
     return Client(loop, election, board, lambda: HttpServer(Application(board, election, kube.calls), config.server))
 
 
@@ -97,6 +99,8 @@ def unprotected(config: Config) -> list[Fleet]:
     return [f for f in acting if f.kind == "deployment" and f.deletion_cost is None]
 
 
-def endpoint(settings: Endpoint, pool: urllib3.PoolManager) -> Ask:
-    """The endpoint that a configuration names."""
-    return SageMakerEndpoint(runtime(settings), settings) if settings.sagemaker else HttpEndpoint(pool, settings)
+def endpoint(settings: Endpoint, pool: urllib3.PoolManager, session: Any = None) -> Ask:  # noqa: ANN401  boto3's
+    """The endpoint that a configuration names. Raises ConfigError."""
+    if settings.sagemaker:
+        return SageMakerEndpoint(runtime(settings, session), settings)
+    return HttpEndpoint(pool, settings)

@@ -134,6 +134,7 @@ def test_fetching_credentials_has_an_end_too(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     (tmp_path / "token").write_text("token")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setattr("autopilot_client.aws.CREDENTIALS", {"read_timeout": 0.2, "retries": {"total_max_attempts": 2}})
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/autopilot-client")
     exchanges, release = [], threading.Event()
 
