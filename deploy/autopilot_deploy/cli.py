@@ -157,8 +157,8 @@ def status(endpoint: str, as_json: bool) -> None:
 @click.option("--fleet", help="Fleet to ask for, with --demand.")
 @click.option("--demand", type=float, help="Servers that players need now.")
 @click.option("--body", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this file.")
-@click.option("--content-type", default="application/json", show_default=True)
-@click.option("--accept", default="application/json", show_default=True)
+@click.option("--content-type", default="application/json", show_default=True, help="Format of the body.")
+@click.option("--accept", default="application/json", show_default=True, help="Format of the answer.")
 @click.option("--variant", help="Ask this variant.")
 @_truthful
 def invoke(endpoint: str, fleet: str | None, demand: float | None, body: Path | None, **rest: Any) -> None:  # noqa: ANN401
@@ -175,11 +175,11 @@ def invoke(endpoint: str, fleet: str | None, demand: float | None, body: Path | 
 @_endpoint
 @click.argument("source")
 @click.argument("target")
-@click.option("--format", "kind", type=click.Choice(list(FORMATS)), default="csv", show_default=True)
+@click.option("--format", "kind", type=click.Choice(list(FORMATS)), default="csv", show_default=True, help="Of SOURCE.")
 @click.option("--job", help="Name of the job. Default: the endpoint's name and the time.")
 @click.option("--model", help="Model to use. Default: the one that the endpoint serves.")
-@click.option("--instance-type", default="ml.m5.large", show_default=True)
-@click.option("--instances", default=1, show_default=True)
+@click.option("--instance-type", default="ml.m5.large", show_default=True, help="Machine that the job runs on.")
+@click.option("--instances", default=1, show_default=True, help="How many of them.")
 @_dry_run
 @_truthful
 def transform(endpoint: str, source: str, target: str, job: str | None, **rest: Any) -> None:  # noqa: ANN401
@@ -195,7 +195,14 @@ def transform(endpoint: str, source: str, target: str, job: str | None, **rest: 
 @click.option("--topic", help="ARN of an SNS topic that alarms tell.")
 @click.option("--fleet", help="Fleet to show, where the container's and the client's metrics carry the fleet.")
 @click.option("--client-fleet", help="Fleet to show, where only the client's do: it tells several fleets apart.")
-@click.option("--variant", "variants", multiple=True, default=["AllTraffic"], show_default=True)
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    default=["AllTraffic"],
+    show_default=True,
+    help="Variant to show; once for each.",
+)
 @click.option("--namespace", default=DEFAULT_METRICS, show_default=True, help="Of the container's metrics.")
 @click.option("--client-namespace", default=CLIENT_NAMESPACE, show_default=True, help="Of the client's metrics.")
 @_dry_run

@@ -74,6 +74,20 @@ def test_a_fleet_dimension_reaches_graphs_and_alarms(cli, account, payload):
     assert low["Dimensions"] == [{"Name": "fleet", "Value": "us/shooter"}]
 
 
+def test_errors_of_every_variant_ring(cli, account, payload):
+    deployed(cli, payload)
+    assert cli("dashboard", "autopilot", "--variant", "A", "--variant", "B").exit_code == 0
+    errors = next(one for one in account.asked("PutMetricAlarm") if one["AlarmName"].endswith("-errors"))
+    watched = [one["MetricStat"]["Metric"]["Dimensions"][1]["Value"] for one in errors["Metrics"][:-1]]
+    assert watched == ["A", "B"]
+    assert errors["Metrics"][-1]["Expression"] == "SUM(METRICS())"
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_option_says_what_it_is_for(name):
+    assert all(one.help for one in main.commands[name].params if one.param_type_name == "option")
+
+
 def test_a_client_of_several_fleets_is_shown_by_fleet_beside_a_container_that_is_not(cli, account, payload):
     deployed(cli, payload)
     assert cli("dashboard", "autopilot", "--client-fleet", "us/shooter").exit_code == 0

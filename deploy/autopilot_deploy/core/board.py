@@ -173,13 +173,25 @@ def _container(sources: Sources, metric: str, text: str, threshold: float, perio
 
 
 def _errors(names: Names, sources: Sources) -> Json:
-    dimensions = [
-        {"Name": "EndpointName", "Value": names.endpoint},
-        {"Name": "VariantName", "Value": sources.variants[0]},
-    ]
-    return {
+    return _of_errors(names, sources.variants) | {
         "AlarmDescription": "The endpoint answers with 5xx. The container's log says why.",
-        "Namespace": "AWS/SageMaker", "MetricName": "Invocation5XXErrors", "Dimensions": dimensions,
-        "Statistic": "Sum", "Period": 60, "Threshold": 3, "ComparisonOperator": "GreaterThanThreshold",
+        "Threshold": 3, "ComparisonOperator": "GreaterThanThreshold",
         "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "TreatMissingData": "notBreaching",
     }  # fmt: skip
+
+
+def _of_errors(names: Names, variants: Sequence[str]) -> dict[str, Any]:
+    """The errors of a minute, of all variants together."""
+    each = [_errors_of(names, one) for one in variants]
+    if len(each) == 1:
+        return each[0] | {"Statistic": "Sum", "Period": 60}
+    stats = [
+        {"Id": f"variant{number}", "ReturnData": False, "MetricStat": {"Metric": one, "Period": 60, "Stat": "Sum"}}
+        for number, one in enumerate(each)
+    ]
+    return {"Metrics": [*stats, {"Id": "errors", "Expression": "SUM(METRICS())", "ReturnData": True}]}
+
+
+def _errors_of(names: Names, variant: str) -> dict[str, Any]:
+    dimensions = [{"Name": "EndpointName", "Value": names.endpoint}, {"Name": "VariantName", "Value": variant}]
+    return {"Namespace": "AWS/SageMaker", "MetricName": "Invocation5XXErrors", "Dimensions": dimensions}
