@@ -18,6 +18,13 @@ GROUP = "coordination.k8s.io/v1"
 log = logging.getLogger(__name__)
 
 
+REMEDIES = {
+    "403": "; the Role must name the Lease of lease.name: see client/specs/base/role.yaml",
+    "404": "; create it, this client has no right to: see client/specs/base/lease.yaml",
+}
+"""What to do about a refusal, by its status."""
+
+
 class _Metadata(msgspec.Struct):
     version: str = msgspec.field(name="resourceVersion")
 
@@ -43,6 +50,7 @@ class Leadership:
         self._candidate = Candidate(identity, lease.duration_seconds)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._trouble = ""
 
     def leads(self) -> bool:
         """Whether this replica may act now."""
@@ -82,13 +90,22 @@ class Leadership:
             led = self.leads()
             try:
                 self.step()
+                self._report(None)
             except KubeError as error:
-                log.warning("lease %s: %s", self._lease.name, error)
+                self._report(error)
             except Exception:
                 log.exception("lease %s: unexpected", self._lease.name)
             if self.leads() != led:
                 log.info("leader: %s", "this replica leads" if self.leads() else "another replica leads, or none")
             self._stop.wait(max(0.05, pause(self._candidate, self._lease.renew_seconds, self._clock())))
+
+    def _report(self, error: KubeError | None) -> None:
+        """Say when trouble begins, changes and ends: turns come every other second."""
+        before, self._trouble = self._trouble, _kind(error)
+        if error and self._trouble != before:
+            log.warning("lease %s: %s%s", self._lease.name, error, REMEDIES.get(self._trouble, ""))
+        elif before and not error:
+            log.info("lease %s: reached again", self._lease.name)
 
     def _release(self) -> None:
         try:
@@ -131,6 +148,13 @@ class Alone:
 
     def stop(self) -> None:
         """Nothing to stop."""
+
+
+def _kind(error: KubeError | None) -> str:
+    """What tells one trouble from another."""
+    if error is None:
+        return ""
+    return str(error.status) if isinstance(error, KubeRefusedError) else type(error).__name__
 
 
 def _record(body: bytes, duration: float) -> Record:
