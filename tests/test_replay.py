@@ -80,10 +80,13 @@ def test_steps_are_limited_by_the_size_decided_before():
 def test_the_highest_size_of_the_last_minutes_stands():
     rules = GuardrailRules(NO_HOLD, stabilization_minutes=10)
     allocation, reasons = decide(course(10, 10, 10, 10), Operator(Answers(20, 12, 12, 12), rules=rules))
-    assert allocation == [20, 20, 12, 12]
-    assert reasons == [Reason.POLICY, Reason.STABILIZED, Reason.POLICY, Reason.POLICY]
+    assert allocation == [20, 20, 20, 12]
+    assert reasons == [Reason.POLICY, Reason.STABILIZED, Reason.STABILIZED, Reason.POLICY]
     allocation, _ = decide(course(10, 10, 10, step=900), Operator(Answers(20, 12, 12), rules=rules))
     assert allocation == [20, 12, 12]
+    minutely = [20, *[12] * 19]  # in force for the slots that ten minutes touch: 0, 1 and 2
+    allocation, _ = decide(course(*[10] * 20, step=60), Operator(Answers(*minutely), rules=rules))
+    assert allocation == [20] * 15 + [12] * 5
 
 
 def test_an_outage_is_held_as_the_service_would_hold_it():

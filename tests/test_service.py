@@ -95,10 +95,26 @@ def test_the_highest_allocation_of_the_window_stands_and_then_falls():
         Reason.POLICY,
         Reason.STABILIZED,
         Reason.STABILIZED,
-        Reason.POLICY,
+        Reason.STABILIZED,
         Reason.POLICY,
     ]
-    assert [one.allocation for one in sizes] == [110, 110, 110, 88, 88]
+    assert [one.allocation for one in sizes] == [110, 110, 110, 110, 88]
+
+
+def test_the_highest_allocation_stands_also_for_who_asks_every_minute():
+    pilot = autopilot(operator=Operator(GuardrailRules(stabilization_minutes=15), max_clock_skew=0))
+    demands = [100.0, *[80.0] * 24]
+    sizes = [decided(pilot, ask(demand, START + 60 * n)).decision.allocation for n, demand in enumerate(demands)]
+    assert sizes == [110] * 20 + [88] * 5
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 15, 60])
+@pytest.mark.parametrize("second", [0, 299])
+def test_the_highest_allocation_stands_for_all_of_its_minutes_wherever_in_a_slot_it_was_made(minutes, second):
+    pilot = autopilot(operator=Operator(GuardrailRules(stabilization_minutes=minutes), max_clock_skew=0))
+    decided(pilot, ask(100.0, START + second))
+    answer = decided(pilot, ask(80.0, START + second + 60 * minutes))
+    assert (answer.decision.allocation, answer.decision.reason) == (110, Reason.STABILIZED)
 
 
 def test_an_event_decides_for_its_fleets_while_it_lasts():

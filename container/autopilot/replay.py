@@ -57,8 +57,8 @@ class _Sizes:
     """Sizes recommended before, by slot, as far back as the guardrail asks."""
 
     def __init__(self, rules: GuardrailRules) -> None:
-        self._window = int(rules.stabilization_minutes * 60 / SLOT_SECONDS)
-        self._reach = int(max(rules.stabilization_minutes, _REMEMBERED_MINUTES) * 60 / SLOT_SECONDS)
+        self._window = rules.stabilization_slots
+        self._reach = max(self._window, int(_REMEMBERED_MINUTES * 60 / SLOT_SECONDS))
         self._sizes: deque[tuple[int, int]] = deque()
 
     def last(self, slot: int) -> int | None:
@@ -70,8 +70,10 @@ class _Sizes:
         return max((size for at, size in self._sizes if at > slot - self._window), default=None)
 
     def remember(self, slot: int, size: int) -> None:
+        """A slot keeps the last size or, where the highest of some minutes stands, its highest."""
         if self._sizes and self._sizes[-1][0] == slot:
-            self._sizes.pop()
+            _, before = self._sizes.pop()
+            size = max(size, before) if self._window else size
         self._sizes.append((slot, size))
 
 

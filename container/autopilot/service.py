@@ -175,7 +175,7 @@ class Autopilot:
         settings = [self._setting(ask, one) for ask, one in zip(asks, recalled, strict=True)]
         lead = self.policy.horizon_minutes
         decisions = decide_all(predictions.servers, windows, settings, self.operator.rules, lead)
-        self._remember(asks, decisions)
+        self._remember(asks, recalled, decisions)
         return [
             self._answer(row, asks[row], recalled[row], decisions[row], (windows, predictions))
             for row in range(len(asks))
@@ -194,19 +194,26 @@ class Autopilot:
     def _sizes_before(self, history: FleetHistory | None, observed_at: float) -> Sizes:
         """The last size, and the highest within the stabilization window; None where no rule has a use for it."""
         rules = self.operator.rules
-        if history is None or (rules.max_step_up is rules.max_step_down is None and not rules.stabilization_minutes):
+        window = rules.stabilization_slots
+        if history is None or (rules.max_step_up is rules.max_step_down is None and not window):
             return Sizes()
-        _, sizes = _last_hours(history, observed_at, max(rules.stabilization_minutes, _LEAST_MINUTES))
-        window = int(rules.stabilization_minutes * 60 / SLOT_SECONDS)
+        _, sizes = _last_hours(history, observed_at, max(window * SLOT_SECONDS / 60, _LEAST_MINUTES))
         highest = int(np.nanmax(sizes[-window:])) if window and not np.isnan(sizes[-window:]).all() else None
         return Sizes(_last_size(sizes), highest)
 
-    def _remember(self, asks: Sequence[Ask], decisions: Sequence[Decision]) -> None:
+    def _remember(self, asks: Sequence[Ask], recalled: Sequence[Recalled], decisions: Sequence[Decision]) -> None:
         self.history.remember([
-            Decided(ask.now.fleet, ask.now.observed_at, decision.recommended)
-            for ask, decision in zip(asks, decisions, strict=True)
+            Decided(ask.now.fleet, ask.now.observed_at, self._to_keep(ask.now.observed_at, one, decision))
+            for ask, one, decision in zip(asks, recalled, decisions, strict=True)
             if ask.pairs is None
         ])  # fmt: skip
+
+    def _to_keep(self, observed_at: float, recalled: Recalled, decision: Decision) -> int:
+        """What the slot keeps: the last recommendation or, where the highest of some minutes stands, its highest."""
+        if not self.operator.rules.stabilization_slots:
+            return decision.recommended
+        _, now = _last_hours(recalled.history, observed_at, SLOT_SECONDS / 60)
+        return max(decision.recommended, _last_size(now) or 0)
 
     def _answer(
         self, row: int, ask: Ask, recalled: Recalled, decision: Decision, made: tuple[Windows, Predictions]

@@ -9,7 +9,7 @@ from math import ceil, floor, isfinite
 from typing import NamedTuple
 
 from autopilot.core.fleet import Decision, FleetNow, Reason
-from autopilot.core.hold import DEFAULT_HOLD, HoldRules
+from autopilot.core.hold import DEFAULT_HOLD, SLOT_MINUTES, HoldRules
 
 BEYOND_BELIEF = 10
 """A prediction above this many times the highest recent need is a broken model, not a forecast."""
@@ -29,6 +29,11 @@ class GuardrailRules:
     max_step_up: float | None = None
     max_step_down: float | None = None
     stabilization_minutes: float = 0.0
+
+    @property
+    def stabilization_slots(self) -> int:
+        """The slots that the last minutes touch, the one of now included; 0: off."""
+        return ceil(self.stabilization_minutes / SLOT_MINUTES) + 1 if self.stabilization_minutes > 0 else 0
 
 
 class Recent(NamedTuple):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-_SLOT_MINUTES = 5
+SLOT_MINUTES = 5
 _RAMP_SLOTS = 24
 
 
@@ -20,7 +20,7 @@ class HoldRules:
     @property
     def hold_slots(self) -> int:
         """The longest hold in slots."""
-        return int(self.hold_minutes / _SLOT_MINUTES)
+        return int(self.hold_minutes / SLOT_MINUTES)
 
     @property
     def slots_back(self) -> int:
