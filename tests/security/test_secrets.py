@@ -206,7 +206,7 @@ def test_a_bad_setting_is_told_without_the_values_of_others():
 def test_a_job_whose_live_source_fails_keeps_the_address_to_itself(tmp_path, capsys, caplog, monkeypatch):
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
-    told = {"gs_inventory_url": secret_url(closed_port()), "live_observations": "2", "learning_freq": "0.01"}
+    told = {"gs_inventory_url": secret_url(closed_port()), "live_observations": "20000000", "learning_freq": "0.01"}
     with caplog.at_level(logging.DEBUG, "autopilot"):
         assert run_job(Job(tmp_path), told) == 1
     written = "".join(path.read_text("utf-8", "replace") for path in tmp_path.rglob("*") if path.is_file())

@@ -197,6 +197,19 @@ def test_a_live_source_without_any_answer_is_an_error():
 def test_recording_a_live_source_can_be_stopped():
     stop = StopSignal()
     stop.asked = True
-    told = Hyperparameters(gs_inventory_url="http://127.0.0.1:9/", live_observations=3, learning_freq=60.0)
+    told = Hyperparameters(gs_inventory_url="http://127.0.0.1:9/", live_observations=3, learning_freq=DAY)
     with pytest.raises(Stopped):
         record(told, stop)
+
+
+def test_a_live_source_that_never_answers_is_given_up_at_once():
+    asked = []
+    with pytest.raises(JobError, match="no usable answer 5 times in a row"):
+        observations(lambda: asked.append(1), (300.0 * at for at in range(2016)))
+    assert len(asked) == 5
+
+
+def test_too_short_a_recording_is_refused_before_it_begins():
+    told = Hyperparameters(gs_inventory_url="http://127.0.0.1:9/", live_observations=100, learning_freq=300.0)
+    with pytest.raises(JobError, match=r"span 0\.34 days: at least 2 are needed"):
+        record(told, StopSignal())

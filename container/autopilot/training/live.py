@@ -9,21 +9,38 @@ from autopilot.adapters.demand_http import HttpDemand
 from autopilot.demand_csv import DemandSeries
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError, StopSignal
+from autopilot.training.recorded import LEAST_DAYS
 
 _FIELD = "Prediction.num_of_gameservers"
 _TIMEOUT = 10.0
+_PATIENCE = 5
 Read = Callable[[], float | None]
 
 
 def record(told: Hyperparameters, stop: StopSignal) -> DemandSeries:
     """Demand of the live source, one observation every `learning_freq` seconds. Raises JobError, or Stopped."""
+    days = (told.live_observations - 1) * told.learning_freq / 86400
+    if days < LEAST_DAYS:
+        raise JobError(
+            f"{told.live_observations} live_observations, one every {told.learning_freq:g} seconds (learning_freq), "
+            f"span {days:.2g} days: at least {LEAST_DAYS:g} are needed to train on them"
+        )
     source = HttpDemand(told.gs_inventory_url, _FIELD, _TIMEOUT)
     return observations(lambda: source.demand(["live"])[0], _clock(told, stop))
 
 
 def observations(read: Read, times: Iterator[float]) -> DemandSeries:
-    """What `read` answers at the times that the iterator waits for; no answer is a gap. Raises JobError for none."""
-    pairs = [(at, demand) for at in times if (demand := read()) is not None]
+    """What `read` answers at the times that the iterator waits for; no answer is a gap.
+
+    Raises JobError for fewer than two answers, and at once where the first _PATIENCE times bring none: a wrong URL
+    would else be known after a week.
+    """
+    pairs = []
+    for number, at in enumerate(times, 1):
+        if (demand := read()) is not None:
+            pairs.append((at, demand))
+        if number >= _PATIENCE and not pairs:
+            raise JobError(f"gs_inventory_url gave no usable answer {number} times in a row: see the warnings above")
     if len(pairs) < 2:
         raise JobError("gs_inventory_url gave fewer than two usable answers: see the warnings above")
     at, demand = np.array(pairs, np.float64).T
