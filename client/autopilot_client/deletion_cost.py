@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from autopilot_client.kube import Kube
 from autopilot_client.plan import Hold, Scale, spare_sessions
 from autopilot_client.pods import COST, Pod, read_pods
-from autopilot_client.ports import KubeUnavailableError
+from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 
 CHEAP = "-1000"
 
@@ -56,4 +56,9 @@ def prepare_scale_down(kube: Kube, selector: str, condition: str, scale: Scale) 
 
 
 def _annotate(kube: Kube, pod: str, cost: str | None) -> None:
-    kube.patch(kube.path("v1", "pods", pod), {"metadata": {"annotations": {COST: cost}}})
+    """Write or take a mark; a pod that went by itself meanwhile needs none. Raises KubeError."""
+    try:
+        kube.patch(kube.path("v1", "pods", pod), {"metadata": {"annotations": {COST: cost}}})
+    except KubeRefusedError as error:
+        if error.status != 404:
+            raise

@@ -16,7 +16,7 @@ from autopilot_client.domain import Answer, Fault, Reading, Refused, Seen
 from autopilot_client.judge import judge
 from autopilot_client.kube import Kube
 from autopilot_client.pods import Pod, common_selector, demand_of_pods, read_pods
-from autopilot_client.ports import Ask, DemandUnknownError, EndpointUnavailableError, KubeError
+from autopilot_client.ports import Ask, DemandUnknownError, EndpointUnavailableError, KubeError, KubeRefusedError
 from autopilot_client.targets import Target, read_targets
 from autopilot_client.wire import answer, instance
 
@@ -121,7 +121,8 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
             return read_prometheus(sources.http.pool, source, sources.now, sources.http.patience)
         case PodsDemand() as source:
             if isinstance(sources.pods, KubeError):
-                raise DemandUnknownError(str(sources.pods))
+                forbidden = isinstance(sources.pods, KubeRefusedError) and sources.pods.status == 403
+                raise DemandUnknownError(f"{sources.pods}{'; add components/idle-first' if forbidden else ''}")
             return demand_of_pods(sources.pods, source, sources.now)
         case ReviewDemand() as source:
             return _reviewed(gathered.fleet, source, sources)

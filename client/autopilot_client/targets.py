@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from autopilot_client.kube import UNREADABLE, Kube
-from autopilot_client.ports import KubeError, KubeUnavailableError
+from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 
 Form = TypeVar("Form")
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -122,6 +122,9 @@ def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | K
     resource = KINDS[kind]
     try:
         items = _decode(kube.get(kube.path(resource.group, resource.resource)), _Items).items
+    except KubeRefusedError as error:
+        hint = "; add components/many-fleets, or write read: named" if error.status == 403 else ""
+        return {f"{kind}/{name}": KubeError(f"{error}{hint}") for name in names}
     except KubeError as error:
         return {f"{kind}/{name}": error for name in names}
     return _by_name(kind, names, items)

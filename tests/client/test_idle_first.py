@@ -39,6 +39,23 @@ def test_pods_that_have_ended_are_no_idle_servers(listed):
     assert prepare_scale_down(kube, "app=m", "state=busy", Scale(2, 1)) == Hold("already right")
 
 
+def test_a_pod_that_goes_by_itself_between_list_and_mark_does_not_stop_the_others():
+    """Matches end all the time: a large fleet would never shrink."""
+
+    class Ending(Cluster):
+        def __call__(self, method, path, body):
+            reply = super().__call__(method, path, body)
+            self.objects.pop("pods/ends", None)
+            return reply
+
+    cluster = Ending()
+    cluster.objects["pods/ends"] = {"metadata": {"name": "ends"}, "status": {"phase": "Running"}}
+    with serving(cluster) as url:
+        kube = Kube(connection(url), "games")
+        assert prepare_scale_down(kube, "app=m", "state=busy", Scale(2, 1)) == Scale(2, 1)
+    assert cluster.calls[-1] == "PATCH /api/v1/namespaces/games/pods/ends"
+
+
 def test_without_a_selector_no_pod_is_touched(listed):
     """It would mean every pod of the namespace."""
     with pytest.raises(KubeUnavailableError, match="selector"):

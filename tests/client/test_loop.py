@@ -399,6 +399,20 @@ def test_pods_that_cannot_be_read_are_unknown(world):
     assert (view.decision.fault, view.decision.allocation) == ("demand_unknown", 40)
 
 
+@pytest.mark.parametrize(
+    ("refused", "source", "remedy"),
+    [
+        ("/deployments", None, "add components/many-fleets, or write read: named"),
+        ("/pods", {"source": "pods", "selector": "app=a", "in_use": "ready"}, "add components/idle-first"),
+    ],
+)
+def test_a_list_that_is_forbidden_is_said_with_the_component_that_allows_it(world, caplog, refused, source, remedy):
+    world.cluster.refuse = {refused: 403}
+    fleets = [world.fleet(name) | ({"demand": source} if source else {}) for name in "abc"]
+    world.client(fleets).passes()
+    assert remedy in caplog.text
+
+
 def test_nodes_are_counted_for_cloudwatch_where_that_is_allowed(world):
     world.client([world.fleet()], cloudwatch={}, nodes="all")
     world.cluster.objects |= {f"nodes/n{i}": {"metadata": {"name": f"n{i}"}} for i in range(3)}
