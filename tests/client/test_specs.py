@@ -1,6 +1,7 @@
 """The shipped specs and the image: what they allow, and that names agree. Without a cluster."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def test_every_selector_picks_the_clients_pods_and_no_game_server(overlay):
     assert documents["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == label
     assert documents["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == label
     assert documents["Deployment"]["spec"]["selector"]["matchLabels"] == label
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_another_namespace_is_changed_in_one_place_also_with_every_component(tmp_path, overlay):
+    shutil.copytree(SPECS, tmp_path / "specs")
+    path = tmp_path / "specs" / overlay / "kustomization.yaml"
+    document = yaml.safe_load(path.read_text()) | {"namespace": "elsewhere"}
+    components = sorted(folder.name for folder in (SPECS / "components").iterdir())
+    path.write_text(yaml.safe_dump(document | {"components": [f"../components/{name}" for name in components]}))
+    documents = rendered(str(path.parent))
+    subjects = [subject for document in documents for subject in document.get("subjects", [])]
+    assert {document["metadata"].get("namespace", "elsewhere") for document in documents} == {"elsewhere"}
+    assert [subject["namespace"] for subject in subjects] == ["elsewhere"] * 2
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
