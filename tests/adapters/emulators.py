@@ -103,9 +103,7 @@ def create_table(dynamodb: Any) -> str:
             {"AttributeName": "day", "AttributeType": "S"},
         ],
     )
-    _await(
-        lambda: dynamodb.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE", f"table {name}", seconds=20
-    )
+    _await(lambda: dynamodb.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE", f"table {name}")
     return name
 
 
@@ -203,7 +201,7 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _await(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
+def _await(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

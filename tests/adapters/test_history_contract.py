@@ -47,9 +47,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
     def open_one() -> History:
         opened.append(
-            SqliteHistory(where[1], budget_seconds=10)
+            SqliteHistory(where[1], budget_seconds=60)
             if request.param == "sqlite"
-            else DynamoHistory(where[1], client=request.getfixturevalue(request.param), budget_seconds=10)
+            else DynamoHistory(where[1], client=request.getfixturevalue(request.param), budget_seconds=60)
         )
         return opened[-1]
 

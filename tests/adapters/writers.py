@@ -21,7 +21,7 @@ def write_together(where: Where, fleet: str, midnight: float, slots: int) -> Non
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(300)
     assert [worker.exitcode for worker in workers] == [0] * PROCESSES
 
 
@@ -66,5 +66,5 @@ def _write(history: History, fleet: str, seconds: float, slot: int) -> None:
 def _open(where: Where) -> History:
     kind, name = where
     if kind == "sqlite":
-        return SqliteHistory(name, budget_seconds=20)
-    return DynamoHistory(name, client=emulators.client(kind, read_timeout=20), budget_seconds=20)
+        return SqliteHistory(name, budget_seconds=60)
+    return DynamoHistory(name, client=emulators.client(kind, read_timeout=20), budget_seconds=60)
