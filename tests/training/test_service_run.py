@@ -137,6 +137,13 @@ def test_a_model_of_another_game_is_not_played(tmp_path, place, told, said):
     assert said in run.output
 
 
+def test_a_report_that_cannot_be_written_is_known_before_anything_is_played(tmp_path):
+    (tmp_path / "file").write_text("")
+    run = CliRunner().invoke(evaluate, [str(BUILT_IN / "model-service"), "--out", str(tmp_path / "file" / "out")])
+    assert run.exit_code == 1
+    assert "cannot be written: Not a directory" in run.output
+
+
 def test_a_checkpoint_and_its_model_play_alike(faithful, tmp_path):
     played = []
     for place in (faithful.model, faithful.checkpoints / "run.npz"):

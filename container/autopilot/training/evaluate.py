@@ -29,10 +29,13 @@ def evaluate(place: Path, episodes: int, out: Path, told: tuple[str, ...]) -> No
     from autopilot.training import service_run  # noqa: PLC0415  TensorFlow: seconds
 
     try:
+        out.mkdir(parents=True, exist_ok=True)  # before the episodes are played: that takes a while
         given = parse_hyperparameters({"environment": "service", **_faithful(place), **pairs(told)})
         report = service_run.evaluate_place(place, given, episodes, out)
     except (HyperparameterError, JobError, ModelError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"--out {out} cannot be written: {error.strerror or error}") from error
     click.echo(f"Report: {report}")
 
 
