@@ -20,6 +20,9 @@ UPDATE_FAILURES = FAILURES | {
 }
 
 
+ONE, TWO = ({"modelDataUrl": f"s3://models/{name}/model.tar.gz"} for name in ("one", "two"))
+
+
 def deployed(cli, payload, *options):
     return cli("deploy", "-", *options, stdin=json.dumps(payload))
 
@@ -178,6 +181,44 @@ def test_a_failure_on_the_way_is_mended_by_the_next_run(cli, account, payload):
     assert account.operations()[-1] == "PutScalingPolicy"
 
 
+CREATION = (
+    "CreateRole", "PutRolePolicy", "CreateTable", "UpdateTimeToLive", "UpdateContinuousBackups", "CreateLogGroup",
+    "PutRetentionPolicy", "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "RegisterScalableTarget",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", CREATION)
+def test_a_second_run_finishes_a_creation_that_stopped_at(cli, account, payload, operation):
+    account.failing[operation] = [("InternalFailure", "try again")]
+    assert deployed(cli, payload).exit_code == 1
+    assert deployed(cli, payload).exit_code == 0
+    assert account.targets() == {"endpoint/autopilot/variant/AllTraffic": (1, 4)}
+    done = account.operations()
+    assert deployed(cli, payload).exit_code == 0
+    assert account.operations() == done
+
+
+UPDATE = (
+    "PutRolePolicy", "CreateModel", "CreateEndpointConfig", "DeregisterScalableTarget", "UpdateEndpoint",
+    "RegisterScalableTarget", "PutScalingPolicy", "DeleteEndpointConfig", "DeleteModel", "DeleteRolePolicy",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", UPDATE)
+def test_a_second_run_finishes_an_update_that_stopped_at(cli, account, payload, operation):
+    deployed(cli, payload | ONE)
+    account.autoscale("autopilot", "AllTraffic", 3)
+    variant = payload["productionVariants"][0] | {"InstanceType": "ml.c5.xlarge"}
+    update = payload | TWO | {"productionVariants": [variant]}
+    account.failing[operation] = [("InternalFailure", "try again")]
+    assert deployed(cli, update).exit_code == 1
+    assert account.targets() == {"endpoint/autopilot/variant/AllTraffic": (1, 4)}
+    assert deployed(cli, update).exit_code == 0
+    assert account._endpoints["autopilot"].counts == {"AllTraffic": 3}
+    assert (len(account.contents()["configs"]), len(account.contents()["models"])) == (1, 1)
+    assert list(policies_of_the_role()) == ["serve"]
+
+
 def test_a_role_that_iam_has_not_spread_yet_is_waited_for(cli, account, payload):
     words = "Could not assume role arn:aws:iam::123456789012:role/autopilot-autopilot"
     account.failing["CreateModel"] = [("ValidationException", words)] * 3
@@ -282,9 +323,6 @@ def policies_of_the_role():
     listed = client.list_role_policies(RoleName="autopilot-autopilot")["PolicyNames"]
     got = (client.get_role_policy(RoleName="autopilot-autopilot", PolicyName=name) for name in listed)
     return {one["PolicyName"]: json.dumps(one["PolicyDocument"]) for one in got}
-
-
-ONE, TWO = ({"modelDataUrl": f"s3://models/{name}/model.tar.gz"} for name in ("one", "two"))
 
 
 def test_an_update_that_is_rolled_back_leaves_the_old_config_the_rights_that_it_needs(cli, account, payload):
