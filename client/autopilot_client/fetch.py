@@ -186,6 +186,10 @@ def bearer(token_file: str | None) -> dict[str, str]:
         return {}
     try:
         with open(token_file, encoding="utf-8") as file:
-            return {"Authorization": f"Bearer {file.read().strip()}"}
-    except OSError as error:
-        raise FetchError(f"{token_file}: {error.strerror}") from error
+            token = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not text"
+        raise FetchError(f"{token_file}: {why}") from error
+    if not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise FetchError(f"{token_file}: not one token on one line")  # http.client's own words would repeat it
+    return {"Authorization": f"Bearer {token}"}

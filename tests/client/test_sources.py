@@ -209,6 +209,18 @@ def test_fleets_with_different_tokens_do_not_share_a_fetch(pool, tmp_path):
     assert service.hits == 1
 
 
+@pytest.mark.parametrize("content", [b"secret\nsecret", b"", b"secret two", b"\xffsecret", "sécret".encode()])
+def test_a_token_file_with_something_else_is_named_and_its_content_is_not(pool, tmp_path, content):
+    (tmp_path / "token").write_bytes(content)
+    service = Document({"demand": 5})
+    with serving(service) as url:
+        web = HttpSource(pool, NOW)
+        complaint = _complaint(web, HttpDemand(url=url, token_file=str(tmp_path / "token")))
+    assert str(tmp_path / "token") in complaint
+    assert "secret" not in complaint
+    assert service.hits == 0
+
+
 PODS = [
     Pod("a", {"app": "m", "state": "busy"}, running=True, ready=True),
     Pod("b", {"app": "m"}, running=True, ready=False),
