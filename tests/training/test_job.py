@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -82,6 +83,22 @@ def test_a_channel_that_comes_as_a_pipe_is_refused(job):
     os.mkfifo(job.root / "input" / "data" / "training_0")
     with pytest.raises(JobError, match="training channel comes as a pipe: use the input mode File"):
         job.channel("training")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "how", "refused"),
+    [
+        pytest.param(["algo-1", "algo-2"], "ShardedByS3Key", True, id="dealt out among two"),
+        pytest.param(["algo-1", "algo-2"], "FullyReplicated", False, id="whole on both"),
+        pytest.param(["algo-1"], "ShardedByS3Key", False, id="dealt out to one"),
+    ],
+)
+def test_a_channel_of_which_the_training_host_has_a_part_is_refused(job, hosts, how, refused):
+    configure(job, "resourceconfig.json", json.dumps({"current_host": "algo-1", "hosts": hosts}))
+    configure(job, "inputdataconfig.json", json.dumps({"training": {"S3DistributionType": how}, "odd": None}))
+    expected = pytest.raises(JobError, match="use FullyReplicated") if refused else nullcontext()
+    with expected:
+        job.check_whole()
 
 
 def test_channels_that_nobody_reads_are_known(job):

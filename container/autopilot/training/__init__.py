@@ -62,6 +62,7 @@ def run_job(job: Job, told: Mapping[str, str]) -> int:
         if not job.writes():
             print("another host trains: nothing to do here", flush=True)
             return 0
+        job.check_whole()
         job.check_writable()
         _train(job, given, stop)
         job.succeed()

@@ -99,6 +99,16 @@ class Job:
         found = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
         return [name for name in found if name not in used and not name.startswith(".")]
 
+    def check_whole(self) -> None:
+        """Raises JobError if a channel's files are dealt out among several hosts: only one of them trains."""
+        hosts = self.config("resourceconfig.json").get("hosts") or []
+        for name, told in self.config("inputdataconfig.json").items():
+            if len(hosts) > 1 and isinstance(told, dict) and told.get("S3DistributionType") == "ShardedByS3Key":
+                raise JobError(
+                    f"the {name} channel is dealt out among {len(hosts)} hosts (ShardedByS3Key), and only one of them "
+                    "trains: use FullyReplicated, or one host"
+                )
+
     def check_writable(self) -> None:
         """Raises JobError if results could not be written: better said before the training than after it."""
         for place in (self.model, self.output, self.checkpoints):
