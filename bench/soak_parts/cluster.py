@@ -43,16 +43,20 @@ class Cluster:
 
     def __post_init__(self) -> None:
         self.admin = Kube(from_kubeconfig(self.server.kubeconfig), NAMESPACE)
-        self.admin.read_seconds = 3.0
+        self.admin.connect_seconds, self.admin.read_seconds = 10.0, 60.0
 
     def fill(self, sizes: Sequence[int]) -> None:
-        """The namespace with everything in it, and the rights of the shipped specs."""
+        """The namespace with everything in it, and the rights of the shipped specs.
+
+        Whatever it takes: only later, among the faults, a call that waits is given up soon.
+        """
         create(self.admin, "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         crd = yaml.safe_load(Path(CRD).read_text(encoding="utf-8"))
         create(self.admin, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
         wait_until(lambda: self.read_sizes() is not None or _served(self.admin), 60)
         self._install()
         self.each(range(len(self.cast)), lambda i: self._create_fleet(i, int(sizes[i])))
+        self.admin.connect_seconds, self.admin.read_seconds = 1.0, 3.0
 
     def kubeconfig(self) -> str:
         """A file with the client's own account, and no more than its rights."""
