@@ -106,6 +106,38 @@ def test_what_never_ends_meets_the_deadline_and_a_second_run_waits_on(cli, accou
     assert account.targets()
 
 
+@pytest.mark.parametrize("code", ["EndpointConnectionError", "ThrottlingException", "ServiceUnavailable"])
+def test_a_line_that_drops_while_waiting_ends_nothing(cli, account, payload, code):
+    deployed(cli, payload)
+    update = payload | {"productionVariants": [payload["productionVariants"][0] | {"InstanceType": "ml.c5.xlarge"}]}
+    begin = account._update_endpoint
+
+    def update_and_drop(call):
+        account.failing["DescribeEndpoint"] = [(code, "no line")] * 3
+        return begin(call)
+
+    account._update_endpoint = update_and_drop
+    result = deployed(cli, update)
+    assert result.exit_code == 0, result.stderr
+    assert f"no answer from AWS ({code})" in result.stdout
+    assert account.operations().count("DeregisterScalableTarget") == 1
+    assert "putting auto scaling back" not in result.stdout
+
+
+def test_a_line_that_stays_down_meets_the_deadline(cli, account, payload):
+    account.failing["DescribeEndpoint"] = [("ValidationException", "Could not find endpoint")] * 2
+    account.failing["DescribeEndpoint"] += [("ReadTimeoutError", "no line")] * 100
+    result = cli("--timeout", "5", "deploy", "-", stdin=json.dumps(payload))
+    assert result.exit_code == 3
+    assert "last seen: no answer from AWS" in result.stderr
+
+
+def test_a_permission_that_goes_while_waiting_is_told_at_once(cli, account, payload):
+    account.failing["DescribeEndpoint"] = [("ValidationException", "Could not find endpoint")] * 2
+    account.failing["DescribeEndpoint"] += [("AccessDeniedException", "no policy allows it")]
+    assert deployed(cli, payload).exit_code == 4
+
+
 def test_a_failed_creation_is_taken_away_by_the_next_run(cli, account, payload):
     account.script = "failed"
     deployed(cli, payload)

@@ -8,6 +8,11 @@ from autopilot_deploy.core.call import Call
 _MISSING_CODES = frozenset({
     "ResourceNotFoundException", "ResourceNotFound", "NoSuchEntity", "ObjectNotFoundException", "404",
 })  # fmt: skip
+_PASSING_CODES = frozenset({
+    "ConnectTimeoutError", "ConnectionClosedError", "ConnectionError", "EndpointConnectionError", "HTTPClientError",
+    "ReadTimeoutError", "ResponseStreamingError", "InternalFailure", "InternalServerError", "RequestLimitExceeded",
+    "ServiceUnavailable", "Throttling", "ThrottlingException", "TooManyRequestsException", "500", "502", "503", "504",
+})  # fmt: skip
 _MISSING_WORDS = ("could not find", "does not exist", "cannot find")
 _DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|NotAuthorized|Forbidden", re.IGNORECASE)
 _SAID = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?")
@@ -47,6 +52,11 @@ class AwsError(DeployError):
         return self.code in _MISSING_CODES or (
             self.code == "ValidationException" and any(one in words for one in _MISSING_WORDS)
         )
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same question may be answered a little later: the line or AWS is down, or too much was asked."""
+        return self.code in _PASSING_CODES
 
     def says(self, words: tuple[str, ...]) -> bool:
         """Whether its code is, or its message has, one of these words."""

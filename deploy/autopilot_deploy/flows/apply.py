@@ -30,16 +30,27 @@ class World:
     deadline: float
 
     def wait(self, done: Callable[[], bool], what: str, tell: Callable[[], str], every: float = POLL_SECONDS) -> None:
-        """Wait until `done`, with a line of progress at each look. Raises DeadlineError."""
+        """Wait until `done`, with a line of progress at each look. Raises DeadlineError, and what `done` raises.
+
+        AWS goes on while we cannot reach it: an error that passes by itself only costs a look.
+        """
         started = self.clock.now()
-        while not done():
+        while True:
+            try:
+                if done():
+                    return
+                seen = tell()
+            except AwsError as error:
+                if not error.passing:
+                    raise
+                seen = f"no answer from AWS ({error.code}), trying on"
             now = self.clock.now()
             if now >= self.deadline:
                 raise DeadlineError(
-                    f"{what} did not happen in time; last seen: {tell()}. AWS goes on by itself: "
+                    f"{what} did not happen in time; last seen: {seen}. AWS goes on by itself: "
                     "run the same command again to wait on and to finish"
                 )
-            self.console.say(f"  {now - started:5.0f} s  {tell()}")
+            self.console.say(f"  {now - started:5.0f} s  {seen}")
             self.clock.sleep(min(every, self.deadline - now))
 
 
