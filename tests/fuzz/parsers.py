@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -742,7 +742,7 @@ PAYLOAD_WORDS = [*PAYLOAD, *SEED_PAYLOAD["productionVariants"][0], "asyncInferen
 @refusing(PayloadError)
 def read_payload(data: bytes) -> str:
     """The JSON payload of `deploy`."""
-    wanted_from(payload_json(data.decode("utf-8", "surrogateescape")))
+    wanted_from(payload_json(TextIOWrapper(BytesIO(data), "utf-8")))
     return "ok"
 
 
