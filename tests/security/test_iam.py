@@ -67,6 +67,7 @@ EVERYWHERE = {
     "Metrics": "PutMetricData knows no resources; a condition binds it to SageMaker's own namespaces",
     "ImageLogin": "GetAuthorizationToken knows no resources",
     "ReadTargets": "DescribeScalableTargets knows no resources",
+    "ListConfigs": "ListEndpointConfigs knows no resources",
     "LogDelivery": "the log delivery API knows no resources",
     "Network": "Describe* of EC2 knows no resources, and the interfaces do not exist yet",
 }
@@ -93,7 +94,8 @@ def everything_asked() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def made() -> list[Any]:
     """The calls that `deploy` would make in an empty account, as far as they are IAM's."""
-    return list(plan._role(wanted_from(everything_asked()), NAMES, Found()))
+    wanted = wanted_from(everything_asked())
+    return list(plan._role(wanted, NAMES, Found(), plan._statements(wanted, NAMES)))
 
 
 @pytest.fixture(scope="module")
