@@ -137,6 +137,17 @@ def test_a_model_of_another_game_is_not_played(tmp_path, place, told, said):
     assert said in run.output
 
 
+def test_a_checkpoint_is_not_played_as_something_else(faithful, tmp_path):
+    channel(tmp_path, "checkpoint", faithful.root / "checkpoints")
+    one = Job(tmp_path)
+    for told, said in (
+        ({}, "a run with faithful=true"),
+        ({"control": "raw", "faithful": "1"}, "with control=relative"),
+    ):
+        assert run_job(one, TINY | {"evaluate_steps": "400"} | told) == 1
+        assert said in failure(one)
+
+
 def test_a_report_that_cannot_be_written_is_known_before_anything_is_played(tmp_path):
     (tmp_path / "file").write_text("")
     run = CliRunner().invoke(evaluate, [str(BUILT_IN / "model-service"), "--out", str(tmp_path / "file" / "out")])
@@ -147,7 +158,7 @@ def test_a_report_that_cannot_be_written_is_known_before_anything_is_played(tmp_
 def test_a_checkpoint_and_its_model_play_alike(faithful, tmp_path):
     played = []
     for place in (faithful.model, faithful.checkpoints / "run.npz"):
-        told = ["-p", "hidden=8", "-p", "faithful=true", "-p", "episode_minutes=200"]
+        told = ["-p", "episode_minutes=200"]  # the rest, they know
         run = CliRunner().invoke(evaluate, [str(place), "--episodes", "10", "--out", str(tmp_path), *told])
         assert run.exit_code == 0, run.output
         played.append(re.search(r"profit=([-0-9.]+);", run.output)[1])

@@ -8,6 +8,7 @@ from autopilot.core.service_observation import WIDTH_FAITHFUL
 from autopilot.policy.metadata import METADATA_FILE, read_metadata
 from autopilot.ports import ModelError
 from autopilot.training import hush, pairs
+from autopilot.training.checkpoint import read_checkpoint
 from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
 from autopilot.training.job import JobError
 
@@ -22,15 +23,15 @@ from autopilot.training.job import JobError
 def evaluate(place: Path, episodes: int, out: Path, told: tuple[str, ...]) -> None:
     """Play a policy for the web service beside simple rules, on the same episodes; a table and a report with plots.
 
-    PLACE is a model directory, or the checkpoint file of a training run (checkpoints/run.npz). For a checkpoint, give
-    the hyperparameters `faithful`, `hidden` and `control` that the run had.
+    PLACE is a model directory, or the checkpoint file of a training run (checkpoints/run.npz). Give the
+    hyperparameters of the service if it is not the usual one, such as `machine_cost`.
     """
     hush()
     from autopilot.training import service_run  # noqa: PLC0415  TensorFlow: seconds
 
     try:
         out.mkdir(parents=True, exist_ok=True)  # before the episodes are played: that takes a while
-        given = parse_hyperparameters({"environment": "service", **_faithful(place), **pairs(told)})
+        given = parse_hyperparameters({"environment": "service", **_trained_with(place), **pairs(told)})
         report = service_run.evaluate_place(place, given, episodes, out)
     except (HyperparameterError, JobError, ModelError) as error:
         raise click.ClickException(str(error)) from error
@@ -39,8 +40,12 @@ def evaluate(place: Path, episodes: int, out: Path, told: tuple[str, ...]) -> No
     click.echo(f"Report: {report}")
 
 
-def _faithful(place: Path) -> dict[str, str]:
-    """Which observation a model directory's network sees."""
-    if not (place / METADATA_FILE).is_file():
-        return {}
-    return {"faithful": str(read_metadata(place).width == WIDTH_FAITHFUL)}
+def _trained_with(place: Path) -> dict[str, str]:
+    """Hyperparameters that a model directory or a checkpoint was trained with, as far as its network needs them."""
+    if (place / METADATA_FILE).is_file():
+        return {"faithful": str(read_metadata(place).width == WIDTH_FAITHFUL)}
+    from autopilot.training import service_run  # noqa: PLC0415  TensorFlow: seconds
+
+    found = read_checkpoint(place / service_run.CHECKPOINT if place.is_dir() else place)
+    told = {} if found is None else service_run.told_in(found)
+    return {name: str(value) for name, value in told.items() if name != "environment"}

@@ -14,6 +14,9 @@ from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import StopSignal
 from autopilot.training.telling import Teller
 
+MAKES_THE_NETWORK = ("environment", "hidden", "faithful", "control")
+"""Hyperparameters that a checkpoint keeps as `told`: without them its weights mean nothing, or something else."""
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -90,6 +93,7 @@ class PPORun:
         self.history: list[dict[str, float]] = []
         """What each iteration told, and what the validation told where there was one."""
         self._seed = told.seed
+        self._network_of = {name: getattr(told, name) for name in MAKES_THE_NETWORK}
         self._around = around
         self._game = game
         self._model = ActorCritic(network, told.seed, told.log_std)
@@ -144,7 +148,13 @@ class PPORun:
     def _save(self, done: int, episode: int) -> None:
         arrays = {name: one.numpy() for name, one in self._variables().items()}
         arrays |= {f"best_{name}": value for name, value in self._best_weights.items()}
-        facts = {"done": done, "episode": episode, "best": self._best, "history": self.history}
+        facts = {
+            "done": done,
+            "episode": episode,
+            "best": self._best,
+            "history": self.history,
+            "told": self._network_of,
+        }
         self._around.checkpoint.save(Checkpoint(arrays, facts))
 
     def _resume(self) -> tuple[int, int]:

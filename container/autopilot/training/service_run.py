@@ -3,9 +3,10 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from autopilot.core.service_observation import SERVICE_FEATURES_VERSION, WARM_UP_MINUTES, Floats
 from autopilot.policy.learned import load_policy
@@ -16,10 +17,10 @@ from autopilot.sim.service_rules import Act
 from autopilot.train.export import export, load_network, make_reproducible
 from autopilot.train.network import Network, build_network, set_weights
 from autopilot.train.service_head import OUTPUTS, ServiceFront
-from autopilot.training.checkpoint import CheckpointFile, read_checkpoint
+from autopilot.training.checkpoint import Checkpoint, CheckpointFile, read_checkpoint
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
-from autopilot.training.ppo_run import Surroundings, best_weights
+from autopilot.training.ppo_run import MAKES_THE_NETWORK, Surroundings, best_weights
 from autopilot.training.service_ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
 from autopilot.training.service_report import LEARNED, Shown, show, verdict, write_service_report
 from autopilot.training.telling import Teller
@@ -94,6 +95,7 @@ def checkpointed(path: Path, told: Hyperparameters) -> Network:
     found = read_checkpoint(path)
     if found is None:
         raise JobError(f"{path} is no checkpoint of ours, or damaged: give a run's {CHECKPOINT} or a model directory")
+    _check_told(found, path, told)
     weights = best_weights(found)
     hidden = tuple(weights[f"bias_{at}"].shape[0] for at in range(len(told.layers)) if f"bias_{at}" in weights)
     network = build_network(service_config(told).width, hidden, OUTPUTS, None, front=ServiceFront())
@@ -105,6 +107,19 @@ def checkpointed(path: Path, told: Hyperparameters) -> Network:
             "trained with."
         ) from error
     return network
+
+
+def _check_told(found: Checkpoint, path: Path, told: Hyperparameters) -> None:
+    """Raises JobError if the checkpoint's network means something else than it was told. Layers tell themselves."""
+    for name, value in told_in(found).items():
+        if name != "hidden" and getattr(told, name, value) != value:
+            raise JobError(f"{path} is of a run with {name}={str(value).lower()}: evaluate it with that")
+
+
+def told_in(found: Checkpoint) -> Mapping[str, Any]:
+    """The hyperparameters that a checkpoint keeps: see MAKES_THE_NETWORK."""
+    told = found.facts.get("told")
+    return {name: told[name] for name in MAKES_THE_NETWORK if name in told} if isinstance(told, dict) else {}
 
 
 def act_of(path: Path, told: Hyperparameters) -> Act:
