@@ -13,6 +13,8 @@ from autopilot_client.domain import Answer, Bounds, Decision, Fault, Reading, Ru
 PEAK_HOURS = 6
 """How far the local rule looks back."""
 
+_Sizes = tuple[tuple[float, int], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -21,11 +23,14 @@ class Memory:
     last    the last good answer
     asked   (time, size) of the last `stabilization_minutes`, oldest and largest first: the sizes that were asked for,
             without those that a later and larger one makes idle
+    found   the same of sizes that were found where no answer is known: they stand for it, but not above what the
+            fleet has since: whoever made it smaller, the leader mostly, knew the answers
     peaks   (hour since the epoch, highest need in it) of the last hours, oldest first
     """
 
     last: Answer | None = None
-    asked: tuple[tuple[float, int], ...] = ()
+    asked: _Sizes = ()
+    found: _Sizes = ()
     peaks: tuple[tuple[int, int], ...] = ()
 
 
@@ -48,7 +53,7 @@ def decide(seen: Seen, memory: Memory, bounds: Bounds) -> tuple[Decision, Memory
 
 def _blind(seen: Seen, memory: Memory, bounds: Bounds) -> bool:
     """Whether no size may be named: the present size is unknown, and no answers stand that would keep it up."""
-    standing = memory.asked or not bounds.stabilization_minutes
+    standing = memory.asked or memory.found or not bounds.stabilization_minutes
     return seen.replicas is None and not (seen.answer and not seen.answer.forgetful and standing)
 
 
@@ -92,24 +97,37 @@ def _remember_asked(memory: Memory, seen: Seen, bounds: Bounds) -> Memory:
     At the start, and after a gap, nothing is known of the answers before: the size that was found stands for them.
     """
     horizon = bounds.stabilization_minutes * 60
-    known = bool(memory.asked) or seen.replicas is not None
+    begun = bool(memory.asked or memory.found)
     gap = seen.answer is None and seen.replicas is None
-    if not horizon or gap or not known:
-        return replace(memory, asked=(), last=seen.answer or memory.last)
-    asked = tuple(entry for entry in memory.asked if seen.at - entry[0] < horizon)
-    if seen.replicas is not None and (not memory.asked or seen.answer is None):
-        asked = _ask(asked, seen.at, seen.replicas)
+    if not horizon or gap or not (begun or seen.replicas is not None):
+        return replace(memory, asked=(), found=(), last=seen.answer or memory.last)
+    asked, found = (_since(sizes, seen.at - horizon) for sizes in (memory.asked, memory.found))
+    if seen.replicas is not None:
+        found = _at_most(found, seen.replicas)
+        if not begun or seen.answer is None:
+            found = _ask(found, seen.at, seen.replicas)
     if seen.answer:
         asked = _ask(asked, seen.at, seen.answer.allocation)
-    return replace(memory, asked=asked, last=seen.answer or memory.last)
+    return replace(memory, asked=asked, found=found, last=seen.answer or memory.last)
 
 
-def _ask(asked: tuple[tuple[float, int], ...], at: float, size: int) -> tuple[tuple[float, int], ...]:
-    return (*(entry for entry in asked if entry[1] > size), (at, size))
+def _since(sizes: _Sizes, at: float) -> _Sizes:
+    return tuple(entry for entry in sizes if entry[0] > at)
+
+
+def _at_most(sizes: _Sizes, limit: int) -> _Sizes:
+    lower: _Sizes = ()
+    for at, size in sizes:
+        lower = _ask(lower, at, min(size, limit))
+    return lower
+
+
+def _ask(sizes: _Sizes, at: float, size: int) -> _Sizes:
+    return (*(entry for entry in sizes if entry[1] > size), (at, size))
 
 
 def _stabilize(proposal: _Proposal, memory: Memory) -> _Proposal:
-    standing = max((size for _, size in memory.asked), default=0)
+    standing = max((size for _, size in memory.asked + memory.found), default=0)
     if standing <= proposal.size:
         return proposal
     return replace(proposal, size=standing, reason="stabilized" if proposal.rung is Rung.ANSWER else proposal.reason)

@@ -101,7 +101,7 @@ class Loop:
             known = self._memories.get(fleet.name)
             usual = 3 * self.outside.board.config.interval_seconds
             if known and gap >= max(usual, fleet.stabilization_minutes * 60):
-                self._memories[fleet.name] = replace(known, asked=())
+                self._memories[fleet.name] = replace(known, asked=(), found=())
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name

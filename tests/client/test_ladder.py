@@ -36,6 +36,19 @@ def test_the_size_found_at_the_start_stands_for_the_stabilization_window():
     assert (late.allocation, late.reason) == (60, "policy")
 
 
+def test_a_size_that_was_only_found_is_not_grown_back_to_when_the_leader_made_it_smaller():
+    """A replica that has just started, or heard no answers, knows less than the one that acts."""
+    started = [answered(T0, 60, 100), answered(T0 + 60, 60, 60), answered(T0 + 120, 60, 60)]
+    assert [run(*started[:n])[0].allocation for n in (1, 2, 3)] == [100, 60, 60]
+    deaf = [Seen(T0 + 60 * i, 100, Reading(50, T0), fault=Fault.ENDPOINT_UNAVAILABLE) for i in range(5)]
+    assert run(*deaf, answered(T0 + 300, 60, 70))[0].allocation == 70
+
+
+def test_what_an_answer_asked_for_stands_also_when_somebody_made_the_fleet_smaller():
+    decision, _ = run(answered(T0, 90, 60), answered(T0 + 60, 70, 50))
+    assert (decision.allocation, decision.reason) == (90, "stabilized")
+
+
 def test_no_server_goes_that_an_answer_of_the_last_lead_time_still_asked_for():
     decision, _ = run(answered(T0, 90, 60), answered(T0 + 600, 70, 90), answered(T0 + 16 * 60, 60, 90))
     assert decision.allocation == 70
@@ -136,7 +149,7 @@ def test_memory_stays_small_however_often_it_is_asked():
     memory = Memory()
     for i in range(5000):
         _, memory = decide(answered(T0 + i, 100 - i % 7, 100), memory, replace(BOUNDS, stabilization_minutes=1440))
-    assert len(memory.asked) <= 8
+    assert len(memory.asked + memory.found) <= 8
 
 
 faults = st.sampled_from(
