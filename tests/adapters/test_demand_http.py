@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from autopilot.adapters.demand_http import HttpDemand
+from autopilot.adapters.demand_http import HttpDemand, _UnusableError
 
 FIELD = "Prediction.num_of_gameservers"
 
 
 @contextmanager
 def source(answer: bytes, status: int = 200, drip: float = 0.0) -> Iterator[tuple[str, list[str]]]:
-    """A server on loopback that answers every GET alike; byte by byte where `drip` seconds lie between them."""
+    """A server on loopback that answers every GET alike; byte by byte where `drip` seconds lie between."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -78,6 +78,35 @@ def test_what_is_no_number_of_servers_is_unknown(answer, status):
 
 def test_a_source_that_is_not_there_is_unknown():
     assert HttpDemand("http://127.0.0.1:1/{fleet}", FIELD, 1).demand(["f", "g"]) == [None, None]
+
+
+class Tired(HttpDemand):
+    """Has time for five fleets in each call."""
+
+    left = 0
+
+    def demand(self, fleets: Sequence[str]) -> list[float | None]:
+        self.left = 5
+        return super().demand(fleets)
+
+    def _read(self, fleet: str, deadline: float) -> float:
+        with LOCK:
+            self.left -= 1
+            if self.left < 0:
+                raise _UnusableError("no time left")
+            return 86.0
+
+
+LOCK = threading.Lock()
+
+
+def test_where_time_is_too_short_for_all_fleets_each_has_its_turn():
+    demand = Tired("http://127.0.0.1:1/{fleet}", FIELD, 60)
+    answers = [demand.demand([f"f{n}" for n in range(100)]) for _ in range(10)]
+    known = [{at for at, one in enumerate(answer) if one is not None} for answer in answers]
+    assert [len(one) for one in known] == [5] * 10
+    assert max(known[0]) < 5 + 16  # as many threads may overtake each other
+    assert min(known[9]) >= 9 * 5
 
 
 def test_a_source_that_drips_is_given_up_within_the_budget_for_all_fleets_together():

@@ -79,30 +79,34 @@ class HttpDemand:
     """Reads a dotted path of the JSON that a URL answers with; `{fleet}` in the URL is replaced, percent-encoded.
 
     `timeout` bounds the whole of one call in seconds, however many fleets it is for, and whatever takes the time: name
-    resolution, the connection, or a source that drips.
+    resolution, the connection, or a source that drips. Where that is too short for all of many fleets, each has its
+    turn after some calls.
     """
 
     def __init__(self, url: str, field: str, timeout: float) -> None:
         self._url, self._path, self._timeout = url, field.split("."), timeout
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout), retries=False, maxsize=_AT_ONCE)
         self._http.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        self._turn = 0
 
     def demand(self, fleets: Sequence[str]) -> list[float | None]:
         """Servers that players of each fleet need now; None for no answer in time or an unusable one."""
         deadline = time.monotonic() + self._timeout
-        errands = [_Errand() for _ in fleets]
+        first = self._turn % max(len(fleets), 1)
+        places = [*range(first, len(fleets)), *range(first)]
+        errands = {place: _Errand() for place in places}
         pool = ThreadPoolExecutor(min(_AT_ONCE, max(len(fleets), 1)), "demand")
-        futures = [
-            pool.submit(self._or_none, fleet, deadline, errand) for fleet, errand in zip(fleets, errands, strict=True)
-        ]
-        done, late = wait(futures, timeout=self._timeout)
+        futures = {place: pool.submit(self._or_none, fleets[place], deadline, errands[place]) for place in places}
+        done, late = wait(futures.values(), timeout=self._timeout)
         pool.shutdown(wait=False, cancel_futures=True)
-        for future, errand in zip(futures, errands, strict=True):
+        for place, future in futures.items():
             if future in late:
-                errand.cut()
+                errands[place].cut()
         if late:
             logger.warning("demand of %d of %d fleets is unknown: no answer in time", len(late), len(fleets))
-        return [future.result() if future in done else None for future in futures]
+        answers = [futures[place].result() if futures[place] in done else None for place in range(len(fleets))]
+        self._turn = first + max(len(answers) - answers.count(None), 1)
+        return answers
 
     def _or_none(self, fleet: str, deadline: float, errand: _Errand) -> float | None:
         _here.errand = errand
