@@ -3,6 +3,7 @@
 # Without a payload: payload.json. Without a type: by the payload's extension (.csv, .jsonl, else JSON).
 set -euo pipefail
 payload=${1:-$(dirname -- "$0")/payload.json}
+[ -r "$payload" ] || { echo "predict: cannot read $payload" >&2; exit 2; }
 case $payload in
     *.csv) type=text/csv ;;
     *.jsonl) type=application/jsonlines ;;
