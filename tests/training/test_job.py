@@ -117,6 +117,11 @@ def test_a_place_that_cannot_be_written_is_known_before_the_training(job, name):
         job.check_writable()
 
 
+def test_a_job_that_only_evaluates_needs_a_place_for_its_report_alone(job):
+    (job.root / "model").write_text("a file where a directory belongs")
+    job.check_writable(trains=False)
+
+
 def test_success_removes_an_earlier_failure(job):
     job.fail("before")
     job.succeed()

@@ -63,7 +63,7 @@ def run_job(job: Job, told: Mapping[str, str]) -> int:
             print("another host trains: nothing to do here", flush=True)
             return 0
         job.check_whole()
-        job.check_writable()
+        job.check_writable(trains=not given.evaluate_steps)
         _train(job, given, stop)
         job.succeed()
     except _EXPECTED as error:

@@ -109,9 +109,12 @@ class Job:
                     "trains: use FullyReplicated, or one host"
                 )
 
-    def check_writable(self) -> None:
-        """Raises JobError if results could not be written: better said before the training than after it."""
-        for place in (self.model, self.output, self.checkpoints):
+    def check_writable(self, *, trains: bool = True) -> None:
+        """Raises JobError if results could not be written: better said before the training than after it.
+
+        A job that does not train, but evaluates, writes a report alone.
+        """
+        for place in (self.model, self.output, self.checkpoints) if trains else (self.output,):
             there = next(one for one in (place, *place.parents) if one.exists())
             try:
                 with tempfile.NamedTemporaryFile(dir=there, prefix=".writable."):
