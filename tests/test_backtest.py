@@ -210,6 +210,9 @@ ASKED_WRONGLY = {
     "bounds the wrong way round": (("--min", 9, "--max", 8), "--max 8 is less than --min 9"),
     "no such model": (("--model", "/no/model"), "--model /no/model: no such directory"),
     "a negative price": (("--price", -1), "not in the range"),
+    "a price that is none": (("--price", "nan"), "--price nan is no number that is meant"),
+    "players without end": (("--per-server", "inf"), "--per-server inf is no number that is meant"),
+    "a warm-up without end": (("--warm-up", "inf"), "--warm-up inf is no number that is meant"),
     "nowhere to write": (("--json", "/no/where.json"), "/no/where.json: /no is no directory; make it first"),
 }
 

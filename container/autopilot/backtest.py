@@ -47,6 +47,7 @@ class Request:
     allocations: Path | None
 
 
+_LARGEST = 1e9
 _WIDE = 130  # characters a line where nobody watches: a pipe, a log
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -121,6 +122,10 @@ def operator_for(request: Request, settings: Settings) -> Operator:
 
 
 def _check(request: Request) -> None:
+    numbers = {"--price": request.price, "--per-server": request.per_server, "--warm-up": request.warm_up}
+    for name, value in numbers.items():
+        if value is not None and not value <= _LARGEST:  # nor is `nan`, which passes for a number of any range
+            raise BadInputError(f"{name} {value:g} is no number that is meant: give one up to {_LARGEST:g}")
     if request.maximum is not None and request.maximum < request.minimum:
         raise BadInputError(f"--max {request.maximum} is less than --min {request.minimum}")
     if request.allocations and len(request.files) > 1:
