@@ -7,6 +7,7 @@ from autopilot.core import features
 from autopilot.demand_csv import DemandSeries
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Predictions
+from autopilot.training.fleet_ppo import ending
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError, Stopped, StopSignal
 from autopilot.training.live import observations, record
@@ -74,9 +75,40 @@ def test_weights_give_the_recorded_fleets_their_share():
 
 def test_traces_hold_what_may_be_learned_from_and_no_more():
     one = fleet()
-    traces = recorded_traces([one])
-    assert traces.slots == len(one.learned)
-    assert traces.slot[0] == int(one.series.times[0] // 300)
+    training, validation = recorded_traces([one])
+    assert validation.slots == len(one.learned)
+    assert training.slots == pytest.approx(0.8 * validation.slots, abs=1)
+    assert training.slot[0] == validation.slot[0] == int(one.series.times[0] // 300)
+
+
+def test_what_is_validated_on_is_not_trained_on():
+    training, validation = recorded_traces([fleet(), fleet(days=4.0)])
+    judged = ~np.isnan(validation.demand)
+    for row in range(2):
+        trained = np.flatnonzero(~np.isnan(training.demand[row]))
+        assert 1 <= np.flatnonzero(judged[row])[0] - trained[-1] <= 2
+    np.testing.assert_array_equal(validation.demand[judged], validation.seen[judged])
+
+
+def test_a_fleet_that_is_hardly_seen_before_its_verdict_is_refused():
+    times = 1.7e9 + np.array([0.0, *np.arange(5 * DAY, 6 * DAY, 300)])
+    one = split("late", DemandSeries(times, np.full(len(times), 5.0)), 0.25)
+    with pytest.raises(JobError, match="late has next to no observations before"):
+        recorded_traces([one])
+
+
+def test_ppo_is_judged_on_the_ends_of_recorded_fleets_from_their_first_to_their_last_slot():
+    _, validation = recorded_traces([fleet(days=20.0), fleet(days=10.0)])
+    traces, steps = ending(validation, 2016)
+    longest = (~np.isnan(validation.demand)).sum(axis=1).max()
+    assert steps == longest == pytest.approx(0.2 * 0.75 * 20 * 288, abs=2)
+    assert traces.slots == 2016 + steps + 1
+    for row in range(len(traces)):
+        ours = validation.demand[row % 2]
+        known = np.flatnonzero(~np.isnan(ours))
+        assert not np.isnan(traces.demand[row, -1])
+        np.testing.assert_array_equal(traces.demand[row, ~np.isnan(traces.demand[row])], ours[known])
+        assert traces.slot[row] + traces.slots == validation.slot[row % 2] + known[-1] + 1
 
 
 def test_the_fleets_of_a_channel_are_its_csv_files(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from autopilot.core.history import SLOTS_PER_DAY
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.environment import WARM_UP_SLOTS, Draw, FleetEnvironment, Plan
 from autopilot.sim.evaluation import calibrated_player, paired, play, ratio_player
@@ -17,6 +18,10 @@ MOST_AT_ONCE = 256
 _DAYS = 10
 _REUSE = 16
 _VALIDATION_SEED = 2**31 - 2
+_LEAST_PLAYED = 16
+"""Fleets that a validation plays at least: fewer recorded ones are played with several draws of lead times."""
+_LONGEST_PLAYED = 14 * SLOTS_PER_DAY
+"""Slots of a recorded fleet's last part that a validation plays at most."""
 
 
 def fleet_config(told: Hyperparameters) -> FleetConfig:
@@ -63,19 +68,43 @@ def _stretches(rng: np.random.Generator, recorded: Traces, count: int) -> Traces
     return Traces(cut, cut, recorded.slot[rows] - lack + first)
 
 
+def ending(recorded: Traces, warm_up: int) -> tuple[Traces, int]:
+    """The ends of recorded fleets, for one long episode: traces, and how many slots of them are to be played.
+
+    `recorded` is known where it counts, in the last part of each fleet. At least a day is played, and fleets are
+    repeated if there are few.
+    """
+    known = ~np.isnan(recorded.demand)
+    last = recorded.slots - np.argmax(known[:, ::-1], axis=1)
+    first = np.where(known.any(axis=1), np.argmax(known, axis=1), last)
+    steps = int(np.clip((last - first).max(), SLOTS_PER_DAY, _LONGEST_PLAYED))
+    lack = warm_up + steps + 1
+    seen, demand = (
+        np.pad(one, ((0, 0), (lack, 0)), constant_values=np.nan) for one in (recorded.seen, recorded.demand)
+    )
+    rows = np.arange(min(max(len(recorded), _LEAST_PLAYED), MOST_AT_ONCE)) % len(recorded)
+    columns = last[rows, None] + np.arange(lack)
+    return Traces(
+        demand[rows[:, None], columns], seen[rows[:, None], columns], recorded.slot[rows] - lack + last[rows]
+    ), steps
+
+
 class FleetValidation:
-    """Cost of simulated fleets relative to the calibrated rule's, on the same episodes. See ppo_run.Validation."""
+    """Cost of fleets relative to the calibrated rule's, on the same episodes. See ppo_run.Validation.
+
+    The fleets are simulated, or the ends of what is recorded of the user's own, as `ending` has them.
+    """
 
     every = 10
 
-    def __init__(self, told: Hyperparameters) -> None:
+    def __init__(self, told: Hyperparameters, own: Traces | None = None) -> None:
         self._told = told
+        self._own = own
 
     def prepare(self) -> None:
         """Let the calibrated rule play."""
-        count = min(self._told.validation_fleets, MOST_AT_ONCE)
-        plan = Plan(horizon=self._told.horizon_minutes)
-        self._environment = FleetEnvironment(simulated(count), fleet_config(self._told), plan)
+        draw, plan = self._played()
+        self._environment = FleetEnvironment(draw, fleet_config(self._told), plan)
         self._yardstick = play(self._environment, calibrated_player, _VALIDATION_SEED)
 
     def judge(self, model: ActorCritic) -> Validated:
@@ -83,11 +112,24 @@ class FleetValidation:
         cost = paired(play(self._environment, ratio_player(model.ratio), _VALIDATION_SEED), self._yardstick).ratio
         return Validated(cost, {"validation_cost": cost})
 
+    def _played(self) -> tuple[Draw, Plan]:
+        if self._own is None:
+            count = min(self._told.validation_fleets, MOST_AT_ONCE)
+            return simulated(count), Plan(horizon=self._told.horizon_minutes)
+        traces, steps = ending(self._own, WARM_UP_SLOTS)
+        return lambda _: traces, Plan(steps=steps, horizon=self._told.horizon_minutes)
 
-def fleet_ppo(network: Network, told: Hyperparameters, around: Surroundings, recorded: Traces | None) -> PPORun:
-    """A run on simulated fleets, and on stretches of recorded ones where there are any."""
+
+def fleet_ppo(
+    network: Network, told: Hyperparameters, around: Surroundings, recorded: tuple[Traces, Traces] | None
+) -> PPORun:
+    """A run on simulated fleets, and on stretches of recorded ones where there are any.
+
+    `recorded`: traces to train on, and to validate on.
+    """
     count = min(told.fleets, MOST_AT_ONCE)
-    draw = simulated(count) if recorded is None else mixed(count, recorded, told.recorded_weight)
+    training, validation = recorded or (None, None)
+    draw = simulated(count) if training is None else mixed(count, training, told.recorded_weight)
     plan = Plan(reuse=_REUSE, horizon=told.horizon_minutes, warm_up=WARM_UP_SLOTS)
     environment = FleetEnvironment(draw, fleet_config(told), plan)
-    return PPORun(network, told, around, Game(environment, FleetValidation(told)))
+    return PPORun(network, told, around, Game(environment, FleetValidation(told, validation)))

@@ -66,7 +66,7 @@ class Hyperparameters:
     fleets: Count = 6000
     """Simulated fleets to train on (forecast), or simulated at once (ppo: at most 256)."""
     validation_fleets: Count = 600
-    """Simulated fleets that decide when to stop, and what is served."""
+    """Simulated fleets that decide when to stop, and what is served, where there are no recorded ones."""
     decisions: Count = 160
     """Decisions of each simulated fleet (forecast)."""
     verdict_share: Annotated[float, Bounds(0.05, 0.9)] = 0.25
@@ -78,7 +78,8 @@ class Hyperparameters:
     weight_decay: NotNegative = 5e-4
     """Pull of the weights towards zero (forecast)."""
     patience: Count = 12
-    """Passes without a better validation score before training stops (forecast)."""
+    """Validations without a better score before training stops: one a pass (forecast), one every ten iterations (ppo),
+    or every twenty (service)."""
     learning_rate: NotNegative = 0.0
     """Step size at the start; 0: 0.002 for forecast, 0.0005 after a warm start; 0.0003 for ppo."""
     minibatch_size: Annotated[int, Bounds(0)] = 0
@@ -167,6 +168,7 @@ _SERVICE = {
     "name": "service",
     "hidden": "64,64",
     "total_iterations": "600",
+    "patience": "30",
     "num_steps": "128",
     "minibatch_size": "16384",
     "learning_rate": "0.001",

@@ -1,4 +1,4 @@
-"""One run of PPO on any environment: validation that picks the best weights, metric lines, checkpoints, resuming."""
+"""One run of PPO on any environment: validation that picks the best weights and ends it, metric lines, checkpoints."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -98,8 +98,9 @@ class PPORun:
         self._game = game
         self._model = ActorCritic(network, told.seed, told.log_std)
         self._config = ppo_config(told)
+        self._patience = told.patience * game.validation.every
         self._updater = Updater(self._model, self._config)
-        self._best = np.inf
+        self._best, self._best_after = np.inf, 0
         self._best_weights = get_weights(network)
 
     def run(self) -> None:
@@ -112,8 +113,9 @@ class PPORun:
     def _run(self) -> None:
         teller, first, episode = self._around.teller, *self._resume()
         self._around.stop.check()  # before anything is learned: an earlier checkpoint must not be replaced
-        if first < self._config.total_iterations:
-            self._game.validation.prepare()
+        if first >= self._config.total_iterations or self._settled(first):
+            return
+        self._game.validation.prepare()
         collector = Collector(self._game.environment, self._seed, episode)
         with teller.bar("ppo", self._config.total_iterations) as advance:
             advance(first)
@@ -123,6 +125,13 @@ class PPORun:
                 if self._due(one.number + 1) or self._around.stop.asked:
                     self._save(one.number + 1, collector.episode)
                 self._around.stop.check()
+                if self._settled(one.number + 1):
+                    teller.say(f"stopped early: no better validation in {self._patience} iterations")
+                    return
+
+    def _settled(self, done: int) -> bool:
+        """Whether the validation has not become better for so long that it is not expected to."""
+        return done - self._best_after >= self._patience
 
     def _note(self, one: Iteration) -> None:
         entry = asdict(one)
@@ -130,7 +139,8 @@ class PPORun:
             found = self._game.validation.judge(self._model)
             entry |= found.told
             if found.loss < self._best:
-                self._best, self._best_weights = found.loss, get_weights(self.network)
+                self._best, self._best_after = found.loss, one.number + 1
+                self._best_weights = get_weights(self.network)
             told = {f"ppo_{name}": entry[name] for name in ("reward", "approx_kl", "clip_fraction", "std")}
             told |= {"explained_variance": one.explained_variance, **found.told}
             self._around.teller.metrics(f"iteration {one.number + 1}/{self._config.total_iterations}", told)
@@ -152,6 +162,7 @@ class PPORun:
             "done": done,
             "episode": episode,
             "best": self._best,
+            "best_after": self._best_after,
             "history": self.history,
             "told": self._network_of,
         }
@@ -164,7 +175,11 @@ class PPORun:
             return 0, 0
         for name, variable in self._variables().items():
             variable.assign(found.arrays[name])
-        self._best, self.history = float(found.facts["best"]), list(found.facts["history"])
+        self._best, self._best_after = (
+            float(found.facts["best"]),
+            int(found.facts.get("best_after", found.facts["done"])),
+        )
+        self.history = list(found.facts["history"])
         self._best_weights = best_weights(found)
         self._around.teller.say(f"resumed after iteration {found.facts['done']}")
         return int(found.facts["done"]), int(found.facts["episode"])

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core import features
+from autopilot.core.history import SLOT_SECONDS
 from autopilot.core.scoring import RegularSeries, regular
 from autopilot.core.series import series_windows
 from autopilot.demand_csv import DemandSeries, read_demand_csv
@@ -69,9 +70,34 @@ def split(name: str, series: DemandSeries, verdict_share: float) -> RecordedFlee
     return RecordedFleet(name, series, float(series.times[0]) + span * (1.0 - verdict_share))
 
 
-def recorded_traces(fleets: Sequence[RecordedFleet]) -> Traces:
-    """What may be learned from, as traces to play."""
-    return traces_from_observations([(one.learned.times, one.learned.demand) for one in fleets])
+def recorded_traces(fleets: Sequence[RecordedFleet]) -> tuple[Traces, Traces]:
+    """Traces to train on, and to validate on, out of what may be learned from.
+
+    The latter are the whole of it, but what was needed is known in their last part alone, which the former lack: what
+    came before is seen, and costs nothing.
+    """
+    learned = [one.learned for one in fleets]
+    borders = [_border(one) for one in learned]
+    training = [_before(one, border) for one, border in zip(learned, borders, strict=True)]
+    for fleet, part in zip(fleets, training, strict=True):
+        if not len(part):
+            raise JobError(
+                f"{fleet.name} has next to no observations before the part that is kept for the verdict: bring a "
+                "longer record with fewer gaps, or give a smaller verdict_share"
+            )
+    whole = _traces(learned)
+    slots = whole.slot[:, None] + np.arange(whole.slots)
+    late = slots * SLOT_SECONDS >= np.array(borders)[:, None]
+    return _traces(training), Traces(np.where(late, whole.demand, np.float32(np.nan)), whole.seen, whole.slot)
+
+
+def _traces(parts: Sequence[DemandSeries]) -> Traces:
+    return traces_from_observations([(one.times, one.demand) for one in parts])
+
+
+def _border(learned: DemandSeries) -> float:
+    """The time at which the part begins that is validated on."""
+    return float(learned.times[0]) + (1.0 - _VALIDATED) * float(learned.times[-1] - learned.times[0])
 
 
 def recorded_samples(fleets: Sequence[RecordedFleet], horizon: int, seed: int) -> tuple[Samples, Samples]:
@@ -82,7 +108,7 @@ def recorded_samples(fleets: Sequence[RecordedFleet], horizon: int, seed: int) -
     training, validation = [], []
     for number, one in enumerate(fleets):
         series = one.learned
-        border = float(series.times[0]) + (1.0 - _VALIDATED) * float(series.times[-1] - series.times[0])
+        border = _border(series)
         rng = np.random.default_rng((seed, number, 5))
         training.append(_samples(_before(series, border), horizon, (-np.inf, border), rng))
         validation.append(_samples(series, horizon, (border, np.inf), rng))
