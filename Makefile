@@ -25,6 +25,10 @@ backtest: ## score the policy on your own demand: make backtest CSV=demand.csv A
 	@scripts/setup-venv.sh demo
 	@$(PYTHON_IN_VENV) -m autopilot.cli backtest $(CSV) $(ARGS)
 
+.PHONY: train
+train: all ## train a policy: make train ARGS="--root /tmp/ml -p algorithm=ppo" (ARGS="--help" lists all there is)
+	@$(PYTHON_IN_VENV) container/train $(ARGS)
+
 .PHONY: test
 test: all ## every test that needs no Docker engine and no Kubernetes (ARGS goes to pytest)
 	@$(PYTHON_IN_VENV) -m pytest -m "not engine and not kube" $(ARGS)

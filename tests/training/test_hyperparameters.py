@@ -1,5 +1,9 @@
-import pytest
+from dataclasses import fields
 
+import pytest
+from click.testing import CliRunner
+
+from autopilot.training import train
 from autopilot.training.hyperparameters import HyperparameterError, Hyperparameters, described, parse_hyperparameters
 
 
@@ -65,4 +69,14 @@ def test_layers_are_whole_numbers():
 
 
 def test_every_hyperparameter_is_described_with_its_default():
-    assert dict(described())["missing_weight"] == "5.0"
+    assert ("missing_weight", "5.0", "Cost of one missing server-minute.") in described()
+    assert [name for name, _, meaning in described() if meaning] == [one.name for one in fields(Hyperparameters)]
+
+
+def test_the_defaults_of_services_are_told_too():
+    assert next(default for name, default, _ in described() if name == "gamma") == "0.8 (service: 0.9)"
+
+
+def test_the_help_teaches_every_hyperparameter():
+    told = CliRunner().invoke(train, ["--help"]).output
+    assert all(f"\n  {one.name}=" in told for one in fields(Hyperparameters))

@@ -13,7 +13,12 @@ import click
 from autopilot.demand_csv import DemandCsvError
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import ModelError
-from autopilot.training.hyperparameters import HyperparameterError, Hyperparameters, parse_hyperparameters
+from autopilot.training.hyperparameters import (
+    HyperparameterError,
+    Hyperparameters,
+    described,
+    parse_hyperparameters,
+)
 from autopilot.training.job import MODEL_CHANNEL, Job, JobError, StopSignal, job_from_env
 
 _EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError)
@@ -26,11 +31,30 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 """TensorFlow without its chatter, and with the same sums on every processor of a kind."""
 
 
-@click.command()
+class _Teaching(click.Command):
+    """A command whose help ends with every hyperparameter."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write name, default and meaning of each."""
+        with formatter.section("Hyperparameters (-p, or input/config/hyperparameters.json), with their defaults"):
+            formatter.write_dl([(f"{name}={default}", meaning) for name, default, meaning in described()], col_max=34)
+
+
+@click.command(cls=_Teaching)
 @click.option("--root", type=click.Path(path_type=Path), help="The job's directory; else AUTOPILOT_ML_ROOT, /opt/ml.")
 @click.option("-p", "--set", "told", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated.")
 def train(root: Path | None, told: tuple[str, ...]) -> None:
-    """Train a policy, as SageMaker's `train` does."""
+    """Train a policy, as SageMaker's `train` does.
+
+    Under the job's directory it reads input/config/hyperparameters.json and, where there are any, CSV files of your own
+    demand in input/data/training (timestamp,demand; one file a fleet). It leaves the model directory in model, the
+    report in output/data, and checkpoints, from which it goes on if it is started again.
+
+    \b
+    A first try, two minutes:  train --root /tmp/ml -p fleets=500 -p epochs=5
+    PPO, in the simulator:     train --root /tmp/ml -p algorithm=ppo
+    A web service:             train --root /tmp/ml -p environment=service
+    """
     job = Job(root) if root is not None else job_from_env(os.environ)
     sys.exit(run_job(job, pairs(told)))
 

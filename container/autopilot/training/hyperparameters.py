@@ -3,10 +3,13 @@
 The platform sends each value as a string, in several spellings: `True`, `true`, `"adam"` in its own quotes.
 """
 
+import ast
 import difflib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from autopilot.core.address import shown
@@ -324,6 +327,19 @@ def _check_together(found: Hyperparameters) -> None:
         raise HyperparameterError("name must have 1 to 64 printable characters, and no @")
 
 
-def described() -> list[tuple[str, str]]:
-    """Every hyperparameter's name and default, as text, in the order of the class."""
-    return [(entry.name, str(entry.default)) for entry in fields(Hyperparameters)]
+def described() -> list[tuple[str, str, str]]:
+    """Every hyperparameter's name, default and meaning, in the order of the class, as `train --help` tells them."""
+    body = ast.parse(inspect.getsource(Hyperparameters)).body[0]
+    assert isinstance(body, ast.ClassDef)  # noqa: S101 - tells the type checker what a class's source is
+    meanings = {
+        field.target.id: " ".join(str(text.value.value).split())
+        for field, text in pairwise(body.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
+    return [(one.name, _default(one.name, one.default), meanings[one.name]) for one in fields(Hyperparameters)]
+
+
+def _default(name: str, value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{text} (service: {_SERVICE[name]})" if name in _SERVICE else text
