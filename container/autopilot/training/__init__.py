@@ -51,9 +51,9 @@ def train(root: Path | None, told: tuple[str, ...]) -> None:
     report in output/data, and checkpoints, from which it goes on if it is started again.
 
     \b
-    A first try, two minutes:  train --root /tmp/ml -p fleets=500 -p epochs=5
-    PPO, in the simulator:     train --root /tmp/ml -p algorithm=ppo
-    A web service:             train --root /tmp/ml -p environment=service
+    A first try, half a minute: train --root /tmp/ml -p fleets=500 -p epochs=5
+    PPO, in the simulator:      train --root /tmp/ml -p algorithm=ppo
+    A web service:              train --root /tmp/ml -p environment=service
     """
     job = Job(root) if root is not None else job_from_env(os.environ)
     sys.exit(run_job(job, pairs(told)))
