@@ -37,7 +37,7 @@ class Answers:
         return Predictions(servers, empty, empty)
 
     def act(self, observations):
-        raise NotImplementedError
+        raise AssertionError("a replay asks for predictions of windows, not for raw actions")
 
 
 def course(*demand: float, step: float = 300.0) -> DemandSeries:

@@ -26,7 +26,7 @@ def forecast_config(told: Hyperparameters, warm: bool) -> ForecastConfig:
         weight_decay=told.weight_decay,
         patience=told.patience,
         under=told.missing_weight,
-        over=told.idle_weight + told.over_prov_factor,
+        over=told.idle_cost,
     )
 
 

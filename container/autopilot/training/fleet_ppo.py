@@ -7,7 +7,7 @@ from autopilot.sim.demand import DAY, generate
 from autopilot.sim.environment import WARM_UP_SLOTS, Draw, FleetEnvironment, Plan
 from autopilot.sim.evaluation import calibrated_player, paired, play, ratio_player
 from autopilot.sim.fleet import FleetConfig
-from autopilot.sim.traces import Traces, observed
+from autopilot.sim.traces import Traces, Whole, observed
 from autopilot.train.actor_critic import ActorCritic
 from autopilot.train.network import Network
 from autopilot.training.hyperparameters import Hyperparameters
@@ -60,12 +60,9 @@ def mixed(count: int, recorded: Traces, share: float) -> Draw:
 def _stretches(rng: np.random.Generator, recorded: Traces, count: int) -> Traces:
     """Random stretches; what a short record lacks is unknown, at the front."""
     length = _DAYS * DAY // 5
-    lack = max(0, length - recorded.slots)
-    seen = np.pad(recorded.seen, ((0, 0), (lack, 0)), constant_values=np.nan)
     rows = rng.integers(len(recorded), size=count)
-    first = rng.integers(seen.shape[1] - length + 1, size=count)
-    cut = seen[rows[:, None], first[:, None] + np.arange(length)]
-    return Traces(cut, cut, recorded.slot[rows] - lack + first)
+    first = rng.integers(max(recorded.slots - length, 0) + 1, size=count)
+    return _cut(recorded, rows, first + min(recorded.slots, length), length)
 
 
 def ending(recorded: Traces, warm_up: int) -> tuple[Traces, int]:
@@ -78,15 +75,18 @@ def ending(recorded: Traces, warm_up: int) -> tuple[Traces, int]:
     last = recorded.slots - np.argmax(known[:, ::-1], axis=1)
     first = np.where(known.any(axis=1), np.argmax(known, axis=1), last)
     steps = int(np.clip((last - first).max(), SLOTS_PER_DAY, _LONGEST_PLAYED))
-    lack = warm_up + steps + 1
-    seen, demand = (
-        np.pad(one, ((0, 0), (lack, 0)), constant_values=np.nan) for one in (recorded.seen, recorded.demand)
-    )
     rows = np.arange(min(max(len(recorded), _LEAST_PLAYED), MOST_AT_ONCE)) % len(recorded)
-    columns = last[rows, None] + np.arange(lack)
-    return Traces(
-        demand[rows[:, None], columns], seen[rows[:, None], columns], recorded.slot[rows] - lack + last[rows]
-    ), steps
+    return _cut(recorded, rows, last[rows], warm_up + steps + 1), steps
+
+
+def _cut(recorded: Traces, rows: Whole, stop: Whole, length: int) -> Traces:
+    """The `length` slots of fleet rows[i] that end before column stop[i]; before a record's first slot: unknown."""
+    columns = stop[:, None] + np.arange(length)
+    demand, seen = (
+        np.pad(one, ((0, 0), (length, 0)), constant_values=np.nan)[rows[:, None], columns]
+        for one in (recorded.demand, recorded.seen)
+    )
+    return Traces(demand, seen, recorded.slot[rows] - length + stop)
 
 
 class FleetValidation:

@@ -156,6 +156,11 @@ class Hyperparameters:
         return asdict(self) | {"gs_inventory_url": self.gs_inventory_url and shown(self.gs_inventory_url)}
 
     @property
+    def idle_cost(self) -> float:
+        """Cost of one idle server-minute, all in all."""
+        return self.idle_weight + self.over_prov_factor
+
+    @property
     def horizons(self) -> tuple[int, ...]:
         """The horizons to learn."""
         return tuple(int(minutes) for minutes in self.learn_horizons.split(","))

@@ -105,7 +105,7 @@ def _decided(fleet: RecordedFleet, plan: Plan, policy: Policy, check: Check) -> 
 
 
 def _weighed(score: Score, told: Hyperparameters) -> float:
-    return told.missing_weight * score.under + (told.idle_weight + told.over_prov_factor) * score.over
+    return told.missing_weight * score.under + told.idle_cost * score.over
 
 
 def simulated_costs(
@@ -140,5 +140,4 @@ def _cost(
     policy: Policy, windows: Windows, needed: npt.NDArray[np.float32], told: Hyperparameters
 ) -> npt.NDArray[np.float64]:
     size = np.maximum(np.ceil(policy.predict(windows).servers - 1e-9), windows.demand[:, -1])
-    idle_weight = told.idle_weight + told.over_prov_factor
-    return told.missing_weight * np.maximum(needed - size, 0) + idle_weight * np.maximum(size - needed, 0)
+    return told.missing_weight * np.maximum(needed - size, 0) + told.idle_cost * np.maximum(size - needed, 0)
