@@ -76,7 +76,7 @@ def judge(windows: Windows, evidence: Evidence, rules: HoldRules) -> Belief:
     for row in np.flatnonzero(suspicious(windows.demand, rules)).tolist():
         level = held_level(windows.demand[row], rules)
         held[row] = np.nan if level is None else level
-    why = {row: "demand fell faster than sessions can end" for row in np.flatnonzero(~np.isnan(held)).tolist()}
+    why = dict.fromkeys(np.flatnonzero(~np.isnan(held)).tolist(), "demand fell faster than sessions can end")
     return Belief(windows, held, why)
 
 
