@@ -18,7 +18,7 @@ from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import Decision, Rung
 from autopilot_client.rules.ladder import Memory, decide
-from autopilot_client.rules.plan import Hold, Scale, plan
+from autopilot_client.rules.plan import Hold, Scale, during_rollout, plan
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.board import View
 
@@ -138,7 +138,9 @@ class Loop:
             return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
         if not self.leadership.leads():
             return Hold("not leader")
-        return plan(decided.gathered.seen.replicas, decided.decision.allocation)
+        target = decided.gathered.target
+        wanted = plan(decided.gathered.seen.replicas, decided.decision.allocation)
+        return during_rollout(wanted, target is not None and target.rolling)
 
     def _carry_out(self, decided: Decided, wanted: Scale | Hold) -> tuple[str, Resize | None]:
         """What happened, in a word, and the resize if there was one."""
@@ -169,15 +171,15 @@ class Loop:
         target = read_one(self.outside.kube, decided.fleet.target)
         allocation = decided.decision.allocation or 0
         kept = allocation if decided.decision.rung is Rung.ANSWER else max(allocation, target.replicas)
-        again = plan(target.replicas, kept)
+        again = during_rollout(plan(target.replicas, kept), target.rolling)
         return again if isinstance(again, Hold) else self._patch(decided, target, again)
 
     def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
         kube, fleet = self.outside.kube, decided.fleet
         if wanted.removes and fleet.deletion_cost:
-            spared = prepare_scale_down(kube, target.selector, fleet.deletion_cost.in_use, wanted)
+            spared = prepare_scale_down(kube, target, fleet.deletion_cost.in_use, wanted)
             if isinstance(spared, Hold):
-                return Hold("no idle server to remove")
+                return spared if spared.why == "rolling out" else Hold("no idle server to remove")
             wanted = spared
         if not self.leadership.leads():
             return Hold("not leader")

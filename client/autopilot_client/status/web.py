@@ -91,6 +91,8 @@ class Application:
         return Reply(503, b"the loop stands still\n", "text/plain")
 
     def _readyz(self, _: str) -> Reply:
+        if self._leadership.refused:
+            return Reply(503, f"{self._leadership.refused}\n".encode(), "text/plain")
         if self._board.finished:
             return Reply(200, b"ok\n", "text/plain")
         return Reply(503, b"no pass has finished yet\n", "text/plain")
