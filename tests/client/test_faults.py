@@ -20,8 +20,8 @@ from autopilot_client.config import parse
 from autopilot_client.gather import Outside
 from autopilot_client.kube import Kube
 from autopilot_client.loop import Loop
+from testkit.client.standins import Document, Endpoint, serving
 from tests.client.conftest import FAULTS, Games
-from tests.client.standins import Document, Endpoint, serving
 from tests.client.test_kube import install
 
 pytestmark = pytest.mark.kube

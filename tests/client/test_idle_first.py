@@ -7,7 +7,7 @@ from autopilot_client.kube import Kube
 from autopilot_client.plan import Hold, Scale
 from autopilot_client.pods import Pod, read_pods
 from autopilot_client.ports import KubeUnavailableError
-from tests.client.standins import Cluster, connection, serving
+from testkit.client.standins import Cluster, connection, serving
 
 
 def pod(name: str, busy: bool = False, ready: bool = True, cost: str | None = None, running: bool = True) -> Pod:

@@ -15,7 +15,7 @@ from autopilot_client.gather import Outside
 from autopilot_client.kube import Kube
 from autopilot_client.loop import Loop
 from autopilot_client.review import parse_review
-from tests.client.standins import Cluster, Document, Endpoint, connection, serving
+from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
 
 T0 = 1_790_000_000.0
 

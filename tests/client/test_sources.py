@@ -18,7 +18,7 @@ from autopilot_client.pods import Pod, common_selector, demand_of_pods
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.review import parse_review
 from autopilot_client.targets import Target
-from tests.client.standins import Document, as_json, serving
+from testkit.client.standins import Document, as_json, serving
 
 NOW = 1_790_000_000.0
 

@@ -22,8 +22,8 @@ from autopilot_client.domain import Answer, Decision, Fault, Reading, Rung, Seen
 from autopilot_client.lease import Alone
 from autopilot_client.server import CertificateAdapter, HttpServer
 from autopilot_client.web import LARGEST_BODY, Application
-from tests.client.conftest import ROOT
-from tests.client.standins import wait_until
+from testkit.client.api_server import ROOT
+from testkit.client.standins import wait_until
 
 T0 = 1_790_000_000.0
 FLEETS = [
