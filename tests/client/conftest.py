@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from autopilot_client.kube import Kube
+from autopilot_client.kube.api import Kube
 from autopilot_client.ports import KubeRefusedError
 from testkit.client.api_server import CRD, SPECS, TOOLS, ApiServer, free_ports
 from testkit.client.standins import wait_until
