@@ -15,7 +15,7 @@ from autopilot_client.loop import Loop
 from autopilot_client.rules.domain import Rung
 from autopilot_client.status.board import Board
 from autopilot_client.status.review import parse_review
-from tests.client.standins import Cluster, Document, Endpoint, connection, serving
+from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
 
 T0 = 1_790_000_000.0
 
