@@ -1,8 +1,7 @@
 """Pods as the cluster has them, read page by page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -10,7 +9,6 @@ from autopilot_client.kube.api import UNREADABLE, Kube
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
-EMPTY: Mapping[str, str] = MappingProxyType({})
 ENDED = frozenset({"Succeeded", "Failed"})
 """Phases of pods that are only still listed, such as evicted ones: no ReplicaSet counts or removes them."""
 
@@ -69,7 +67,7 @@ class Pod:
     labels: dict[str, str]
     running: bool
     ready: bool
-    annotations: Mapping[str, str] = EMPTY
+    annotations: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
 
     @property

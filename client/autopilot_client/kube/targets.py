@@ -1,13 +1,12 @@
 """The fleets as the cluster has them: one list call for many, or a get of each by name for the smallest rights."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from autopilot_client.kube.api import UNREADABLE, Kube
-from autopilot_client.kube.pods import EMPTY
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 
 Form = TypeVar("Form")
@@ -52,7 +51,7 @@ class Target:
     reserved: int = 0
     ready: int | None = None
     rolling: bool = False
-    annotations: Mapping[str, str] = EMPTY
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Metadata(msgspec.Struct):
@@ -144,7 +143,9 @@ def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | K
 def _by_name(kind: str, names: Sequence[str], items: Iterable[_Item]) -> dict[str, Target | KubeError]:
     there = {item.metadata.name: item for item in items}
     return {
-        f"{kind}/{name}": _target_or_error(there[name], kind) if name in there else KubeError(f"{kind}/{name} does not exist")
+        f"{kind}/{name}": _target_or_error(there[name], kind)
+        if name in there
+        else KubeError(f"{kind}/{name} does not exist")
         for name in names
     }
 
