@@ -21,7 +21,7 @@ from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import read_one, read_targets
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.plan import Hold, Scale
-from autopilot_client.wiring import Surroundings, build
+from autopilot_client.wiring import RunContext, build
 from tests.client.conftest import CRD, FAULTS, PATIENT, ROOT, Games, rendered, rules_of
 from tests.client.standins import Document, Endpoint, serving, wait_until
 
@@ -113,12 +113,12 @@ def test_every_call_of_the_shipped_installation_is_allowed(games, overlay, targe
     with serving(Endpoint()) as endpoint, serving(Document({"demand": 8, "queue": 2})) as demand:
         config = parse(document(endpoint, demand, overlay), overlay)
         kubeconfig = games.server.account_kubeconfig(games.namespace, "autopilot-client")
-        client = build(config, Surroundings(kubeconfig, games.namespace, "one"))
+        client = build(config, RunContext(kubeconfig, games.namespace, "one"))
         client.election.step()
         (view,) = client.loop.run_pass()
         client.election.stop()
     assert (view.outcome, view.decision.fault) == ("scaled", "")
-    assert client.board.passes["untold"] == 0
+    assert client.store.passes["untold"] == 0
     assert games.size(target) == view.decision.allocation == (12 if overlay == "agones" else 10)
     events = json.loads(games.admin.get(games.admin.path("v1", "events")))["items"]
     assert [e["message"] for e in events if e["source"].get("component") == "autopilot-client"] == [
