@@ -24,7 +24,7 @@ NAMESPACE = "bench-client"
 
 def endpoint(connection):
     """The endpoint: a fifth more than is needed; with the demand of each fleet changing for `changed` of them."""
-    from tests.client.standins import Endpoint, serving
+    from testkit.client.standins import Endpoint, serving
 
     with serving(Endpoint()) as url:
         connection.send(url)
@@ -33,7 +33,7 @@ def endpoint(connection):
 
 def matchmaker(connection, fleets, changed):
     """Demand of every fleet in one document; each fetch changes the next `changed` fleets."""
-    from tests.client.standins import as_json, serving
+    from testkit.client.standins import as_json, serving
 
     demand, fetched = {f"f{i}": 50 for i in range(fleets)}, [0]
 
@@ -51,7 +51,7 @@ def matchmaker(connection, fleets, changed):
 
 def small_cluster(connection, fleets):
     """The API server of the tests."""
-    from tests.client.standins import Cluster, serving
+    from testkit.client.standins import Cluster, serving
 
     cluster = Cluster()
     for i in range(fleets):

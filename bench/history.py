@@ -17,7 +17,7 @@ from autopilot.adapters.history_sqlite import SqliteHistory
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY
 from autopilot.ports import Decided, Observed
 from autopilot.recent import RecentHistory
-from tests.adapters import emulators
+from testkit import emulators
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
 

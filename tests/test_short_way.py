@@ -12,7 +12,7 @@ from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
 from autopilot.short_way import ShortWay
 from autopilot.web import create_app
-from tests.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 
 NOW = 1_763_632_800.0
 

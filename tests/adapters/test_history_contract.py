@@ -17,7 +17,7 @@ from autopilot.adapters.history_read_only import ReadOnlyHistory
 from autopilot.adapters.history_sqlite import SqliteHistory
 from autopilot.core.history import SLOTS_PER_DAY, DaySlots
 from autopilot.ports import Decided, History, Observed
-from tests.adapters.emulators import create_table
+from testkit.emulators import create_table
 from tests.adapters.writers import Where, write_together
 
 TODAY = date(2026, 11, 20)

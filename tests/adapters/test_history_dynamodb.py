@@ -17,8 +17,8 @@ from autopilot.adapters.history_dynamodb import DynamoHistory
 from autopilot.core.history import DaySlots
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 from autopilot.recent import RecentHistory
-from tests.adapters import emulators
-from tests.adapters.emulators import Spy, create_table, failure, scripted_store
+from testkit import emulators
+from testkit.emulators import Spy, create_table, failure, scripted_store
 from tests.adapters.test_history_contract import decided, seen
 
 TODAY = date(2026, 11, 20)

@@ -17,7 +17,7 @@ from autopilot.adapters.breaker import Breaker
 from autopilot.adapters.history_sqlite import SqliteHistory
 from autopilot.core.history import DaySlots
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
-from tests.adapters.permissions import unprivileged
+from testkit.permissions import unprivileged
 from tests.adapters.test_history_contract import decided, seen
 
 TODAY = date(2026, 11, 20)

@@ -8,7 +8,7 @@ from autopilot.adapters.history_dynamodb import DynamoHistory
 from autopilot.adapters.history_sqlite import SqliteHistory
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.ports import Decided, History, Observed
-from tests.adapters import emulators
+from testkit import emulators
 
 PROCESSES, THREADS = 4, 4
 Where = tuple[str, str]  # ("sqlite", path) or (an emulator's URL, table)

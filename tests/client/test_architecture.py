@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.conftest import ROOT
+from testkit.client.api_server import ROOT
 
 PACKAGE = ROOT / "client" / "autopilot_client"
 FLAT = {"__init__", "__main__", "cli", "config", "gather", "loop", "ports", "wiring"}

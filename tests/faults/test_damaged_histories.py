@@ -15,7 +15,7 @@ from autopilot.adapters.breaker import Breaker
 from autopilot.adapters.history_dynamodb import DynamoHistory
 from autopilot.adapters.history_sqlite import SqliteHistory
 from autopilot.ports import HistoryUnavailableError, Observed
-from tests.adapters import emulators
+from testkit import emulators
 from tests.adapters.test_history_contract import seen
 
 TODAY = date(2026, 11, 20)

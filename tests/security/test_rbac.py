@@ -19,8 +19,8 @@ from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Leadership
 from autopilot_client.loop import Loop
 from autopilot_client.status.store import StatusStore
-from tests.client.conftest import SPECS, rules_of
-from tests.fuzz.parsers import NOW, Reply
+from testkit.client.api_server import SPECS, rules_of
+from testkit.fuzz.parsers import NOW, Reply
 
 Right = tuple[str, str, str, str]
 """Verb, group, resource with its subresource, and name; `*` for any name."""

@@ -35,8 +35,8 @@ from autopilot_client.net import fetch as client_fetch
 from autopilot_client.status.metrics import StatusCollector, exposition
 from autopilot_client.status.page import render
 from autopilot_client.status.store import StatusStore
-from tests.fuzz.parsers import Pool
-from tests.test_serving import ROOT, START, Running, free_port, until
+from testkit.fuzz.parsers import Pool
+from testkit.server import ROOT, START, Running, free_port, until
 
 AWS = {
     "AWS_ACCESS_KEY_ID": "AKIAFAKEFAKEFAKEFAKE",

@@ -19,7 +19,7 @@ from autopilot_client.net.fetch import RetryBudget
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading
 from autopilot_client.status.review import parse_review
-from tests.client.standins import Document, as_json, serving
+from testkit.client.standins import Document, as_json, serving
 
 NOW = 1_790_000_000.0
 

@@ -7,7 +7,7 @@ from autopilot_client.kube.deletion_cost import CHEAP, choose_marks, prepare_sca
 from autopilot_client.kube.pods import Pod, read_pods
 from autopilot_client.ports import KubeUnavailableError
 from autopilot_client.rules.plan import Hold, Scale
-from tests.client.standins import Cluster, connection, serving
+from testkit.client.standins import Cluster, connection, serving
 
 
 def pod(name: str, busy: bool = False, ready: bool = True, cost: str | None = None, running: bool = True) -> Pod:

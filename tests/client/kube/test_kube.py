@@ -22,8 +22,9 @@ from autopilot_client.kube.targets import read_one, read_targets
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.plan import Hold, Scale
 from autopilot_client.wiring import RunContext, build
-from tests.client.conftest import CRD, FAULTS, PATIENT, ROOT, Games, rendered, rules_of
-from tests.client.standins import Document, Endpoint, serving, wait_until
+from testkit.client.api_server import CRD, PATIENT, ROOT, rules_of
+from testkit.client.standins import Document, Endpoint, serving, wait_until
+from tests.client.conftest import FAULTS, Games, rendered
 
 pytestmark = pytest.mark.kube
 LEASE = "autopilot-client-leader"

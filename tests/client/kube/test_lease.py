@@ -9,7 +9,7 @@ from autopilot_client.config import Lease
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.lease import Leadership
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
-from tests.client.standins import as_json, connection, serving, wait_until
+from testkit.client.standins import as_json, connection, serving, wait_until
 
 
 class LeaseServer:

@@ -22,8 +22,8 @@ from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault
 from autopilot_client.status.server import CertificateAdapter, HttpServer
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import LARGEST_BODY, Application
-from tests.client.conftest import ROOT
-from tests.client.standins import wait_until
+from testkit.client.api_server import ROOT
+from testkit.client.standins import wait_until
 
 T0 = 1_790_000_000.0
 FLEETS = [
