@@ -21,9 +21,9 @@ from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import read_one, read_targets
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.plan import Hold, Scale, during_rollout
-from autopilot_client.status.board import Board
+from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
-from autopilot_client.wiring import Surroundings, build
+from autopilot_client.wiring import RunContext, build
 from testkit.client.api_server import CRD, PATIENT, ROOT, rules_of
 from testkit.client.standins import Document, Endpoint, serving, wait_until
 from tests.client.conftest import FAULTS, Games, rendered
@@ -118,12 +118,12 @@ def test_every_call_of_the_shipped_installation_is_allowed(games, overlay, targe
     with serving(Endpoint()) as endpoint, serving(Document({"demand": 8, "queue": 2})) as demand:
         config = parse(document(endpoint, demand, overlay), overlay)
         kubeconfig = games.server.account_kubeconfig(games.namespace, "autopilot-client")
-        client = build(config, Surroundings(kubeconfig, games.namespace, "one"))
+        client = build(config, RunContext(kubeconfig, games.namespace, "one"))
         client.election.step()
         (view,) = client.loop.run_pass()
         client.election.stop()
     assert (view.outcome, view.decision.fault) == ("scaled", "")
-    assert client.board.passes["untold"] == 0
+    assert client.store.passes["untold"] == 0
     assert games.size(target) == view.decision.allocation == (12 if overlay == "agones" else 10)
     events = json.loads(games.admin.get(games.admin.path("v1", "events")))["items"]
     assert [e["message"] for e in events if e["source"].get("component") == "autopilot-client"] == [
@@ -430,10 +430,10 @@ def test_a_candidate_that_may_not_touch_its_lease_never_leads_and_is_not_ready(g
     stranger = Leadership(kube, Lease(name="not-in-the-role", renew_seconds=0.1, duration_seconds=1), "me")
     stranger.start()
     wait_until(lambda: stranger.refused)
-    board = Board(parse(document("http://127.0.0.1:1/x", "", "agones"), "agones"), games.namespace, False)
-    board.finished = 1.0
+    store = StatusStore(parse(document("http://127.0.0.1:1/x", "", "agones"), "agones"), games.namespace, False)
+    store.finished = 1.0
     assert not stranger.leads()
-    assert Application(board, stranger, {})._readyz("").status == 503
+    assert Application(store, stranger, {})._readyz("").status == 503
     stranger.stop()
 
 
