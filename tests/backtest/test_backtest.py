@@ -269,7 +269,7 @@ def test_the_typical_week_is_the_median_and_the_worst_day_the_worst():
     assert days[own.argmax()] // 86400 == (START + 300 * (20 * DAY + 50)) // 86400
 
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 TRACES = sorted((SHARED / "traces").glob("*.csv.gz"))
 
 
