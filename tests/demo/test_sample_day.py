@@ -1,19 +1,16 @@
 """The demo's sample day: ours, seeded, and the one that is committed."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
-import autopilot
+from autopilot.demo.command import SAMPLE
 from autopilot.demo.sample_day import sample_day
-
-COMMITTED = Path(autopilot.__file__).parent / "sample_day.csv"
 
 
 def test_the_committed_day_is_the_one_that_the_seed_makes():
     rows = [f"{time:%Y-%m-%dT%H:%M:%SZ},{demand}" for time, demand in sample_day()]
-    assert COMMITTED.read_text().splitlines() == ["timestamp,demand", *rows]
+    assert SAMPLE.read_text().splitlines() == ["timestamp,demand", *rows]
 
 
 def test_it_holds_the_seeds_outage_and_a_launch():

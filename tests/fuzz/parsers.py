@@ -37,18 +37,18 @@ from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
 from autopilot.training.job import Job, JobError
 from autopilot.wiring import BUILT_IN_MODEL
-from autopilot_client.ask_http import HttpEndpoint
-from autopilot_client.board import Board
 from autopilot_client.config import Config, ConfigError, Endpoint
 from autopilot_client.config import parse as parse_config
-from autopilot_client.domain import Rung
+from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
-from autopilot_client.kube import Connection, Kube
-from autopilot_client.lease import Alone, Leadership
+from autopilot_client.kube.api import Connection, Kube
+from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.loop import Loop
 from autopilot_client.ports import KubeError
-from autopilot_client.review import INT32
-from autopilot_client.web import Application
+from autopilot_client.rules.domain import Rung
+from autopilot_client.status.board import Board
+from autopilot_client.status.review import INT32
+from autopilot_client.status.web import Application
 from autopilot_deploy.cli import _json as payload_json
 from autopilot_deploy.core.errors import PayloadError
 from autopilot_deploy.core.payload import wanted_from

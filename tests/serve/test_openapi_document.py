@@ -6,7 +6,7 @@ from pathlib import Path
 from autopilot.serve.openapi import openapi_json, settings_table
 from autopilot.settings import Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_committed_openapi_document_is_the_one_that_the_code_describes():

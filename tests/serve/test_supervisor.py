@@ -20,7 +20,7 @@ import pytest
 from autopilot.serve.supervisor import gunicorn_command, server_of
 from autopilot.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 30
 START = """
 import os, signal, sys
