@@ -38,7 +38,10 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object as it stands: the size that is asked for, its version, and Agones' own counts where it has them."""
+    """One object as it stands: the size that is asked for, its version, and Agones' own counts where it has them.
+
+    `arrivals` counts the allocations since the Fleet was made (Agones 1.59 and later).
+    """
 
     replicas: int
     version: str
@@ -47,6 +50,7 @@ class Target:
     allocated: int | None = None
     reserved: int = 0
     ready: int | None = None
+    arrivals: int | None = None
 
 
 class _Metadata(msgspec.Struct):
@@ -65,6 +69,7 @@ class _Status(msgspec.Struct):
     allocated: _Count | None = msgspec.field(default=None, name="allocatedReplicas")
     reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
     ready: int | None = msgspec.field(default=None, name="readyReplicas")
+    arrivals: int | None = msgspec.field(default=None, name="allocations")
 
 
 class _Item(msgspec.Struct):
@@ -160,7 +165,8 @@ def _target(item: _Item) -> Target:
         raise KubeUnavailableError(f"{item.metadata.name}: unreadable selector") from error
     meta, status = item.metadata, item.status
     version = meta.resource_version
-    return Target(item.spec.replicas, version, meta.uid, selector, status.allocated, status.reserved, status.ready)
+    counts = (status.allocated, status.reserved, status.ready, status.arrivals)
+    return Target(item.spec.replicas, version, meta.uid, selector, *counts)
 
 
 def _selector(spec: object) -> str:
