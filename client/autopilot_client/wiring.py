@@ -30,6 +30,11 @@ log = logging.getLogger(__name__)
 class Election(Protocol):
     """A part in the election, or none."""
 
+    @property
+    def refused(self) -> str:
+        """Why this replica can never act; empty where it can."""
+        ...
+
     def leads(self) -> bool:
         """Whether this replica may act now."""
         ...

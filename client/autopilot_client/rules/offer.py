@@ -24,6 +24,7 @@ class Standing:
 
     at         when its pass was, in seconds since the epoch
     spec       the object as the pass found it; None: it could not be read
+    bounds     the limits that were in force
     lasts      seconds for which it may be told
     answered   whether the endpoint has ever answered for this object
     """
@@ -31,6 +32,7 @@ class Standing:
     decision: Decision
     at: float
     spec: Spec | None
+    bounds: Bounds
     lasts: float
     answered: bool = True
 
@@ -50,13 +52,14 @@ class Question:
     told: int | None = None
 
 
-def offer(standing: Standing | None, question: Question, bounds: Bounds) -> int | Unsure:
+def offer(standing: Standing | None, question: Question) -> int | Unsure:
     """The size to tell, in servers, or why there is none."""
     if standing is None or standing.decision.allocation is None:
         return Unsure("nothing is decided")
     doubt = _doubt(standing, question) or _changed(standing.spec, question, standing.decision.allocation)
     if doubt:
         return Unsure(doubt)
+    bounds = standing.bounds
     wanted = min(bounds.maximum, max(bounds.minimum, standing.decision.allocation))
     if standing.decision.level is not FallbackLevel.ANSWER:
         spec = question.spec or standing.spec

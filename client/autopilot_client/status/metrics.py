@@ -18,6 +18,11 @@ FLEET = ["namespace", "fleet"]
 class Leads(Protocol):
     """Whether this replica may act."""
 
+    @property
+    def refused(self) -> str:
+        """Why it never can; empty where it can."""
+        ...
+
     def leads(self) -> bool:
         """Now."""
         ...
@@ -147,6 +152,8 @@ class StatusCollector(Collector):
         )
         yield GaugeMetricFamily("autopilot_pass_seconds", "How long the last pass took", value=store.pass_seconds)
         yield GaugeMetricFamily("autopilot_leader", "1 on the replica that may act", value=self._leadership.leads())
+        refused = "1 where the API server refuses the Lease, so that this replica can never act"
+        yield GaugeMetricFamily("autopilot_lease_refused", refused, value=bool(self._leadership.refused))
 
 
 def exposition(collector: Collector) -> bytes:

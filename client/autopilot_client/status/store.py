@@ -3,11 +3,12 @@
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autopilot_client.config import Config, Fleet
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
 from autopilot_client.rules.offer import Standing
+from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
 from autopilot_client.status.review import Review
 from autopilot_client.status.trail import Trail
 
@@ -17,7 +18,10 @@ LONGEST_SERVED = 900.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now."""
+    """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now.
+
+    `rules` is what stood above the decision: overrides, schedule, a rollout.
+    """
 
     fleet: Fleet
     seen: Seen
@@ -25,6 +29,7 @@ class View:
     outcome: str
     size: int | None
     last_answer: Answer | None = None
+    rules: OperatorRules = NO_RULES
 
 
 @dataclass(slots=True)
@@ -61,6 +66,8 @@ class StatusStore:
                 self.views[view.fleet.name] = view
                 if view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
+                elif view.rules.overrides.paused:
+                    self.serving.pop(view.fleet.name, None)
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
                 self.last_success = now
             self.passes["finished"] += 1
@@ -96,7 +103,11 @@ class StatusStore:
             return None
         spec = None if view.seen.replicas is None else Spec(view.seen.replicas, view.seen.uid)
         lasts = min(LONGEST_SERVED, 2.5 * self.config.interval_seconds + 30)
-        return Standing(view.decision, view.seen.at, spec, lasts, answered=view.last_answer is not None)
+        bounds, decision = bounds_within(view.fleet.bounds, view.rules), view.decision
+        if view.rules.overrides.size is not None:  # the operator's word is as good as an answer, and above the limits
+            decision = replace(decision, level=FallbackLevel.ANSWER)
+            bounds = replace(bounds, minimum=0, maximum=max(bounds.maximum, view.rules.overrides.size))
+        return Standing(decision, view.seen.at, spec, bounds, lasts, answered=view.last_answer is not None)
 
     def alive(self, now: float) -> bool:
         """Whether the loop still turns: the last pass began, or ended, not long ago."""

@@ -105,6 +105,8 @@ class Application:
         return Reply(503, b"the loop stands still\n", "text/plain")
 
     def _readyz(self, _: str) -> Reply:
+        if self._leadership.refused:
+            return Reply(503, f"{self._leadership.refused}\n".encode(), "text/plain")
         if self._store.finished:
             return Reply(200, b"ok\n", "text/plain")
         return Reply(503, b"no pass has finished yet\n", "text/plain")
@@ -167,7 +169,7 @@ class Application:
         except KubeError as error:
             return Unsure(f"its size cannot be read: {error}")
         question = Question(self._clock(), in_use, spec, self._store.told.get(fleet.name))
-        size = offer(standing, question, fleet.bounds)
+        size = offer(standing, question)
         if isinstance(size, int):
             self._store.told[fleet.name] = size
         return size

@@ -1,5 +1,7 @@
 """What is told to Agones and KEDA: a number from positive knowledge alone, else why not."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ TWENTY = Spec(20, "u")
 
 
 def standing(size: int | None, level: str = "answer", spec: Spec | None = TWENTY, answered: bool = True) -> Standing:
-    return Standing(Decision(size, FallbackLevel(level), "policy"), T0, spec, 180.0, answered)
+    return Standing(Decision(size, FallbackLevel(level), "policy"), T0, spec, BOUNDS, 180.0, answered)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def standing(size: int | None, level: str = "answer", spec: Spec | None = TWENTY
     ],
 )
 def test_a_number(decided, question, expected):
-    assert offer(decided, question, BOUNDS) == expected
+    assert offer(decided, question) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,8 +57,9 @@ def test_a_number(decided, question, expected):
     ],
 )
 def test_no_number(decided, question, why):
-    bounds = Bounds(0, 40) if why == "nor 0" else BOUNDS
-    found = offer(decided, question, bounds)
+    if why == "nor 0":
+        decided = replace(decided, bounds=Bounds(0, 40))
+    found = offer(decided, question)
     assert isinstance(found, Unsure)
     assert why in found.why
 
@@ -70,7 +73,7 @@ def test_no_number(decided, question, why):
 )
 def test_a_number_is_within_what_is_in_use_and_the_maximum_and_no_fault_shrinks(size, level, was, now, in_use):
     question = Question(T0 + 60, in_use, Spec(now, "u"))
-    found = offer(standing(size, level, Spec(was, "u")), question, BOUNDS)
+    found = offer(standing(size, level, Spec(was, "u")), question)
     if isinstance(found, int):
         assert in_use <= found <= max(BOUNDS.maximum, in_use)
         assert level == "answer" or found >= now

@@ -20,6 +20,8 @@ from autopilot_client.config import ConfigError, Server, Tls, parse
 from autopilot_client.kube.lease import Alone
 from autopilot_client.ports import KubeUnavailableError
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen, Spec
+from autopilot_client.rules.operator import OperatorRules
+from autopilot_client.rules.overrides import Overrides
 from autopilot_client.status.server import CertificateAdapter, HttpServer
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import LARGEST_BODY, Application
@@ -403,3 +405,25 @@ def test_a_certificate_that_is_missing_is_said_at_the_start(store, clock):
     tls = Tls(certificate="/nowhere/tls.crt", key="/nowhere/tls.key")
     with pytest.raises(ConfigError, match=r"server.tls: .*write two readable PEM files"):
         HttpServer(Application(store, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "decided", "told"),
+    [
+        pytest.param(Overrides(paused=True), None, None, id="paused"),
+        pytest.param(Overrides(size=300), 300, 300, id="a size, also above the maximum"),
+        pytest.param(Overrides(size=1), 1, 1, id="a size below the minimum"),
+        pytest.param(Overrides(maximum=95), 97, 95, id="a maximum"),
+    ],
+)
+def test_the_operators_annotations_count_for_agones_and_keda_too(store, port, overrides, decided, told):
+    show(store)
+    seen = Seen(T0, 90, Reading(0, T0), fault=Fault.ENDPOINT_UNAVAILABLE, uid="uid")
+    level = FallbackLevel.ANSWER if decided == 97 else FallbackLevel.LOCAL_RULE
+    decision = Decision(decided, level, "override")
+    store.publish(
+        [View(f, seen, decision, "served", 90, None, OperatorRules(overrides)) for f in store.config.fleets], T0
+    )
+    status, body = get(port, "/v1/fleets/k/desired")
+    assert json.loads(body).get("desired_replicas") == told
+    assert status == (200 if told else 503)
