@@ -38,11 +38,12 @@ class Parts:
         from autopilot.core.decide import decide_all
         from autopilot.history.cache import RecentHistory
         from autopilot.history.sqlite import SqliteHistory
+        from autopilot.policy.learned import BUILT_IN_MODEL
         from autopilot.serve.app import create_app
         from autopilot.serve.wire import AnswerOut, ManyOut, Reader, Writer, prediction_out
         from autopilot.service import Autopilot, _windows
         from autopilot.settings import Settings
-        from autopilot.wiring import BUILT_IN_MODEL, build_policy
+        from autopilot.wiring import build_policy
 
         store = SqliteHistory(self.scratch / "history.sqlite3", budget_seconds=60)
         recent = RecentHistory(store, max_bytes=1 << 28)

@@ -33,7 +33,7 @@ from autopilot.policy.metadata import read_metadata, read_model
 from autopilot.ports import Policy
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-MODEL = Path(__file__).resolve().parents[1] / "container" / "model"
+MODEL = Path(__file__).resolve().parents[1] / "container" / "autopilot" / "models" / "default"
 GAMES = ("osrs", "dota2", "steam", "hypixel")
 MEASURES = ("under", "over", "cost", "short", "worst")
 RATIOS = ("ratio", "to buffer", "to +20%")

@@ -6,14 +6,11 @@ from autopilot.history.cache import RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.policy.calibrated import CalibratedPolicy
-from autopilot.policy.learned import load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
-
-BUILT_IN_MODEL = Path(__file__).parent.parent / "model"
-"""The default policy: baked into the image, and part of a checkout."""
 
 
 def build(settings: Settings) -> Autopilot:

@@ -10,7 +10,7 @@ from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import read_metadata
 
-MODEL = Path(__file__).parents[2] / "container" / "model"
+MODEL = Path(__file__).parents[2] / "container" / "autopilot" / "models" / "default"
 
 
 @pytest.fixture(scope="module")
