@@ -152,6 +152,23 @@ class Cluster:
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "game", "image": "game:1"}]}}
         spec = {"replicas": size, "selector": {"matchLabels": labels}, "template": template, "paused": True}
         create(self.admin, self.admin.path("apps/v1", "deployments"), {"metadata": {"name": name}, "spec": spec})
+        self._create_replica_set(i, labels, template)
+
+    def _create_replica_set(self, i: int, labels: dict[str, str], template: dict[str, Any]) -> None:
+        """What the Deployment's controller would make: the Pods belong to it, and it to the Deployment."""
+        name = self.cast.names[i]
+        uid = json.loads(self.admin.get(self.path(i)))["metadata"]["uid"]
+        owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": uid, "controller": True}
+        spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+        meta = {"name": f"{name}-1", "labels": labels, "ownerReferences": [owner]}
+        create(self.admin, self.admin.path("apps/v1", "replicasets"), {"metadata": meta, "spec": spec})
+
+    def replica_set(self, i: int) -> dict[str, Any]:
+        """The ownerReference of a Deployment's Pods."""
+        name = f"{self.cast.names[i]}-1"
+        made = json.loads(self.admin.get(self.admin.path("apps/v1", "replicasets", name)))
+        uid = made["metadata"]["uid"]
+        return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": uid, "controller": True}
 
     def _install(self) -> None:
         rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "autopilot-client"}}

@@ -42,6 +42,7 @@ class PodKeeper:
 
     cluster: Cluster
     pods: dict[int, list[Pod]] = field(default_factory=dict)
+    _owners: dict[int, dict[str, Any]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def shrink(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -93,7 +94,10 @@ class PodKeeper:
         spec = {"containers": [{"name": "game", "image": "game:1"}]}
         labels = {"app": app, "state": "idle"}
         admin = self.cluster.admin
-        admin.post(admin.path("v1", "pods"), {"metadata": {"name": pod.name, "labels": labels}, "spec": spec})
+        if i not in self._owners:
+            self._owners[i] = self.cluster.replica_set(i)
+        meta = {"name": pod.name, "labels": labels, "ownerReferences": [self._owners[i]]}
+        admin.post(admin.path("v1", "pods"), {"metadata": meta, "spec": spec})
         self.pods[i].append(pod)
 
     def _delete(self, i: int, pod: Pod) -> None:

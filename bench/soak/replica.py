@@ -20,8 +20,8 @@ import msgspec
 
 from autopilot_client.config import parse
 from autopilot_client.loop import Loop
-from autopilot_client.status.board import View
-from autopilot_client.wiring import Client, Surroundings, build
+from autopilot_client.status.store import View
+from autopilot_client.wiring import Client, RunContext, build
 
 KUBE_SECONDS = 2.0
 """Time-out of a call of the API server; the client's own is five seconds."""
@@ -41,7 +41,7 @@ def row(view: View) -> list[object]:
     """One fleet's pass: name, demand, size seen, allocation, size after, rung, reason, fault, outcome."""
     seen, decision = view.seen, view.decision
     need = seen.reading.need if seen.reading else None
-    how = [str(decision.rung), decision.reason, str(decision.fault), view.outcome]
+    how = [str(decision.level), decision.reason, str(decision.fault), view.outcome]
     return [view.fleet.name, need, seen.replicas, decision.allocation, view.size, *how]
 
 
@@ -69,7 +69,7 @@ def lockstep(client: Client, loop: Loop, clock: Ticking) -> None:
             loop.run_pass()
         except Exception:
             logging.exception("pass failed")
-            client.board.passes["failed"] += 1
+            client.store.passes["failed"] += 1
             tell({"now": clock.now, "leads": False, "views": [], "failed": True})
 
 
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
     config = parse(Path(path).read_text(encoding="utf-8"), path)
     if speed:
         config = msgspec.structs.replace(config, interval_seconds=config.interval_seconds / speed)
-    client = build(config, Surroundings(kubeconfig, namespace, name))
+    client = build(config, RunContext(kubeconfig, namespace, name))
     client.loop.outside.kube.read_seconds = KUBE_SECONDS
     ticking, stop = Ticking(), threading.Event()
     clock = (lambda: start + (time.time() - wall) * speed) if speed else ticking

@@ -16,11 +16,11 @@ from autopilot_client.kube.nodes import count_nodes
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
-from autopilot_client.rules.domain import Decision, Rung
+from autopilot_client.rules.domain import Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory, decide
-from autopilot_client.rules.plan import Hold, Scale, plan
+from autopilot_client.rules.plan import Hold, Scale, during_rollout, plan
 from autopilot_client.status import cloudwatch
-from autopilot_client.status.board import View
+from autopilot_client.status.store import View
 
 log = logging.getLogger(__name__)
 
@@ -74,19 +74,19 @@ class Loop:
                 self.run_pass()
             except Exception:
                 log.exception("pass failed; nothing more is changed in it")
-                self.outside.board.passes["failed"] += 1
-            stop.wait(max(0.0, self.outside.board.config.interval_seconds - (time.monotonic() - began)))
+                self.outside.store.passes["failed"] += 1
+            stop.wait(max(0.0, self.outside.store.config.interval_seconds - (time.monotonic() - began)))
 
     def run_pass(self) -> list[View]:
         """One pass over all fleets."""
-        board = self.outside.board
+        store = self.outside.store
         now = self.clock()
-        board.begin(now)
-        gathered = gather(self.outside, board.config.fleets, now)
+        store.begin(now)
+        gathered = gather(self.outside, store.config.fleets, now)
         self._forget_after_a_gap(now)
         decided = [self._decide(one) for one in gathered]
         views, resizes = self._apply(decided)
-        board.publish(views, self.clock())
+        store.publish(views, self.clock())
         self._tell(views, resizes, now)
         return views
 
@@ -97,9 +97,9 @@ class Loop:
         must not take away what those in between may have asked for.
         """
         gap, self._decided_at = now - self._decided_at, now
-        for fleet in self.outside.board.config.fleets:
+        for fleet in self.outside.store.config.fleets:
             known = self._memories.get(fleet.name)
-            usual = 3 * self.outside.board.config.interval_seconds
+            usual = 3 * self.outside.store.config.interval_seconds
             if known and gap >= max(usual, fleet.stabilization_minutes * 60):
                 self._memories[fleet.name] = replace(known, asked=(), found=())
 
@@ -134,11 +134,13 @@ class Loop:
         return [views[d.fleet.name] for d in decided], resizes
 
     def _plan(self, decided: Decided) -> Scale | Hold:
-        if self.outside.board.dry_run or decided.fleet.apply != "scale":
+        if self.outside.store.dry_run or decided.fleet.apply != "scale":
             return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
         if not self.leadership.leads():
             return Hold("not leader")
-        return plan(decided.gathered.seen.replicas, decided.decision.allocation)
+        target = decided.gathered.target
+        wanted = plan(decided.gathered.seen.replicas, decided.decision.allocation)
+        return during_rollout(wanted, target is not None and target.rolling)
 
     def _carry_out(self, decided: Decided, wanted: Scale | Hold) -> tuple[str, Resize | None]:
         """What happened, in a word, and the resize if there was one."""
@@ -168,16 +170,16 @@ class Loop:
                 raise
         target = read_one(self.outside.kube, decided.fleet.target)
         allocation = decided.decision.allocation or 0
-        kept = allocation if decided.decision.rung is Rung.ANSWER else max(allocation, target.replicas)
-        again = plan(target.replicas, kept)
+        kept = allocation if decided.decision.level is FallbackLevel.ANSWER else max(allocation, target.replicas)
+        again = during_rollout(plan(target.replicas, kept), target.rolling)
         return again if isinstance(again, Hold) else self._patch(decided, target, again)
 
     def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
         kube, fleet = self.outside.kube, decided.fleet
         if wanted.removes and fleet.deletion_cost:
-            spared = prepare_scale_down(kube, target.selector, fleet.deletion_cost.in_use, wanted)
+            spared = prepare_scale_down(kube, target, fleet.deletion_cost.in_use, wanted)
             if isinstance(spared, Hold):
-                return Hold("no idle server to remove")
+                return spared if spared.why == "rolling out" else Hold("no idle server to remove")
             wanted = spared
         if not self.leadership.leads():
             return Hold("not leader")
@@ -197,18 +199,18 @@ class Loop:
 
     def _tell_cluster(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
         """Each by itself: what is refused for one does not keep the others back. Raises KubeUnavailableError."""
-        board = self.outside.board
-        for view in [] if board.dry_run else views:
+        store = self.outside.store
+        for view in [] if store.dry_run else views:
             try:
                 self._write_capacity(view)
             except KubeRefusedError as error:
                 self._untold(error)
-        if resizes and board.config.events != "off":
-            write_events(self.outside.kube, resizes, board.config.events == "fleet", now)
+        if resizes and store.config.events != "off":
+            write_events(self.outside.kube, resizes, store.config.events == "fleet", now)
 
     def _untold(self, error: KubeError) -> None:
         log.warning("not told to the cluster: %s", error)
-        self.outside.board.passes["untold"] += 1
+        self.outside.store.passes["untold"] += 1
 
     def _write_capacity(self, view: View) -> None:
         self._capacity = self._capacity or CapacityWriter(self.outside.kube)
@@ -217,7 +219,7 @@ class Loop:
             self._capacity.write(view.fleet.capacity, room)
 
     def _put_metrics(self, views: Sequence[View]) -> None:
-        settings = self.outside.board.config.cloudwatch
+        settings = self.outside.store.config.cloudwatch
         if settings is None or self.metrics is None:
             return
         try:
@@ -225,10 +227,10 @@ class Loop:
             cloudwatch.put(self.metrics, settings, data)
         except cloudwatch.CloudWatchError as error:
             log.warning("CloudWatch: %s", error)
-            self.outside.board.passes["unmeasured"] += 1
+            self.outside.store.passes["unmeasured"] += 1
 
     def _nodes(self) -> int | None:
-        which = self.outside.board.config.nodes
+        which = self.outside.store.config.nodes
         try:
             return None if which == "off" else count_nodes(self.outside.kube, which)
         except KubeError as error:

@@ -45,9 +45,9 @@ from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.loop import Loop
 from autopilot_client.ports import KubeError
-from autopilot_client.rules.domain import Rung
-from autopilot_client.status.board import Board
+from autopilot_client.rules.domain import FallbackLevel
 from autopilot_client.status.review import INT32
+from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 from autopilot_deploy.cli import _json as payload_json
 from autopilot_deploy.core.errors import PayloadError
@@ -668,22 +668,22 @@ def read_answers(data: bytes) -> str:
     pool = Pool(_healthy | {part: data[1:]})
     config = configuration()
     kube = Kube(Connection("http://kube", pool, lambda: None), "games")
-    board = Board(config, "games")
-    loop = Loop(Outside(kube, HttpEndpoint(pool, Endpoint(url="http://autopilot/", attempts=1)), pool, board), Alone(),
+    store = StatusStore(config, "games")
+    loop = Loop(Outside(kube, HttpEndpoint(pool, Endpoint(url="http://autopilot/", attempts=1)), pool, store), Alone(),
                 clock=lambda: NOW)  # fmt: skip
     views = {view.fleet.name: view for view in loop.run_pass()}
     _untouched({name: view for name, view in views.items() if name not in concerned}, concerned)
     for view in views.values():
         if view.size is not None and not 0 <= view.size <= INT32 and part not in ("/deployments", "/fleets"):
             raise BrokenPromiseError(f"{view.fleet.name} is set to {view.size}")
-    rungs = {view.decision.rung for view in views.values()}
-    return "ok" if rungs == {Rung.ANSWER} else REFUSED
+    rungs = {view.decision.level for view in views.values()}
+    return "ok" if rungs == {FallbackLevel.ANSWER} else REFUSED
 
 
 def _untouched(views: dict[str, Any], concerned: set[str]) -> None:
     for name, view in views.items():
         # The endpoint is asked for all at once: an instance that it refuses as a whole would be everybody's loss.
-        if view.decision.rung is not Rung.ANSWER:
+        if view.decision.level is not FallbackLevel.ANSWER:
             raise BrokenPromiseError(f"{name} lost its answer to what {sorted(concerned)} got: {view.seen.fault}")
 
 
@@ -703,12 +703,12 @@ def read_lease(data: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def webhook() -> Application:
-    """The client's port, over a board without a pass."""
+    """The client's port, over a store without a pass."""
     fleets = [{"name": "eu/x", "target": "fleet/xonotic", "demand": {"source": "review"}, "apply": "webhook"}]
     config = parse_config(
         yaml.safe_dump(CONFIGURATION | {"fleets": fleets, "defaults": {"maximum": 200}}), "fuzz webhook"
     )
-    return Application(Board(config, "games"), Alone(), {}, lambda: NOW)
+    return Application(StatusStore(config, "games"), Alone(), {}, lambda: NOW)
 
 
 def webhook_requests(rng: Random) -> bytes:

@@ -8,8 +8,11 @@ scale-down; a marked pod that is in use again loses its mark.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autopilot_client.kube.api import Kube
-from autopilot_client.kube.pods import COST, Pod, read_pods
+import msgspec
+
+from autopilot_client.kube.api import UNREADABLE, Kube
+from autopilot_client.kube.pods import COST, Owner, Pod, controller_of, read_pods
+from autopilot_client.kube.targets import Target
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.plan import Hold, Scale, spare_sessions
 
@@ -39,11 +42,15 @@ def choose_marks(pods: Sequence[Pod], condition: str, removes: int) -> Marks:
     return Marks(mark, unmark, len(idle))
 
 
-def prepare_scale_down(kube: Kube, selector: str, condition: str, scale: Scale) -> Scale | Hold:
-    """Write the marks; the plan, cut to the number of idle pods. Raises KubeError: then nothing may be removed."""
-    if not selector:  # it would mean every pod of the namespace
-        raise KubeUnavailableError("the Deployment's selector is not known")
-    pods = read_pods(kube, selector)
+def prepare_scale_down(kube: Kube, target: Target, condition: str, scale: Scale) -> Scale | Hold:
+    """Write the marks; the plan, cut to the number of idle pods. Raises KubeError: then nothing may be removed.
+
+    Only pods count that the Deployment's own ReplicaSet made: a selector may well match those of another Deployment,
+    and a second ReplicaSet of its own would lose a share of its pods, whatever is marked.
+    """
+    pods = owned_pods(kube, target)
+    if len({pod.owner for pod in pods}) > 1:
+        return Hold("rolling out")
     spared = spare_sessions(scale, choose_marks(pods, condition, scale.removes).idle)
     if isinstance(spared, Hold):
         return spared
@@ -53,6 +60,37 @@ def prepare_scale_down(kube: Kube, selector: str, condition: str, scale: Scale) 
     for name in marks.mark:
         _annotate(kube, name, CHEAP)
     return spared
+
+
+def owned_pods(kube: Kube, target: Target) -> list[Pod]:
+    """The pods that a Deployment's own ReplicaSets made. Raises KubeError."""
+    if not target.selector:  # it would mean every pod of the namespace
+        raise KubeUnavailableError("the Deployment's selector is not known")
+    own = _replica_sets(kube, target)
+    return [pod for pod in read_pods(kube, target.selector) if pod.owner in own]
+
+
+def _replica_sets(kube: Kube, target: Target) -> set[str]:
+    """The uids of the ReplicaSets that the Deployment made. Raises KubeError."""
+    body = kube.get(kube.path("apps/v1", "replicasets"), {"labelSelector": target.selector})
+    try:
+        items = msgspec.json.decode(body, type=_Items).items
+    except UNREADABLE as error:
+        raise KubeUnavailableError(f"replicasets: unreadable answer: {error}") from error
+    return {item.metadata.uid for item in items if controller_of(item.metadata.owners) == target.uid}
+
+
+class _Metadata(msgspec.Struct):
+    uid: str
+    owners: tuple[Owner, ...] = msgspec.field(default=(), name="ownerReferences")
+
+
+class _Item(msgspec.Struct):
+    metadata: _Metadata
+
+
+class _Items(msgspec.Struct):
+    items: list[_Item]
 
 
 def _annotate(kube: Kube, pod: str, cost: str | None) -> None:

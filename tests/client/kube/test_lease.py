@@ -122,7 +122,7 @@ def test_a_holder_that_renews_is_never_replaced_and_a_silent_one_after_its_lease
     assert (me.leads(), lease.holder) == (True, "me")
 
 
-@pytest.mark.parametrize(("status", "remedy"), [(403, "the Role must name the Lease"), (404, "create it")])
+@pytest.mark.parametrize(("status", "remedy"), [(403, "the Role must let the client"), (404, "it is missing")])
 def test_a_lease_that_cannot_be_had_is_said_once_with_the_remedy(lease, candidate, caplog, status, remedy):
     lease.status = status
     me = candidate(renew_seconds=0.01)

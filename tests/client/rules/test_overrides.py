@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopilot_client.rules.domain import Bounds, Decision, Reading, Rung, Seen
+from autopilot_client.rules.domain import Bounds, Decision, FallbackLevel, Reading, Seen
 from autopilot_client.rules.overrides import PREFIX, bounds_with, override, read_overrides
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
@@ -65,7 +65,7 @@ def test_one_limit_alone_moves_the_other_out_of_its_way():
 
 
 def decided(size: int | None) -> Decision:
-    return Decision(size, Rung.ANSWER, "policy")
+    return Decision(size, FallbackLevel.ANSWER, "policy")
 
 
 def test_while_paused_nothing_is_set():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from autopilot_client.config import Config, Fleet
-from autopilot_client.rules.domain import Answer, Decision, Rung, Seen
+from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen
 from autopilot_client.status.review import Review
 from autopilot_client.status.trail import Trail
 
@@ -27,13 +27,13 @@ class View:
 
     def serves_until(self) -> float:
         """Until when the decision may be served to Agones and KEDA, in seconds since the epoch."""
-        if self.last_answer and self.decision.rung in (Rung.ANSWER, Rung.LAST_ANSWER):
+        if self.last_answer and self.decision.level in (FallbackLevel.ANSWER, FallbackLevel.LAST_ANSWER):
             return self.last_answer.at + self.last_answer.horizon_minutes * 60
         return self.seen.at + LIVES_MINUTES * 60
 
 
 @dataclass(slots=True)
-class Board:
+class StatusStore:
     """The latest views, six hours of every fleet, counters, and the reviews that Agones has sent."""
 
     config: Config
@@ -64,7 +64,7 @@ class Board:
                 self.views[view.fleet.name] = view
                 if view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
-            if any(view.decision.rung is Rung.ANSWER for view in views):
+            if any(view.decision.level is FallbackLevel.ANSWER for view in views):
                 self.last_success = now
             self.passes["finished"] += 1
             self.pass_seconds, self.finished = now - self.began, now
