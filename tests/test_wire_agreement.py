@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-pytest.importorskip("autopilot.web", reason="the container's web application is not here")
+pytest.importorskip("autopilot.serve.app", reason="the container's web application is not here")
 
 from werkzeug.serving import make_server
 
 from autopilot.core.fleet import Reason
+from autopilot.serve.app import create_app
 from autopilot.settings import Settings
-from autopilot.web import create_app
 from autopilot_client.config import Endpoint
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.wire import answer, instance

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autopilot.core.rules import IDLE_COST, MISSING_COST
+from autopilot.core.calibrated_rule import IDLE_COST, MISSING_COST
 from bench.soak.faults import Fault
 from bench.soak.options import Options
 from bench.soak.world import buffer_sizes, perfect_sizes, played_by_rule

@@ -13,12 +13,16 @@ from autopilot_client.kube.capacity import CapacityWriter, headroom
 from autopilot_client.kube.deletion_cost import prepare_scale_down
 from autopilot_client.kube.events import Resize, write_events
 from autopilot_client.kube.nodes import count_nodes
+from autopilot_client.kube.protection import protect_busy
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import Decision, FallbackLevel
-from autopilot_client.rules.ladder import Memory, decide
-from autopilot_client.rules.plan import Hold, Scale, during_rollout, plan
+from autopilot_client.rules.ladder import Memory
+from autopilot_client.rules.operator import OperatorRules, decide_within
+from autopilot_client.rules.overrides import read_overrides
+from autopilot_client.rules.plan import Hold, Scale, plan
+from autopilot_client.rules.schedule import in_force
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.store import View
 
@@ -46,6 +50,7 @@ class Decided:
     gathered: Gathered
     decision: Decision
     memory: Memory
+    rules: OperatorRules
 
     @property
     def fleet(self) -> Fleet:
@@ -86,6 +91,7 @@ class Loop:
         self._forget_after_a_gap(now)
         decided = [self._decide(one) for one in gathered]
         views, resizes = self._apply(decided)
+        self._protect(decided)
         store.publish(views, self.clock())
         self._tell(views, resizes, now)
         return views
@@ -105,10 +111,13 @@ class Loop:
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name
-        decision, memory = decide(gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds)
+        rules = _rules(gathered)
+        decision, memory = decide_within(
+            gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds, rules
+        )
         self._memories[name] = memory
         self._report(name, gathered.trouble)
-        return Decided(gathered, decision, memory)
+        return Decided(gathered, decision, memory, rules)
 
     def _report(self, name: str, trouble: str) -> None:
         """Say when trouble begins and ends, not every minute in between."""
@@ -138,9 +147,7 @@ class Loop:
             return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
         if not self.leadership.leads():
             return Hold("not leader")
-        target = decided.gathered.target
-        wanted = plan(decided.gathered.seen.replicas, decided.decision.allocation)
-        return during_rollout(wanted, target is not None and target.rolling)
+        return plan(decided.gathered.seen.replicas, decided.decision.allocation)
 
     def _carry_out(self, decided: Decided, wanted: Scale | Hold) -> tuple[str, Resize | None]:
         """What happened, in a word, and the resize if there was one."""
@@ -170,8 +177,8 @@ class Loop:
                 raise
         target = read_one(self.outside.kube, decided.fleet.target)
         allocation = decided.decision.allocation or 0
-        kept = allocation if decided.decision.level is FallbackLevel.ANSWER else max(allocation, target.replicas)
-        again = during_rollout(plan(target.replicas, kept), target.rolling)
+        sure = decided.decision.level is FallbackLevel.ANSWER and not target.rolling
+        again = plan(target.replicas, allocation if sure else max(allocation, target.replicas))
         return again if isinstance(again, Hold) else self._patch(decided, target, again)
 
     def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
@@ -185,6 +192,20 @@ class Loop:
             return Hold("not leader")
         apply_scale(kube, fleet.target, target, wanted)
         return wanted
+
+    def _protect(self, decided: Sequence[Decided]) -> None:
+        """Busy pods say that their node must not be emptied: best effort, after everything that matters."""
+        if self.outside.store.dry_run or not self.leadership.leads():
+            return
+        for one in decided:
+            fleet, target = one.fleet, one.gathered.target
+            if fleet.protect is None or target is None or fleet.apply == "observe":
+                continue
+            try:
+                protect_busy(self.outside.kube, target, fleet.protect.in_use)
+            except KubeError as error:
+                log.warning("%s: busy pods are not protected: %s", fleet.name, error)
+                self.outside.store.passes["unprotected"] += 1
 
     def _tell(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
         """Capacity, events and CloudWatch: best effort, each by itself, after everything that matters."""
@@ -238,6 +259,15 @@ class Loop:
             return None
 
 
+def _rules(gathered: Gathered) -> OperatorRules:
+    """What people say of the fleet now: annotations of its object, and its schedules."""
+    target, now = gathered.target, gathered.seen.at
+    scheduled = in_force(gathered.fleet.events, now, gathered.fleet.lead)
+    if target is None:
+        return OperatorRules(scheduled=scheduled)
+    return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
+
+
 def _removes(wanted: Scale | Hold) -> int:
     return wanted.removes if isinstance(wanted, Scale) else 0
 
@@ -245,7 +275,7 @@ def _removes(wanted: Scale | Hold) -> int:
 def _view(decided: Decided, outcome: str, resize: Resize | None) -> View:
     seen = decided.gathered.seen
     size = resize.scale.wanted if resize else seen.replicas
-    return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last)
+    return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, decided.rules)
 
 
 def _sample(view: View) -> cloudwatch.Sample:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autopilot.adapters.history_sqlite import SqliteHistory
+from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Observed
 from testkit import emulators
 from testkit.faults import stores
@@ -92,7 +92,7 @@ class Fault:
     servers: int = 1
     plan: Plan = own_and_shared
     clients: int = 8
-    app: str = "autopilot.wsgi:app"
+    app: str = "autopilot.serve.wsgi:app"
     memory: str = "512m"
     settings: dict[str, str] = field(default_factory=dict)
 

@@ -425,3 +425,54 @@ def test_nodes_are_counted_for_cloudwatch_where_that_is_allowed(world):
     world.passes()
     assert world.loop.outside.store.passes["failed"] == 0
     assert "num_of_nodes" not in {datum["MetricName"] for datum in world.metrics.data}
+
+
+def annotate(world, **annotations):
+    found = {f"gameserver-autopilot/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    world.cluster.objects["deployments/a"]["metadata"]["annotations"] = found
+
+
+def test_an_operators_size_is_set_within_a_pass_and_gone_at_its_end(world):
+    annotate(world, size="90", size_until="2026-09-21T14:15:00Z")  # a minute and a bit after T0
+    world.client([world.fleet()])
+    assert [world.passes()[0].decision.reason for _ in range(3)] == ["override", "policy", "policy"]
+    assert world.cluster.size("deployments/a") == 60
+
+
+def test_a_paused_fleet_is_left_alone_until_it_is_released(world):
+    annotate(world, paused="true")
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.outcome, view.decision.reason, world.cluster.size("deployments/a")) == ("already right", "paused", 40)
+    annotate(world)
+    world.passes()
+    assert world.cluster.size("deployments/a") == 60
+
+
+def test_a_scheduled_event_raises_the_fleet_before_it_begins(world):
+    events = [{"name": "cup", "start": "2026-09-21T14:25:00Z", "end": "2026-09-21T16:00:00Z", "minimum": 300}]
+    (view,) = world.client([world.fleet(schedules=events)]).passes()
+    assert (view.size, view.decision.reason) == (300, "at_minimum")
+    assert view.rules.scheduled.names == ("cup",)
+
+
+def test_while_a_new_version_is_rolled_out_the_fleet_grows_but_does_not_shrink(world):
+    world.cluster.objects["deployments/a"]["status"] = {"replicas": 100, "updatedReplicas": 20}
+    world.cluster.resize("deployments/a", 80)
+    world.client([world.fleet(stabilization_minutes=0)]).passes(3)
+    assert world.cluster.size("deployments/a") == 80
+    world.demand.document = {"demand": 90}
+    world.passes()
+    assert world.cluster.size("deployments/a") == 108
+
+
+def test_a_rollout_that_begins_between_look_and_patch_keeps_the_servers(world):
+    def roll(path):
+        world.cluster.before_patch = lambda path: None
+        world.cluster.objects["deployments/a"]["status"] = {"replicas": 100, "updatedReplicas": 20}
+        world.cluster.resize("deployments/a", 80)
+
+    world.cluster.resize("deployments/a", 80)
+    world.client([world.fleet(stabilization_minutes=0)])
+    world.cluster.before_patch = roll
+    world.passes(2)
+    assert world.cluster.size("deployments/a") == 80

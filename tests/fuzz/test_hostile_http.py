@@ -103,7 +103,7 @@ def server(tmp_path_factory):
     history = f"sqlite:///{tmp_path_factory.mktemp('history')}/history.sqlite3"
     with running(
         "nginx",
-        "autopilot.wsgi:app",
+        "autopilot.serve.wsgi:app",
         AUTOPILOT_HISTORY=history,
         AUTOPILOT_MAX_CLOCK_SKEW="0",
         AUTOPILOT_LOG_LEVEL="ERROR",

@@ -12,7 +12,7 @@ SETTINGS = {"AUTOPILOT_HISTORY": "off", "AUTOPILOT_MAX_CLOCK_SKEW": "0", "AUTOPI
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 def test_every_answer_is_as_the_document_says():
-    with running("nginx", "autopilot.wsgi:app", **SETTINGS) as server:
+    with running("nginx", "autopilot.serve.wsgi:app", **SETTINGS) as server:
         until(lambda: server.ask("/ping")[0] == 200, "ready")
         ran = run_against(server.port, 20261121, "--max-examples=40", "--phases=coverage,fuzzing")
         assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -18,7 +18,7 @@ USERS = {
 }
 """By file of what is shipped: the code that must have a use for each of its packages."""
 STARTED = {
-    "gunicorn": "autopilot.serving starts it as a program",
+    "gunicorn": "autopilot.serve.supervisor starts it as a program",
     "botocore": "comes with boto3",
     "tzdata": "zoneinfo reads it",
 }

@@ -8,12 +8,10 @@ scale-down; a marked pod that is in use again loses its mark.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from autopilot_client.kube.api import UNREADABLE, Kube
-from autopilot_client.kube.pods import COST, Owner, Pod, controller_of, read_pods
+from autopilot_client.kube.api import Kube
+from autopilot_client.kube.ownership import owned_pods
+from autopilot_client.kube.pods import COST, Pod, annotate
 from autopilot_client.kube.targets import Target
-from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.plan import Hold, Scale, spare_sessions
 
 CHEAP = "-1000"
@@ -56,47 +54,7 @@ def prepare_scale_down(kube: Kube, target: Target, condition: str, scale: Scale)
         return spared
     marks = choose_marks(pods, condition, spared.removes)
     for name in marks.unmark:
-        _annotate(kube, name, None)
+        annotate(kube, name, {COST: None})
     for name in marks.mark:
-        _annotate(kube, name, CHEAP)
+        annotate(kube, name, {COST: CHEAP})
     return spared
-
-
-def owned_pods(kube: Kube, target: Target) -> list[Pod]:
-    """The pods that a Deployment's own ReplicaSets made. Raises KubeError."""
-    if not target.selector:  # it would mean every pod of the namespace
-        raise KubeUnavailableError("the Deployment's selector is not known")
-    own = _replica_sets(kube, target)
-    return [pod for pod in read_pods(kube, target.selector) if pod.owner in own]
-
-
-def _replica_sets(kube: Kube, target: Target) -> set[str]:
-    """The uids of the ReplicaSets that the Deployment made. Raises KubeError."""
-    body = kube.get(kube.path("apps/v1", "replicasets"), {"labelSelector": target.selector})
-    try:
-        items = msgspec.json.decode(body, type=_Items).items
-    except UNREADABLE as error:
-        raise KubeUnavailableError(f"replicasets: unreadable answer: {error}") from error
-    return {item.metadata.uid for item in items if controller_of(item.metadata.owners) == target.uid}
-
-
-class _Metadata(msgspec.Struct):
-    uid: str
-    owners: tuple[Owner, ...] = msgspec.field(default=(), name="ownerReferences")
-
-
-class _Item(msgspec.Struct):
-    metadata: _Metadata
-
-
-class _Items(msgspec.Struct):
-    items: list[_Item]
-
-
-def _annotate(kube: Kube, pod: str, cost: str | None) -> None:
-    """Write or take a mark; a pod that went by itself meanwhile needs none. Raises KubeError."""
-    try:
-        kube.patch(kube.path("v1", "pods", pod), {"metadata": {"annotations": {COST: cost}}})
-    except KubeRefusedError as error:
-        if error.status != 404:
-            raise

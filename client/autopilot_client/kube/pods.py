@@ -99,6 +99,15 @@ def read_pods(kube: Kube, selector: str) -> list[Pod]:
     return _read(kube, query)  # the list grew old between two pages: once more from the start
 
 
+def annotate(kube: Kube, pod: str, annotations: Mapping[str, str | None]) -> None:
+    """Write annotations, or take them (None); a pod that went by itself meanwhile needs none. Raises KubeError."""
+    try:
+        kube.patch(kube.path("v1", "pods", pod), {"metadata": {"annotations": dict(annotations)}})
+    except KubeRefusedError as error:
+        if error.status != 404:
+            raise
+
+
 def _read(kube: Kube, query: dict[str, str]) -> list[Pod]:
     found: list[Pod] = []
     for page in kube.pages(kube.path("v1", "pods"), query, "application/json"):

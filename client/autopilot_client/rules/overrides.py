@@ -109,12 +109,12 @@ def bounds_with(overrides: Overrides, bounds: Bounds) -> Bounds:
 
 
 def override(decision: Decision, overrides: Overrides, seen: Seen) -> Decision:
-    """The decision with the operator's word over it: nothing while paused; the size that is asked for.
+    """The decision with the operator's word over it: the present size while paused; the size that is asked for.
 
     Where demand is unknown a size below the present one waits, for nobody knows which servers are in use.
     """
     if overrides.paused:
-        return replace(decision, allocation=None, reason="paused")
+        return replace(decision, allocation=seen.replicas, reason="paused")
     if overrides.size is None or (seen.replicas is None and seen.reading is None):
         return decision
     floor = seen.reading.in_use if seen.reading else (seen.replicas or 0)

@@ -34,14 +34,6 @@ def plan(current: int | None, allocation: int | None) -> Scale | Hold:
     return Scale(current, allocation)
 
 
-def during_rollout(wanted: Scale | Hold, rolling: bool) -> Scale | Hold:
-    """The same plan, but nothing is removed while a rollout is under way; growth goes on.
-
-    A Deployment then takes a share of each of its ReplicaSets, whatever is marked, and so pods in use.
-    """
-    return Hold("rolling out") if rolling and isinstance(wanted, Scale) and wanted.removes else wanted
-
-
 def spare_sessions(scale: Scale, idle: int) -> Scale | Hold:
     """The same plan, cut so that at most `idle` servers go."""
     if scale.removes <= idle:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from autopilot_client.config import Config, Fleet
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen
+from autopilot_client.rules.operator import NO_RULES, OperatorRules
 from autopilot_client.status.review import Review
 from autopilot_client.status.trail import Trail
 
@@ -16,7 +17,10 @@ LIVES_MINUTES = 15.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now."""
+    """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now.
+
+    `rules` is what stood above the decision: overrides, schedule, a rollout.
+    """
 
     fleet: Fleet
     seen: Seen
@@ -24,6 +28,7 @@ class View:
     outcome: str
     size: int | None
     last_answer: Answer | None = None
+    rules: OperatorRules = NO_RULES
 
     def serves_until(self) -> float:
         """Until when the decision may be served to Agones and KEDA, in seconds since the epoch."""

@@ -3,15 +3,15 @@
 import numpy as np
 import numpy.typing as npt
 
+from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.history import Windows
-from autopilot.core.rules import calibrated
 from autopilot.ports import Predictions
 
 _WIDTH = 5
 
 
 class CalibratedPolicy:
-    """core.rules.calibrated behind the Policy port; needs no files. See ports.Policy."""
+    """core.calibrated_rule behind the Policy port; needs no files. See ports.Policy."""
 
     def __init__(self, horizon_minutes: int = 10) -> None:
         self._horizon = horizon_minutes

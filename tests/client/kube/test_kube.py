@@ -20,7 +20,7 @@ from autopilot_client.kube.pods import COST, read_pods
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import read_one, read_targets
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
-from autopilot_client.rules.plan import Hold, Scale, during_rollout
+from autopilot_client.rules.plan import Hold, Scale
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 from autopilot_client.wiring import RunContext, build
@@ -300,8 +300,7 @@ def test_while_a_rollout_is_under_way_or_paused_the_size_is_the_specs_and_nothin
         games.admin.patch(games.admin.path("apps/v1", "deployments", "minecraft"), {"spec": {"paused": paused}})
         target = read_one(kube, "deployment/minecraft")
         assert target.replicas == 8
-        assert during_rollout(Scale(8, 6), target.rolling) == Hold("rolling out")
-        assert during_rollout(Scale(8, 10), target.rolling) == Scale(8, 10)
+        assert target.rolling
         assert prepare_scale_down(kube, target, "state=busy", Scale(8, 6)) == Hold("rolling out")
 
 

@@ -68,9 +68,9 @@ def decided(size: int | None) -> Decision:
     return Decision(size, FallbackLevel.ANSWER, "policy")
 
 
-def test_while_paused_nothing_is_set():
+def test_while_paused_the_size_stays():
     seen = Seen(NOW, 50, Reading(10, NOW))
-    assert override(decided(30), read(paused="true", size="5"), seen).allocation is None
+    assert override(decided(30), read(paused="true", size="5"), seen).allocation == 50
 
 
 sizes = st.integers(0, 500)
