@@ -186,11 +186,11 @@ def test_what_was_mended_in_the_file_is_said(tmp_path, run):
 
 
 BAD = {
-    "a wrong value": ("0,1\n300,x\n", "bad.csv, line 2: demand 'x' is not a number"),
-    "one row": ("0,1\n", "bad.csv: at least two observations are needed"),
-    "too short": ("0,1\n300,2\n600,2\n", "nothing is left to score: 0.01 days of demand"),
-    "no demand at all": ("".join(f"{300 * at},0\n" for at in range(2000)), "no demand in the scored time"),
-    "a wild time": ("0,1\n60,2\n120,2\n9e10,3\n", "a time is wrong"),
+    "a wrong value": (f"{START},1\n{START + 300},x\n", "bad.csv, line 2: demand 'x' is not a number"),
+    "one row": (f"{START},1\n", "bad.csv: at least two observations are needed"),
+    "too short": (f"{START},1\n{START + 300},2\n{START + 600},2\n", "nothing is left to score: 0.01 days of demand"),
+    "no demand at all": ("".join(f"{START + 300 * at},0\n" for at in range(2000)), "no demand in the scored time"),
+    "a wild time": (f"{START},1\n{START + 60},2\n{START + 120},2\n4e9,3\n", "a time is wrong"),
 }
 
 

@@ -29,6 +29,9 @@ class Reason(StrEnum):
     """Demand could not be read; what is known to be needed or running is held."""
 
 
+FLEET_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _./:@+=-]{0,127}$(?!\n)"
+"""How a fleet may be called, on every way in. The end is `$` and no line end: alone, Python's `$` lets one pass."""
+
 MOST_SERVERS = 10_000_000
 """No fleet is larger: a bound against absurd input, and an allocation stays an int32."""
 
