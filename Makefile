@@ -18,7 +18,7 @@ demo: ## replay a recorded day through a real server, and chart what was decided
 .PHONY: serve
 serve: ## the endpoint in the foreground, on SAGEMAKER_BIND_TO_PORT or 8080
 	@scripts/setup-venv.sh demo
-	@exec env OPENBLAS_NUM_THREADS=1 $(PYTHON_IN_VENV) -m autopilot.serving
+	@exec env OPENBLAS_NUM_THREADS=1 $(PYTHON_IN_VENV) -m autopilot.serve.supervisor
 
 .PHONY: backtest
 backtest: ## score the policy on your own demand: make backtest CSV=demand.csv ARGS="--price 0.10"

@@ -63,7 +63,7 @@ def small_cluster(connection, fleets):
 
 def fill(kubeconfig, fleets):
     """The Deployments on a real API server: paused, so that no pods are made."""
-    from autopilot_client.kube import Kube, from_kubeconfig
+    from autopilot_client.kube.api import Kube, from_kubeconfig
     from autopilot_client.ports import KubeRefusedError
 
     kube = Kube(from_kubeconfig(kubeconfig), NAMESPACE)
@@ -97,12 +97,12 @@ def resident():
 
 def client(connection, urls, options):
     """The client itself: passes, and what they cost."""
-    from autopilot_client import cloudwatch
-    from autopilot_client.ask_sagemaker import runtime
-    from autopilot_client.aws import new_session
     from autopilot_client.config import CloudWatch, Endpoint
-    from autopilot_client.server import HttpServer
-    from autopilot_client.web import Application, exposition
+    from autopilot_client.endpoint.sagemaker import runtime
+    from autopilot_client.net.aws import new_session
+    from autopilot_client.status import cloudwatch
+    from autopilot_client.status.server import HttpServer
+    from autopilot_client.status.web import Application, exposition
 
     loop, kube = wired(urls, options)
     session = new_session()
@@ -130,13 +130,13 @@ def wired(urls, options):
     """A loop over all fleets, and its connection to the API server."""
     import urllib3
 
-    from autopilot_client.ask_http import HttpEndpoint
-    from autopilot_client.board import Board
     from autopilot_client.config import parse
+    from autopilot_client.endpoint.http import HttpEndpoint
     from autopilot_client.gather import Outside
-    from autopilot_client.kube import Connection, Kube, from_kubeconfig
-    from autopilot_client.lease import Alone
+    from autopilot_client.kube.api import Connection, Kube, from_kubeconfig
+    from autopilot_client.kube.lease import Alone
     from autopilot_client.loop import Loop
+    from autopilot_client.status.board import Board
 
     source = {"source": "http", "url": urls["demand"]}
     fleets = [

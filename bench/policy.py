@@ -23,14 +23,14 @@ from types import ModuleType
 
 import numpy as np
 
+from autopilot.backtest.replay import Operator, replay
 from autopilot.core.guardrail import GuardrailRules
-from autopilot.core.hold import HoldRules
-from autopilot.demand_csv import DemandSeries
+from autopilot.core.hold_rules import HoldRules
+from autopilot.demand.csv_file import DemandSeries
 from autopilot.policy.learned import LearnedPolicy
 from autopilot.policy.litert import Network
 from autopilot.policy.metadata import read_metadata, read_model
 from autopilot.ports import Policy
-from autopilot.replay import Operator, replay
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MODEL = Path(__file__).resolve().parents[1] / "container" / "model"

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-pytest.importorskip("autopilot.web", reason="the container's web application is not here")
+pytest.importorskip("autopilot.serve.app", reason="the container's web application is not here")
 
 from werkzeug.serving import make_server
 
 from autopilot.core.fleet import Reason
+from autopilot.serve.app import create_app
 from autopilot.settings import Settings
-from autopilot.web import create_app
-from autopilot_client.ask_http import HttpEndpoint
 from autopilot_client.config import Endpoint
-from autopilot_client.domain import Answer, Bounds, Reading, Refused
-from autopilot_client.judge import CAPPED, RAISED, judge
-from autopilot_client.review import parse_review
-from autopilot_client.review import reply as review_reply
-from autopilot_client.wire import answer, instance
+from autopilot_client.endpoint.http import HttpEndpoint
+from autopilot_client.endpoint.wire import answer, instance
+from autopilot_client.rules.domain import Answer, Bounds, Reading, Refused
+from autopilot_client.rules.guards import CAPPED, RAISED, judge
+from autopilot_client.status.review import parse_review
+from autopilot_client.status.review import reply as review_reply
 
 BOUNDS = Bounds(minimum=10, maximum=500)
 REVIEW = {

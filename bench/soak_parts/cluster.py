@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from autopilot_client.kube import Kube, from_kubeconfig
+from autopilot_client.kube.api import Kube, from_kubeconfig
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from bench.soak_parts.world import Cast, World
 from tests.client.conftest import CRD, ApiServer, rules_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autopilot.core.rules import IDLE_COST, MISSING_COST
+from autopilot.core.calibrated_rule import IDLE_COST, MISSING_COST
 from bench.soak_parts.faults import Fault
 from bench.soak_parts.options import Options
 from bench.soak_parts.world import buffer_sizes, perfect_sizes, played_by_rule

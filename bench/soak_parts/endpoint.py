@@ -26,7 +26,7 @@ def free_port() -> int:
 
 @dataclass(slots=True)
 class Endpoint:
-    """`python -m autopilot.serving` on a port of its own, with its history in `directory`."""
+    """`python -m autopilot.serve.supervisor` on a port of its own, with its history in `directory`."""
 
     directory: Path
     port: int = field(default_factory=free_port)
@@ -56,8 +56,8 @@ class Endpoint:
             "AUTOPILOT_LOG_LEVEL": "WARNING",
         }
         with (self.directory / "endpoint.log").open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", "autopilot.serving"], env=environ, stdout=log,
-                                             stderr=log)  # fmt: skip
+            self._process = subprocess.Popen([sys.executable, "-m", "autopilot.serve.supervisor"], env=environ,
+                                             stdout=log, stderr=log)  # fmt: skip
         self._await()
 
     def stop(self) -> int | None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from autopilot_client.kube import Request
-from autopilot_client.pods import COST
+from autopilot_client.kube.api import Request
+from autopilot_client.kube.pods import COST
 from bench.soak_parts.cluster import Cluster
 from bench.soak_parts.world import World
 

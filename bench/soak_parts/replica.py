@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from autopilot_client.board import View
 from autopilot_client.config import parse
 from autopilot_client.loop import Loop
+from autopilot_client.status.board import View
 from autopilot_client.wiring import Client, Surroundings, build
 
 KUBE_SECONDS = 2.0

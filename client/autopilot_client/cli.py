@@ -12,9 +12,9 @@ import click
 import msgspec
 
 from autopilot_client import __version__
-from autopilot_client.board import View
 from autopilot_client.config import Config, ConfigError, parse
 from autopilot_client.ports import KubeError
+from autopilot_client.status.board import View
 from autopilot_client.wiring import Client, Surroundings, build
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

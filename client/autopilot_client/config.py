@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
-from autopilot_client.domain import Bounds
+from autopilot_client.rules.domain import Bounds
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]

@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 
 import urllib3
 
-from autopilot_client.board import Board
 from autopilot_client.config import AgonesDemand, Fleet, HttpDemand, PodsDemand, PrometheusDemand, ReviewDemand
-from autopilot_client.demand_agones import read_agones
-from autopilot_client.demand_http import HttpSource
-from autopilot_client.demand_prometheus import read_prometheus
-from autopilot_client.domain import Answer, Fault, Reading, Refused, Seen
-from autopilot_client.judge import judge
-from autopilot_client.kube import Kube
-from autopilot_client.pods import Pod, common_selector, demand_of_pods, read_pods
+from autopilot_client.demand.agones import read_agones
+from autopilot_client.demand.http import HttpSource
+from autopilot_client.demand.pods import common_selector, demand_of_pods
+from autopilot_client.demand.prometheus import read_prometheus
+from autopilot_client.endpoint.wire import answer, instance
+from autopilot_client.kube.api import Kube
+from autopilot_client.kube.pods import Pod, read_pods
+from autopilot_client.kube.targets import Target, read_targets
 from autopilot_client.ports import Ask, DemandUnknownError, EndpointUnavailableError, KubeError, KubeRefusedError
-from autopilot_client.targets import Target, read_targets
-from autopilot_client.wire import answer, instance
+from autopilot_client.rules.domain import Answer, Fault, Reading, Refused, Seen
+from autopilot_client.rules.guards import judge
+from autopilot_client.status.board import Board
 
 AT_ONCE = 8
 """Demand sources that are read at the same time."""

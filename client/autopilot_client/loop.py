@@ -7,20 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from autopilot_client import cloudwatch
-from autopilot_client.apply_scale import apply_scale
-from autopilot_client.board import View
-from autopilot_client.capacity import CapacityWriter, headroom
 from autopilot_client.config import Fleet
-from autopilot_client.deletion_cost import prepare_scale_down
-from autopilot_client.domain import Decision, Rung
-from autopilot_client.events import Resize, write_events
 from autopilot_client.gather import Gathered, Outside, gather
-from autopilot_client.ladder import Memory, decide
-from autopilot_client.nodes import count_nodes
-from autopilot_client.plan import Hold, Scale, plan
+from autopilot_client.kube.capacity import CapacityWriter, headroom
+from autopilot_client.kube.deletion_cost import prepare_scale_down
+from autopilot_client.kube.events import Resize, write_events
+from autopilot_client.kube.nodes import count_nodes
+from autopilot_client.kube.scale import apply_scale
+from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
-from autopilot_client.targets import Target, read_one
+from autopilot_client.rules.domain import Decision, Rung
+from autopilot_client.rules.ladder import Memory, decide
+from autopilot_client.rules.plan import Hold, Scale, plan
+from autopilot_client.status import cloudwatch
+from autopilot_client.status.board import View
 
 log = logging.getLogger(__name__)
 

@@ -8,20 +8,20 @@ from typing import Any, Protocol
 
 import urllib3
 
-from autopilot_client import cloudwatch
-from autopilot_client.ask_http import HttpEndpoint
-from autopilot_client.ask_sagemaker import SageMakerEndpoint, runtime
-from autopilot_client.aws import new_session
-from autopilot_client.board import Board
 from autopilot_client.config import Config, Endpoint, Fleet
-from autopilot_client.fetch import http_pool
+from autopilot_client.endpoint.http import HttpEndpoint
+from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.gather import Outside
-from autopilot_client.kube import Kube, from_kubeconfig, in_cluster
-from autopilot_client.lease import Alone, Leadership
+from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
+from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.loop import Loop
+from autopilot_client.net.aws import new_session
+from autopilot_client.net.fetch import http_pool
 from autopilot_client.ports import Ask
-from autopilot_client.server import HttpServer
-from autopilot_client.web import Application
+from autopilot_client.status import cloudwatch
+from autopilot_client.status.board import Board
+from autopilot_client.status.server import HttpServer
+from autopilot_client.status.web import Application
 
 log = logging.getLogger(__name__)
 

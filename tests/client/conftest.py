@@ -15,7 +15,7 @@ import pytest
 import urllib3
 import yaml
 
-from autopilot_client.kube import Connection, Kube, from_kubeconfig
+from autopilot_client.kube.api import Connection, Kube, from_kubeconfig
 from autopilot_client.ports import KubeError, KubeRefusedError
 from tests.client.standins import wait_until
 

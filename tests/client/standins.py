@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from autopilot_client.kube import Connection
+from autopilot_client.kube.api import Connection
 
 Answer = tuple[int, bytes]
 Handler = Callable[[str, str, bytes], Answer]

@@ -10,9 +10,9 @@ import yaml
 from click.testing import CliRunner
 from moto import mock_aws
 
-from autopilot_client import cloudwatch
 from autopilot_client.cli import main
 from autopilot_client.config import CloudWatch
+from autopilot_client.status import cloudwatch
 from tests.client.conftest import ROOT
 from tests.client.standins import Cluster, Document, Endpoint, serving
 

@@ -13,16 +13,16 @@ import urllib3
 import yaml
 from botocore.exceptions import EndpointConnectionError
 
-from autopilot_client.ask_http import HttpEndpoint
-from autopilot_client.board import Board
 from autopilot_client.config import Endpoint as EndpointSettings
 from autopilot_client.config import parse
+from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
-from autopilot_client.kube import Kube
+from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
+from autopilot_client.status.board import Board
 from tests.client.conftest import FAULTS, Games
+from tests.client.kube.test_kube import install
 from tests.client.standins import Document, Endpoint, serving
-from tests.client.test_kube import install
 
 pytestmark = pytest.mark.kube
 T0 = 1_790_000_000.0

@@ -6,15 +6,15 @@ import pytest
 import urllib3
 import yaml
 
-from autopilot_client.ask_http import HttpEndpoint
-from autopilot_client.board import Board
 from autopilot_client.config import Endpoint as EndpointSettings
 from autopilot_client.config import parse
-from autopilot_client.domain import Rung
+from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
-from autopilot_client.kube import Kube
+from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
-from autopilot_client.review import parse_review
+from autopilot_client.rules.domain import Rung
+from autopilot_client.status.board import Board
+from autopilot_client.status.review import parse_review
 from tests.client.standins import Cluster, Document, Endpoint, connection, serving
 
 T0 = 1_790_000_000.0

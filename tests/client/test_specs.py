@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 import yaml
@@ -114,38 +113,3 @@ def test_the_alerts_ask_for_metrics_that_exist():
     readme = (ROOT / "client" / "README.md").read_text().split("## Metrics")[1]
     assert asked
     assert all(name in readme for name in asked)
-
-
-CORE = {"domain", "plan", "judge", "ladder", "trail", "election", "ports"}
-EDGES = {"cli", "wiring", "server", "web", "loop", "gather"}
-
-
-def imports(path: Path) -> set[str]:
-    return set(re.findall(r"^(?:from|import) ([\w.]+)", path.read_text(), re.M))
-
-
-@pytest.mark.parametrize("module", sorted(CORE))
-def test_the_core_knows_nothing_of_the_outside(module):
-    found = imports(ROOT / "client" / "autopilot_client" / f"{module}.py")
-    ours = {name.split(".")[1] for name in found if name.startswith("autopilot_client.")}
-    assert ours <= CORE
-    assert {name.split(".")[0] for name in found} <= {
-        "autopilot_client",
-        "collections",
-        "dataclasses",
-        "enum",
-        "math",
-        "array",
-        "typing",
-    }
-
-
-def test_no_adapter_knows_an_edge():
-    for path in (ROOT / "client" / "autopilot_client").glob("*.py"):
-        if path.stem not in EDGES | {"__main__"}:
-            assert not {name.split(".")[-1] for name in imports(path)} & {"cli", "wiring", "loop", "gather"}, path.stem
-
-
-def test_the_client_shares_no_code_with_the_container():
-    for path in (ROOT / "client" / "autopilot_client").glob("*.py"):
-        assert not [name for name in imports(path) if name.split(".")[0] == "autopilot"], path.stem

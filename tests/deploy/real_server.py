@@ -16,7 +16,7 @@ PATIENCE = 120
 
 @contextlib.contextmanager
 def serving(**settings: str) -> Iterator[str]:
-    """`python -m autopilot.serving` with these settings, ready when it is yielded: its URL."""
+    """`python -m autopilot.serve.supervisor` with these settings, ready when it is yielded: its URL."""
     port = _free_port()
     environ = {
         **os.environ,
@@ -25,7 +25,7 @@ def serving(**settings: str) -> Iterator[str]:
         "MODEL_SERVER_WORKERS": "1",
         **settings,
     }
-    command = [sys.executable, "-m", "autopilot.serving"]
+    command = [sys.executable, "-m", "autopilot.serve.supervisor"]
     with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as server:
         try:
             _await_ready(server, port)

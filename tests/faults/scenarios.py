@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autopilot.adapters.history_sqlite import SqliteHistory
+from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Observed
 from tests.adapters import emulators
 from tests.faults import stores
@@ -36,7 +36,7 @@ from tests.faults.traffic import (
     one_fleet,
     own_and_shared,
 )
-from tests.test_serving import ROOT, until
+from tests.serve.test_supervisor import ROOT, until
 
 WELL_BEFORE, WELL_AFTER = 15, 40
 """Acknowledged answers in a row, over all callers and workers, that count as well."""
@@ -92,7 +92,7 @@ class Fault:
     servers: int = 1
     plan: Plan = own_and_shared
     clients: int = 8
-    app: str = "autopilot.wsgi:app"
+    app: str = "autopilot.serve.wsgi:app"
     memory: str = "512m"
     settings: dict[str, str] = field(default_factory=dict)
 

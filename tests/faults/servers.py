@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.engine.test_image import Container, docker
-from tests.test_serving import PATIENCE, ROOT, START, Running, free_port, until
+from tests.serve.test_supervisor import PATIENCE, ROOT, START, Running, free_port, until
 
 
 def children_of(process: int) -> list[int]:
@@ -24,7 +24,7 @@ def children_of(process: int) -> list[int]:
 class Native(Running):
     """nginx and gunicorn with some workers, and the supervisor over them, on this machine."""
 
-    def __init__(self, settings: dict[str, str], app: str = "autopilot.wsgi:app") -> None:
+    def __init__(self, settings: dict[str, str], app: str = "autopilot.serve.wsgi:app") -> None:
         self.port = free_port()
         self._app = app
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (`close` closes it)
@@ -166,7 +166,7 @@ def contained(count: int, image: str, directory: Path, settings: dict[str, str],
 
 
 @contextlib.contextmanager
-def native(count: int, settings: dict[str, str], app: str = "autopilot.wsgi:app") -> Iterator[list[Server]]:
+def native(count: int, settings: dict[str, str], app: str = "autopilot.serve.wsgi:app") -> Iterator[list[Server]]:
     """So many servers, ready, all with these settings."""
     started: list[Server] = []
     try:

@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from autopilot.describe import openapi_json
-from tests.test_serving import running, until
+from autopilot.serve.openapi import openapi_json
+from tests.serve.test_supervisor import running, until
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 EXCLUDED = {
@@ -35,7 +35,7 @@ def run_against(port: int, seed: int, *options: str) -> subprocess.CompletedProc
 def fuzz_for(seconds: int, seed: int) -> int:
     """Run it for so many seconds; show what it says. Its exit status, or 1 where the server is not well after it."""
     settings = {"AUTOPILOT_HISTORY": "off", "AUTOPILOT_MAX_CLOCK_SKEW": "0", "AUTOPILOT_LOG_LEVEL": "ERROR"}
-    with running("nginx", "autopilot.wsgi:app", **settings) as server:
+    with running("nginx", "autopilot.serve.wsgi:app", **settings) as server:
         until(lambda: server.ask("/ping")[0] == 200, "ready")
         ran = run_against(server.port, seed, f"--max-time={seconds}")
         print(ran.stdout, ran.stderr)

@@ -21,34 +21,34 @@ from typing import Any
 import numpy as np
 import yaml
 
-from autopilot import lane
-from autopilot.adapters.demand_http import HttpDemand
-from autopilot.demand_csv import DemandCsvError, read_demand_csv
+from autopilot.demand.csv_file import DemandCsvError, read_demand_csv
+from autopilot.demand.http import HttpDemand
+from autopilot.history.cache import RecentHistory
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import parse_metadata, read_metadata
 from autopilot.policy.model_archive import ArchiveError, unpack
 from autopilot.ports import ModelError
-from autopilot.recent import RecentHistory
+from autopilot.serve import batching
+from autopilot.serve.app import create_app
+from autopilot.serve.wire import Fleets, Reader, RequestError
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
 from autopilot.training.job import Job, JobError
-from autopilot.web import create_app
-from autopilot.wire import Fleets, Reader, RequestError
 from autopilot.wiring import BUILT_IN_MODEL
-from autopilot_client.ask_http import HttpEndpoint
-from autopilot_client.board import Board
 from autopilot_client.config import Config, ConfigError, Endpoint
 from autopilot_client.config import parse as parse_config
-from autopilot_client.domain import Rung
+from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
-from autopilot_client.kube import Connection, Kube
-from autopilot_client.lease import Alone, Leadership
+from autopilot_client.kube.api import Connection, Kube
+from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.loop import Loop
 from autopilot_client.ports import KubeError
-from autopilot_client.review import INT32
-from autopilot_client.web import Application
+from autopilot_client.rules.domain import Rung
+from autopilot_client.status.board import Board
+from autopilot_client.status.review import INT32
+from autopilot_client.status.web import Application
 from autopilot_deploy.cli import _json as payload_json
 from autopilot_deploy.core.errors import PayloadError
 from autopilot_deploy.core.payload import wanted_from
@@ -295,7 +295,7 @@ def raw_requests(rng: Random) -> bytes:
 @refusing(ValueError)
 def read_lane(data: bytes) -> str:
     """A request as the lane reads it off a socket, and the endpoint's answer to it."""
-    request = lane._whole(None, data)
+    request = batching._whole(None, data)
     if request is None:
         return REFUSED  # it waits for more
     environ = {**request.environ, "wsgi.input": BytesIO(request.body), "wsgi.errors": BytesIO()}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from autopilot_client.config import Server
-from autopilot_client.server import HttpServer
+from autopilot_client.status.server import HttpServer
 from tests.fuzz.over_socket import bare, connected, post, replies, said
 from tests.fuzz.parsers import REVIEW, webhook
 

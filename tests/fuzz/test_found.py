@@ -12,10 +12,10 @@ from autopilot.ports import ModelError
 from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import CheckpointFile
 from autopilot_client.config import parse as parse_config
-from autopilot_client.json_path import time_at
-from autopilot_client.kube import Connection, Kube
+from autopilot_client.demand.json_path import time_at
+from autopilot_client.kube.api import Connection, Kube
+from autopilot_client.kube.targets import read_targets
 from autopilot_client.ports import KubeUnavailableError
-from autopilot_client.targets import read_targets
 from tests.fuzz import parsers
 from tests.fuzz.parsers import REFUSED, Parser
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.fuzz.over_socket import FLEET, bare, connected, post, replies, said
-from tests.test_serving import running, until
+from tests.serve.test_supervisor import running, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 
@@ -103,7 +103,7 @@ def server(tmp_path_factory):
     history = f"sqlite:///{tmp_path_factory.mktemp('history')}/history.sqlite3"
     with running(
         "nginx",
-        "autopilot.wsgi:app",
+        "autopilot.serve.wsgi:app",
         AUTOPILOT_HISTORY=history,
         AUTOPILOT_MAX_CLOCK_SKEW="0",
         AUTOPILOT_LOG_LEVEL="ERROR",

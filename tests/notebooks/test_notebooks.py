@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from rich.console import Console
 
 from autopilot.training.hyperparameters import parse_hyperparameters
-from autopilot.training.telling import Teller
+from autopilot.training.progress import Teller
 from tests.adapters.emulators import locked_moto
 from tests.deploy.real_server import serving
 from tests.deploy.runtime_front import runtime_front

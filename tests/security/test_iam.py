@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from autopilot.adapters import history_dynamodb
+from autopilot.history import dynamodb
 from autopilot_deploy.calls import iam
 from autopilot_deploy.core import plan
 from autopilot_deploy.core.found import Found
@@ -112,7 +112,7 @@ def policies(made) -> dict[str, list[Statement]]:
 
 def called_by_code() -> set[str]:
     """Actions of the calls in the container's history and in the state machine."""
-    source = Path(history_dynamodb.__file__).read_text()
+    source = Path(dynamodb.__file__).read_text()
     history = {f"dynamodb:{_camel(name)}" for name in re.findall(r"_connected\(\)\.(\w+)\(", source)}
     machine = json.loads((STACK / "deploy.asl.json").read_text())
     tasks = [_action(task["Resource"]) for task in states_of(machine) if task["Type"] == "Task"]

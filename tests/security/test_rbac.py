@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from autopilot_client.ask_http import HttpEndpoint
-from autopilot_client.board import Board
 from autopilot_client.config import Config, Endpoint, parse
+from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
-from autopilot_client.kube import Connection, Kube
-from autopilot_client.lease import Leadership
+from autopilot_client.kube.api import Connection, Kube
+from autopilot_client.kube.lease import Leadership
 from autopilot_client.loop import Loop
+from autopilot_client.status.board import Board
 from tests.client.conftest import SPECS, rules_of
 from tests.fuzz.parsers import NOW, Reply
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autopilot.core import features
-from autopilot.demand_csv import DemandSeries
+from autopilot.demand.csv_file import DemandSeries
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Predictions
 from autopilot.training.fleet_ppo import ending

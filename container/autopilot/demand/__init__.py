@@ -1,1 +1,1 @@
-"""Where demand comes from: a source that is asked, and files that people have."""
+"""Where demand comes from when the caller does not say it: one source a file."""

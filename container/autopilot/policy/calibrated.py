@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.history import Windows
-from autopilot.core.rules import calibrated
 from autopilot.ports import Predictions
 
 _WIDTH = 5

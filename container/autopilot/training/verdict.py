@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.comparison import Plan, plan_for
+from autopilot.backtest.comparison import Plan, plan_for
+from autopilot.backtest.replay import Operator, replay
+from autopilot.core.cost import Score
 from autopilot.core.history import Windows
-from autopilot.core.scoring import Score
 from autopilot.ports import Policy
-from autopilot.replay import Operator, replay
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.environment import WARM_UP_SLOTS
 from autopilot.sim.traces import observed, windows_at

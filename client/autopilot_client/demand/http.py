@@ -1,0 +1,74 @@
+"""Demand from a matchmaker's URL. One fetch a pass serves every fleet that names the same URL."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import urllib3
+
+from autopilot_client.config import HttpDemand
+from autopilot_client.demand.json_path import number_at, time_at
+from autopilot_client.net.fetch import Call, FetchError, Patience, bearer, shown
+from autopilot_client.ports import DemandUnknownError
+from autopilot_client.rules.domain import Reading
+
+AT_ONCE = 8
+"""URLs that are fetched at the same time."""
+
+
+_Key = tuple[str, str | None]
+
+
+def _key(source: HttpDemand) -> _Key:
+    """What makes two fetches one: the address, and who asks."""
+    return source.url, source.token_file
+
+
+@dataclass(slots=True)
+class HttpSource:
+    """The URLs of one pass: each is fetched once with the same token, success or failure."""
+
+    pool: urllib3.PoolManager
+    now: float
+    patience: Patience = field(default_factory=Patience)
+    _seen: dict[_Key, object] = field(default_factory=dict)
+
+    def prefetch(self, sources: Sequence[HttpDemand]) -> None:
+        """Fetch every URL, several at a time, before they are read."""
+        patient_last = sorted(sources, key=lambda source: source.timeout_seconds)
+        wanted = {_key(source): source for source in patient_last}
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            self._seen.update(zip(wanted, pool.map(self._fetch, wanted.values()), strict=True))
+
+    def read(self, source: HttpDemand) -> Reading:
+        """Demand, queue and sessions by their fields. Raises DemandUnknownError."""
+        document = self._document(source)
+        at = time_at(document, source.at_field) if source.at_field else self.now
+        if self.now - at > source.max_age_seconds:
+            raise DemandUnknownError(f"{shown(source.url)}: {self.now - at:.0f} s old")
+        sessions = number_at(document, source.sessions_field) if source.sessions_field else None
+        return Reading(
+            demand=number_at(document, source.field),
+            at=min(at, self.now),  # the endpoint refuses observations from the future
+            sessions=None if sessions is None else round(sessions),
+            queue=number_at(document, source.queue_field) if source.queue_field else None,
+        )
+
+    def _document(self, source: HttpDemand) -> object:
+        if _key(source) not in self._seen:
+            self._seen[_key(source)] = self._fetch(source)
+        document = self._seen[_key(source)]
+        if isinstance(document, DemandUnknownError):
+            raise document
+        return document
+
+    def _fetch(self, source: HttpDemand) -> object:
+        try:
+            headers = {"Accept": "application/json"} | bearer(source.token_file)
+            call = Call(source.url, 1.0, source.timeout_seconds, headers=headers)
+            return json.loads(self.patience.fetch(self.pool, call))
+        except FetchError as error:
+            return DemandUnknownError(str(error))
+        except (ValueError, RecursionError):
+            return DemandUnknownError(f"{shown(source.url)}: the reply is not JSON")

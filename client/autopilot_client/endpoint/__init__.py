@@ -1,0 +1,1 @@
+"""The autopilot's endpoint: how it is asked, and its wire format."""

@@ -1,0 +1,63 @@
+"""Ask an endpoint at an http URL: one POST for all fleets."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tenacity
+import urllib3
+
+from autopilot_client.config import Endpoint
+from autopilot_client.net.fetch import Call, FetchError, bearer, fetch
+from autopilot_client.ports import EndpointUnavailableError
+
+LARGEST_REPLY = 32 << 20
+
+
+class HttpEndpoint:
+    """The container's /invocations. It is idempotent: the same observation again rewrites its own slot."""
+
+    def __init__(self, pool: urllib3.PoolManager, endpoint: Endpoint, wait_seconds: float = 0.2) -> None:
+        self._pool, self._endpoint = pool, endpoint
+        self._retrying = retrying(endpoint.attempts, wait_seconds, _passing)
+
+    def ask(self, instances: Sequence[dict[str, Any]]) -> list[Any]:
+        """The predictions, in order. Raises EndpointUnavailableError."""
+        body = json.dumps({"instances": list(instances)}).encode()
+        try:
+            reply = self._retrying(self._post, body)
+        except FetchError as error:
+            raise EndpointUnavailableError(str(error)) from error
+        return predictions(reply, len(instances))
+
+    def _post(self, body: bytes) -> bytes:
+        e = self._endpoint
+        headers = {"Content-Type": "application/json", "Accept": "application/json"} | bearer(e.token_file)
+        return fetch(self._pool, Call(e.url or "", e.connect_seconds, e.read_seconds, body, headers, LARGEST_REPLY))
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether another try may help: no reply, or a reply that says "not now"."""
+    return isinstance(error, FetchError) and error.status in (None, 429, 502, 503, 504)
+
+
+def retrying(attempts: int, wait_seconds: float, when: Callable[[BaseException], bool]) -> tenacity.Retrying:
+    """So many attempts in all, a little apart, for errors that may pass."""
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=tenacity.wait_random(0, 2 * wait_seconds),
+        retry=tenacity.retry_if_exception(when),
+        reraise=True,
+    )
+
+
+def predictions(reply: bytes, wanted: int) -> list[Any]:
+    """The reply's elements. Raises EndpointUnavailableError unless there are exactly as many as asked for."""
+    try:
+        document = json.loads(reply)
+    except (ValueError, RecursionError) as error:
+        raise EndpointUnavailableError(f"the reply is not JSON: {reply[:60]!r}") from error
+    elements = document.get("predictions") if isinstance(document, dict) else None
+    if not isinstance(elements, list) or len(elements) != wanted:
+        raise EndpointUnavailableError(f"the reply has no {wanted} predictions")
+    return elements

@@ -1,0 +1,182 @@
+"""The fleets as the cluster has them: one list call for many, or a get of each by name for the smallest rights."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from autopilot_client.kube.api import UNREADABLE, Kube
+from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
+
+Form = TypeVar("Form")
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+NAMED_UP_TO = 2
+"""`read: auto` gets up to so many objects of a kind by name, and lists beyond."""
+GONE_AFTER = 3
+"""Calls in a row without a usable answer after which a pass reads no more objects by name."""
+GONE = KubeUnavailableError("not read, for the API server gave no usable answer for the objects before it")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind that has a scale subresource. `named` is what a get by name reads."""
+
+    group: str
+    resource: str
+    kind: str
+    named: str
+
+
+KINDS = {
+    "deployment": Kind("apps/v1", "deployments", "Deployment", "scale"),
+    # The scale subresource of a Fleet says nothing of allocated servers, and never fills its selector.
+    "fleet": Kind("agones.dev/v1", "fleets", "Fleet", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One object as it stands: the size that is asked for, its version, and Agones' own counts where it has them."""
+
+    replicas: int
+    version: str
+    uid: str
+    selector: str = ""
+    allocated: int | None = None
+    reserved: int = 0
+    ready: int | None = None
+
+
+class _Metadata(msgspec.Struct):
+    name: str
+    uid: str = ""
+    resource_version: str = msgspec.field(default="", name="resourceVersion")
+
+
+class _Spec(msgspec.Struct):
+    replicas: _Count = 0
+    selector: Any = None
+
+
+class _Status(msgspec.Struct):
+    selector: str = ""
+    allocated: _Count | None = msgspec.field(default=None, name="allocatedReplicas")
+    reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
+    ready: int | None = msgspec.field(default=None, name="readyReplicas")
+
+
+class _Item(msgspec.Struct):
+    metadata: _Metadata
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class _Items(msgspec.Struct):
+    items: list[_Item]
+
+
+def read_targets(kube: Kube, wanted: Sequence[str], how: str) -> dict[str, Target | KubeError]:
+    """The targets (`deployment/NAME`, `fleet/NAME`) by name; an error where one could not be read."""
+    found: dict[str, Target | KubeError] = {}
+    for kind in KINDS:
+        names = [target.split("/", 1)[1] for target in wanted if target.startswith(f"{kind}/")]
+        found |= _read_kind(kube, kind, names, how)
+    return found
+
+
+def read_one(kube: Kube, target: str) -> Target:
+    """One target by name. Raises KubeError."""
+    kind, name = target.split("/", 1)
+    resource = KINDS[kind]
+    return _target(_decode(kube.get(kube.path(resource.group, resource.resource, name, resource.named)), _Item))
+
+
+def _read_kind(kube: Kube, kind: str, names: Sequence[str], how: str) -> dict[str, Target | KubeError]:
+    if not names:
+        return {}
+    if how == "list" or (how == "auto" and len(names) > NAMED_UP_TO):
+        return _listed(kube, kind, names)
+    return _each_named(kube, [f"{kind}/{name}" for name in names])
+
+
+def _each_named(kube: Kube, targets: Sequence[str]) -> dict[str, Target | KubeError]:
+    """Each by a call of its own; when the API server has gone away the rest is not asked for, and waited for, too."""
+    found: dict[str, Target | KubeError] = {}
+    failed = 0
+    for target in targets:
+        found[target] = GONE if failed == GONE_AFTER else _named(kube, target)
+        failed = min(GONE_AFTER, failed + 1) if isinstance(found[target], KubeUnavailableError) else 0
+    return found
+
+
+def _named(kube: Kube, target: str) -> Target | KubeError:
+    try:
+        return read_one(kube, target)
+    except KubeError as error:
+        return error
+
+
+def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | KubeError]:
+    resource = KINDS[kind]
+    try:
+        items = _decode(kube.get(kube.path(resource.group, resource.resource)), _Items).items
+    except KubeRefusedError as error:
+        hint = "; add components/many-fleets, or write read: named" if error.status == 403 else ""
+        return {f"{kind}/{name}": KubeError(f"{error}{hint}") for name in names}
+    except KubeError as error:
+        return {f"{kind}/{name}": error for name in names}
+    return _by_name(kind, names, items)
+
+
+def _by_name(kind: str, names: Sequence[str], items: Iterable[_Item]) -> dict[str, Target | KubeError]:
+    there = {item.metadata.name: item for item in items}
+    return {
+        f"{kind}/{name}": _target_or_error(there[name]) if name in there else KubeError(f"{kind}/{name} does not exist")
+        for name in names
+    }
+
+
+def _decode(body: bytes, form: type[Form]) -> Form:
+    try:
+        return msgspec.json.decode(body, type=form)
+    except UNREADABLE as error:
+        raise KubeUnavailableError(f"unreadable answer: {error}") from error
+
+
+def _target_or_error(item: _Item) -> Target | KubeError:
+    try:
+        return _target(item)
+    except KubeError as error:
+        return error
+
+
+def _target(item: _Item) -> Target:
+    """The object as a value. Raises KubeUnavailableError: a selector half read would pick other people's pods."""
+    try:
+        selector = item.status.selector or _selector(item.spec.selector)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise KubeUnavailableError(f"{item.metadata.name}: unreadable selector") from error
+    meta, status = item.metadata, item.status
+    version = meta.resource_version
+    return Target(item.spec.replicas, version, meta.uid, selector, status.allocated, status.reserved, status.ready)
+
+
+def _selector(spec: object) -> str:
+    """A label selector object as the query string that the API takes."""
+    if not isinstance(spec, Mapping):
+        return ""
+    labels = [f"{key}={value}" for key, value in sorted((spec.get("matchLabels") or {}).items())]
+    return ",".join(labels + [_expression(term) for term in spec.get("matchExpressions") or []])
+
+
+def _expression(term: Mapping[str, Any]) -> str:
+    key, operator, values = term["key"], term["operator"], ",".join(term.get("values") or [])
+    forms: dict[str, str] = {
+        "In": f"{key} in ({values})",
+        "NotIn": f"{key} notin ({values})",
+        "Exists": key,
+        "DoesNotExist": f"!{key}",
+    }
+    return forms[str(operator)]

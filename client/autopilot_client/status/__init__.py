@@ -1,0 +1,1 @@
+"""What the client shows: the port with its page, metrics and webhooks, and CloudWatch."""

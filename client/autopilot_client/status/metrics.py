@@ -1,0 +1,156 @@
+"""Prometheus metrics, made from the board at each scrape: nothing is kept twice."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from autopilot_client import __version__
+from autopilot_client.rules.domain import Fault, Rung
+from autopilot_client.status.board import Board, View
+
+FLEET = ["namespace", "fleet"]
+
+
+class Leads(Protocol):
+    """Whether this replica may act."""
+
+    def leads(self) -> bool:
+        """Now."""
+        ...
+
+
+def _predicted(view: View) -> float | None:
+    return view.seen.answer.prediction if view.seen.answer else None
+
+
+def _horizon(view: View) -> float | None:
+    return view.last_answer.horizon_minutes * 60 if view.last_answer else None
+
+
+GAUGES = (
+    ("demand_servers", "Servers that players need now", lambda v: v.seen.reading.demand if v.seen.reading else None),
+    ("queue_servers", "Servers that waiting players need", lambda v: v.seen.reading.queue if v.seen.reading else None),
+    ("predicted_servers", "The policy's prediction, before the guardrail", _predicted),
+    ("desired_servers", "The size that was decided", lambda v: v.decision.allocation),
+    ("applied_servers", "The size that the cluster is set to", lambda v: v.size),
+    ("horizon_seconds", "How far the last good answer looks ahead", _horizon),
+    (
+        "outage_hold",
+        "1 while the endpoint holds the size in a demand outage",
+        lambda v: v.decision.reason == "outage_hold",
+    ),
+    ("on_hold", "1 while the size cannot be decided and stays", lambda v: v.decision.rung is Rung.HOLD),
+)
+"""Name without prefix, meaning, value (None: unknown, and then absent: a gauge never shows a made-up zero)."""
+
+COUNTERS = (
+    ("decisions", "reason", "Decisions, by the rule that decided"),
+    ("guards", "guard", "Answers that were refused, by the guard that refused them"),
+)
+NAMES = {"decisions": "autopilot_decisions", "guards": "autopilot_guard_interventions"}
+
+
+class BoardCollector(Collector):
+    """The board as metric families."""
+
+    def __init__(self, board: Board, leadership: Leads, calls: dict[str, int]) -> None:
+        self._board, self._leadership, self._calls = board, leadership, calls
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, once."""
+        views = list(self._board.views.values())
+        yield from self._gauges(views)
+        yield self._fallback(views)
+        yield self._forecast_error(views)
+        yield from self._counters()
+        yield from self._seconds()
+        yield from self._process()
+
+    def _gauges(self, views: list[View]) -> Iterator[Metric]:
+        for name, meaning, value in GAUGES:
+            values = ((view.fleet.name, value(view)) for view in views)
+            yield self._family(f"autopilot_{name}", meaning, values)
+
+    def _family(self, name: str, meaning: str, values: Iterable[tuple[str, float | None]]) -> Metric:
+        family = GaugeMetricFamily(name, meaning, labels=FLEET)
+        for fleet, value in values:
+            if value is not None and not math.isnan(value):
+                family.add_metric([self._board.namespace, fleet], float(value))
+        return family
+
+    def _fallback(self, views: list[View]) -> Metric:
+        family = GaugeMetricFamily(
+            "autopilot_fallback_active",
+            "1 for the fault that keeps a fleet off fresh answers",
+            labels=[*FLEET, "source"],
+        )
+        for view in views:
+            for fault in Fault:
+                if fault is not Fault.NONE:
+                    labels = [self._board.namespace, view.fleet.name, str(fault)]
+                    family.add_metric(labels, float(view.decision.fault is fault))
+        return family
+
+    def _forecast_error(self, views: list[View]) -> Metric:
+        values = ((view.fleet.name, self._error_of(view)) for view in views)
+        meaning = "(size decided one horizon ago - need now) / need now: above 0 is idle, below 0 is missing"
+        return self._family("autopilot_forecast_error_ratio", meaning, values)
+
+    def _error_of(self, view: View) -> float | None:
+        reading, trail = view.seen.reading, self._board.trails.get(view.fleet.name)
+        if reading is None or reading.need <= 0 or trail is None or view.last_answer is None:
+            return None
+        then = trail.allocation_at(view.seen.at - view.last_answer.horizon_minutes * 60)
+        return (then - reading.need) / reading.need
+
+    def _counters(self) -> Iterator[Metric]:
+        counts = dict(self._board.counts)
+        for metric, label, meaning in COUNTERS:
+            family = CounterMetricFamily(NAMES[metric], meaning, labels=[*FLEET, label])
+            for (which, fleet, value), count in counts.items():
+                if which == metric:
+                    family.add_metric([self._board.namespace, fleet, value], count)
+            yield family
+
+    def _seconds(self) -> Iterator[Metric]:
+        seconds = dict(self._board.seconds)
+        for which, meaning in (
+            ("unmet", "Server-seconds that were missing"),
+            ("idle", "Server-seconds beyond the need"),
+        ):
+            family = CounterMetricFamily(f"autopilot_{which}_server_seconds", meaning, labels=FLEET)
+            for (kind, fleet), value in seconds.items():
+                if kind == which:
+                    family.add_metric([self._board.namespace, fleet], value)
+            yield family
+
+    def _process(self) -> Iterator[Metric]:
+        board = self._board
+        passes = CounterMetricFamily("autopilot_passes", "Passes and best-effort steps, by outcome", labels=["outcome"])
+        for outcome, count in dict(board.passes).items():
+            passes.add_metric([outcome], count)
+        calls = CounterMetricFamily(
+            "autopilot_kubernetes_calls", "Calls of the Kubernetes API, by verb", labels=["verb"]
+        )
+        for verb, count in dict(self._calls).items():
+            calls.add_metric([verb], count)
+        info = GaugeMetricFamily("autopilot_build_info", "1, with the version as a label", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield from (passes, calls, info)
+        last = board.last_success
+        yield GaugeMetricFamily(
+            "autopilot_last_success_timestamp_seconds", "When a pass last had a fresh answer; 0: never", value=last
+        )
+        yield GaugeMetricFamily("autopilot_pass_seconds", "How long the last pass took", value=board.pass_seconds)
+        yield GaugeMetricFamily("autopilot_leader", "1 on the replica that may act", value=self._leadership.leads())
+
+
+def exposition(collector: Collector) -> bytes:
+    """The text format of a scrape."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return generate_latest(registry)

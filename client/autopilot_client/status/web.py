@@ -1,0 +1,141 @@
+"""The port's routes as one WSGI application: probes, metrics, the page, Agones' webhook and KEDA's metrics-api.
+
+Everything is answered from memory, so an answer never waits for the endpoint or the cluster.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from autopilot_client.rules.domain import Bounds, Rung
+from autopilot_client.status.board import Board
+from autopilot_client.status.metrics import BoardCollector, Leads, exposition
+from autopilot_client.status.page import render
+from autopilot_client.status.review import Review, ReviewError, parse_review, refusal, reply
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+LARGEST_BODY = 256 * 1024
+TEXTS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 411: "Length Required"}
+TEXTS |= {413: "Content Too Large", 503: "Service Unavailable"}
+SAFE = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP reply."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+
+
+def of_json(status: int, document: object) -> Reply:
+    """A JSON reply."""
+    return Reply(status, json.dumps(document).encode())
+
+
+def of_error(status: int, code: str, message: str) -> Reply:
+    """An error in the same form as the endpoint's."""
+    return of_json(status, {"error": {"code": code, "message": message, "field": None}})
+
+
+class Application:
+    """The WSGI application over one board."""
+
+    def __init__(
+        self, board: Board, leadership: Leads, calls: dict[str, int], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._board, self._leadership, self._clock = board, leadership, clock
+        self._collector = BoardCollector(board, leadership, calls)
+        self._gets: dict[str, Callable[[str], Reply]] = {
+            "/": self._page,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+        }
+        self._reviewed = {fleet.object: fleet for fleet in board.config.fleets if fleet.kind == "fleet"}
+        self._scaled = {fleet.object: fleet for fleet in board.config.fleets if fleet.kind == "deployment"}
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request."""
+        reply = self._answer(environ)
+        head = [("Content-Type", reply.kind), ("Content-Length", str(len(reply.body))), *SAFE]
+        start_response(f"{reply.status} {TEXTS[reply.status]}", head)
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
+
+    def _answer(self, environ: "WSGIEnvironment") -> Reply:
+        path, method = str(environ.get("PATH_INFO", "/")), environ["REQUEST_METHOD"]
+        if path == "/v1/review":
+            return self._review(environ) if method == "POST" else of_error(405, "method", "POST a FleetAutoscaleReview")
+        if method not in ("GET", "HEAD"):
+            return of_error(405, "method", "GET")
+        if path in self._gets:
+            return self._gets[path](str(environ.get("QUERY_STRING", "")))
+        parts = path.split("/")
+        if len(parts) == 5 and parts[:3] == ["", "v1", "fleets"] and parts[4] == "desired":
+            return self._desired(parts[3])
+        return of_error(404, "path", "see /, /healthz, /readyz, /metrics, /v1/review, /v1/fleets/NAME/desired")
+
+    def _healthz(self, _: str) -> Reply:
+        if self._board.alive(self._clock()):
+            return Reply(200, b"ok\n", "text/plain")
+        return Reply(503, b"the loop stands still\n", "text/plain")
+
+    def _readyz(self, _: str) -> Reply:
+        if self._board.finished:
+            return Reply(200, b"ok\n", "text/plain")
+        return Reply(503, b"no pass has finished yet\n", "text/plain")
+
+    def _metrics(self, _: str) -> Reply:
+        return Reply(200, exposition(self._collector), "text/plain; version=0.0.4; charset=utf-8")
+
+    def _page(self, query: str) -> Reply:
+        wanted = parse_qs(query).get("page", ["1"])[0]
+        number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 5 else 1
+        text = render(self._board, self._leadership.leads(), self._clock(), number)
+        return Reply(200, text.encode(), "text/html; charset=utf-8")
+
+    def _desired(self, name: str) -> Reply:
+        """KEDA's metrics-api. Unsure is 503, never 0: KEDA then keeps the size."""
+        fleet = self._scaled.get(name)
+        if fleet is None or fleet.apply != "keda":
+            return of_error(404, "fleet", "no Deployment of this name has apply: keda")
+        decision = None if self._board.dry_run else self._board.served(fleet.name, self._clock())
+        if decision is None or decision.allocation is None:
+            return of_error(503, "unsure", "nothing is decided that still holds")
+        if decision.allocation == 0 and decision.rung is not Rung.ANSWER:
+            return of_error(503, "unsure", "there is no server, and no fresh answer that says so")
+        document = {"desired_replicas": decision.allocation, "reason": decision.reason, "fleet": fleet.name}
+        return of_json(200, document)
+
+    def _review(self, environ: "WSGIEnvironment") -> Reply:
+        size = str(environ.get("CONTENT_LENGTH") or "")
+        if not size.isdigit():
+            return of_json(411, refusal())
+        if int(size) > LARGEST_BODY:
+            return of_json(413, refusal())
+        try:
+            document: Any = json.loads(environ["wsgi.input"].read(int(size)))
+            review = parse_review(document)
+        except (ValueError, RecursionError) as error:
+            text = str(error) if isinstance(error, ReviewError) else "not JSON"
+            return of_json(400, refusal() | {"error": {"code": "review", "message": text, "field": None}})
+        return of_json(200, self._reply(review))
+
+    def _reply(self, review: Review) -> dict[str, Any]:
+        fleet = self._reviewed.get(review.name)
+        if fleet is None or review.namespace not in ("", self._board.namespace):
+            return reply(review, None, Bounds(0, 0))
+        now = self._clock()
+        self._board.remember_review(review, now)
+        acts = fleet.apply == "webhook" and not self._board.dry_run
+        return reply(review, self._board.served(fleet.name, now) if acts else None, fleet.bounds)

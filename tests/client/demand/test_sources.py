@@ -1,0 +1,241 @@
+"""Demand sources against real servers: what they read, and that nothing broken becomes a number."""
+
+import itertools
+import socket
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import urllib3
+
+from autopilot_client.config import HttpDemand, PodsDemand, PrometheusDemand
+from autopilot_client.demand.agones import read_agones
+from autopilot_client.demand.http import HttpSource
+from autopilot_client.demand.pods import common_selector, demand_of_pods
+from autopilot_client.demand.prometheus import read_prometheus
+from autopilot_client.kube.pods import Pod
+from autopilot_client.kube.targets import Target
+from autopilot_client.net.fetch import Patience
+from autopilot_client.ports import DemandUnknownError
+from autopilot_client.rules.domain import Reading
+from autopilot_client.status.review import parse_review
+from tests.client.standins import Document, as_json, serving
+
+NOW = 1_790_000_000.0
+
+
+@pytest.fixture
+def pool():
+    with urllib3.PoolManager() as pool:
+        yield pool
+
+
+def test_agones_counts_allocated_and_reserved_servers():
+    target = Target(10, "1", "u", allocated=5, reserved=2)
+    assert read_agones(target, 0.2, NOW) == Reading(7, NOW, sessions=7)
+
+
+@pytest.mark.parametrize(
+    ("ready", "used", "queue"),
+    [
+        pytest.param(0, 50, 10, id="none is ready: a share of what is in use"),
+        pytest.param(0, 1, 1, id="rounded up"),
+        pytest.param(1, 50, None, id="one is ready: nobody waits"),
+        pytest.param(None, 50, None, id="a status that does not say"),
+        pytest.param(0, 0, None, id="nobody plays"),
+    ],
+)
+def test_a_fleet_without_a_ready_server_hides_a_queue(ready, used, queue):
+    target = Target(60, "1", "u", allocated=used, ready=ready)
+    assert read_agones(target, 0.2, NOW) == Reading(used, NOW, sessions=used, queue=queue)
+    status = {"replicas": 60, "allocatedReplicas": used} | ({} if ready is None else {"readyReplicas": ready})
+    review = parse_review({"request": {"status": status}})
+    assert review.reading(0.2, NOW) == Reading(used, NOW, sessions=used, queue=queue)
+
+
+@pytest.mark.parametrize("target", [None, Target(10, "1", "u")])
+def test_an_agones_status_that_does_not_say_is_unknown(target):
+    with pytest.raises(DemandUnknownError):
+        read_agones(target, 0.2, NOW)
+
+
+def test_a_matchmaker_may_nest_its_numbers(pool):
+    document = {"fleets": [{"demand": 86.5, "queue": 6, "live": "80", "at": "2026-09-21T13:33:00Z"}]}
+    with serving(Document(document)) as url:
+        source = HttpDemand(
+            url=url,
+            field="fleets.0.demand",
+            queue_field="fleets.0.queue",
+            sessions_field="fleets.0.live",
+            at_field="fleets.0.at",
+        )
+        reading = HttpSource(pool, 1789997590.0).read(source)
+    assert reading == Reading(86.5, 1789997580.0, sessions=80, queue=6.0)
+
+
+def test_one_fetch_serves_every_fleet_of_the_same_url(pool):
+    service = Document({"a": 1, "b": 2})
+    with serving(service) as url:
+        sources = [HttpDemand(url=url, field=field) for field in ("a", "b")]
+        web = HttpSource(pool, NOW)
+        web.prefetch(sources)
+        assert [web.read(source).demand for source in sources] == [1, 2]
+    assert service.hits == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [
+        pytest.param({"demand": None}, 200, id="null"),
+        pytest.param({"demand": "NaN"}, 200, id="NaN"),
+        pytest.param({"demand": -1}, 200, id="negative"),
+        pytest.param({"demand": True}, 200, id="a truth value"),
+        pytest.param({}, 200, id="missing"),
+        pytest.param([], 200, id="another shape"),
+        pytest.param({"demand": 5}, 500, id="a server error"),
+        pytest.param({"demand": 5}, 302, id="a redirect"),
+        pytest.param({"demand": 5, "at": NOW - 301}, 200, id="stale"),
+    ],
+)
+def test_a_broken_matchmaker_is_unknown_never_zero(pool, document, status):
+    with serving(Document(document, status)) as url:
+        at = "at" if isinstance(document, dict) and "at" in document else None
+        with pytest.raises(DemandUnknownError):
+            HttpSource(pool, NOW).read(HttpDemand(url=url, at_field=at))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"12x", b"x" * (2 << 20)])
+def test_a_reply_that_is_no_json_is_unknown(pool, body):
+    with serving(lambda *_: (200, body)) as url, pytest.raises(DemandUnknownError):
+        HttpSource(pool, NOW).read(HttpDemand(url=url))
+
+
+def test_a_matchmaker_that_is_gone_is_unknown(pool):
+    with serving(Document({})) as url:
+        pass
+    with pytest.raises(DemandUnknownError):
+        HttpSource(pool, NOW).read(HttpDemand(url=url, timeout_seconds=1))
+
+
+def test_a_token_file_is_sent(pool, tmp_path):
+    (tmp_path / "token").write_text("secret\n")
+    with serving(Document({"demand": 3})) as url:
+        source = HttpDemand(url=url, token_file=str(tmp_path / "token"))
+        assert HttpSource(pool, NOW).read(source).demand == 3
+        with pytest.raises(DemandUnknownError, match="No such file"):
+            HttpSource(pool, NOW).read(HttpDemand(url=url + "/b", token_file=str(tmp_path / "none")))
+
+
+class Prometheus:
+    """Answers queries from a dictionary: a list of values is a vector, a number a scalar."""
+
+    def __init__(self, **results):
+        self.results = results
+
+    def __call__(self, method, path, body):
+        value = self.results[parse_qs(urlsplit(path).query)["query"][0]]
+        if isinstance(value, list):
+            vector = [{"metric": {}, "value": [NOW, str(v)]} for v in value]
+            return as_json({"status": "success", "data": {"resultType": "vector", "result": vector}})
+        if value is None:
+            return as_json({"status": "error", "error": "boom"})
+        return as_json({"status": "success", "data": {"resultType": "scalar", "result": [NOW, str(value)]}})
+
+
+def test_prometheus_gives_demand_queue_sessions_and_age(pool):
+    with serving(Prometheus(d=[86], q=[6], s=[80], a=30)) as url:
+        source = PrometheusDemand(url=url, query="d", queue_query="q", sessions_query="s", age_query="a")
+        assert read_prometheus(pool, source, NOW) == Reading(86, NOW - 30, sessions=80, queue=6)
+
+
+@pytest.mark.parametrize("result", [[], [1, 2], ["NaN"], ["+Inf"], [-1], None])
+def test_a_prometheus_answer_that_is_not_one_number_is_unknown(pool, result):
+    with serving(Prometheus(d=result)) as url, pytest.raises(DemandUnknownError):
+        read_prometheus(pool, PrometheusDemand(url=url, query="d"), NOW)
+
+
+def test_a_series_that_stopped_is_unknown(pool):
+    with serving(Prometheus(d=[5], a=[301])) as url, pytest.raises(DemandUnknownError, match="301 s old"):
+        read_prometheus(pool, PrometheusDemand(url=url, query="d", age_query="a"), NOW)
+
+
+def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet(pool):
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        web = HttpSource(pool, NOW)
+        sources = [HttpDemand(url=f"{url}/{i}", timeout_seconds=0.05) for i in range(60)]
+        web.prefetch(sources)
+        asked = PrometheusDemand(url=url, query="d")
+        with pytest.raises(DemandUnknownError, match="not asked"):
+            read_prometheus(pool, asked, NOW, web.patience)
+        unknown = [_complaint(web, source) for source in sources]
+    assert sum("not asked" not in complaint for complaint in unknown) < len(sources) / 2
+    with serving(Document({"demand": 5})) as well:
+        assert web.read(HttpDemand(url=well)).demand == 5
+
+
+def _complaint(web: HttpSource, source: HttpDemand) -> str:
+    with pytest.raises(DemandUnknownError) as unknown:
+        web.read(source)
+    return str(unknown.value)
+
+
+def test_an_address_that_replies_now_and_then_is_asked_on(pool):
+    replies = itertools.cycle([(500, b""), (200, b'{"demand": 5}')])
+    with serving(lambda *_: next(replies)) as url:
+        web = HttpSource(pool, NOW)
+        for i in range(30):
+            source = HttpDemand(url=f"{url}/{i}")
+            web.patience.silent[url.removeprefix("http://")] += 7
+            assert web.read(source).demand == 5 if i % 2 else "500" in _complaint(web, source)
+
+
+def test_when_the_time_of_a_pass_is_over_no_source_is_asked(pool):
+    service = Document({"demand": 5})
+    with serving(service) as url:
+        web = HttpSource(pool, NOW, Patience(until=time.monotonic()))
+        assert "took the time of this pass" in _complaint(web, HttpDemand(url=url))
+    assert service.hits == 0
+
+
+def test_fleets_with_different_tokens_do_not_share_a_fetch(pool, tmp_path):
+    (tmp_path / "token").write_text("secret")
+    service = Document({"demand": 5})
+    with serving(service) as url:
+        web = HttpSource(pool, NOW)
+        mine, theirs = HttpDemand(url=url, token_file=str(tmp_path / "token")), HttpDemand(url=url, token_file="/none")
+        web.prefetch([mine, theirs, mine])
+        assert web.read(mine).demand == 5
+        assert "/none" in _complaint(web, theirs)
+    assert service.hits == 1
+
+
+@pytest.mark.parametrize("content", [b"secret\nsecret", b"", b"secret two", b"\xffsecret", "sécret".encode()])
+def test_a_token_file_with_something_else_is_named_and_its_content_is_not(pool, tmp_path, content):
+    (tmp_path / "token").write_bytes(content)
+    service = Document({"demand": 5})
+    with serving(service) as url:
+        web = HttpSource(pool, NOW)
+        complaint = _complaint(web, HttpDemand(url=url, token_file=str(tmp_path / "token")))
+    assert str(tmp_path / "token") in complaint
+    assert "secret" not in complaint
+    assert service.hits == 0
+
+
+PODS = [
+    Pod("a", {"app": "m", "state": "busy"}, running=True, ready=True),
+    Pod("b", {"app": "m"}, running=True, ready=False),
+    Pod("c", {"app": "m", "state": "busy"}, running=False, ready=False),
+    Pod("d", {"app": "other", "state": "busy"}, running=True, ready=True),
+]
+
+
+@pytest.mark.parametrize(("condition", "used"), [("state=busy", 1), ("ready", 1), ("not-ready", 1), ("state=idle", 0)])
+def test_pods_in_use_are_running_pods_of_the_selector_that_fulfil_the_condition(condition, used):
+    assert demand_of_pods(PODS, PodsDemand(selector="app=m", in_use=condition), NOW).demand == used
+
+
+def test_one_call_serves_all_pod_sources():
+    one = PodsDemand(selector="app=m", in_use="ready")
+    assert common_selector([one, one]) == "app=m"
+    assert common_selector([one, PodsDemand(selector="app=n", in_use="ready")]) == ""

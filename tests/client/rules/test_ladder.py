@@ -1,0 +1,190 @@
+"""The ladder: what removes servers, what never does."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autopilot_client.rules.domain import Answer, Bounds, Decision, Fault, Reading, Rung, Seen
+from autopilot_client.rules.ladder import Memory, decide, local_rule
+
+BOUNDS = Bounds(minimum=2, maximum=500)
+T0 = 1_790_000_000.0
+
+
+def answered(at: float, size: int, replicas: int | None, demand: float = 50, horizon: float = 15) -> Seen:
+    return Seen(at, replicas, Reading(demand, at), Answer(size, at, horizon, "policy"))
+
+
+def run(*passes: Seen, bounds: Bounds = BOUNDS) -> tuple[Decision, Memory]:
+    decision, memory = Decision(None, Rung.HOLD, ""), Memory()
+    for seen in passes:
+        decision, memory = decide(seen, memory, bounds)
+    return decision, memory
+
+
+def test_a_fresh_answer_grows_the_fleet_at_once():
+    decision, _ = run(answered(T0, 120, replicas=80))
+    assert (decision.allocation, decision.rung, decision.reason) == (120, Rung.ANSWER, "policy")
+
+
+def test_the_size_found_at_the_start_stands_for_the_stabilization_window():
+    early, _ = run(answered(T0, 60, 100), answered(T0 + 14 * 60, 60, 100))
+    late, _ = run(answered(T0, 60, 100), answered(T0 + 15 * 60, 60, 100))
+    assert (early.allocation, early.reason) == (100, "stabilized")
+    assert (late.allocation, late.reason) == (60, "policy")
+
+
+def test_a_size_that_was_only_found_is_not_grown_back_to_when_the_leader_made_it_smaller():
+    """A replica that has just started, or heard no answers, knows less than the one that acts."""
+    started = [answered(T0, 60, 100), answered(T0 + 60, 60, 60), answered(T0 + 120, 60, 60)]
+    assert [run(*started[:n])[0].allocation for n in (1, 2, 3)] == [100, 60, 60]
+    deaf = [Seen(T0 + 60 * i, 100, Reading(50, T0), fault=Fault.ENDPOINT_UNAVAILABLE) for i in range(5)]
+    assert run(*deaf, answered(T0 + 300, 60, 70))[0].allocation == 70
+
+
+def test_what_an_answer_asked_for_stands_also_when_somebody_made_the_fleet_smaller():
+    decision, _ = run(answered(T0, 90, 60), answered(T0 + 60, 70, 50))
+    assert (decision.allocation, decision.reason) == (90, "stabilized")
+
+
+def test_no_server_goes_that_an_answer_of_the_last_lead_time_still_asked_for():
+    decision, _ = run(answered(T0, 90, 60), answered(T0 + 600, 70, 90), answered(T0 + 16 * 60, 60, 90))
+    assert decision.allocation == 70
+
+
+def test_stabilization_zero_follows_every_answer():
+    decision, _ = run(answered(T0, 60, 100), bounds=replace(BOUNDS, stabilization_minutes=0))
+    assert decision.allocation == 60
+
+
+def forgetful(at: float, size: int, replicas: int | None, demand: float = 50) -> Seen:
+    """An answer that the endpoint made while its history was away."""
+    seen = answered(at, size, replicas, demand)
+    return replace(seen, answer=replace(seen.answer, forgetful=True), fault=Fault.HISTORY_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("minutes", [0, 15])
+def test_an_answer_without_history_removes_nothing(minutes):
+    bounds = replace(BOUNDS, stabilization_minutes=minutes, maximum=90)
+    decision, memory = run(
+        answered(T0, 60, 100), *(forgetful(T0 + 300 * i, 60, 100) for i in range(1, 9)), bounds=bounds
+    )
+    assert decision == Decision(100, Rung.HOLD, "history_unavailable", Fault.HISTORY_UNAVAILABLE)
+    back, _ = decide(answered(T0 + 2700, 60, 100), memory, bounds)
+    assert (back.allocation, back.rung) == (60, Rung.ANSWER)
+
+
+def test_an_answer_without_history_may_raise_the_size():
+    decision, _ = run(forgetful(T0, 120, replicas=80))
+    assert (decision.allocation, decision.rung, decision.reason) == (120, Rung.ANSWER, "policy")
+
+
+def test_an_answer_without_history_names_no_size_where_none_is_known():
+    decision, _ = run(answered(T0, 60, 80), forgetful(T0 + 60, 50, None))
+    assert decision.allocation is None
+
+
+def test_without_an_answer_the_last_one_counts_within_its_horizon():
+    gone = Seen(T0 + 600, 80, Reading(50, T0 + 600), fault=Fault.ENDPOINT_UNAVAILABLE)
+    decision, _ = run(answered(T0, 120, 80), gone)
+    assert (decision.allocation, decision.rung) == (120, Rung.LAST_ANSWER)
+
+
+def test_after_its_horizon_an_answer_is_not_believed_and_the_local_rule_decides():
+    gone = Seen(T0 + 3600, 50, Reading(80, T0 + 3600), fault=Fault.ENDPOINT_UNAVAILABLE)
+    decision, _ = run(answered(T0, 120, 50, demand=90), gone)
+    assert (decision.allocation, decision.rung) == (108, Rung.LOCAL_RULE)  # the peak of 90 and a fifth
+
+
+def test_the_local_rule_never_goes_below_what_is_needed_now():
+    memory = Memory(peaks=((1, 10),))
+    assert local_rule(memory, Reading(95, T0, sessions=97, queue=3), replace(BOUNDS, margin=0.0)) == 98
+
+
+def test_with_nothing_known_but_the_size_the_size_is_held():
+    decision, _ = run(Seen(T0, 80, fault=Fault.DEMAND_UNKNOWN))
+    assert (decision.allocation, decision.rung) == (80, Rung.HOLD)
+
+
+def test_with_the_size_unknown_nothing_is_decided_without_a_fresh_answer():
+    decision, _ = run(answered(T0, 90, 80), Seen(T0 + 60, None, fault=Fault.CLUSTER_UNKNOWN))
+    assert decision.allocation is None
+
+
+def test_an_answer_before_the_size_was_ever_known_decides_nothing():
+    decision, _ = run(answered(T0, 10, None))
+    assert decision.allocation is None
+
+
+def test_after_a_fault_the_size_falls_only_when_answers_have_come_for_a_whole_window():
+    fault = [Seen(T0 + 60 * i, 100, fault=Fault.DEMAND_UNKNOWN) for i in range(120)]
+    back = [answered(T0 + 7200 + 60 * i, 60, 100) for i in range(15)]
+    assert run(*fault, *back[:14])[0].allocation == 100
+    assert run(*fault, *back)[0].allocation == 60
+
+
+@pytest.mark.parametrize(
+    ("size", "replicas", "demand", "expected", "reason"),
+    [
+        pytest.param(1, 1, 0, 2, "at_minimum", id="raised to the minimum"),
+        pytest.param(700, 400, 300, 500, "at_maximum", id="cut to the maximum"),
+        pytest.param(500, 600, 550, 550, "in_use", id="the maximum never takes a server in use"),
+        pytest.param(500, 400, 550, 500, "at_maximum", id="but nothing grows above it"),
+    ],
+)
+def test_limits(size, replicas, demand, expected, reason):
+    bounds = replace(BOUNDS, stabilization_minutes=0)
+    decision, _ = run(answered(T0, size, replicas, demand), bounds=bounds)
+    assert (decision.allocation, decision.reason) == (expected, reason)
+
+
+def test_a_maximum_below_the_size_does_not_shrink_a_fleet_during_a_fault():
+    decision, _ = run(Seen(T0, 600, Reading(10, T0), fault=Fault.ENDPOINT_UNAVAILABLE))
+    assert decision.allocation == 600
+
+
+def test_memory_stays_small_however_often_it_is_asked():
+    memory = Memory()
+    for i in range(5000):
+        _, memory = decide(answered(T0 + i, 100 - i % 7, 100), memory, replace(BOUNDS, stabilization_minutes=1440))
+    assert len(memory.asked + memory.found) <= 8
+
+
+faults = st.sampled_from(
+    [Fault.ENDPOINT_UNAVAILABLE, Fault.ANSWER_REFUSED, Fault.DEMAND_UNKNOWN, Fault.CLUSTER_UNKNOWN]
+)
+steps = st.lists(st.tuples(st.one_of(st.none(), faults), st.integers(0, 600), st.integers(0, 600)), max_size=40)
+
+
+def seen_of(step: tuple[Fault | None, int, int], at: float, replicas: int) -> Seen:
+    fault, size, demand = step
+    reading = None if fault is Fault.DEMAND_UNKNOWN else Reading(demand, at)
+    known = None if fault is Fault.CLUSTER_UNKNOWN else replicas
+    answer = None if fault and fault is not Fault.CLUSTER_UNKNOWN else Answer(size, at, 15, "policy")
+    return Seen(at, known, reading, answer, fault or Fault.NONE)
+
+
+@given(steps, st.integers(0, 700), st.sampled_from([0.0, 15.0]))
+def test_whatever_happens_no_fault_removes_a_server_and_no_server_in_use_goes(steps, replicas, window):
+    memory, bounds = Memory(), replace(BOUNDS, stabilization_minutes=window)
+    for i, step in enumerate(steps):
+        seen = seen_of(step, T0 + 60 * i, replicas)
+        decision, memory = decide(seen, memory, bounds)
+        if seen.replicas is None or decision.allocation is None:
+            continue  # nothing is applied without knowing the size
+        if step[0] is not None:
+            assert decision.allocation >= replicas
+        assert decision.allocation >= min(replicas, seen.reading.in_use if seen.reading else replicas)
+        assert decision.allocation <= max(bounds.maximum, replicas)
+        replicas = decision.allocation
+
+
+@given(st.lists(st.integers(2, 500), min_size=1, max_size=40), st.integers(2, 500))
+def test_a_fleet_never_has_fewer_servers_than_an_answer_of_the_last_fifteen_minutes(sizes, replicas):
+    memory = Memory()
+    for i, size in enumerate(sizes):
+        decision, memory = decide(answered(T0 + 60 * i, size, replicas, demand=0), memory, BOUNDS)
+        replicas = decision.allocation
+        assert replicas >= max(sizes[max(0, i - 14) : i + 1])

@@ -1,0 +1,66 @@
+"""The client's layout is its architecture: every file is in a group, and imports point inwards."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.client.conftest import ROOT
+
+PACKAGE = ROOT / "client" / "autopilot_client"
+FLAT = {"__init__", "__main__", "cli", "config", "gather", "loop", "ports", "wiring"}
+ALLOWED = {
+    "rules": {"rules"},
+    "ports": set(),
+    "config": {"rules"},
+    "net": {"net", "ports", "config"},
+    "kube": {"kube", "rules", "ports", "config"},
+    "demand": {"demand", "kube", "net", "rules", "ports", "config"},
+    "endpoint": {"endpoint", "net", "rules", "ports", "config"},
+    "status": {"status", "net", "rules", "ports", "config"},
+    "gather": {"demand", "endpoint", "kube", "status", "rules", "ports", "config"},
+    "loop": {"gather", "kube", "status", "rules", "ports", "config"},
+    "wiring": {"loop", "gather", "demand", "endpoint", "kube", "net", "status", "ports", "config"},
+}
+"""What each group, or flat file, may import of the package, innermost first."""
+PURE = [*sorted((PACKAGE / "rules").glob("*.py")), PACKAGE / "ports.py", PACKAGE / "kube" / "election.py"]
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def files(group: str) -> list[Path]:
+    folder = PACKAGE / group
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+@pytest.mark.parametrize("group", ALLOWED)
+def test_imports_point_inwards(group):
+    for path in files(group):
+        ours = {name.split(".")[1] for name in imported(path) if name.startswith("autopilot_client.")}
+        assert ours - {"__version__"} <= ALLOWED[group], f"{path.name} imports {sorted(ours - ALLOWED[group])}"
+
+
+def test_every_file_is_in_a_group():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == FLAT
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} < ALLOWED.keys()
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda path: path.stem)
+def test_the_rules_know_nothing_of_the_outside(path):
+    outside = {name.split(".")[0] for name in imported(path)} - {"autopilot_client"}
+    assert outside <= {"array", "collections", "dataclasses", "enum", "math", "typing"} & sys.stdlib_module_names
+
+
+def test_the_client_shares_no_code_with_the_container():
+    for path in PACKAGE.rglob("*.py"):
+        assert not [name for name in imported(path) if name.split(".")[0] == "autopilot"], path.name
