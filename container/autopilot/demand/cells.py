@@ -101,9 +101,9 @@ class ServerColumn:
 
     def servers(self, cell: str) -> float:
         """A number of servers; NaN where there is none. Raises CellError."""
-        cell = cell.strip()
-        if cell.lower() in _MISSING:
+        if is_missing(cell):
             return math.nan
+        cell = cell.strip()
         try:
             value = float(cell)
         except ValueError as error:
@@ -129,6 +129,11 @@ class ServerColumn:
             self._large += 1
         elif value > 0:
             self._small += 1
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell says that there is no number."""
+    return cell.strip().lower() in _MISSING
 
 
 def _no_number(cell: str) -> str:
