@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.fleet import FLEET_NAME
+from autopilot.core.fleet import is_fleet_name
 from autopilot.demand.cells import CellError, ServerColumn, TimeColumn
 from autopilot.demand.content import HEAD_BYTES, IMPORT, is_gzip, not_csv, not_text
 from autopilot.demand.series import DemandCsvError, DemandSeries, Doubles, cut, echo, in_order
@@ -114,7 +114,7 @@ class _Key:
     def add(self, row: Sequence[str]) -> None:
         if len(self.values) > _MOST_VALUES:
             return
-        cell = row[self._place].strip() if self._place < len(row) else ""
+        cell = row[self._place].strip(" \t") if self._place < len(row) else ""
         self.codes.append(self.values.setdefault(cell, len(self.values)))
 
     @property
@@ -236,7 +236,7 @@ def _check_width(row: Sequence[str], columns: _Columns) -> None:
 
 def _by_fleet(fleet: _Key, times: Doubles, demand: Doubles, notes: tuple[str, ...]) -> dict[str, DemandSeries]:
     """One series for each value of the column `fleet`."""
-    bad = next((name for name in fleet.values if not re.search(FLEET_NAME, name)), None)
+    bad = next((name for name in fleet.values if not is_fleet_name(name)), None)
     if bad is not None:
         raise _BadRowError(
             f"{echo(bad)} in the column `fleet` is no name of a fleet: up to 128 letters, digits, blanks and _./:@+=-"

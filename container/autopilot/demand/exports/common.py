@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from autopilot.core.fleet import FLEET_NAME
+from autopilot.core.fleet import is_fleet_name
 from autopilot.demand.cells import ServerColumn, TimeColumn
 from autopilot.demand.series import DemandSeries, in_order
 
@@ -61,7 +61,7 @@ def fleet_name(text: str) -> str:
     """A fleet's name out of any text; the values of labels, where it is a metric such as `up{region="eu"}`."""
     text = "/".join(_LABEL.findall(text)) or text
     plain = re.sub(r"[^A-Za-z0-9 _./:@+=-]+", "-", text).lstrip(" _./:@+=-").strip()[:_LONGEST_NAME]
-    return plain if re.search(FLEET_NAME, plain) else "unnamed"
+    return plain if is_fleet_name(plain) else "unnamed"
 
 
 def varying(labels: Sequence[dict[str, str]]) -> list[str]:
