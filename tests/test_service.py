@@ -15,7 +15,7 @@ from autopilot.demo.sample_day import sample_day
 from autopilot.history.cache import RecentHistory
 from autopilot.ports import Predictions
 from autopilot.service import Answer, Ask, Autopilot, Operator, Refusal
-from tests.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 
 START = 1_763_596_800.0  # 2025-11-20T00:00:00Z
 

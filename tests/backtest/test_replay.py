@@ -15,7 +15,7 @@ from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Predictions
 from autopilot.service import Answer, Ask, Autopilot
 from autopilot.service import Operator as ServiceOperator
-from tests.fakes import FakeHistory
+from testkit.fakes import FakeHistory
 
 START = 1_760_000_100.0  # the start of a slot
 NO_HOLD = HoldRules(hold_minutes=0)

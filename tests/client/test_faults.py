@@ -19,10 +19,10 @@ from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
-from autopilot_client.status.board import Board
+from autopilot_client.status.store import StatusStore
+from testkit.client.standins import Document, Endpoint, serving
 from tests.client.conftest import FAULTS, Games
 from tests.client.kube.test_kube import install
-from tests.client.standins import Document, Endpoint, serving
 
 pytestmark = pytest.mark.kube
 T0 = 1_790_000_000.0
@@ -66,7 +66,7 @@ class Trial:
         config = parse(yaml.safe_dump(whole | {"defaults": {"apply": "scale", "maximum": 500}}), "test")
         pool = urllib3.PoolManager()
         settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=60)
-        outside = Outside(self.kube, HttpEndpoint(pool, settings, 0), pool, Board(config, self.games.namespace))
+        outside = Outside(self.kube, HttpEndpoint(pool, settings, 0), pool, StatusStore(config, self.games.namespace))
         self.loop = Loop(outside, self, self.metrics, lambda: self.now)
 
     def passes(self, minutes: int):
@@ -157,7 +157,7 @@ def api_server_killed_in_the_middle(trial: Trial):
             return ask(instances)
 
     outside = trial.loop.outside
-    trial.loop.outside = Outside(outside.kube, Killing(), outside.pool, outside.board)
+    trial.loop.outside = Outside(outside.kube, Killing(), outside.pool, outside.store)
     trial.need(98)  # so that there is something to patch
     trial.passes(1)
     trial.loop.outside = outside
@@ -185,7 +185,7 @@ def conflict(trial: Trial):
             return ask(instances)
 
     outside = trial.loop.outside
-    trial.loop.outside = Outside(outside.kube, Meddling(), outside.pool, outside.board)
+    trial.loop.outside = Outside(outside.kube, Meddling(), outside.pool, outside.store)
     trial.need(130)
     trial.passes(3)
     trial.loop.outside = outside

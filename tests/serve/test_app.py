@@ -17,8 +17,8 @@ from autopilot.serve.app import LARGEST_BODY, create_app
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
 from autopilot.wiring import BUILT_IN_MODEL
-from tests.adapters.permissions import unprivileged
-from tests.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.permissions import unprivileged
 
 NOW = 1_763_632_800.0  # 2025-11-20T10:00:00Z
 AT = "2025-11-20T10:00:00Z"

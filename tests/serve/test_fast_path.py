@@ -12,7 +12,7 @@ from autopilot.serve.app import create_app
 from autopilot.serve.fast_path import ShortWay
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
-from tests.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 
 NOW = 1_763_632_800.0
 

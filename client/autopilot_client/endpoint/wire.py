@@ -48,7 +48,7 @@ def _answer(prediction: dict[str, Any], now: float) -> Answer | Refused:
         policy=str(prediction.get("policy") or "")[:100],
         prediction=_finite(prediction.get("action")),
         false_positive=prediction.get("is_false_positive") in (1, True),
-        forgetful=prediction.get("history") == "unavailable",
+        history_missing=prediction.get("history") == "unavailable",
     )
 
 

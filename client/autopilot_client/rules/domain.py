@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Rung(StrEnum):
-    """The rung of the ladder that a decision stands on, best first."""
+class FallbackLevel(StrEnum):
+    """The level of the ladder that a decision stands on, best first."""
 
     ANSWER = "answer"
     """The endpoint's answer of this pass."""
@@ -64,7 +64,7 @@ def unseen_queue(used: int, ready: int | None, margin: float) -> float | None:
 class Answer:
     """One fleet's answer of the endpoint: the size needed one provisioning lead time from `at`.
 
-    `forgetful`: made without the fleet's history, so without what the endpoint knows of outages and seasons.
+    `history_missing`: made without the fleet's history, so without what the endpoint knows of outages and seasons.
     """
 
     allocation: int
@@ -74,7 +74,7 @@ class Answer:
     policy: str = ""
     prediction: float | None = None
     false_positive: bool = False
-    forgetful: bool = False
+    history_missing: bool = False
 
     def expired(self, now: float) -> bool:
         """Whether its horizon has passed."""
@@ -121,9 +121,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The size to set, or None to leave everything as it is; the rung it stands on and the rule that decided."""
+    """The size to set, or None to leave everything as it is; the level it stands on and the rule that decided."""
 
     allocation: int | None
-    rung: Rung
+    level: FallbackLevel
     reason: str
     fault: Fault = Fault.NONE

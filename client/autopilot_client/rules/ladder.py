@@ -2,13 +2,13 @@
 
 Only a fresh answer that knows the fleet's past may remove servers, and only down to the highest answer of the last
 `stabilization_minutes`: an answer names the size needed one provisioning lead time later, and a removed server needs
-that long to come back. Every other rung keeps or raises the size, so no fault ever removes a server.
+that long to come back. Every other level keeps or raises the size, so no fault ever removes a server.
 """
 
 import math
 from dataclasses import dataclass, replace
 
-from autopilot_client.rules.domain import Answer, Bounds, Decision, Fault, Reading, Rung, Seen
+from autopilot_client.rules.domain import Answer, Bounds, Decision, FallbackLevel, Fault, Reading, Seen
 
 PEAK_HOURS = 6
 """How far the local rule looks back."""
@@ -37,7 +37,7 @@ class Memory:
 @dataclass(frozen=True, slots=True)
 class _Proposal:
     size: int
-    rung: Rung
+    level: FallbackLevel
     reason: str
 
 
@@ -45,31 +45,31 @@ def decide(seen: Seen, memory: Memory, bounds: Bounds) -> tuple[Decision, Memory
     """The decision of one pass for one fleet, and what to remember for the next."""
     memory = _remember_peak(memory, seen)
     memory = _remember_asked(memory, seen, bounds)
-    if _blind(seen, memory, bounds):
-        return Decision(None, Rung.HOLD, str(seen.fault) or "size_unknown", seen.fault), memory
-    proposal = _limit(_stabilize(_climb(seen, memory, bounds), memory), seen, bounds)
-    return Decision(proposal.size, proposal.rung, proposal.reason, seen.fault), memory
+    if _undecidable(seen, memory, bounds):
+        return Decision(None, FallbackLevel.HOLD, str(seen.fault) or "size_unknown", seen.fault), memory
+    proposal = _limit(_stabilize(_choose_fallback(seen, memory, bounds), memory), seen, bounds)
+    return Decision(proposal.size, proposal.level, proposal.reason, seen.fault), memory
 
 
-def _blind(seen: Seen, memory: Memory, bounds: Bounds) -> bool:
+def _undecidable(seen: Seen, memory: Memory, bounds: Bounds) -> bool:
     """Whether no size may be named: the present size is unknown, and no answers stand that would keep it up."""
     standing = memory.asked or memory.found or not bounds.stabilization_minutes
-    return seen.replicas is None and not (seen.answer and not seen.answer.forgetful and standing)
+    return seen.replicas is None and not (seen.answer and not seen.answer.history_missing and standing)
 
 
-def _climb(seen: Seen, memory: Memory, bounds: Bounds) -> _Proposal:
+def _choose_fallback(seen: Seen, memory: Memory, bounds: Bounds) -> _Proposal:
     need = seen.reading.need if seen.reading else 0
     floor = max(need, seen.replicas or 0)
-    if seen.answer and seen.answer.forgetful and seen.answer.allocation < floor:
-        return _Proposal(floor, Rung.HOLD, str(Fault.HISTORY_UNAVAILABLE))
+    if seen.answer and seen.answer.history_missing and seen.answer.allocation < floor:
+        return _Proposal(floor, FallbackLevel.HOLD, str(Fault.HISTORY_UNAVAILABLE))
     if seen.answer:
         reason = "in_use" if need > seen.answer.allocation else seen.answer.reason
-        return _Proposal(max(seen.answer.allocation, need), Rung.ANSWER, reason)
+        return _Proposal(max(seen.answer.allocation, need), FallbackLevel.ANSWER, reason)
     if memory.last and not memory.last.expired(seen.at):
-        return _Proposal(max(memory.last.allocation, floor), Rung.LAST_ANSWER, "last_answer")
+        return _Proposal(max(memory.last.allocation, floor), FallbackLevel.LAST_ANSWER, "last_answer")
     if seen.reading:
-        return _Proposal(max(local_rule(memory, seen.reading, bounds), floor), Rung.LOCAL_RULE, "local_rule")
-    return _Proposal(floor, Rung.HOLD, "hold")
+        return _Proposal(max(local_rule(memory, seen.reading, bounds), floor), FallbackLevel.LOCAL_RULE, "local_rule")
+    return _Proposal(floor, FallbackLevel.HOLD, "hold")
 
 
 def local_rule(memory: Memory, reading: Reading, bounds: Bounds) -> int:
@@ -130,7 +130,9 @@ def _stabilize(proposal: _Proposal, memory: Memory) -> _Proposal:
     standing = max((size for _, size in memory.asked + memory.found), default=0)
     if standing <= proposal.size:
         return proposal
-    return replace(proposal, size=standing, reason="stabilized" if proposal.rung is Rung.ANSWER else proposal.reason)
+    return replace(
+        proposal, size=standing, reason="stabilized" if proposal.level is FallbackLevel.ANSWER else proposal.reason
+    )
 
 
 def _limit(proposal: _Proposal, seen: Seen, bounds: Bounds) -> _Proposal:
@@ -138,7 +140,7 @@ def _limit(proposal: _Proposal, seen: Seen, bounds: Bounds) -> _Proposal:
     replicas = seen.replicas or 0
     kept = (
         replicas
-        if proposal.rung is not Rung.ANSWER
+        if proposal.level is not FallbackLevel.ANSWER
         else min(replicas, seen.reading.in_use if seen.reading else replicas)
     )
     size = max(kept, min(bounds.maximum, max(bounds.minimum, proposal.size)))

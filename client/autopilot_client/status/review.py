@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from autopilot_client.rules.domain import Bounds, Decision, Reading, Rung, unseen_queue
+from autopilot_client.rules.domain import Bounds, Decision, FallbackLevel, Reading, unseen_queue
 
 INT32 = 2**31 - 1
 
@@ -64,7 +64,7 @@ def reply(review: Review, decision: Decision | None, bounds: Bounds) -> dict[str
     """
     if decision is None or decision.allocation is None:
         return {"request": review.request, "response": _response(review.uid, False, review.replicas)}
-    kept = min(review.replicas, review.in_use) if decision.rung is Rung.ANSWER else review.replicas
+    kept = min(review.replicas, review.in_use) if decision.level is FallbackLevel.ANSWER else review.replicas
     wanted = max(bounds.minimum, decision.allocation, review.in_use)
     return {"request": review.request, "response": _response(review.uid, True, max(kept, min(bounds.maximum, wanted)))}
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from autopilot_client.rules.domain import Bounds, Rung
-from autopilot_client.status.board import Board
-from autopilot_client.status.metrics import BoardCollector, Leads, exposition
+from autopilot_client.rules.domain import Bounds, FallbackLevel
+from autopilot_client.status.metrics import Leads, StatusCollector, exposition
 from autopilot_client.status.page import render
 from autopilot_client.status.review import Review, ReviewError, parse_review, refusal, reply
+from autopilot_client.status.store import StatusStore
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -49,21 +49,21 @@ def of_error(status: int, code: str, message: str) -> Reply:
 
 
 class Application:
-    """The WSGI application over one board."""
+    """The WSGI application over one store."""
 
     def __init__(
-        self, board: Board, leadership: Leads, calls: dict[str, int], clock: Callable[[], float] = time.time
+        self, store: StatusStore, leadership: Leads, calls: dict[str, int], clock: Callable[[], float] = time.time
     ) -> None:
-        self._board, self._leadership, self._clock = board, leadership, clock
-        self._collector = BoardCollector(board, leadership, calls)
+        self._store, self._leadership, self._clock = store, leadership, clock
+        self._collector = StatusCollector(store, leadership, calls)
         self._gets: dict[str, Callable[[str], Reply]] = {
             "/": self._page,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/metrics": self._metrics,
         }
-        self._reviewed = {fleet.object: fleet for fleet in board.config.fleets if fleet.kind == "fleet"}
-        self._scaled = {fleet.object: fleet for fleet in board.config.fleets if fleet.kind == "deployment"}
+        self._reviewed = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "fleet"}
+        self._scaled = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "deployment"}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -86,12 +86,14 @@ class Application:
         return of_error(404, "path", "see /, /healthz, /readyz, /metrics, /v1/review, /v1/fleets/NAME/desired")
 
     def _healthz(self, _: str) -> Reply:
-        if self._board.alive(self._clock()):
+        if self._store.alive(self._clock()):
             return Reply(200, b"ok\n", "text/plain")
         return Reply(503, b"the loop stands still\n", "text/plain")
 
     def _readyz(self, _: str) -> Reply:
-        if self._board.finished:
+        if self._leadership.refused:
+            return Reply(503, f"{self._leadership.refused}\n".encode(), "text/plain")
+        if self._store.finished:
             return Reply(200, b"ok\n", "text/plain")
         return Reply(503, b"no pass has finished yet\n", "text/plain")
 
@@ -101,7 +103,7 @@ class Application:
     def _page(self, query: str) -> Reply:
         wanted = parse_qs(query).get("page", ["1"])[0]
         number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 5 else 1
-        text = render(self._board, self._leadership.leads(), self._clock(), number)
+        text = render(self._store, self._leadership.leads(), self._clock(), number)
         return Reply(200, text.encode(), "text/html; charset=utf-8")
 
     def _desired(self, name: str) -> Reply:
@@ -109,10 +111,10 @@ class Application:
         fleet = self._scaled.get(name)
         if fleet is None or fleet.apply != "keda":
             return of_error(404, "fleet", "no Deployment of this name has apply: keda")
-        decision = None if self._board.dry_run else self._board.served(fleet.name, self._clock())
+        decision = None if self._store.dry_run else self._store.served(fleet.name, self._clock())
         if decision is None or decision.allocation is None:
             return of_error(503, "unsure", "nothing is decided that still holds")
-        if decision.allocation == 0 and decision.rung is not Rung.ANSWER:
+        if decision.allocation == 0 and decision.level is not FallbackLevel.ANSWER:
             return of_error(503, "unsure", "there is no server, and no fresh answer that says so")
         document = {"desired_replicas": decision.allocation, "reason": decision.reason, "fleet": fleet.name}
         return of_json(200, document)
@@ -133,9 +135,9 @@ class Application:
 
     def _reply(self, review: Review) -> dict[str, Any]:
         fleet = self._reviewed.get(review.name)
-        if fleet is None or review.namespace not in ("", self._board.namespace):
+        if fleet is None or review.namespace not in ("", self._store.namespace):
             return reply(review, None, Bounds(0, 0))
         now = self._clock()
-        self._board.remember_review(review, now)
-        acts = fleet.apply == "webhook" and not self._board.dry_run
-        return reply(review, self._board.served(fleet.name, now) if acts else None, fleet.bounds)
+        self._store.remember_review(review, now)
+        acts = fleet.apply == "webhook" and not self._store.dry_run
+        return reply(review, self._store.served(fleet.name, now) if acts else None, fleet.bounds)

@@ -20,7 +20,7 @@ from autopilot.core.guardrail import (
 )
 from autopilot.core.history import Floats, Windows
 from autopilot.core.hold_rules import HoldRules
-from autopilot.core.outage import held_level, suspicious
+from autopilot.core.outage import NO_EVIDENCE, judge
 
 
 class Sizes(NamedTuple):
@@ -83,7 +83,7 @@ def _fallbacks(windows: Windows, trusted: npt.NDArray[np.bool_], lead_minutes: i
     return dict(zip(rows, calibrated(doubted, lead_minutes).tolist(), strict=True))
 
 
-def held_levels(windows: Windows, rules: HoldRules) -> dict[int, float | None]:
+def held_levels(windows: Windows, rules: HoldRules) -> dict[int, float]:
     """The level of the outage hold by row, computed only where demand fell suspiciously."""
-    rows = np.flatnonzero(suspicious(windows.demand, rules)).tolist()
-    return {row: held_level(windows.demand[row], rules) for row in rows}
+    held = judge(windows, NO_EVIDENCE, rules).held
+    return {row: float(held[row]) for row in np.flatnonzero(~np.isnan(held)).tolist()}

@@ -11,7 +11,7 @@ _WIDTH = 5
 
 
 class CalibratedPolicy:
-    """core.rules.calibrated behind the Policy port; needs no files. See ports.Policy."""
+    """core.calibrated_rule behind the Policy port; needs no files. See ports.Policy."""
 
     def __init__(self, horizon_minutes: int = 10) -> None:
         self._horizon = horizon_minutes

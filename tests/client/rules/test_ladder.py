@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopilot_client.rules.domain import Answer, Bounds, Decision, Fault, Reading, Rung, Seen
+from autopilot_client.rules.domain import Answer, Bounds, Decision, FallbackLevel, Fault, Reading, Seen
 from autopilot_client.rules.ladder import Memory, decide, local_rule
 
 BOUNDS = Bounds(minimum=2, maximum=500)
@@ -18,7 +18,7 @@ def answered(at: float, size: int, replicas: int | None, demand: float = 50, hor
 
 
 def run(*passes: Seen, bounds: Bounds = BOUNDS) -> tuple[Decision, Memory]:
-    decision, memory = Decision(None, Rung.HOLD, ""), Memory()
+    decision, memory = Decision(None, FallbackLevel.HOLD, ""), Memory()
     for seen in passes:
         decision, memory = decide(seen, memory, bounds)
     return decision, memory
@@ -26,7 +26,7 @@ def run(*passes: Seen, bounds: Bounds = BOUNDS) -> tuple[Decision, Memory]:
 
 def test_a_fresh_answer_grows_the_fleet_at_once():
     decision, _ = run(answered(T0, 120, replicas=80))
-    assert (decision.allocation, decision.rung, decision.reason) == (120, Rung.ANSWER, "policy")
+    assert (decision.allocation, decision.level, decision.reason) == (120, FallbackLevel.ANSWER, "policy")
 
 
 def test_the_size_found_at_the_start_stands_for_the_stabilization_window():
@@ -59,43 +59,43 @@ def test_stabilization_zero_follows_every_answer():
     assert decision.allocation == 60
 
 
-def forgetful(at: float, size: int, replicas: int | None, demand: float = 50) -> Seen:
+def history_missing(at: float, size: int, replicas: int | None, demand: float = 50) -> Seen:
     """An answer that the endpoint made while its history was away."""
     seen = answered(at, size, replicas, demand)
-    return replace(seen, answer=replace(seen.answer, forgetful=True), fault=Fault.HISTORY_UNAVAILABLE)
+    return replace(seen, answer=replace(seen.answer, history_missing=True), fault=Fault.HISTORY_UNAVAILABLE)
 
 
 @pytest.mark.parametrize("minutes", [0, 15])
 def test_an_answer_without_history_removes_nothing(minutes):
     bounds = replace(BOUNDS, stabilization_minutes=minutes, maximum=90)
     decision, memory = run(
-        answered(T0, 60, 100), *(forgetful(T0 + 300 * i, 60, 100) for i in range(1, 9)), bounds=bounds
+        answered(T0, 60, 100), *(history_missing(T0 + 300 * i, 60, 100) for i in range(1, 9)), bounds=bounds
     )
-    assert decision == Decision(100, Rung.HOLD, "history_unavailable", Fault.HISTORY_UNAVAILABLE)
+    assert decision == Decision(100, FallbackLevel.HOLD, "history_unavailable", Fault.HISTORY_UNAVAILABLE)
     back, _ = decide(answered(T0 + 2700, 60, 100), memory, bounds)
-    assert (back.allocation, back.rung) == (60, Rung.ANSWER)
+    assert (back.allocation, back.level) == (60, FallbackLevel.ANSWER)
 
 
 def test_an_answer_without_history_may_raise_the_size():
-    decision, _ = run(forgetful(T0, 120, replicas=80))
-    assert (decision.allocation, decision.rung, decision.reason) == (120, Rung.ANSWER, "policy")
+    decision, _ = run(history_missing(T0, 120, replicas=80))
+    assert (decision.allocation, decision.level, decision.reason) == (120, FallbackLevel.ANSWER, "policy")
 
 
 def test_an_answer_without_history_names_no_size_where_none_is_known():
-    decision, _ = run(answered(T0, 60, 80), forgetful(T0 + 60, 50, None))
+    decision, _ = run(answered(T0, 60, 80), history_missing(T0 + 60, 50, None))
     assert decision.allocation is None
 
 
 def test_without_an_answer_the_last_one_counts_within_its_horizon():
     gone = Seen(T0 + 600, 80, Reading(50, T0 + 600), fault=Fault.ENDPOINT_UNAVAILABLE)
     decision, _ = run(answered(T0, 120, 80), gone)
-    assert (decision.allocation, decision.rung) == (120, Rung.LAST_ANSWER)
+    assert (decision.allocation, decision.level) == (120, FallbackLevel.LAST_ANSWER)
 
 
 def test_after_its_horizon_an_answer_is_not_believed_and_the_local_rule_decides():
     gone = Seen(T0 + 3600, 50, Reading(80, T0 + 3600), fault=Fault.ENDPOINT_UNAVAILABLE)
     decision, _ = run(answered(T0, 120, 50, demand=90), gone)
-    assert (decision.allocation, decision.rung) == (108, Rung.LOCAL_RULE)  # the peak of 90 and a fifth
+    assert (decision.allocation, decision.level) == (108, FallbackLevel.LOCAL_RULE)  # the peak of 90 and a fifth
 
 
 def test_the_local_rule_never_goes_below_what_is_needed_now():
@@ -105,7 +105,7 @@ def test_the_local_rule_never_goes_below_what_is_needed_now():
 
 def test_with_nothing_known_but_the_size_the_size_is_held():
     decision, _ = run(Seen(T0, 80, fault=Fault.DEMAND_UNKNOWN))
-    assert (decision.allocation, decision.rung) == (80, Rung.HOLD)
+    assert (decision.allocation, decision.level) == (80, FallbackLevel.HOLD)
 
 
 def test_with_the_size_unknown_nothing_is_decided_without_a_fresh_answer():

@@ -18,12 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from autopilot_client.config import ConfigError, Server, Tls, parse
 from autopilot_client.kube.lease import Alone
-from autopilot_client.rules.domain import Answer, Decision, Fault, Reading, Rung, Seen
-from autopilot_client.status.board import Board, View
+from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen
 from autopilot_client.status.server import CertificateAdapter, HttpServer
+from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import LARGEST_BODY, Application
-from tests.client.conftest import ROOT
-from tests.client.standins import wait_until
+from testkit.client.api_server import ROOT
+from testkit.client.standins import wait_until
 
 T0 = 1_790_000_000.0
 FLEETS = [
@@ -41,21 +41,25 @@ class Clock:
         return self.now
 
 
-def a_board(dry_run: bool = False) -> Board:
+def a_store(dry_run: bool = False) -> StatusStore:
     document = {"endpoint": {"url": "http://a"}, "fleets": FLEETS, "defaults": {"maximum": 200, "minimum": 2}}
-    return Board(parse(yaml.safe_dump(document), "test"), "games", dry_run)
+    return StatusStore(parse(yaml.safe_dump(document), "test"), "games", dry_run)
 
 
 def show(
-    board: Board, allocation: int | None = 97, rung: Rung = Rung.ANSWER, at: float = T0, demand: float = 86.0
+    store: StatusStore,
+    allocation: int | None = 97,
+    level: FallbackLevel = FallbackLevel.ANSWER,
+    at: float = T0,
+    demand: float = 86.0,
 ) -> None:
     """A pass in which every fleet had 90 servers."""
-    answer = Answer(97, at, 15, "policy", prediction=96.2) if rung is Rung.ANSWER else None
+    answer = Answer(97, at, 15, "policy", prediction=96.2) if level is FallbackLevel.ANSWER else None
     fault = Fault.NONE if answer else Fault.ENDPOINT_UNAVAILABLE
     seen = Seen(at, 90, Reading(demand, at, queue=3), answer, fault)
-    decision = Decision(allocation, rung, "policy" if answer else str(rung), fault)
-    board.begin(at)
-    board.publish([View(f, seen, decision, "scaled", 97, answer) for f in board.config.fleets], at)
+    decision = Decision(allocation, level, "policy" if answer else str(level), fault)
+    store.begin(at)
+    store.publish([View(f, seen, decision, "scaled", 97, answer) for f in store.config.fleets], at)
 
 
 @pytest.fixture
@@ -64,8 +68,8 @@ def clock():
 
 
 @pytest.fixture
-def board():
-    return a_board()
+def store():
+    return a_store()
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +87,9 @@ def listening():
 
 
 @pytest.fixture
-def port(listening, board, clock):
+def port(listening, store, clock):
     number, serves = listening
-    serves.append(Application(board, Alone(), {"GET": 3}, clock))
+    serves.append(Application(store, Alone(), {"GET": 3}, clock))
     return number
 
 
@@ -110,35 +114,39 @@ def response(reply: tuple[int, bytes]) -> dict:
     return json.loads(reply[1])["response"]
 
 
-def test_probes_follow_the_loop_and_not_the_outside(board, port, clock):
+def test_probes_follow_the_loop_and_not_the_outside(store, port, clock):
     assert get(port, "/readyz")[0] == 503
-    show(board, None, Rung.HOLD)
+    show(store, None, FallbackLevel.HOLD)
     assert (get(port, "/readyz")[0], get(port, "/healthz")[0]) == (200, 200)
     clock.now += 181
     assert get(port, "/healthz")[0] == 503
 
 
-def test_a_review_is_answered_with_the_decision_and_its_request(board, port):
-    show(board)
+def test_a_review_is_answered_with_the_decision_and_its_request(store, port):
+    show(store)
     status, body = get(port, "/v1/review", review())
     assert (status, json.loads(body)["request"]["labels"]) == (200, {"region": "eu"})
     assert json.loads(body)["response"] == {"uid": "u-1", "scale": True, "replicas": 97}
 
 
 @pytest.mark.parametrize(
-    ("allocation", "rung", "status", "expected"),
+    ("allocation", "level", "status", "expected"),
     [
         pytest.param(
-            97, Rung.ANSWER, {"allocatedReplicas": 120}, 122, id="never below what this review says is in use"
+            97, FallbackLevel.ANSWER, {"allocatedReplicas": 120}, 122, id="never below what this review says is in use"
         ),
-        pytest.param(500, Rung.ANSWER, {}, 200, id="never above the maximum"),
-        pytest.param(0, Rung.ANSWER, {"allocatedReplicas": 0, "reservedReplicas": 0}, 2, id="never below the minimum"),
-        pytest.param(60, Rung.LOCAL_RULE, {}, 90, id="never smaller without the endpoint's own word"),
-        pytest.param(97, Rung.ANSWER, {"replicas": 300, "allocatedReplicas": 250}, 252, id="nor out of a live session"),
+        pytest.param(500, FallbackLevel.ANSWER, {}, 200, id="never above the maximum"),
+        pytest.param(
+            0, FallbackLevel.ANSWER, {"allocatedReplicas": 0, "reservedReplicas": 0}, 2, id="never below the minimum"
+        ),
+        pytest.param(60, FallbackLevel.LOCAL_RULE, {}, 90, id="never smaller without the endpoint's own word"),
+        pytest.param(
+            97, FallbackLevel.ANSWER, {"replicas": 300, "allocatedReplicas": 250}, 252, id="nor out of a live session"
+        ),
     ],
 )
-def test_a_review_is_bounded(board, port, allocation, rung, status, expected):
-    show(board, allocation, rung)
+def test_a_review_is_bounded(store, port, allocation, level, status, expected):
+    show(store, allocation, level)
     assert response(get(port, "/v1/review", review(**status)))["replicas"] == expected
 
 
@@ -148,13 +156,13 @@ def test_unsure_is_scale_false_with_the_present_size(port, name):
     assert answer == {"uid": "u-1", "scale": False, "replicas": 90}
 
 
-def test_an_observed_fleet_is_not_scaled_by_its_webhook(board, port):
-    show(board)
+def test_an_observed_fleet_is_not_scaled_by_its_webhook(store, port):
+    show(store)
     assert response(get(port, "/v1/review", review("o")))["scale"] is False
 
 
-def test_an_old_decision_is_not_served(board, port, clock):
-    show(board)
+def test_an_old_decision_is_not_served(store, port, clock):
+    show(store)
     clock.now += 15 * 60 + 1
     assert response(get(port, "/v1/review", review()))["scale"] is False
     assert get(port, "/v1/fleets/k/desired")[0] == 503
@@ -183,39 +191,41 @@ def test_a_body_that_is_too_large_is_refused(port):
     assert get(port, "/v1/review", b"x" * (LARGEST_BODY + 1))[0] == 413
 
 
-def test_keda_gets_the_decision_and_never_a_zero(board, port):
+def test_keda_gets_the_decision_and_never_a_zero(store, port):
     assert get(port, "/v1/fleets/k/desired")[0] == 503
-    show(board)
+    show(store)
     status, body = get(port, "/v1/fleets/k/desired")
     assert (status, json.loads(body)["desired_replicas"]) == (200, 97)
-    show(board, None, Rung.HOLD, at=T0 + 60)  # the cluster cannot be read: the last decision still holds
+    show(store, None, FallbackLevel.HOLD, at=T0 + 60)  # the cluster cannot be read: the last decision still holds
     assert json.loads(get(port, "/v1/fleets/k/desired")[1])["desired_replicas"] == 97
 
 
-@pytest.mark.parametrize(("rung", "status"), [(Rung.ANSWER, 200), (Rung.LAST_ANSWER, 503), (Rung.HOLD, 503)])
-def test_keda_gets_a_zero_only_from_a_fresh_answer(board, port, rung, status):
-    show(board, 0, rung)
+@pytest.mark.parametrize(
+    ("level", "status"), [(FallbackLevel.ANSWER, 200), (FallbackLevel.LAST_ANSWER, 503), (FallbackLevel.HOLD, 503)]
+)
+def test_keda_gets_a_zero_only_from_a_fresh_answer(store, port, level, status):
+    show(store, 0, level)
     assert get(port, "/v1/fleets/k/desired")[0] == status
 
 
 @pytest.mark.parametrize("path", ["/v1/fleets/x/desired", "/v1/fleets/none/desired", "/nothing", "/v1/fleets/k"])
-def test_other_paths_are_not_found(board, port, path):
-    show(board)
+def test_other_paths_are_not_found(store, port, path):
+    show(store)
     assert get(port, path)[0] == 404
 
 
 def test_a_dry_run_serves_nobody(listening, clock):
-    board = a_board(dry_run=True)
-    show(board)
+    store = a_store(dry_run=True)
+    show(store)
     port, serves = listening
-    serves.append(Application(board, Alone(), {}, clock))
+    serves.append(Application(store, Alone(), {}, clock))
     assert get(port, "/v1/fleets/k/desired")[0] == 503
     assert response(get(port, "/v1/review", review()))["scale"] is False
 
 
-def test_metrics_carry_the_numbers_and_leave_out_what_is_unknown(board, port):
-    show(board)
-    show(board, None, Rung.HOLD, at=T0 + 60)
+def test_metrics_carry_the_numbers_and_leave_out_what_is_unknown(store, port):
+    show(store)
+    show(store, None, FallbackLevel.HOLD, at=T0 + 60)
     text = get(port, "/metrics")[1].decode()
     samples = {
         (
@@ -237,9 +247,9 @@ def test_metrics_carry_the_numbers_and_leave_out_what_is_unknown(board, port):
     assert ("autopilot_predicted_servers", "eu/x", "") not in samples
 
 
-def test_the_readme_names_every_metric(board, port):
-    show(board)
-    board.count("guards", "eu/x", "below_use")
+def test_the_readme_names_every_metric(store, port):
+    show(store)
+    store.count("guards", "eu/x", "below_use")
     served = {family.name for family in text_string_to_metric_families(get(port, "/metrics")[1].decode())}
     readme = (ROOT / "client" / "README.md").read_text()
     described = set(re.findall(r"`(autopilot_\w+?)(?:_total)?(?:\{\w+\})?`", readme.split("## Metrics")[1]))
@@ -261,10 +271,10 @@ class Outside(HTMLParser):
         self.text.append(data)
 
 
-def test_the_page_says_everything_in_words_and_fetches_nothing(board, port):
+def test_the_page_says_everything_in_words_and_fetches_nothing(store, port):
     for minute in range(0, 120, 5):
-        show(board, at=T0 - 7200 + 60 * minute)
-    show(board, 120, Rung.LOCAL_RULE, at=T0)
+        show(store, at=T0 - 7200 + 60 * minute)
+    show(store, 120, FallbackLevel.LOCAL_RULE, at=T0)
     page = Outside()
     page.feed(get(port, "/")[1].decode())
     words = " ".join(page.text)
@@ -274,17 +284,17 @@ def test_the_page_says_everything_in_words_and_fetches_nothing(board, port):
 
 
 def test_names_cannot_break_out_of_the_page(clock):
-    board = a_board()
-    show(board)
-    view = board.views["eu/x"]
-    board.views["eu/x"] = replace(view, outcome="<script>alert(1)</script>")
-    body = Application(board, Alone(), {}, clock)._page("")
+    store = a_store()
+    show(store)
+    view = store.views["eu/x"]
+    store.views["eu/x"] = replace(view, outcome="<script>alert(1)</script>")
+    body = Application(store, Alone(), {}, clock)._page("")
     assert b"<script>" not in body.body
 
 
-def test_a_page_without_a_pass_and_with_a_wild_number_is_still_a_page(board, port):
+def test_a_page_without_a_pass_and_with_a_wild_number_is_still_a_page(store, port):
     assert b"No pass has finished yet" in get(port, "/?page=zzz")[1]
-    show(board)
+    show(store)
     assert get(port, "/?page=999")[0] == 200
 
 
@@ -316,10 +326,10 @@ def served_subject(port: int, directory) -> str:
         return dict(pair for part in tls.getpeercert()["subject"] for pair in part)["commonName"]
 
 
-def test_a_renewed_certificate_is_served_without_a_restart(board, clock, tmp_path):
+def test_a_renewed_certificate_is_served_without_a_restart(store, clock, tmp_path):
     certificate(tmp_path, "first")
     tls = Tls(certificate=str(tmp_path / "tls.crt"), key=str(tmp_path / "tls.key"))
-    server = HttpServer(Application(board, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
+    server = HttpServer(Application(store, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
     server.start()
     try:
         assert served_subject(server.port, tmp_path) == "first"
@@ -343,10 +353,10 @@ def test_where_connections_are_accepted_no_peers_handshake_is_waited_for(tmp_pat
             assert wrapped.version() is None
 
 
-def test_peers_that_speak_no_tls_or_nothing_are_given_up(board, clock, tmp_path):
+def test_peers_that_speak_no_tls_or_nothing_are_given_up(store, clock, tmp_path):
     certificate(tmp_path, "first")
     tls = Tls(certificate=str(tmp_path / "tls.crt"), key=str(tmp_path / "tls.key"))
-    server = HttpServer(Application(board, Alone(), {}, clock), Server(host="127.0.0.1", port=0, threads=4, tls=tls))
+    server = HttpServer(Application(store, Alone(), {}, clock), Server(host="127.0.0.1", port=0, threads=4, tls=tls))
     server.start()
     try:
         for said in (b"", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"):
@@ -360,7 +370,7 @@ def test_peers_that_speak_no_tls_or_nothing_are_given_up(board, clock, tmp_path)
         server.stop()
 
 
-def test_a_certificate_that_is_missing_is_said_at_the_start(board, clock):
+def test_a_certificate_that_is_missing_is_said_at_the_start(store, clock):
     tls = Tls(certificate="/nowhere/tls.crt", key="/nowhere/tls.key")
     with pytest.raises(ConfigError, match=r"server.tls: .*write two readable PEM files"):
-        HttpServer(Application(board, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
+        HttpServer(Application(store, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
