@@ -329,7 +329,7 @@ def _sound(answer: dict[str, Any]) -> None:
     if "response" in answer:
         many = [answer["response"]["replicas"]]
     else:
-        listed = answer.get("predictions") or [answer["Prediction"]]
+        listed = answer["predictions"] if "predictions" in answer else [answer["Prediction"]]
         many = [one["num_of_gameservers"] for one in listed if "num_of_gameservers" in one]
     if not all(isinstance(size, int) and 0 <= size <= INT32 for size in many):
         raise BrokenPromiseError(f"sizes {many[:5]}")

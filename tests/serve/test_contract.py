@@ -16,7 +16,7 @@ from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.csv_rows import COLUMNS
 from autopilot.serve.wire.requests import FIELDS, Reading
 from autopilot.service import Ask, Operator
-from tests.fakes import FakeDemand
+from testkit.fakes import FakeDemand
 from tests.serve.test_app import AT, NOW, Endpoint, endpoint, error_of
 
 __all__ = ["endpoint"]

@@ -76,7 +76,7 @@ def _about(body: bytes | msgspec.Raw, error: RequestError) -> RequestError:
     """The error with the fleet's name in it, where that can be read."""
     try:
         name = _named.decode(body).fleet
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a bad value may stand before worse
         name = ""
     error.fleet = name if is_fleet_name(name) else ""
     return error
