@@ -126,7 +126,7 @@ class Fleet(_Section, frozen=True):
     maximum: Whole
     minimum: Whole = 1
     apply: Apply = "observe"
-    stabilization_minutes: Annotated[float, msgspec.Meta(ge=0, le=1440)] = 15.0
+    stabilization_minutes: Annotated[float, msgspec.Meta(ge=0, le=1440)] = 3.0
     jump_factor: Annotated[float, msgspec.Meta(ge=1)] = 10.0
     jump_free: Whole = 50
     margin: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.2
@@ -233,7 +233,7 @@ REMEDIES = {
     "maximum": "the largest size that you are ready to pay for, a whole number of servers",
     "minimum": "the smallest size, a whole number of servers",
     "apply": "observe (change nothing), scale, webhook (Agones asks) or keda (KEDA asks)",
-    "stabilization_minutes": "minutes, 0 to 1440; about the provisioning lead time",
+    "stabilization_minutes": "minutes, 0 to 1440; 3 bridges a wrong answer or two",
     "jump_factor": "a number of at least 1",
     "jump_free": "a whole number of servers",
     "margin": "a share such as 0.2",

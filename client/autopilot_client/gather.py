@@ -16,7 +16,14 @@ from autopilot_client.endpoint.wire import answer, instance
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.pods import Pod, read_pods
 from autopilot_client.kube.targets import Target, read_targets
-from autopilot_client.ports import Ask, DemandUnknownError, EndpointUnavailableError, KubeError, KubeRefusedError
+from autopilot_client.ports import (
+    Ask,
+    DemandUnknownError,
+    EndpointUnavailableError,
+    KubeError,
+    KubeRefusedError,
+    KubeUnavailableError,
+)
 from autopilot_client.rules.domain import Answer, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
 from autopilot_client.status.store import StatusStore
@@ -65,18 +72,21 @@ def gather(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gather
 
 
 def _read_cluster(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gathered]:
-    wanted = [fleet.target for fleet in fleets if not isinstance(fleet.demand, ReviewDemand)]
-    targets = read_targets(outside.kube, wanted, outside.store.config.read)
-    return [_located(fleet, targets.get(fleet.target), outside.store, now) for fleet in fleets]
+    """The objects. Those with `source: review` are read apart: there may be no right to, and that is no fault."""
+    by_review = [fleet.target for fleet in fleets if isinstance(fleet.demand, ReviewDemand)]
+    others = [fleet.target for fleet in fleets if not isinstance(fleet.demand, ReviewDemand)]
+    how = outside.store.config.read
+    targets = read_targets(outside.kube, others, how) | read_targets(outside.kube, by_review, how)
+    return [_located(fleet, targets[fleet.target], outside.store, now) for fleet in fleets]
 
 
-def _located(fleet: Fleet, target: Target | KubeError | None, store: StatusStore, now: float) -> Gathered:
+def _located(fleet: Fleet, target: Target | KubeError, store: StatusStore, now: float) -> Gathered:
     if isinstance(target, Target):
-        return Gathered(fleet, Seen(now, target.replicas), target)
-    if isinstance(target, KubeError):
+        return Gathered(fleet, Seen(now, target.replicas, uid=target.uid), target)
+    if not isinstance(fleet.demand, ReviewDemand):
         return Gathered(fleet, Seen(now, None, fault=Fault.CLUSTER_UNKNOWN), None, str(target))
-    latest = store.review(fleet.object)
-    return Gathered(fleet, Seen(now, latest[0].replicas if latest else None))
+    away = isinstance(target, KubeUnavailableError)
+    return Gathered(fleet, Seen(now, None, uid="" if away else store.reviewed_uid(fleet.object)))
 
 
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
@@ -109,7 +119,9 @@ def _at_least_held(reading: Reading, target: Target | None) -> Reading:
     """The reading with what the Fleet's own status counts in use: no source, however wrong, ends a session."""
     if target is None or target.allocated is None:
         return reading
-    return replace(reading, sessions=max(reading.sessions or 0, target.allocated + target.reserved))
+    sessions = max(reading.sessions or 0, target.allocated + target.reserved)
+    arrivals = target.arrivals if reading.arrivals is None else reading.arrivals
+    return replace(reading, sessions=sessions, arrivals=arrivals)
 
 
 def _reading(gathered: Gathered, sources: _Sources) -> Reading:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from autopilot_client.config import Fleet
@@ -17,7 +17,7 @@ from autopilot_client.kube.protection import protect_busy
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
-from autopilot_client.rules.domain import Decision, FallbackLevel
+from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
 from autopilot_client.rules.operator import OperatorRules, decide_within
 from autopilot_client.rules.overrides import read_overrides
@@ -99,15 +99,15 @@ class Loop:
     def _forget_after_a_gap(self, now: float) -> None:
         """Of a time without passes no answer is known: as after a start, the size that is found then stands.
 
-        The host slept, the clock leapt, or passes broke: the answers before have run out, and one new answer alone
-        must not take away what those in between may have asked for.
+        The host slept, the clock leapt, either way, or passes broke: the answers before have run out, and one new
+        answer alone must not take away what those in between may have asked for.
         """
         gap, self._decided_at = now - self._decided_at, now
         for fleet in self.outside.store.config.fleets:
             known = self._memories.get(fleet.name)
-            usual = 3 * self.outside.store.config.interval_seconds
-            if known and gap >= max(usual, fleet.stabilization_minutes * 60):
-                self._memories[fleet.name] = replace(known, asked=(), found=())
+            longest = max(3 * self.outside.store.config.interval_seconds, fleet.stabilization_minutes * 60)
+            if known and not -SKEW_SECONDS < gap < longest:
+                self._memories[fleet.name] = known.without_answers()
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name

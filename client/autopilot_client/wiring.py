@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import urllib3
@@ -14,6 +14,7 @@ from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
 from autopilot_client.kube.lease import Alone, Leadership
+from autopilot_client.kube.live import LiveSpecs
 from autopilot_client.loop import Loop
 from autopilot_client.net.aws import new_session
 from autopilot_client.net.fetch import http_pool
@@ -95,7 +96,9 @@ def build(config: Config, context: RunContext) -> Client:
     session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
     metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None
     loop = Loop(Outside(kube, endpoint(config.endpoint, pool, session), pool, store), election, metrics)
-    return Client(loop, election, store, lambda: HttpServer(Application(store, election, kube.calls), config.server))
+    read_spec = LiveSpecs(replace(kube, connect_seconds=0.5, read_seconds=1.0))
+    application = Application(store, election, kube.calls, read_spec=read_spec)
+    return Client(loop, election, store, lambda: HttpServer(application, config.server))
 
 
 def unprotected(config: Config) -> list[Fleet]:

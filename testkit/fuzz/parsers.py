@@ -49,9 +49,9 @@ from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.loop import Loop
 from autopilot_client.ports import KubeError
-from autopilot_client.rules.domain import FallbackLevel
+from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Reading, Seen
 from autopilot_client.status.review import INT32
-from autopilot_client.status.store import StatusStore
+from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import Application
 from autopilot_deploy.cli import _json as payload_json
 from autopilot_deploy.core.errors import PayloadError
@@ -707,12 +707,16 @@ def read_lease(data: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def webhook() -> Application:
-    """The client's port, over a store without a pass."""
+    """The client's port, with a fresh decision for the Fleet."""
     fleets = [{"name": "eu/x", "target": "fleet/xonotic", "demand": {"source": "review"}, "apply": "webhook"}]
     config = parse_config(
         yaml.safe_dump(CONFIGURATION | {"fleets": fleets, "defaults": {"maximum": 200}}), "fuzz webhook"
     )
-    return Application(StatusStore(config, "games"), Alone(), {}, lambda: NOW)
+    store = StatusStore(config, "games")
+    answer = Answer(12, NOW, 15, "policy")
+    seen = Seen(NOW, 20, Reading(10, NOW), answer)
+    store.publish([View(config.fleets[0], seen, Decision(12, FallbackLevel.ANSWER, "policy"), "", 20, answer)], NOW)
+    return Application(store, Alone(), {}, lambda: NOW)
 
 
 def webhook_requests(rng: Random) -> bytes:
@@ -728,7 +732,7 @@ def read_webhook(data: bytes) -> str:
     """A review through the client's port: every reply has a `response` with a size."""
     status, _, body = called(webhook(), environ_of(data, "/v1/review"))
     response = json.loads(body)["response"]
-    if status not in (200, 400, 411, 413) or not 0 <= response["replicas"] <= INT32:
+    if status not in (200, 400, 411, 413, 503) or not 0 <= response["replicas"] <= INT32:
         raise BrokenPromiseError(f"{status} {response}")
     return "ok" if status == 200 else str(status)
 

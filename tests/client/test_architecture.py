@@ -12,7 +12,7 @@ PACKAGE = ROOT / "client" / "autopilot_client"
 FLAT = {"__init__", "__main__", "cli", "config", "gather", "loop", "ports", "wiring"}
 ALLOWED = {
     "rules": {"rules"},
-    "ports": set(),
+    "ports": {"rules"},
     "config": {"rules"},
     "net": {"net", "ports", "config"},
     "kube": {"kube", "rules", "ports", "config"},

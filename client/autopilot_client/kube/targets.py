@@ -41,6 +41,7 @@ class Target:
     rolling      a new version of the Deployment is being rolled out (paused or not), or its controller has not looked
                  at it since it was changed: pods of several ReplicaSets are there, and each would lose a share
     annotations  what people and tools wrote on it
+    arrivals     the allocations since the Fleet was made (Agones 1.59 and later).
     """
 
     replicas: int
@@ -52,6 +53,7 @@ class Target:
     ready: int | None = None
     rolling: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+    arrivals: int | None = None
 
 
 class _Metadata(msgspec.Struct):
@@ -72,6 +74,7 @@ class _Status(msgspec.Struct):
     allocated: _Count | None = msgspec.field(default=None, name="allocatedReplicas")
     reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
     ready: int | None = msgspec.field(default=None, name="readyReplicas")
+    arrivals: int | None = msgspec.field(default=None, name="allocations")
     replicas: int = 0
     updated: int = msgspec.field(default=0, name="updatedReplicas")
     observed: int | None = msgspec.field(default=None, name="observedGeneration")
@@ -181,6 +184,7 @@ def _target(item: _Item, kind: str) -> Target:
         status.ready,
         kind == "deployment" and _rolling(meta, status),
         meta.annotations,
+        status.arrivals,
     )
 
 

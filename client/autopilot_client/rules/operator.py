@@ -25,10 +25,15 @@ def decide_within(seen: Seen, memory: Memory, bounds: Bounds, rules: OperatorRul
 
     The last word is the rollout's: nothing is removed while it lasts.
     """
-    bounds = bounds_with(rules.overrides, bounds_during(rules.scheduled, bounds))
+    bounds = bounds_within(bounds, rules)
     decision, memory = decide(seen, memory, bounds)
     decision = override(_with_added(decision, rules.scheduled.add, bounds, seen), rules.overrides, seen)
     return keep_during_rollout(decision, seen, rules.rolling), memory
+
+
+def bounds_within(bounds: Bounds, rules: OperatorRules) -> Bounds:
+    """The limits in force: the configuration's, those of events, and over both the operator's own."""
+    return bounds_with(rules.overrides, bounds_during(rules.scheduled, bounds))
 
 
 def _with_added(decision: Decision, add: int, bounds: Bounds, seen: Seen) -> Decision:

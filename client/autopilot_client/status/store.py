@@ -3,16 +3,17 @@
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autopilot_client.config import Config, Fleet
-from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen
-from autopilot_client.rules.operator import NO_RULES, OperatorRules
+from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
+from autopilot_client.rules.offer import Standing
+from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
 from autopilot_client.status.review import Review
 from autopilot_client.status.trail import Trail
 
-LIVES_MINUTES = 15.0
-"""How long a decision that stands on no answer is served on."""
+LONGEST_SERVED = 900.0
+"""Seconds after which no decision is told any more, however far apart the passes are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,6 @@ class View:
     size: int | None
     last_answer: Answer | None = None
     rules: OperatorRules = NO_RULES
-
-    def serves_until(self) -> float:
-        """Until when the decision may be served to Agones and KEDA, in seconds since the epoch."""
-        if self.last_answer and self.decision.level in (FallbackLevel.ANSWER, FallbackLevel.LAST_ANSWER):
-            return self.last_answer.at + self.last_answer.horizon_minutes * 60
-        return self.seen.at + LIVES_MINUTES * 60
 
 
 @dataclass(slots=True)
@@ -54,7 +49,9 @@ class StatusStore:
     last_success: float = 0.0
     began: float = 0.0
     finished: float = 0.0
+    told: dict[str, int] = field(default_factory=dict)
     _reviews: dict[str, tuple[Review, float]] = field(default_factory=dict)
+    _remade: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, now: float) -> None:
@@ -69,6 +66,8 @@ class StatusStore:
                 self.views[view.fleet.name] = view
                 if view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
+                elif view.rules.overrides.paused:
+                    self.serving.pop(view.fleet.name, None)
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
                 self.last_success = now
             self.passes["finished"] += 1
@@ -79,20 +78,36 @@ class StatusStore:
         with self._lock:
             self.counts[metric, fleet, label] += 1
 
-    def remember_review(self, review: Review, now: float) -> None:
-        """Keep the latest review of a Fleet."""
+    def remember_review(self, fleet: Fleet, review: Review, now: float) -> None:
+        """Keep the latest review of a Fleet. Of one that was made anew, nothing is to be told before the next pass."""
         with self._lock:
-            self._reviews[review.name] = (review, now)
+            before = self._reviews.get(fleet.object)
+            if before and review.of_another_fleet(before[0]):
+                self._remade[fleet.object] += 1
+                self.serving.pop(fleet.name, None)
+            self._reviews[fleet.object] = (review, now)
 
     def review(self, name: str) -> tuple[Review, float] | None:
         """The latest review of a Fleet and when it came."""
         with self._lock:
             return self._reviews.get(name)
 
-    def served(self, name: str, now: float) -> Decision | None:
-        """The latest decision that names a size and is still to be served; None when there is none."""
+    def reviewed_uid(self, name: str) -> str:
+        """In place of a uid that cannot be read: a new name whenever the Fleet that is reviewed was made anew."""
+        return f"review-{self._remade[name]}"
+
+    def standing(self, name: str) -> Standing | None:
+        """The latest decision that names a size, and for how long it may be told; None when there is none."""
         view = self.serving.get(name)
-        return view.decision if view and now <= view.serves_until() else None
+        if view is None:
+            return None
+        spec = None if view.seen.replicas is None else Spec(view.seen.replicas, view.seen.uid)
+        lasts = min(LONGEST_SERVED, 2.5 * self.config.interval_seconds + 30)
+        bounds, decision = bounds_within(view.fleet.bounds, view.rules), view.decision
+        if view.rules.overrides.size is not None:  # the operator's word is as good as an answer, and above the limits
+            decision = replace(decision, level=FallbackLevel.ANSWER)
+            bounds = replace(bounds, minimum=0, maximum=max(bounds.maximum, view.rules.overrides.size))
+        return Standing(decision, view.seen.at, spec, bounds, lasts, answered=view.last_answer is not None)
 
     def alive(self, now: float) -> bool:
         """Whether the loop still turns: the last pass began, or ended, not long ago."""

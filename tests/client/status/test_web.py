@@ -18,7 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from autopilot_client.config import ConfigError, Server, Tls, parse
 from autopilot_client.kube.lease import Alone
-from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen
+from autopilot_client.ports import KubeUnavailableError
+from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen, Spec
+from autopilot_client.rules.operator import OperatorRules
+from autopilot_client.rules.overrides import Overrides
 from autopilot_client.status.server import CertificateAdapter, HttpServer
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import LARGEST_BODY, Application
@@ -56,7 +59,7 @@ def show(
     """A pass in which every fleet had 90 servers."""
     answer = Answer(97, at, 15, "policy", prediction=96.2) if level is FallbackLevel.ANSWER else None
     fault = Fault.NONE if answer else Fault.ENDPOINT_UNAVAILABLE
-    seen = Seen(at, 90, Reading(demand, at, queue=3), answer, fault)
+    seen = Seen(at, 90, Reading(demand, at, queue=3), answer, fault, "uid")
     decision = Decision(allocation, level, "policy" if answer else str(level), fault)
     store.begin(at)
     store.publish([View(f, seen, decision, "scaled", 97, answer) for f in store.config.fleets], at)
@@ -130,42 +133,71 @@ def test_a_review_is_answered_with_the_decision_and_its_request(store, port):
 
 
 @pytest.mark.parametrize(
-    ("allocation", "level", "status", "expected"),
+    ("allocation", "status", "expected"),
     [
-        pytest.param(
-            97, FallbackLevel.ANSWER, {"allocatedReplicas": 120}, 122, id="never below what this review says is in use"
-        ),
-        pytest.param(500, FallbackLevel.ANSWER, {}, 200, id="never above the maximum"),
-        pytest.param(
-            0, FallbackLevel.ANSWER, {"allocatedReplicas": 0, "reservedReplicas": 0}, 2, id="never below the minimum"
-        ),
-        pytest.param(60, FallbackLevel.LOCAL_RULE, {}, 90, id="never smaller without the endpoint's own word"),
-        pytest.param(
-            97, FallbackLevel.ANSWER, {"replicas": 300, "allocatedReplicas": 250}, 252, id="nor out of a live session"
-        ),
+        pytest.param(97, {"allocatedReplicas": 120}, 122, id="never below what this review says is in use"),
+        pytest.param(500, {}, 200, id="never above the maximum"),
+        pytest.param(0, {"allocatedReplicas": 0, "reservedReplicas": 0}, 2, id="never below the minimum"),
+        pytest.param(97, {"replicas": 300, "allocatedReplicas": 250}, 252, id="nor out of a live session"),
+        pytest.param(60, {"replicas": 300, "allocatedReplicas": 30}, 60, id="whatever a rollout adds to what is there"),
     ],
 )
-def test_a_review_is_bounded(store, port, allocation, level, status, expected):
-    show(store, allocation, level)
+def test_a_review_is_bounded(store, port, allocation, status, expected):
+    show(store, allocation)
     assert response(get(port, "/v1/review", review(**status)))["replicas"] == expected
 
 
-@pytest.mark.parametrize("name", ["x", "o", "unknown"])
-def test_unsure_is_scale_false_with_the_present_size(port, name):
-    answer = response(get(port, "/v1/review", review(name)))
-    assert answer == {"uid": "u-1", "scale": False, "replicas": 90}
+def unsure(reply: tuple[int, bytes]) -> str:
+    """Why there is no number."""
+    status, body = reply
+    assert status == 503
+    return json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("x", "nothing is decided"), ("o", "the fleet has apply: observe"), ("unknown", "no fleet of this name")],
+)
+def test_unsure_is_an_error_and_never_a_number(port, name, why):
+    """After `scale: false` Agones would write what it counts into the spec, and end its chain."""
+    assert why in unsure(get(port, "/v1/review", review(name)))
 
 
 def test_an_observed_fleet_is_not_scaled_by_its_webhook(store, port):
     show(store)
-    assert response(get(port, "/v1/review", review("o")))["scale"] is False
+    assert unsure(get(port, "/v1/review", review("o"))) == "the fleet has apply: observe"
 
 
-def test_an_old_decision_is_not_served(store, port, clock):
+def test_an_old_decision_is_not_told(store, port, clock):
     show(store)
-    clock.now += 15 * 60 + 1
-    assert response(get(port, "/v1/review", review()))["scale"] is False
-    assert get(port, "/v1/fleets/k/desired")[0] == 503
+    clock.now += 181
+    assert "of another time" in unsure(get(port, "/v1/review", review()))
+    assert "of another time" in unsure(get(port, "/v1/fleets/k/desired"))
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        pytest.param(Spec(90, "uid"), "", id="as it was"),
+        pytest.param(Spec(97, "uid"), "", id="as it was told"),
+        pytest.param(Spec(20, "uid"), "somebody else has set its size to 20", id="set by somebody else"),
+        pytest.param(Spec(90, "another"), "another object under the same name", id="made anew"),
+        pytest.param(KubeUnavailableError("away"), "cannot be read", id="unknown"),
+        pytest.param(None, "", id="no right to read it"),
+    ],
+)
+@pytest.mark.parametrize("asks", ["agones", "keda"])
+def test_a_number_is_for_the_very_object_that_it_was_decided_for(store, listening, clock, asks, now, why):
+    def read_spec(target: str) -> Spec | None:
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    show(store)
+    port, serves = listening
+    serves.append(Application(store, Alone(), {}, clock, read_spec))
+    reply = get(port, "/v1/review", review()) if asks == "agones" else get(port, "/v1/fleets/k/desired")
+    assert why in unsure(reply) if why else reply[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -196,7 +228,7 @@ def test_keda_gets_the_decision_and_never_a_zero(store, port):
     show(store)
     status, body = get(port, "/v1/fleets/k/desired")
     assert (status, json.loads(body)["desired_replicas"]) == (200, 97)
-    show(store, None, FallbackLevel.HOLD, at=T0 + 60)  # the cluster cannot be read: the last decision still holds
+    show(store, None, FallbackLevel.HOLD, at=T0 + 60)  # the cluster could not be read once: the decision is still fresh
     assert json.loads(get(port, "/v1/fleets/k/desired")[1])["desired_replicas"] == 97
 
 
@@ -219,8 +251,7 @@ def test_a_dry_run_serves_nobody(listening, clock):
     show(store)
     port, serves = listening
     serves.append(Application(store, Alone(), {}, clock))
-    assert get(port, "/v1/fleets/k/desired")[0] == 503
-    assert response(get(port, "/v1/review", review()))["scale"] is False
+    assert unsure(get(port, "/v1/fleets/k/desired")) == unsure(get(port, "/v1/review", review())) == "a dry run"
 
 
 def test_metrics_carry_the_numbers_and_leave_out_what_is_unknown(store, port):
@@ -374,3 +405,25 @@ def test_a_certificate_that_is_missing_is_said_at_the_start(store, clock):
     tls = Tls(certificate="/nowhere/tls.crt", key="/nowhere/tls.key")
     with pytest.raises(ConfigError, match=r"server.tls: .*write two readable PEM files"):
         HttpServer(Application(store, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "decided", "told"),
+    [
+        pytest.param(Overrides(paused=True), None, None, id="paused"),
+        pytest.param(Overrides(size=300), 300, 300, id="a size, also above the maximum"),
+        pytest.param(Overrides(size=1), 1, 1, id="a size below the minimum"),
+        pytest.param(Overrides(maximum=95), 97, 95, id="a maximum"),
+    ],
+)
+def test_the_operators_annotations_count_for_agones_and_keda_too(store, port, overrides, decided, told):
+    show(store)
+    seen = Seen(T0, 90, Reading(0, T0), fault=Fault.ENDPOINT_UNAVAILABLE, uid="uid")
+    level = FallbackLevel.ANSWER if decided == 97 else FallbackLevel.LOCAL_RULE
+    decision = Decision(decided, level, "override")
+    store.publish(
+        [View(f, seen, decision, "served", 90, None, OperatorRules(overrides)) for f in store.config.fleets], T0
+    )
+    status, body = get(port, "/v1/fleets/k/desired")
+    assert json.loads(body).get("desired_replicas") == told
+    assert status == (200 if told else 503)
