@@ -42,7 +42,7 @@ class Parts:
         from autopilot.serve.wire import decoder, encoder
         from autopilot.serve.wire.answers import AnswerOut, prediction_out
         from autopilot.serve.wire.content_types import JSON
-        from autopilot.serve.wire.requests import Reading
+        from autopilot.serve.wire.requests import RequestContext
         from autopilot.service import Autopilot, _windows
         from autopilot.settings import Settings
         from autopilot.wiring import BUILT_IN_MODEL, build_policy
@@ -50,8 +50,8 @@ class Parts:
         store = SqliteHistory(self.scratch / "history.sqlite3", budget_seconds=60)
         recent = RecentHistory(store, max_bytes=1 << 28)
         pilot = Autopilot(build_policy(BUILT_IN_MODEL), recent)
-        body, reading = request(count), Reading(time.time(), 10_000, False)
-        asks = decoder.read(JSON, body, reading).asks
+        body, context = request(count), RequestContext(time.time(), 10_000, False)
+        asks = decoder.read(JSON, body, context).asks
         recalled = list(pilot._recall(asks))
         windows = _windows(asks, recalled)
         observations = features.observe(windows, pilot.policy.horizon_minutes)
@@ -66,7 +66,7 @@ class Parts:
             return encoder.write(AnswerOut(out[0])) if count == 1 else encoder.write_many(JSON, out, header=False)
 
         calls = {
-            "parse": lambda: decoder.read(JSON, body, reading),
+            "parse": lambda: decoder.read(JSON, body, context),
             "history: record and recall": lambda: list(pilot._recall(asks)),
             "windows": lambda: _windows(asks, recalled),
             "features": lambda: features.observe(windows, pilot.policy.horizon_minutes),

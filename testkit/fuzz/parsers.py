@@ -34,7 +34,7 @@ from autopilot.serve.wire import decoder
 from autopilot.serve.wire.content_types import CSV, JSON, LINES
 from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.parsed import Fleets
-from autopilot.serve.wire.requests import Reading
+from autopilot.serve.wire.requests import RequestContext
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
@@ -124,25 +124,25 @@ def fleets_lines(rng: Random) -> bytes:
     return making.maybe_damaged(rng, ends.join(fleets_json(rng) for _ in range(rng.randrange(4))))
 
 
-_reading = Reading(NOW, 100, False)
+_context = RequestContext(NOW, 100, False)
 
 
 @refusing(RequestError)
 def read_json(body: bytes) -> str:
     """One JSON document in any of its forms."""
-    return _each(decoder.read(JSON, body, _reading))
+    return _each(decoder.read(JSON, body, _context))
 
 
 @refusing(RequestError)
 def read_lines(body: bytes) -> str:
     """JSON lines."""
-    return _each(decoder.read(LINES, body, _reading))
+    return _each(decoder.read(LINES, body, _context))
 
 
 @refusing(RequestError)
 def read_csv(body: bytes) -> str:
     """CSV rows."""
-    return _each(decoder.read(CSV, body, _reading))
+    return _each(decoder.read(CSV, body, _context))
 
 
 def _each(parsed: object) -> str:

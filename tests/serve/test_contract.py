@@ -14,22 +14,22 @@ from autopilot.serve.wire import decoder
 from autopilot.serve.wire.content_types import CSV, JSON, LINES
 from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.csv_rows import COLUMNS
-from autopilot.serve.wire.requests import FIELDS, Reading
+from autopilot.serve.wire.requests import FIELDS, RequestContext
 from autopilot.service import Ask, Operator
 from testkit.fakes import FakeDemand
 from tests.serve.test_app import AT, NOW, Endpoint, endpoint, error_of
 
 __all__ = ["endpoint"]
-READING = Reading(NOW, 100, False)
+CONTEXT = RequestContext(NOW, 100, False)
 
 
 def as_json(fields: dict[str, object]) -> Ask | RequestError:
-    (one,) = decoder.read(JSON, json.dumps({"instances": [fields]}).encode(), READING).asks
+    (one,) = decoder.read(JSON, json.dumps({"instances": [fields]}).encode(), CONTEXT).asks
     return one
 
 
 def as_line(fields: dict[str, object]) -> Ask | RequestError:
-    (one,) = decoder.read(LINES, json.dumps(fields).encode(), READING).asks
+    (one,) = decoder.read(LINES, json.dumps(fields).encode(), CONTEXT).asks
     return one
 
 
@@ -42,7 +42,7 @@ def as_row(fields: dict[str, object], header: bool = True) -> Ask | RequestError
         writer.writerow(fields[name] for name in fields if name != "limits")
     else:
         writer.writerow(fields.get(name, "") for name in COLUMNS)
-    (one,) = decoder.read(CSV, out.getvalue().encode(), READING).asks
+    (one,) = decoder.read(CSV, out.getvalue().encode(), CONTEXT).asks
     return one
 
 

@@ -32,7 +32,7 @@ from autopilot.serve.wire.content_types import FORMATS, HEADERS, JSON, accepted,
 from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms import review
 from autopilot.serve.wire.forms.parsed import Fleets, Parsed, Review, Vectors
-from autopilot.serve.wire.requests import Reading
+from autopilot.serve.wire.requests import RequestContext
 from autopilot.service import Answer, Ask, Autopilot, HistoryStatus, Refusal
 from autopilot.settings import Settings
 from autopilot.wiring import build
@@ -158,8 +158,8 @@ class _Pages:
     def _parsed(self, reads: str, body: bytes, now: float) -> Parsed:
         if not body.strip():
             raise RequestError(400, "empty", "the request has no body", "body")
-        reading = Reading(now, self.settings.autopilot_max_instances, bool(self.settings.gs_inventory_url))
-        return decoder.read(reads, body, reading)
+        context = RequestContext(now, self.settings.autopilot_max_instances, bool(self.settings.gs_inventory_url))
+        return decoder.read(reads, body, context)
 
     def _answered(self, asked: "_Asked", outcomes: Sequence[Answer | Refusal]) -> Reply:
         match asked.parsed:

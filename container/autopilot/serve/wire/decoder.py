@@ -10,7 +10,7 @@ from autopilot.serve.wire.content_types import CSV, JSON, LINES
 from autopilot.serve.wire.errors import RequestError, decoded
 from autopilot.serve.wire.forms import csv_rows, fleet, instances, json_lines, review, vectors
 from autopilot.serve.wire.forms.parsed import Document, Parsed
-from autopilot.serve.wire.requests import Reading
+from autopilot.serve.wire.requests import RequestContext
 
 _JSON_FORMS: tuple[ModuleType, ...] = (instances, review, fleet)
 """Forms of a JSON object, the more particular ones first; each says whether it accepts one, and reads it."""
@@ -18,12 +18,12 @@ _JSON_FORMS: tuple[ModuleType, ...] = (instances, review, fleet)
 _document = msgspec.json.Decoder(Document)
 
 
-def read(format_: str, body: bytes, reading: Reading) -> Parsed:
+def read(format_: str, body: bytes, context: RequestContext) -> Parsed:
     """What a body of one of the FORMATS asks. Raises RequestError."""
-    return _READERS[format_](body, reading)
+    return _READERS[format_](body, context)
 
 
-def _json(body: bytes, reading: Reading) -> Parsed:
+def _json(body: bytes, context: RequestContext) -> Parsed:
     body = body.removeprefix(codecs.BOM_UTF8)
     if body.lstrip(b" \t\r\n").startswith(b"["):
         return vectors.read(body)
@@ -32,7 +32,7 @@ def _json(body: bytes, reading: Reading) -> Parsed:
     except RequestError as error:
         raise _lines_as_json(body) or error from error
     form = next(one for one in _JSON_FORMS if one.accepts(document))
-    parsed: Parsed = form.read(document, body, reading)
+    parsed: Parsed = form.read(document, body, context)
     return parsed
 
 
@@ -45,4 +45,8 @@ def _lines_as_json(body: bytes) -> RequestError | None:
     return RequestError(400, "bad_json", message, "Content-Type")
 
 
-_READERS: dict[str, Callable[[bytes, Reading], Parsed]] = {JSON: _json, LINES: json_lines.read, CSV: csv_rows.read}
+_READERS: dict[str, Callable[[bytes, RequestContext], Parsed]] = {
+    JSON: _json,
+    LINES: json_lines.read,
+    CSV: csv_rows.read,
+}

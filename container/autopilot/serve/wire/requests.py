@@ -64,7 +64,7 @@ LIMITS = LimitsIn.__struct_encode_fields__
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RequestContext:
     """What holds for all of a request.
 
     now              seconds since the epoch, where `observed_at` is missing

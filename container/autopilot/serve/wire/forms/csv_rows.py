@@ -11,7 +11,7 @@ from autopilot.core.fleet import is_fleet_name
 from autopilot.serve.wire.errors import RequestError, invalid
 from autopilot.serve.wire.forms.parsed import Fleets
 from autopilot.serve.wire.names import unknown_names
-from autopilot.serve.wire.requests import FleetIn, Reading
+from autopilot.serve.wire.requests import FleetIn, RequestContext
 from autopilot.service import Ask
 
 COLUMNS = ("fleet", "demand", "observed_at", "sessions", "queue", "replicas", "min", "max")
@@ -19,7 +19,7 @@ COLUMNS = ("fleet", "demand", "observed_at", "sessions", "queue", "replicas", "m
 _NUMBER = re.compile(r"\s*[+-]?\.?\d")
 
 
-def read(body: bytes, reading: Reading) -> Fleets:
+def read(body: bytes, context: RequestContext) -> Fleets:
     """The fleets; a bad row is an error in its place, and a header alone is no fleets. Raises RequestError."""
     try:
         rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig").rstrip()), strict=True))
@@ -28,9 +28,9 @@ def read(body: bytes, reading: Reading) -> Fleets:
     header = bool(rows) and _is_header(rows[0])
     columns, warnings = _columns(rows.pop(0)) if header else (COLUMNS, ())
     if rows or not header:
-        reading.bounded(len(rows), "rows")
+        context.bounded(len(rows), "rows")
     asks = [
-        _row(columns, row, f"line {number}", (reading, warnings)) for number, row in enumerate(rows, 2 if header else 1)
+        _row(columns, row, f"line {number}", (context, warnings)) for number, row in enumerate(rows, 2 if header else 1)
     ]
     return Fleets(asks, header=header)
 
@@ -58,12 +58,12 @@ def _columns(header: Sequence[str]) -> tuple[Sequence[str], tuple[str, ...]]:
 
 
 def _row(
-    columns: Sequence[str], row: Sequence[str], where: str, request: tuple[Reading, tuple[str, ...]]
+    columns: Sequence[str], row: Sequence[str], where: str, request: tuple[RequestContext, tuple[str, ...]]
 ) -> Ask | RequestError:
-    reading, warnings = request
+    context, warnings = request
     cells = {name: cell.strip(" \t") for name, cell in zip(columns, row, strict=False) if cell.strip(" \t")}
     try:
-        return reading.ask(msgspec.convert(_given(cells), FleetIn, strict=False), where, warnings)
+        return context.ask(msgspec.convert(_given(cells), FleetIn, strict=False), where, warnings)
     except msgspec.ValidationError as error:
         refused = invalid(error, where)
         name = cells.get("fleet", "")

@@ -8,7 +8,7 @@ from autopilot.core.fleet import is_fleet_name
 from autopilot.serve.wire.errors import RequestError, decoded, invalid
 from autopilot.serve.wire.forms.parsed import Document, Fleets
 from autopilot.serve.wire.names import unknown_names
-from autopilot.serve.wire.requests import FIELDS, LIMITS, FleetIn, Reading
+from autopilot.serve.wire.requests import FIELDS, LIMITS, FleetIn, RequestContext
 from autopilot.service import Ask
 
 _UNKNOWN = "Object contains unknown field"
@@ -29,33 +29,33 @@ def accepts(_: Document) -> bool:
     return True
 
 
-def read(_: Document, body: bytes, reading: Reading) -> Fleets:
+def read(_: Document, body: bytes, context: RequestContext) -> Fleets:
     """The fleet. Raises RequestError."""
-    return Fleets([fleet(body, "", reading)], single=True)
+    return Fleets([fleet(body, "", context)], single=True)
 
 
-def fleet(body: bytes | msgspec.Raw, where: str, reading: Reading) -> Ask:
+def fleet(body: bytes | msgspec.Raw, where: str, context: RequestContext) -> Ask:
     """What is asked for one fleet. Raises RequestError; `where` is the path of the element, for its messages."""
     try:
-        return reading.ask(_fleet.decode(body), where)
+        return context.ask(_fleet.decode(body), where)
     except msgspec.ValidationError as error:
         if str(error).startswith(_UNKNOWN):
-            return _with_unknown(body, where, reading)
+            return _with_unknown(body, where, context)
         raise _about(body, invalid(error, where)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decoded(_object, body, where)
         raise
 
 
-def fleet_or_error(body: bytes | msgspec.Raw, where: str, reading: Reading) -> Ask | RequestError:
+def fleet_or_error(body: bytes | msgspec.Raw, where: str, context: RequestContext) -> Ask | RequestError:
     """What is asked for one fleet, or what is wrong with it."""
     try:
-        return fleet(body, where, reading)
+        return fleet(body, where, context)
     except RequestError as error:
         return error
 
 
-def _with_unknown(body: bytes | msgspec.Raw, where: str, reading: Reading) -> Ask:
+def _with_unknown(body: bytes | msgspec.Raw, where: str, context: RequestContext) -> Ask:
     """The same, where it holds names that are not known: they are told, or refused."""
     given = decoded(_object, body, where)
     try:
@@ -69,7 +69,7 @@ def _with_unknown(body: bytes | msgspec.Raw, where: str, reading: Reading) -> As
         raise _about(body, error) from error
     except msgspec.ValidationError as error:
         raise _about(body, invalid(error, where)) from error
-    return reading.ask(known, where, warnings)
+    return context.ask(known, where, warnings)
 
 
 def _about(body: bytes | msgspec.Raw, error: RequestError) -> RequestError:

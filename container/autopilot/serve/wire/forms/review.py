@@ -8,7 +8,7 @@ from msgspec import Meta
 from autopilot.core.fleet import FleetNow
 from autopilot.serve.wire.errors import RequestError, decoded
 from autopilot.serve.wire.forms.parsed import Document, Review
-from autopilot.serve.wire.requests import Reading, Whole
+from autopilot.serve.wire.requests import RequestContext, Whole
 from autopilot.service import Answer, Ask, Refusal
 
 Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
@@ -49,7 +49,7 @@ def accepts(document: Document) -> bool:
     return "request" in document and "fleet" not in document
 
 
-def read(document: Document, _: bytes, reading: Reading) -> Review:
+def read(document: Document, _: bytes, context: RequestContext) -> Review:
     """The review. Raises RequestError."""
     raw = document["request"]
     request = decoded(_request, raw, "request")
@@ -59,7 +59,7 @@ def read(document: Document, _: bytes, reading: Reading) -> Review:
         raise RequestError(400, "bad_json", f"not JSON: {error}", "request") from error
     status = request.status
     demand = status.allocated_replicas + status.reserved_replicas
-    now = FleetNow(f"{request.namespace}/{request.name}", reading.now, demand, int(status.allocated_replicas), 0.0,
+    now = FleetNow(f"{request.namespace}/{request.name}", context.now, demand, int(status.allocated_replicas), 0.0,
                    int(status.replicas))  # fmt: skip
     return Review(Ask(now), raw, request.uid, int(status.replicas))
 
