@@ -1,4 +1,4 @@
-"""The command line: `autopilot serve`, `demo`, `backtest`, `train`, and the commands of client and deployer."""
+"""The command line: `autopilot serve`, `demo`, `backtest`, `import`, `train`, and those of client and deployer."""
 
 import importlib
 import os
@@ -55,6 +55,10 @@ COMMANDS = {
     ),
     "backtest": LazyCommand(
         "autopilot.backtest.command:backtest", "Score the policy on your own demand history, beside simple rules."
+    ),
+    "import": LazyCommand(
+        "autopilot.demand.import_command:import_demand",
+        "Make a demand file of what Grafana, Prometheus or CloudWatch export.",
     ),
     "settings": LazyCommand(
         "autopilot.serve.openapi:settings", "List every environment variable with its default and meaning."

@@ -1,4 +1,4 @@
-"""The policy that is built in: container/model."""
+"""The policy that is built in: container/autopilot/models/default."""
 
 from pathlib import Path
 
