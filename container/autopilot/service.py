@@ -50,16 +50,23 @@ class Ask:
 
     now      the fleet; its demand is ignored where `demand_known` is false
     pairs    the caller's own history, (seconds since the epoch, demand): the store is then left alone; None: use it
+    warnings what the caller should know of how it was understood, in words
     """
 
     now: FleetNow
     demand_known: bool = True
     pairs: Sequence[tuple[float, float]] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decision and what it was made from. `recent`: the last five demands or fewer, oldest first, now included."""
+    """A decision and what it was made from.
+
+    recent        the last five demands or fewer, oldest first, now included
+    demand_known  whether `now` holds the demand: where it could not be read, nobody should take it for zero
+    warnings      what the caller should know of the answer, in words
+    """
 
     now: FleetNow
     decision: Decision
@@ -70,6 +77,8 @@ class Answer:
     history: HistoryStatus
     policy: str
     horizon_minutes: int
+    demand_known: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +168,8 @@ class Autopilot:
             return Refusal("demand_unavailable", "demand could not be read, and nothing is known of this fleet yet: "
                            "send demand or replicas, or mend GS_INVENTORY_URL", "demand")  # fmt: skip
         none = np.empty(0, np.float32)
-        now = replace(ask.now, demand=_last(needs) or 0.0)
-        return Answer(now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
-                      self.policy.horizon_minutes)  # fmt: skip
+        return Answer(ask.now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
+                      self.policy.horizon_minutes, demand_known=False)  # fmt: skip
 
     def _decide_known(self, asks: Sequence[Ask]) -> list[Answer]:
         with self.one_large_call if len(asks) > AT_ONCE else nullcontext():

@@ -17,7 +17,7 @@ from autopilot.backtest.comparison import Comparison, Plan, compare, decide_agai
 from autopilot.backtest.replay import Operator, Progress, Replayed
 from autopilot.core.fleet import Limits
 from autopilot.core.history import rfc3339
-from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_demand_csv
+from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
 from autopilot.ports import ModelError, Policy
 from autopilot.settings import Settings, SettingsError
 from autopilot.wiring import build_policy
@@ -88,8 +88,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 def backtest(**given: object) -> None:
     """Score the policy on your own demand history, beside simple rules.
 
-    Each file is one fleet: `timestamp,demand` lines, plain or gzip. Demand is the number of servers that players
-    needed. The guardrail follows the same environment variables as `serve`.
+    Each file is one fleet: `timestamp,demand` lines, plain or gzip. A column `fleet` makes it several. Demand is the
+    number of servers that players needed. `autopilot import` makes such files of what Grafana, Prometheus and
+    CloudWatch export. The guardrail follows the same environment variables as `serve`.
     """  # fmt: skip
     request = Request(**given)  # type: ignore[arg-type]
     try:
@@ -104,7 +105,7 @@ def run(request: Request, settings: Settings) -> None:
     """Read, decide again, compare, and say what came out. Raises what its parts raise, and BadInputError."""
     _check(request)
     operator = operator_for(request, settings)
-    results = [_one(path, request, operator) for path in request.files]
+    results = [one for path in request.files for one in _compared(path, request, operator)]
     _show(results, request, operator.policy)
     if request.json_file:
         text = json.dumps(table.document(results, operator.policy.name, request.price), indent=2, allow_nan=False)
@@ -149,24 +150,22 @@ def _require_plots() -> None:
         ) from error
 
 
-def _one(path: Path, request: Request, operator: Operator) -> Comparison:
-    """The comparison of one file. Raises DemandCsvError."""
-    series = in_servers(read_demand_csv(path), request.per_server)
-    try:
-        plan = plan_for(fleet_of(path), series, request.lead, request.warm_up)
-        with _progress(plan) as progress:
-            replayed = decide_again(plan, operator, progress)
-        result = compare(plan, replayed)
-    except ValueError as error:
-        raise DemandCsvError(path, None, str(error)) from error
-    if request.allocations:
-        _write_allocations(request.allocations, plan, replayed)
-    return result
-
-
-def fleet_of(path: Path) -> str:
-    """The fleet's name: the file's, without directory and endings."""
-    return path.name.removesuffix(".gz").removesuffix(".csv")
+def _compared(path: Path, request: Request, operator: Operator) -> Iterator[Comparison]:
+    """The comparison of each fleet in a file. Raises DemandCsvError."""
+    fleets = read_fleets_csv(path)
+    if request.allocations and len(fleets) > 1:
+        raise BadInputError(f"--allocations takes one fleet at a time: {path} holds {len(fleets)}")
+    for name, series in fleets.items():
+        try:
+            plan = plan_for(name, in_servers(series, request.per_server), request.lead, request.warm_up)
+            with _progress(plan) as progress:
+                replayed = decide_again(plan, operator, progress)
+            result = compare(plan, replayed)
+        except ValueError as error:
+            raise DemandCsvError(path, None, f"{name}: {error}" if len(fleets) > 1 else str(error)) from error
+        if request.allocations:
+            _write_allocations(request.allocations, plan, replayed)
+        yield result
 
 
 def in_servers(series: DemandSeries, per_server: float) -> DemandSeries:
