@@ -36,7 +36,7 @@ class Parts:
         """Microseconds of each part for one call of `count` fleets, medians over `repeats`, by name in their order."""
         from autopilot.adapters.history_sqlite import SqliteHistory
         from autopilot.core import features
-        from autopilot.core.decisions import decide_all
+        from autopilot.core.decisions import Predictions, Reports, decide
         from autopilot.recent import RecentHistory
         from autopilot.service import Autopilot, _windows
         from autopilot.settings import Settings
@@ -52,10 +52,14 @@ class Parts:
         asks = reader.json(body).asks
         recalled = list(pilot._recall(asks))
         windows = _windows(asks, recalled)
-        observations = features.observe(windows, pilot.policy.horizon_minutes)
-        predictions = pilot.policy.predict(windows)
-        settings = [pilot._setting(*one) for one in zip(asks, recalled, strict=True)]
-        decisions = decide_all(predictions.servers, windows, settings, pilot.operator.rules, 10)
+        horizons = pilot.operator.lead.horizons
+        observations = features.observe_ahead(windows, horizons)
+        contexts = [pilot._context(ask) for ask in asks]
+        made = decide(contexts, Reports(windows), [], pilot.policy.predict, pilot.operator.rules)
+
+        def known(*_: object) -> Predictions:
+            return made.predictions
+
         answers = pilot.decide(asks)
         application = create_app(Settings.from_env({}), pilot)
 
@@ -67,10 +71,10 @@ class Parts:
             "parse": lambda: reader.json(body),
             "history: record and recall": lambda: list(pilot._recall(asks)),
             "windows": lambda: _windows(asks, recalled),
-            "features": lambda: features.observe(windows, pilot.policy.horizon_minutes),
+            "features": lambda: features.observe_ahead(windows, horizons),
             "policy (network)": lambda: pilot.policy.act(observations),
-            "guardrail": lambda: decide_all(predictions.servers, windows, settings, pilot.operator.rules, 10),
-            "history: remember": lambda: store.remember(decided(asks, decisions)),
+            "hold and guardrail": lambda: decide(contexts, Reports(windows), [], known, pilot.operator.rules),
+            "history: remember": lambda: store.remember(decided(asks, made.each)),
             "serialise": written,
             "all, service": lambda: pilot.decide(asks),
             "all, WSGI": lambda: called(application, body),
@@ -89,7 +93,7 @@ def request(count):
     return (fleets[0] if count == 1 else f'{{"instances": [{",".join(fleets)}]}}').encode()
 
 
-def decided(asks, decisions):
+def decided(asks, made.each):
     """What is to be remembered; other sizes than last time, so that there is something to write."""
     from autopilot.ports import Decided
 

@@ -16,7 +16,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.fleet import MOST_SERVERS, FleetNow, Limits
+from autopilot.core.fleet import (
+    CHEAPEST_MISSING,
+    DEAREST_MISSING,
+    LONGEST_LEAD,
+    MOST_SERVERS,
+    FleetNow,
+    Lead,
+    Limits,
+    lead_of,
+)
 from autopilot.core.history import rfc3339
 from autopilot.service import Answer, Ask, Refusal
 
@@ -24,6 +33,12 @@ MOST_PAIRS = 20_000
 """Longest history in one request: a week at one a minute has 10,080."""
 
 _Whole = Annotated[int, msgspec.Meta(ge=0, le=MOST_SERVERS)]
+_Count = Annotated[float, msgspec.Meta(ge=0, le=2**53)]
+_Minutes = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_LEAD)]
+_Range = Annotated[
+    list[_Minutes], msgspec.Meta(min_length=2, max_length=2)
+]  # msgspec crashes on a tuple of bounded numbers
+_Price = Annotated[float, msgspec.Meta(ge=CHEAPEST_MISSING, le=DEAREST_MISSING)]
 _Servers = Annotated[float, msgspec.Meta(ge=0, le=MOST_SERVERS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./:@+=-]*$")]
 _LAST_SECOND = 253_402_300_799
@@ -55,6 +70,9 @@ class FleetIn(msgspec.Struct, frozen=True):
     sessions: _Whole = 0
     queue: _Servers = 0.0
     replicas: _Whole | None = None
+    arrivals: _Count | None = None
+    lead_minutes: _Minutes | _Range | None = None
+    missing_price: _Price | None = None
     limits: LimitsIn = LimitsIn()
     history: Annotated[list[tuple[_Time, _Servers | None]], msgspec.Meta(max_length=MOST_PAIRS)] | None = None
 
@@ -72,7 +90,7 @@ class RawResults(msgspec.Struct):
     predictions: list[RawResult]
 
 
-class PredictionOut(msgspec.Struct):
+class PredictionOut(msgspec.Struct, omit_defaults=True):
     """The decision for one fleet. The first seven fields are the original's wire format, with its types."""
 
     num_of_gameservers: int
@@ -85,9 +103,11 @@ class PredictionOut(msgspec.Struct):
     fleet: str
     observed_at: str
     reason: str
+    forecast: int
     horizon_minutes: int
     policy: str
     history: str
+    warnings: list[str] = []
 
 
 class ErrorOut(msgspec.Struct):
@@ -226,6 +246,9 @@ class Reader:
     def _row(self, columns: Sequence[str], row: Sequence[str], where: str) -> Ask | RequestError:
         cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False) if cell.strip()}
         given: dict[str, object] = {name: cell for name, cell in cells.items() if name in CSV_COLUMNS}
+        low, dash, high = cells.get("lead_minutes", "").partition("-")
+        if dash:
+            given["lead_minutes"] = (low, high)
         given["limits"] = {name: given.pop(name) for name in ("min", "max") if name in given}
         try:
             return self._ask(msgspec.convert(given, FleetIn, strict=False), where)
@@ -261,12 +284,14 @@ class Reader:
             message = f"limits.min {limits.minimum} is above limits.max {limits.maximum}"
             raise RequestError(400, "bad_value", message, _path(where, "limits.min"))
         at = self.now if given.observed_at is None else _seconds(given.observed_at, _path(where, "observed_at"))
-        now = FleetNow(given.fleet, at, given.demand or 0.0, given.sessions, given.queue, given.replicas, limits)
+        now = FleetNow(given.fleet, at, given.demand or 0.0, given.sessions, given.queue, given.replicas, limits,
+                       given.arrivals)  # fmt: skip
         pairs = None
         if given.history is not None:
             field = _path(where, "history")
             pairs = [(_seconds(when, field), demand) for when, demand in given.history if demand is not None]
-        return Ask(now, given.demand is not None, pairs)
+        lead = None if given.lead_minutes is None else _lead(given.lead_minutes, _path(where, "lead_minutes"))
+        return Ask(now, given.demand is not None, pairs, lead, given.missing_price)
 
     def _bounded(self, count: int, what: str) -> None:
         if count == 0:
@@ -276,10 +301,14 @@ class Reader:
             raise RequestError(413, "too_many", message, "instances")
 
 
-CSV_COLUMNS = ("fleet", "demand", "observed_at", "sessions", "queue", "replicas", "min", "max")
+CSV_COLUMNS = (
+    "fleet", "demand", "observed_at", "sessions", "queue", "replicas", "min", "max", "arrivals", "lead_minutes",
+    "missing_price",
+)  # fmt: skip
+"""`lead_minutes` is a number, or a range: `10-15`."""
 _CSV_OUT = (
     "fleet", "observed_at", "curr_demand", "num_of_gameservers", "action", "is_false_positive", "reason", "history",
-    "error",
+    "forecast", "horizon_minutes", "error",
 )  # fmt: skip
 
 
@@ -331,6 +360,14 @@ def _seconds(when: datetime | float, field: str | None) -> float:
     return at
 
 
+def _lead(given: float | list[float], field: str | None) -> Lead:
+    """A lead that a fleet can have. Raises RequestError."""
+    try:
+        return lead_of(*given) if isinstance(given, list) else lead_of(given, given)
+    except ValueError as error:
+        raise RequestError(400, "bad_value", f"{field}: {error}", field) from error
+
+
 def refusal_error(refusal: Refusal) -> ErrorAnswer:
     """A refusal as it stands in the place of an answer."""
     return ErrorAnswer(ErrorOut(refusal.code, refusal.message, refusal.field))
@@ -360,9 +397,11 @@ def prediction_out(answer: Answer) -> PredictionOut:
         fleet=now.fleet,
         observed_at=rfc3339(now.observed_at),
         reason=decision.reason.value,
+        forecast=decision.forecast,
         horizon_minutes=answer.horizon_minutes,
         policy=answer.policy,
         history=answer.history.value,
+        warnings=list(answer.warnings),
     )
 
 
