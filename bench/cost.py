@@ -34,14 +34,14 @@ class Parts:
 
     def costs(self, count, repeats):
         """Microseconds of each part for one call of `count` fleets, medians over `repeats`, by name in their order."""
-        from autopilot.adapters.history_sqlite import SqliteHistory
         from autopilot.core import features
-        from autopilot.core.decisions import Predictions, Reports, decide
-        from autopilot.recent import RecentHistory
+        from autopilot.core.decide import Predictions, Reports, decide
+        from autopilot.history.cache import RecentHistory
+        from autopilot.history.sqlite import SqliteHistory
+        from autopilot.serve.app import create_app
+        from autopilot.serve.wire import AnswerOut, ManyOut, Reader, Writer, prediction_out
         from autopilot.service import Autopilot, _windows
         from autopilot.settings import Settings
-        from autopilot.web import create_app
-        from autopilot.wire import AnswerOut, ManyOut, Reader, Writer, prediction_out
         from autopilot.wiring import BUILT_IN_MODEL, build_policy
 
         store = SqliteHistory(self.scratch / "history.sqlite3", budget_seconds=60)
@@ -93,7 +93,7 @@ def request(count):
     return (fleets[0] if count == 1 else f'{{"instances": [{",".join(fleets)}]}}').encode()
 
 
-def decided(asks, made.each):
+def decided(asks, decisions):
     """What is to be remembered; other sizes than last time, so that there is something to write."""
     from autopilot.ports import Decided
 

@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "container"))
 
-from autopilot.core import rules
+from autopilot.core import calibrated_rule
 from autopilot.policy.learned import load_policy
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.environment import FleetEnvironment, Plan
@@ -58,7 +58,7 @@ def calibrated(minutes):
     def play(environment, observations):
         rows = np.arange(len(environment.traces))
         windows = windows_at(environment.traces, rows, np.full(len(rows), environment.column))
-        return rules.calibrated(windows, minutes)
+        return calibrated_rule.calibrated(windows, minutes)
 
     return play
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from autopilot.adapters.history_dynamodb import DynamoHistory
-from autopilot.adapters.history_sqlite import SqliteHistory
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY
+from autopilot.history.cache import RecentHistory
+from autopilot.history.dynamodb import DynamoHistory
+from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, Observed
-from autopilot.recent import RecentHistory
-from tests.adapters import emulators
+from testkit import emulators
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
 

@@ -123,7 +123,7 @@ def rates(args):
 
 
 def dynamo(args):
-    from tests.adapters import emulators
+    from testkit import emulators
 
     if missing := emulators.why_no_dynalite():
         print(f"\nDynamoDB left out: {missing}")
@@ -182,8 +182,8 @@ def growth(args):
 
 
 def _by_fleets(scratch):
-    from autopilot.adapters.history_sqlite import SqliteHistory
-    from autopilot.recent import RecentHistory
+    from autopilot.history.cache import RecentHistory
+    from autopilot.history.sqlite import SqliteHistory
     from autopilot.service import Ask
 
     remember(scratch / "growth.sqlite3", FLEETS[-1], 2)
@@ -199,8 +199,8 @@ def _by_fleets(scratch):
 
 def _with_history(hours):
     """One fleet that brings its own history of so many hours: what its length costs, without a store."""
-    from autopilot.adapters.history_off import NoHistory
-    from autopilot.recent import RecentHistory
+    from autopilot.history.cache import RecentHistory
+    from autopilot.history.none import NoHistory
     from autopilot.service import Ask
 
     now = _now("us-west-2/shooter")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from autopilot.core.history import SLOT_SECONDS, WINDOW_SLOTS
-from autopilot.core.hold import HoldRules
+from autopilot.core.hold_rules import HoldRules
 from autopilot.core.outage import held_level, suspicious
 
 SHARED = Path(__file__).parent.parent.parent / "shared"

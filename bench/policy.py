@@ -2,12 +2,12 @@
 
     python bench/policy.py [--lead 10-15 30] [--mean 100] [DEMAND.csv ...]
 
-Without files, the traces beside the project are played, as their scorer puts them on a grid and scales them to a mean of
-so many servers. Every trace is decided again at each observation by what serves (hold, policy, guardrail), and the sizes
-that the client would set are played in the simulated fleet: growth takes the lead, shrinking is at once. `ratio` is the
-cost relative to the cheapest rule or buffer in hindsight, `to buffer` to the cheapest buffer; `starts` and `cancels` are
-a day, in per cent of the fleet. Beside it: that rule, Agones' buffers, HPA, and the same policy as 0.1.0 applied it (it
-looked ten minutes ahead, and the highest size of fifteen minutes stood, what was in use included).
+Without files, the traces beside the project are played, as their scorer puts them on a grid and scales them to a mean
+of so many servers. Every trace is decided again at each observation by what serves (hold, policy, guardrail), and the
+sizes that the client would set are played in the simulated fleet: growth takes the lead, shrinking is at once. `ratio`
+is the cost relative to the cheapest rule or buffer in hindsight, `to buffer` to the cheapest buffer; `starts` and
+`cancels` are a day, in per cent of the fleet. Beside it: that rule, Agones' buffers, HPA, and the same policy as 0.1.0
+applied it (it looked ten minutes ahead, and the highest size of fifteen minutes stood, what was in use included).
 """
 
 import argparse
@@ -22,21 +22,21 @@ from types import ModuleType
 
 import numpy as np
 
-from autopilot.comparison import AUTOPILOT, Scenario, compare, decide_again, scenario_for
+from autopilot.backtest.benchmark_rules import HPA
+from autopilot.backtest.comparison import AUTOPILOT, Scenario, compare, decide_again, scenario_for
+from autopilot.backtest.replay import ReplayConfig
+from autopilot.core.cost import Score, regular
 from autopilot.core.fleet import MISSING_PRICE, Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules
-from autopilot.core.hold import HoldRules
-from autopilot.core.scoring import Score, regular
-from autopilot.core.simple_rules import HPA
-from autopilot.demand_csv import DemandSeries, read_demand_csv
-from autopilot.replay import ReplayConfig
+from autopilot.core.hold_rules import HoldRules
+from autopilot.demand.csv_file import DemandSeries, read_demand_csv
 from autopilot.wiring import BUILT_IN_MODEL, build_policy
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GAMES = ("osrs", "dota2", "steam", "hypixel")
 MEASURES = ("under", "over", "cost", "short", "worst", "starts", "cancels")
 BESIDE = ("Agones buffer 5", "Agones buffer 10 %", "Agones buffer 20 %", HPA)
-RULE, AS_0_1_0 = "best rule", "as 0.1.0 applied it"
+RULE, BUFFER, AS_0_1_0 = "best rule", "best buffer", "as 0.1.0 applied it"
 OLD_WINDOW_MINUTES = 15
 
 
@@ -97,12 +97,12 @@ def load_scorer(path: Path) -> ModuleType:
 
 
 def scores(scenario: Scenario, config: ReplayConfig) -> dict[str, Score]:
-    """The autopilot, the best rule in hindsight, the best buffer, what platforms do, and the policy as it was applied."""
+    """The autopilot, the same as 0.1.0 applied it, the best rule and buffer in hindsight, and what platforms do."""
     result = compare(scenario, decide_again(scenario, config), config)
     rule, best = result.best
     percent, buffered = result.buffer
     found = {AUTOPILOT: result.autopilot, AS_0_1_0: as_0_1_0(scenario, config), f"{RULE}: {rule}": best}
-    return found | {f"best buffer: {percent} %": buffered} | {name: result.scores[name] for name in BESIDE}
+    return found | {f"{BUFFER}: {percent} %": buffered} | {name: result.scores[name] for name in BESIDE}
 
 
 def as_0_1_0(scenario: Scenario, config: ReplayConfig) -> Score:

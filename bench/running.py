@@ -143,7 +143,7 @@ def stack_commands(name, scratch, port, workers):
         return list(_gunicorn_behind_nginx(app, scratch, port, ["--threads=8", f"--workers={workers}"]))
     if name == CLASSIC:
         return list(_gunicorn_behind_nginx("bench.stacks.classic:app", scratch, port, [f"--workers={workers}"]))
-    return [[sys.executable, "-m", "autopilot.serving"]]
+    return [[sys.executable, "-m", "autopilot.serve.supervisor"]]
 
 
 @contextlib.contextmanager
@@ -183,7 +183,7 @@ def load(port, asked, scratch):
 
 def remember(path, fleets, days=9):
     """Fill a history with what fleets of the load would have sent every five minutes until now, whole days at once."""
-    from autopilot.adapters.history_sqlite import SqliteHistory
+    from autopilot.history.sqlite import SqliteHistory
     from autopilot.ports import Observed
 
     history, now = SqliteHistory(path, budget_seconds=60), time.time()

@@ -21,11 +21,10 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "container"))
 
 from autopilot.policy.learned import load_policy
-from autopilot.service_plots import episode_plot, load_plot, standings_plot
-from autopilot.sim.service import ServiceConfig, ServiceEnvironment
-from autopilot.sim.service_evaluation import join, play, record, standing
-from autopilot.sim.service_limits import KnownLoad, informed
-from autopilot.sim.service_rules import (
+from autopilot.webservice.evaluation import join, play, record, standing
+from autopilot.webservice.limits import KnownLoad, informed
+from autopilot.webservice.plots import episode_plot, load_plot, standings_plot
+from autopilot.webservice.rules import (
     IN_TIME,
     agent,
     best_foresight,
@@ -35,6 +34,7 @@ from autopilot.sim.service_rules import (
     peak,
     planned,
 )
+from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "peak of 30 minutes x 1.5"

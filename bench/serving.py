@@ -116,7 +116,7 @@ def median_us(call, runs):
 def print_decisions():
     """Features, policy and guardrail in process: one fleet, and 10,000 in one call."""
     sys.path.insert(0, str(ROOT / "container"))
-    from autopilot.core.decisions import FleetContext, Reports, decide
+    from autopilot.core.decide import FleetContext, Reports, decide
     from autopilot.core.fleet import FleetNow
     from autopilot.core.guardrail import GuardrailRules
     from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows

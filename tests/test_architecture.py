@@ -7,25 +7,44 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "container" / "autopilot"
+ROOT = Path(__file__).parents[1]
+CONTAINER = ROOT / "container" / "autopilot"
 TRAINING_ONLY = {"tensorflow", "keras", "gymnasium", "matplotlib", "rich", "pandas"}
 
-# What each part may import of the package, innermost first. Edges (everything else) may import all.
-ALLOWED = {
-    "core": {"core"},
-    "ports": {"core"},
-    "adapters": {"core", "ports", "adapters"},
-    "policy": {"core", "ports", "policy"},
-    "recent": {"core", "ports"},
-    "service": {"core", "ports", "recent"},
-    "sim": {"core", "sim"},
-    "train": {"core", "ports", "policy", "sim", "train", "job", "demand_csv"},
-}
-
-
-def modules(part: str) -> list[Path]:
-    folder = PACKAGE / part
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+# Of each package: every group of files, innermost first, and which other groups it may import. A group is a folder or a
+# file of the package; a file belongs to the most precise group that names it, and may always import its own group.
+LAYERS: dict[str, dict[str, set[str]]] = {
+    "container/autopilot": {
+        "core": set(),
+        "ports": {"core"},
+        "settings": {"core"},
+        "history": {"core", "ports"},
+        "history/cache": {"core", "ports"},
+        "demand": {"core", "ports"},
+        "policy": {"core", "ports"},
+        "sim": {"core"},
+        "service": {"core", "ports", "history/cache"},
+        "wiring": {"core", "ports", "settings", "history", "history/cache", "demand", "policy", "service"},
+        "serve": {"core", "ports", "settings", "service", "wiring"},
+        "backtest": {"core", "ports", "demand", "sim"},
+        "backtest/command": {"core", "ports", "settings", "demand", "wiring", "backtest"},
+        "demo": {"core", "demand", "backtest"},
+        "training/network": {"core"},
+        "webservice/observation": set(),
+        "webservice/head": {"training/network", "webservice/observation"},
+        "training": {
+            *("core", "ports", "demand", "policy", "sim", "backtest"),
+            *("training/network", "webservice/observation", "webservice/head"),
+        },
+        "webservice": {"core", "ports", "policy", "training", "training/network", "webservice/observation",
+                       "webservice/head"},
+        "training/command": {"core", "ports", "demand", "policy", "training", "webservice"},
+        "training/__main__": {"training/command"},
+        "webservice/evaluate": {"ports", "policy", "training", "training/command", "webservice",
+                                "webservice/observation"},
+        "cli": set(),
+    },
+}  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:
@@ -39,36 +58,72 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("part", ALLOWED)
-def test_imports_point_inwards(part):
-    for path in modules(part):
-        inner = {name.split(".")[1] for name in imported(path) if name.startswith("autopilot.")}
-        assert inner <= ALLOWED[part], f"{path.name} of {part} imports {sorted(inner - ALLOWED[part])}"
+def group_of(parts: tuple[str, ...], groups: dict[str, set[str]]) -> str | None:
+    """The most precise group of a file, from the parts of its path (or of its module's name) within the package."""
+    names = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in names if name in groups), None)
+
+
+def files_by_group(package: str) -> dict[str | None, list[Path]]:
+    """Every file of a package but its own `__init__`, by the group that it is in."""
+    found: dict[str | None, list[Path]] = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT / package).with_suffix("").parts
+        if parts != ("__init__",):
+            found.setdefault(group_of(parts, LAYERS[package]), []).append(path)
+    return found
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_file_is_in_a_group_and_every_group_has_files(package):
+    found = files_by_group(package)
+    assert found.pop(None, []) == []
+    assert found.keys() == LAYERS[package].keys()
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_groups_may_import_only_what_stands_before_them(package):
+    before: set[str] = set()
+    for group, allowed in LAYERS[package].items():
+        assert allowed <= before, group
+        before.add(group)
+
+
+@pytest.mark.parametrize(("package", "group"), [(package, group) for package in LAYERS for group in LAYERS[package]])
+def test_imports_point_inwards(package, group):
+    groups, name = LAYERS[package], Path(package).name
+    for path in files_by_group(package)[group]:
+        inner = [tuple(one.split(".")[1:]) for one in imported(path) if one.startswith(f"{name}.")]
+        outwards = {group_of(one, groups) for one in inner if one != ("__version__",)} - groups[group] - {group}
+        assert not outwards, f"{path.relative_to(ROOT)} imports {outwards}"
 
 
 def test_the_core_needs_nothing_but_numpy():
     allowed = {*sys.stdlib_module_names, "numpy", "autopilot"}
-    for path in modules("core"):
+    for path in [*(CONTAINER / "core").rglob("*.py"), CONTAINER / "webservice" / "observation.py"]:
         outside = {name.split(".")[0] for name in imported(path)} - allowed
         assert not outside, f"{path.name} imports {outside}"
 
 
 def test_tensorflow_is_imported_in_training_only():
-    for path in PACKAGE.rglob("*.py"):
-        if path.relative_to(PACKAGE).parts[0] not in {"train", "training.py"}:
+    for path in CONTAINER.rglob("*.py"):
+        name = path.relative_to(CONTAINER)
+        if name.parts[0] != "training" and name != Path("webservice", "head.py"):
             assert "tensorflow" not in {name.split(".")[0] for name in imported(path)}, path.name
 
 
 def test_serving_loads_nothing_that_only_training_or_reports_need():
     script = (
-        "import sys; from autopilot.settings import Settings; from autopilot.web import create_app;"
+        "import sys; from autopilot.settings import Settings; from autopilot.serve.app import create_app;"
         "create_app(Settings.from_env({'AUTOPILOT_MODEL_DIR': '/nonexistent'}));"
         f"print(*sorted({TRAINING_ONLY | {'boto3', 'kubernetes'}!r} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=CONTAINER.parent
+    )
     assert run.stdout.split() == []
 
 
 def test_the_client_shares_no_code_with_the_container():
-    for path in (PACKAGE.parent.parent / "client").rglob("*.py"):
+    for path in (ROOT / "client").rglob("*.py"):
         assert not {name for name in imported(path) if name.split(".")[0] == "autopilot"}, path.name

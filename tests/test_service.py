@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from autopilot import service
-from autopilot.core.decisions import Doubles, Predictions
+from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.fleet import FleetNow, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.history import Windows
-from autopilot.core.hold import HoldRules
+from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event
-from autopilot.recent import RecentHistory
+from autopilot.demo.sample_day import sample_day
+from autopilot.history.cache import RecentHistory
 from autopilot.service import Answer, Ask, Autopilot, Operator, Refusal
-from autopilot.sim.sample_day import sample_day
-from tests.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 
 START = 1_763_596_800.0  # 2025-11-20T00:00:00Z
 

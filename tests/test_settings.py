@@ -3,7 +3,7 @@
 import pytest
 
 from autopilot.core.guardrail import GuardrailRules, Override
-from autopilot.core.hold import HoldRules
+from autopilot.core.hold_rules import HoldRules
 from autopilot.settings import Settings, SettingsError
 
 

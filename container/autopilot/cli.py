@@ -9,13 +9,13 @@ import click
 from autopilot import __version__
 
 _COMMANDS = {
-    "serve": ("autopilot.serving", "Start the endpoint in the foreground."),
-    "train": ("autopilot.training", "Train a policy, as SageMaker's `train` does."),
-    "evaluate": ("autopilot.training.evaluate", "Play a policy for the web service beside simple rules."),
-    "backtest": ("autopilot.backtest", "Score the policy on your own demand history, beside simple rules."),
-    "demo": ("autopilot.demo", "Replay a recorded day through a real server and chart what it decided."),
-    "settings": ("autopilot.describe", "List every environment variable with its default and meaning."),
-    "openapi": ("autopilot.describe", "Print the OpenAPI document of the endpoint."),
+    "serve": ("autopilot.serve.supervisor", "Start the endpoint in the foreground."),
+    "train": ("autopilot.training.command", "Train a policy, as SageMaker's `train` does."),
+    "evaluate": ("autopilot.webservice.evaluate", "Play a policy for the web service beside simple rules."),
+    "backtest": ("autopilot.backtest.command", "Score the policy on your own demand history, beside simple rules."),
+    "demo": ("autopilot.demo.command", "Replay a recorded day through a real server and chart what it decided."),
+    "settings": ("autopilot.serve.openapi", "List every environment variable with its default and meaning."),
+    "openapi": ("autopilot.serve.openapi", "Print the OpenAPI document of the endpoint."),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decisions import Doubles, Predictions
+from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.history import DaySlots, Windows
 
 

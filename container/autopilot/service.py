@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decisions import Decisions, FleetContext, Reports, SizeMemory, decide
+from autopilot.core.decide import Decisions, FleetContext, Reports, SizeMemory, decide
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead
 from autopilot.core.guardrail import GuardrailRules, allocate_without_demand
 from autopilot.core.history import (
@@ -25,8 +25,8 @@ from autopilot.core.history import (
     stack_windows,
 )
 from autopilot.core.schedule import Event, override_at
+from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
 from autopilot.ports import Decided, DemandSource, Observed, Policy
-from autopilot.recent import FEW_OBSERVATIONS, Recalled, RecentHistory
 
 AT_ONCE = 2048
 """Fleets of one call that are decided at once: what lies between history and decision takes some 10 KB for each."""

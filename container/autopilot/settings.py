@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, MISSING_PRICE, MOST_SERVERS, Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules, Override
-from autopilot.core.hold import HoldRules
+from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event
 
 _OWN_PREFIXES = ("AUTOPILOT_", "GS_INVENTORY_", "MODEL_SERVER_")

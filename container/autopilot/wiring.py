@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from autopilot.adapters.history_off import NoHistory
-from autopilot.adapters.history_read_only import ReadOnlyHistory
+from autopilot.history.cache import RecentHistory
+from autopilot.history.none import NoHistory
+from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy
-from autopilot.recent import RecentHistory
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
 
@@ -54,7 +54,7 @@ def build_history(settings: Settings) -> History:
 
 
 def _dynamo(table: str) -> History:
-    from autopilot.adapters.history_dynamodb import DynamoHistory  # noqa: PLC0415 - boto3 costs 0.3 s and 20 MB
+    from autopilot.history.dynamodb import DynamoHistory  # noqa: PLC0415 - boto3 costs 0.3 s and 20 MB
 
     history = DynamoHistory(table)
     history.warm_up()
@@ -62,7 +62,7 @@ def _dynamo(table: str) -> History:
 
 
 def _sqlite(path: str) -> History:
-    from autopilot.adapters.history_sqlite import SqliteHistory  # noqa: PLC0415 - only the store that is used
+    from autopilot.history.sqlite import SqliteHistory  # noqa: PLC0415 - only the store that is used
 
     return SqliteHistory(path)
 
@@ -71,6 +71,6 @@ def build_demand(settings: Settings) -> DemandSource | None:
     """The demand source, if one is set."""
     if not settings.gs_inventory_url:
         return None
-    from autopilot.adapters.demand_http import HttpDemand  # noqa: PLC0415 - only where a URL is set
+    from autopilot.demand.http import HttpDemand  # noqa: PLC0415 - only where a URL is set
 
     return HttpDemand(settings.gs_inventory_url, settings.gs_inventory_field, settings.gs_inventory_timeout)

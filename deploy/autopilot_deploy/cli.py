@@ -11,12 +11,13 @@ from typing import Any, ParamSpec, TextIO
 
 import click
 
-from autopilot_deploy.adapters.aws import BotoAws, SystemClock
-from autopilot_deploy.calls.logs import KEPT_DAYS
+from autopilot_deploy.calls.boto import BotoAws, SystemClock
+from autopilot_deploy.calls.ports import Aws, Clock
 from autopilot_deploy.core.board import CLIENT_NAMESPACE, Sources
 from autopilot_deploy.core.errors import DeployError, PayloadError
 from autopilot_deploy.core.payload import DEFAULT_METRICS, wanted_from
 from autopilot_deploy.core.plan import Plan
+from autopilot_deploy.core.services.logs import KEPT_DAYS
 from autopilot_deploy.flows import dashboard as dashboard_flow
 from autopilot_deploy.flows import status as status_flow
 from autopilot_deploy.flows.apply import World, rehearse
@@ -28,7 +29,6 @@ from autopilot_deploy.flows.invoke import Question
 from autopilot_deploy.flows.invoke import invoke as run_invoke
 from autopilot_deploy.flows.transform import FORMATS, Batch
 from autopilot_deploy.flows.transform import transform as run_transform
-from autopilot_deploy.ports import Aws, Clock
 
 P = ParamSpec("P")
 

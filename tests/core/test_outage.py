@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from autopilot.core.history import SLOTS_PER_DAY, WINDOW_SLOTS
-from autopilot.core.hold import HoldRules
+from autopilot.core.hold_rules import HoldRules
 from autopilot.core.outage import held_level, suspicious
 
 RULES = HoldRules()

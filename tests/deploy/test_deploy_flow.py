@@ -6,7 +6,7 @@ import pytest
 from autopilot_deploy.core.errors import aws_error
 from autopilot_deploy.core.found import PHASES
 from autopilot_deploy.core.shapes import operation
-from tests.deploy.account import REGION, Account
+from testkit.aws.account import REGION, Account
 
 FAILURES = {
     "failed": "the endpoint is Failed",

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_deploy.calls import dynamodb, iam
 from autopilot_deploy.core.board import Sources, alarms, dashboard
 from autopilot_deploy.core.errors import iam_action
 from autopilot_deploy.core.names import TAG, Names
-from tests.deploy.machine import states_of
+from autopilot_deploy.core.services import dynamodb, iam
+from testkit.aws.machine import states_of
 from tests.deploy.test_state_machine import _action
 
 STACK = Path(__file__).parents[2] / "deploy" / "stack"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from autopilot_deploy.calls.scaling import POLICY
 from autopilot_deploy.core.call import Call
 from autopilot_deploy.core.payload import DEFAULT_POLICY, backlog_policy
+from autopilot_deploy.core.services.scaling import POLICY
 from autopilot_deploy.core.shapes import operation
-from tests.deploy import machine
-from tests.deploy.machine import DEFINITION, run, states_of
+from testkit.aws import machine
+from testkit.aws.machine import DEFINITION, run, states_of
 
 EARLIER = "test-endpoint-20200101000000"
 

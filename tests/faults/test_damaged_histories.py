@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from autopilot.adapters.breaker import Breaker
-from autopilot.adapters.history_dynamodb import DynamoHistory
-from autopilot.adapters.history_sqlite import SqliteHistory
+from autopilot.history.breaker import Breaker
+from autopilot.history.dynamodb import DynamoHistory
+from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import HistoryUnavailableError, Observed
-from tests.adapters import emulators
-from tests.adapters.test_history_contract import seen
+from testkit import emulators
+from tests.history.test_history_contract import seen
 
 TODAY = date(2026, 11, 20)
 TEN = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from testkit.server import running, until
 from tests.fuzz.over_socket import FLEET, bare, connected, post, replies, said
-from tests.test_serving import running, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 
@@ -103,7 +103,7 @@ def server(tmp_path_factory):
     history = f"sqlite:///{tmp_path_factory.mktemp('history')}/history.sqlite3"
     with running(
         "nginx",
-        "autopilot.wsgi:app",
+        "autopilot.serve.wsgi:app",
         AUTOPILOT_HISTORY=history,
         AUTOPILOT_MAX_CLOCK_SKEW="0",
         AUTOPILOT_LOG_LEVEL="ERROR",

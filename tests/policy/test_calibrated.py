@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
-from autopilot.core.rules import calibrated
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Policy
-from tests.predicting import predicted
+from testkit.predicting import predicted
 
 
 def noise(fleets: int) -> Windows:

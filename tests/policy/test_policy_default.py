@@ -9,7 +9,7 @@ from autopilot.core import features
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import read_metadata
-from tests.predicting import predicted
+from testkit.predicting import predicted
 
 MODEL = Path(__file__).parents[2] / "container" / "model"
 

@@ -12,7 +12,7 @@ from autopilot.policy.learned import load_policy
 from autopilot.policy.litert import CHUNK
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE
 from autopilot.ports import ModelError
-from tests.predicting import predicted
+from testkit.predicting import predicted
 
 TINY = Path(__file__).parent.parent / "fixtures" / "tiny-service-model"
 

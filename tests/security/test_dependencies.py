@@ -17,7 +17,11 @@ USERS = {
     "deploy/requirements.txt": ["deploy"],
 }
 """By file of what is shipped: the code that must have a use for each of its packages."""
-STARTED = {"gunicorn": "autopilot.serving starts it as a program", "botocore": "comes with boto3"}
+STARTED = {
+    "gunicorn": "autopilot.serve.supervisor starts it as a program",
+    "botocore": "comes with boto3",
+    "tzdata": "zoneinfo reads it",
+}
 """Packages that are used without an import, and how."""
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from autopilot.adapters import history_dynamodb
-from autopilot_deploy.calls import iam
+from autopilot.history import dynamodb
 from autopilot_deploy.core import plan
 from autopilot_deploy.core.found import Found
 from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.payload import wanted_from
-from tests.deploy.conftest import IMAGE
-from tests.deploy.machine import states_of
+from autopilot_deploy.core.services import iam
+from testkit.aws.machine import states_of
+from testkit.aws.payloads import IMAGE
 from tests.deploy.test_state_machine import _action
 
 STACK = Path(__file__).parents[2] / "deploy" / "stack"
@@ -112,7 +112,7 @@ def policies(made) -> dict[str, list[Statement]]:
 
 def called_by_code() -> set[str]:
     """Actions of the calls in the container's history and in the state machine."""
-    source = Path(history_dynamodb.__file__).read_text()
+    source = Path(dynamodb.__file__).read_text()
     history = {f"dynamodb:{_camel(name)}" for name in re.findall(r"_connected\(\)\.(\w+)\(", source)}
     machine = json.loads((STACK / "deploy.asl.json").read_text())
     tasks = [_action(task["Resource"]) for task in states_of(machine) if task["Type"] == "Task"]

@@ -12,7 +12,7 @@ import pytest
 from autopilot.policy import model_archive
 from autopilot.policy.learned import load_policy
 from autopilot.policy.model_archive import ARCHIVE_FILE, ArchiveError, unpack, unpacked
-from autopilot.training import run_job
+from autopilot.training.command import run_job
 from autopilot.training.job import Job
 from autopilot.wiring import BUILT_IN_MODEL, build_policy
 

@@ -18,10 +18,10 @@ import pytest
 import urllib3
 import yaml
 
-from autopilot.adapters.demand_http import HttpDemand
 from autopilot.core.address import shown, without_secrets
+from autopilot.demand.http import HttpDemand
 from autopilot.settings import Settings, SettingsError
-from autopilot.training import run_job
+from autopilot.training.command import run_job
 from autopilot.training.hyperparameters import parse_hyperparameters
 from autopilot.training.job import Job
 from autopilot_client.cli import main as client_main
@@ -32,11 +32,11 @@ from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone
 from autopilot_client.loop import Loop
 from autopilot_client.net import fetch as client_fetch
-from autopilot_client.status.board import Board
-from autopilot_client.status.metrics import BoardCollector, exposition
+from autopilot_client.status.metrics import StatusCollector, exposition
 from autopilot_client.status.page import render
-from tests.fuzz.parsers import Pool
-from tests.test_serving import ROOT, START, Running, free_port, until
+from autopilot_client.status.store import StatusStore
+from testkit.fuzz.parsers import Pool
+from testkit.server import ROOT, START, Running, free_port, until
 
 AWS = {
     "AWS_ACCESS_KEY_ID": "AKIAFAKEFAKEFAKEFAKE",
@@ -104,7 +104,7 @@ def serving(log: Path, **settings: str) -> Iterator[Running]:
     environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'container'}:{ROOT}", "SAGEMAKER_BIND_TO_PORT": str(port),
                "MODEL_SERVER_WORKERS": "2", **AWS, "AWS_REGION": "us-west-2", **settings}  # fmt: skip
     with log.open("wb") as file:
-        command = [sys.executable, "-c", START, "autopilot.wsgi:app", "nginx"]
+        command = [sys.executable, "-c", START, "autopilot.serve.wsgi:app", "nginx"]
         process = subprocess.Popen(command, env=environ, stdout=file, stderr=file, cwd="/")
         try:
             running = Running(process, port)
@@ -217,7 +217,7 @@ def test_a_job_whose_live_source_fails_keeps_the_address_to_itself(tmp_path, cap
 
 
 def test_a_models_metadata_and_report_say_where_and_not_with_what():
-    run, service_run = (import_module(f"autopilot.training.{name}") for name in ("run", "service_run"))  # TensorFlow's
+    run, service_run = (import_module(f"autopilot.{name}.run") for name in ("training", "webservice"))  # TensorFlow's
     told = parse_hyperparameters({"gs_inventory_url": secret_url(8080)})
     text = run.described(told, None).to_json()
     assert "http://127.0.0.1:8080/demand?***" in text
@@ -242,10 +242,10 @@ def client_pass(url: str, token_file: Path, log: io.StringIO) -> str:
     scale = {"metadata": {"name": "d"}, "spec": {"replicas": 5}}
     cluster = Pool({"": json.dumps(scale).encode()})
     kube = Kube(Connection("http://kube", cluster, lambda: f"Bearer {BEARER}"), "games")
-    board = Board(config, "games")
+    store = StatusStore(config, "games")
     pool = urllib3.PoolManager()
-    Loop(Outside(kube, HttpEndpoint(pool, config.endpoint), pool, board), Alone()).run_pass()
-    return log.getvalue() + render(board, True, 0.0) + exposition(BoardCollector(board, Alone(), {})).decode()
+    Loop(Outside(kube, HttpEndpoint(pool, config.endpoint), pool, store), Alone()).run_pass()
+    return log.getvalue() + render(store, True, 0.0) + exposition(StatusCollector(store, Alone(), {})).decode()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from dataclasses import fields
 import pytest
 from click.testing import CliRunner
 
-from autopilot.training import train
+from autopilot.training.command import train
 from autopilot.training.hyperparameters import HyperparameterError, Hyperparameters, described, parse_hyperparameters
 
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from autopilot.train.network import build_network, get_weights
 from autopilot.training.checkpoint import CheckpointFile
 from autopilot.training.fleet_ppo import FleetValidation
 from autopilot.training.hyperparameters import Hyperparameters, parse_hyperparameters
 from autopilot.training.job import StopSignal
+from autopilot.training.network import build_network, get_weights
 from autopilot.training.ppo_run import Game, PPORun, Surroundings, Validated
+from autopilot.training.progress import Teller
 from autopilot.training.recorded import recorded_traces
-from autopilot.training.telling import Teller
 from tests.training.test_recorded import fleet
 
 

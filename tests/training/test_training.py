@@ -15,11 +15,12 @@ import pytest
 from autopilot.core import features
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import read_metadata
-from autopilot.train.ppo import Updater
-from autopilot.training import recorded, run_job, verdict
+from autopilot.training import recorded, verdict
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
+from autopilot.training.command import run_job
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job
+from autopilot.training.ppo import Updater
 from autopilot.training.run import checkpoint_of
 from tests.training.conftest import TINY
 

@@ -9,7 +9,7 @@ from math import ceil, floor, isfinite
 from typing import NamedTuple
 
 from autopilot.core.fleet import Decision, FleetNow, Reason
-from autopilot.core.hold import DEFAULT_HOLD, SLOT_MINUTES, HoldRules
+from autopilot.core.hold_rules import DEFAULT_HOLD, SLOT_MINUTES, HoldRules
 
 BEYOND_BELIEF = 10
 """A prediction above this many times the highest recent need is a broken model, not a forecast."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, Floats, Windows
-from autopilot.core.hold import HoldRules
+from autopilot.core.hold_rules import HoldRules
 
 _SLOT_MINUTES = SLOT_SECONDS / 60
 _LAGS = (1, 2, 4)  # slots: a fall is looked for over 5, 10 and 20 minutes

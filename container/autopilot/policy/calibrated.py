@@ -3,15 +3,15 @@
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decisions import Doubles, Predictions
+from autopilot.core.calibrated_rule import calibrated_each
+from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.history import Windows
-from autopilot.core.rules import calibrated_each
 
 _WIDTH = 5
 
 
 class CalibratedPolicy:
-    """core.rules.calibrated behind the Policy port, for the end of the lead; needs no files. See ports.Policy."""
+    """core.calibrated_rule behind the Policy port, for the end of the lead; needs no files. See ports.Policy."""
 
     @property
     def name(self) -> str:

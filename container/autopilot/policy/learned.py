@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core import features
-from autopilot.core.decisions import Doubles, Predictions
+from autopilot.core.calibrated_rule import level_of
+from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.fleet import MISSING_PRICE, Lead
 from autopilot.core.history import Windows
-from autopilot.core.rules import level_of
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.litert import Network
 from autopilot.policy.metadata import CALIBRATED, FLEET, Metadata, read_metadata, read_model

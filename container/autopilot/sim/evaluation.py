@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core import rules
+from autopilot.core import calibrated_rule
 from autopilot.core.history import Floats
 from autopilot.sim.environment import FleetEnvironment
 from autopilot.sim.traces import windows_at
@@ -36,7 +36,7 @@ def calibrated_player(environment: FleetEnvironment, observations: Floats) -> Ar
     del observations
     rows = np.arange(len(environment.traces))
     windows = windows_at(environment.traces, rows, np.full(len(rows), environment.column))
-    return rules.calibrated(windows, environment.plan.horizon)
+    return calibrated_rule.calibrated(windows, environment.plan.horizon)
 
 
 def ratio_player(ratio: Callable[[Floats], Array]) -> Player:

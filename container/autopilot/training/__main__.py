@@ -1,5 +1,5 @@
 """`python -m autopilot.training`: the same as the `train` executable."""
 
-from autopilot.training import main
+from autopilot.training.command import main
 
 main()

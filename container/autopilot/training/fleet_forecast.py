@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from autopilot.sim.demand import DemandConfig
-from autopilot.train.dataset import SampleConfig, Samples, join, simulated_samples
-from autopilot.train.forecast import FitState, ForecastConfig, Progress, fit
-from autopilot.train.network import Network, set_weights
 from autopilot.training.checkpoint import Arrays, Checkpoint
+from autopilot.training.dataset import SampleConfig, Samples, join, simulated_samples
+from autopilot.training.forecast import FitState, ForecastConfig, Progress, fit
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Stopped
+from autopilot.training.network import Network, set_weights
 from autopilot.training.ppo_run import Surroundings
 from autopilot.training.recorded import RecordedFleet, recorded_samples, weigh
 

@@ -8,9 +8,9 @@ from autopilot.sim.environment import WARM_UP_SLOTS, Draw, FleetEnvironment, Pla
 from autopilot.sim.evaluation import calibrated_player, paired, play, ratio_player
 from autopilot.sim.fleet import FleetConfig
 from autopilot.sim.traces import Traces, Whole, observed
-from autopilot.train.actor_critic import ActorCritic
-from autopilot.train.network import Network
+from autopilot.training.actor_critic import ActorCritic
 from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.network import Network
 from autopilot.training.ppo_run import Game, PPORun, Surroundings, Validated
 
 MOST_AT_ONCE = 256

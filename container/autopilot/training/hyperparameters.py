@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from autopilot.core.address import shown
-from autopilot.core.rules import LONGEST_LEAD
+from autopilot.core.calibrated_rule import LONGEST_LEAD
 
 
 class HyperparameterError(Exception):

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from autopilot.train.actor_critic import ActorCritic
-from autopilot.train.network import Network, get_weights, set_weights
-from autopilot.train.ppo import Collector, Iteration, PPOConfig, Updater, VectorEnvironment, train
+from autopilot.training.actor_critic import ActorCritic
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import StopSignal
-from autopilot.training.telling import Teller
+from autopilot.training.network import Network, get_weights, set_weights
+from autopilot.training.ppo import Collector, Iteration, PPOConfig, Updater, VectorEnvironment, train
+from autopilot.training.progress import Teller
 
 MAKES_THE_NETWORK = ("environment", "hidden", "faithful", "control")
 """Hyperparameters that a checkpoint keeps as `told`: without them its weights mean nothing, or something else."""

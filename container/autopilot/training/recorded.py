@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core import features
+from autopilot.core.cost import RegularSeries, regular
 from autopilot.core.history import SLOT_SECONDS
-from autopilot.core.scoring import RegularSeries, regular
 from autopilot.core.series import series_windows
-from autopilot.demand_csv import DemandSeries, read_demand_csv
+from autopilot.demand.csv_file import DemandSeries, read_demand_csv
 from autopilot.sim.traces import Traces, traces_from_observations
-from autopilot.train.dataset import OVER, UNDER, Samples, join
+from autopilot.training.dataset import OVER, UNDER, Samples, join
 from autopilot.training.job import JobError
 
 LEAST_DAYS = 2.0

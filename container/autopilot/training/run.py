@@ -16,19 +16,19 @@ from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
 from autopilot.ports import Policy
-from autopilot.train.export import export, load_network, make_reproducible
-from autopilot.train.network import Network, build_network, fleet_head
 from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
+from autopilot.training.export import export, load_network, make_reproducible
 from autopilot.training.fleet_forecast import FleetForecast
 from autopilot.training.fleet_ppo import fleet_ppo
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
 from autopilot.training.live import record
+from autopilot.training.network import Network, build_network, fleet_head
 from autopilot.training.ppo_run import PPORun, Surroundings
+from autopilot.training.progress import Teller
 from autopilot.training.recorded import RecordedFleet, read_channel, recorded_traces, split
 from autopilot.training.report import told_verdict, write_report
-from autopilot.training.telling import Teller
 from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
 
 BUILT_IN_MODEL = Path(__file__).parents[2] / "model"

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.comparison import Scenario, played, scenario_for
+from autopilot.backtest.comparison import Scenario, played, scenario_for
+from autopilot.backtest.replay import ReplayConfig
+from autopilot.core.cost import Score
 from autopilot.core.fleet import Lead
 from autopilot.core.history import SLOT_SECONDS
-from autopilot.core.scoring import Score
-from autopilot.demand_csv import DemandSeries
+from autopilot.demand.csv_file import DemandSeries
 from autopilot.ports import Policy
-from autopilot.replay import ReplayConfig
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.traces import Traces, observed
 from autopilot.training.hyperparameters import Hyperparameters

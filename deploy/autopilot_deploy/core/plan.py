@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from autopilot_deploy.calls import dynamodb, iam, logs, sagemaker, scaling
 from autopilot_deploy.core.call import Call, Json
 from autopilot_deploy.core.errors import PayloadError
 from autopilot_deploy.core.found import Endpoint, Found, Phase, Target
@@ -17,6 +16,7 @@ from autopilot_deploy.core.requests import (
     model_request,
     types_of,
 )
+from autopilot_deploy.core.services import dynamodb, iam, logs, sagemaker, scaling
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from autopilot_deploy.calls import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
 from autopilot_deploy.core.call import Call
 from autopilot_deploy.core.found import Found, Phase
 from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.plan import AwaitGone, AwaitSettled, Plan, Step
+from autopilot_deploy.core.services import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
 
 
 def plan_destroy(names: Names, found: Found, table: str, keep_history: bool) -> Plan:

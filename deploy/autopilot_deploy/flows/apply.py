@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autopilot_deploy.calls import dynamodb
+from autopilot_deploy.calls.ports import Aws, Clock, Console
 from autopilot_deploy.core.call import Call, Json
 from autopilot_deploy.core.errors import AwsError, DeadlineError, DeployError
 from autopilot_deploy.core.found import Endpoint, Phase
 from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.plan import AwaitGone, AwaitLive, AwaitNoTable, AwaitSettled, AwaitTable, Plan, Step
+from autopilot_deploy.core.services import dynamodb
 from autopilot_deploy.flows.gather import find_endpoint, look_up
-from autopilot_deploy.ports import Aws, Clock, Console
 
 POLL_SECONDS = 15.0
 RETRY_SECONDS = 5.0

@@ -2,9 +2,9 @@
 
 import json
 
-from autopilot_deploy.calls import cloudwatch
 from autopilot_deploy.core.board import Sources, alarms, dashboard
 from autopilot_deploy.core.plan import Plan
+from autopilot_deploy.core.services import cloudwatch
 from autopilot_deploy.flows.apply import World, apply, rehearse
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from autopilot_deploy.calls import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
+from autopilot_deploy.calls.ports import Aws
 from autopilot_deploy.core.board import alarm_names
 from autopilot_deploy.core.call import Call, Json
 from autopilot_deploy.core.errors import AwsError
@@ -13,7 +13,7 @@ from autopilot_deploy.core.found import Endpoint, Found, LogGroup, Role, Table, 
 from autopilot_deploy.core.names import MAKER, SHARED_TAG, TAG, USER_TAG, Names
 from autopilot_deploy.core.payload import DEFAULT_TABLE, Wanted
 from autopilot_deploy.core.requests import config_request, history_table, model_name
-from autopilot_deploy.ports import Aws
+from autopilot_deploy.core.services import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
 
 
 def names_for(aws: Aws, endpoint: str) -> Names:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from autopilot_deploy.calls import runtime, sagemaker
+from autopilot_deploy.core.services import runtime, sagemaker
 from autopilot_deploy.flows.apply import World
 from autopilot_deploy.flows.gather import find_endpoint
 

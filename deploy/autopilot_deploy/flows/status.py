@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from autopilot_deploy.calls import cloudwatch
 from autopilot_deploy.core.board import alarm_names
 from autopilot_deploy.core.found import Found, Phase, Target
+from autopilot_deploy.core.services import cloudwatch
 from autopilot_deploy.flows.apply import World
 from autopilot_deploy.flows.gather import gather_for_destroy
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autopilot_deploy.calls import iam, sagemaker
 from autopilot_deploy.core.call import Call, Json
 from autopilot_deploy.core.errors import DeadlineError, DeployError
 from autopilot_deploy.core.names import TAG, Names
 from autopilot_deploy.core.plan import Plan
+from autopilot_deploy.core.services import iam, sagemaker
 from autopilot_deploy.flows.apply import World, apply, rehearse
 from autopilot_deploy.flows.gather import gather_for_destroy
 

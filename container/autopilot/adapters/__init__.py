@@ -1,1 +1,0 @@
-"""What lies outside: one system per file, each behind a port."""

@@ -1,0 +1,257 @@
+"""`autopilot backtest`: score the policy, through the guardrail, on a fleet's own history, beside simple rules."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+from autopilot.backtest import table
+from autopilot.backtest.comparison import Comparison, Scenario, compare, decide_again, scenario_for, set_by_client
+from autopilot.backtest.replay import Progress, ReplayConfig
+from autopilot.core.cost import Doubles
+from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
+from autopilot.core.history import rfc3339
+from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_demand_csv
+from autopilot.ports import ModelError, Policy
+from autopilot.settings import Settings, SettingsError
+from autopilot.wiring import build_policy
+
+
+class BadInputError(click.ClickException):
+    """What was asked for cannot be done; the message says what to mend. Exit code 2."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for on the command line; `backtest` documents each."""
+
+    files: tuple[Path, ...]
+    lead: Lead | None
+    missing_price: float | None
+    model: Path | None
+    price: float | None
+    minimum: int
+    maximum: int | None
+    per_server: float
+    warm_up: float | None
+    all_rules: bool
+    json_file: Path | None
+    html_file: Path | None
+    sizes: Path | None
+
+
+class _LeadType(click.ParamType[Lead, str]):
+    name = "lead"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Lead:
+        try:
+            return parse_lead(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_LARGEST = 1e9
+_WIDE = 130  # characters a line where nobody watches: a pipe, a log
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="DEMAND.CSV...")
+@click.option(
+    "--lead",
+    type=_LeadType(),
+    metavar="MINUTES",
+    help="From asking for a server to it being ready: 12, or 10-15.  [default: as `serve`]",
+)
+@click.option(
+    "--missing-price",
+    type=click.FloatRange(CHEAPEST_MISSING, DEAREST_MISSING),
+    help="What a missing server costs, in idle ones.  [default: as `serve`]",
+)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Model directory.  [default: what `serve` would use]",
+)
+@click.option("--price", type=click.FloatRange(min=0), help="Price of one server-hour, to show money.")
+@click.option("--min", "minimum", default=0, type=click.IntRange(min=0), help="Fewest servers.")
+@click.option("--max", "maximum", type=click.IntRange(min=0), help="Most servers.")
+@click.option(
+    "--per-server",
+    default=1.0,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Players on one server, where the files count players.",
+)
+@click.option(
+    "--warm-up",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Days at the start that are not scored.  [default: 7, at most a quarter]",
+)
+@click.option("--all-rules", is_flag=True, help="Show every rule in the table.")
+@click.option("--json", "json_file", type=_FILE, help="Write every figure to this file.")
+@click.option("--html", "html_file", type=_FILE, help="Write a report with plots to this file.")
+@click.option("--sizes", type=_FILE, help="Write `timestamp,size`, as the client would have set it (one CSV only).")
+def backtest(**given: object) -> None:
+    """What your fleet would have cost under the autopilot, beside simple rules.
+
+    Each file is one fleet: `timestamp,demand` lines, plain or gzip. Demand is the number of servers that players
+    needed. What the client would have set is played in a simulated fleet: growth takes the lead, shrinking is at once,
+    servers in use stay. The guardrail follows the same environment variables as `serve`.
+    """  # fmt: skip
+    request = Request(**given)  # type: ignore[arg-type]
+    try:
+        run(request, Settings.from_env(os.environ))
+    except (DemandCsvError, ModelError, SettingsError) as error:
+        raise BadInputError(str(error)) from error
+    except OSError as error:
+        raise BadInputError(f"{error.filename}: {error.strerror}") from error
+
+
+def run(request: Request, settings: Settings) -> None:
+    """Read, decide again, compare, and say what came out. Raises what its parts raise, and BadInputError."""
+    _check(request)
+    config = config_for(request, settings)
+    results = [_one(path, request, config) for path in request.files]
+    _show(results, request)
+    if request.json_file:
+        text = json.dumps(table.document(results, config.policy.name, request.price), indent=2, allow_nan=False)
+        request.json_file.write_text(text + "\n", "utf-8")
+    if request.html_file:
+        request.html_file.write_text(_html(results, request, config.policy), "utf-8")
+        click.echo(f"report: {request.html_file}")
+
+
+def config_for(request: Request, settings: Settings) -> ReplayConfig:
+    """Policy, guardrail and limits as they would serve. Raises ModelError."""
+    policy = build_policy(request.model or Path(settings.autopilot_model_dir))
+    limits = Limits(request.minimum, request.maximum)
+    price = settings.autopilot_missing_price if request.missing_price is None else request.missing_price
+    return ReplayConfig(
+        policy, request.lead or settings.lead(), price, settings.guardrail_rules(), limits, settings.events()
+    )
+
+
+def _check(request: Request) -> None:
+    numbers = {
+        "--price": request.price,
+        "--per-server": request.per_server,
+        "--warm-up": request.warm_up,
+        "--missing-price": request.missing_price,
+    }
+    for name, value in numbers.items():
+        if value is not None and not value <= _LARGEST:  # nor is `nan`, which passes for a number of any range
+            raise BadInputError(f"{name} {value:g} is no number that is meant: give one up to {_LARGEST:g}")
+    if request.maximum is not None and request.maximum < request.minimum:
+        raise BadInputError(f"--max {request.maximum} is less than --min {request.minimum}")
+    if request.sizes and len(request.files) > 1:
+        raise BadInputError("--sizes takes one CSV at a time")
+    if request.model and not request.model.is_dir():
+        raise BadInputError(f"--model {request.model}: no such directory")
+    for file in (request.json_file, request.html_file, request.sizes):
+        if file and not file.parent.is_dir():
+            raise BadInputError(f"{file}: {file.parent} is no directory; make it first")
+    if request.html_file:
+        _require_plots()
+
+
+def _require_plots() -> None:
+    try:
+        import matplotlib  # noqa: F401, PLC0415 - not part of the serving image
+    except ImportError as error:
+        raise BadInputError(
+            "--html needs matplotlib, which is not installed: `pip install -r container/requirements-report.txt`; "
+            "the table and --json work without it"
+        ) from error
+
+
+def _one(path: Path, request: Request, config: ReplayConfig) -> Comparison:
+    """The comparison of one file. Raises DemandCsvError."""
+    series = in_servers(read_demand_csv(path), request.per_server)
+    try:
+        scenario = scenario_for(fleet_of(path), series, config.lead, config.missing_price, request.warm_up)
+        scenario = replace(scenario, limits=config.limits)
+        with _progress(scenario) as progress:
+            replayed = decide_again(scenario, config, progress)
+        result = compare(scenario, replayed, config)
+    except ValueError as error:
+        raise DemandCsvError(path, None, str(error)) from error
+    if request.sizes:
+        _write_sizes(request.sizes, scenario, set_by_client(scenario, replayed, config))
+    return result
+
+
+def fleet_of(path: Path) -> str:
+    """The fleet's name: the file's, without directory and endings."""
+    return path.name.removesuffix(".gz").removesuffix(".csv")
+
+
+def in_servers(series: DemandSeries, per_server: float) -> DemandSeries:
+    """A series of players as whole servers of `per_server` players each; as it is where that is 1."""
+    if per_server == 1:
+        return series
+    return replace(series, demand=np.ceil(series.demand / per_server - 1e-9))
+
+
+@contextmanager
+def _progress(scenario: Scenario) -> Iterator[Progress]:
+    """A progress bar on standard error, where that is a terminal and rich is installed."""
+    total = int(scenario.grid.known.sum())
+    try:
+        from rich.console import Console  # noqa: PLC0415 - rich is not part of the serving image
+        from rich.markup import escape  # noqa: PLC0415
+        from rich.progress import Progress as Bar  # noqa: PLC0415
+    except ImportError:
+        yield lambda _: None
+        return
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(scenario.fleet), total=total)
+        yield lambda made: bar.update(task, advance=made)
+
+
+def _write_sizes(path: Path, scenario: Scenario, sizes: Doubles) -> None:
+    known = scenario.grid.known
+    pairs = zip(scenario.grid.times[known].tolist(), sizes[known].tolist(), strict=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("timestamp", "size"))
+        writer.writerows((rfc3339(at), int(size)) for at, size in pairs)
+
+
+def _show(results: Sequence[Comparison], request: Request) -> None:
+    wanted = table.columns(request.price)
+    for result in results:
+        shown = table.rows(result, request.all_rules)
+        click.echo(table.heading(result))
+        _print_table(shown, wanted)
+        click.echo(table.reason_lines(result.reasons))
+        for note in result.notes:
+            click.echo(f"note: {note}")
+        click.echo(table.verdict(result) + "\n")
+    if len(results) > 1:
+        click.echo(table.overall_line(results))
+
+
+def _print_table(shown: Sequence[table.Row], wanted: Sequence[table.Column]) -> None:
+    try:
+        from rich.console import Console  # noqa: PLC0415 - rich is not part of the serving image
+    except ImportError:
+        click.echo(table.as_text(shown, wanted))
+        return
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    console.print(table.as_rich(shown, wanted))
+
+
+def _html(results: Sequence[Comparison], request: Request, policy: Policy) -> str:
+    from autopilot.backtest.html import page  # noqa: PLC0415 - matplotlib costs a second
+
+    return page(results, policy.name, request.price)

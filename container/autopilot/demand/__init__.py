@@ -1,0 +1,1 @@
+"""Where demand comes from when the caller does not say it: one source a file."""

@@ -1,0 +1,1 @@
+"""`autopilot demo`: a sample day, replayed through a real server."""

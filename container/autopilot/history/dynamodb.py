@@ -1,0 +1,402 @@
+"""History in DynamoDB: one item for each fleet and UTC day, for any number of containers.
+
+Item: key `fleet` (S) and `day` (S, 2026-11-20), `d0` … `d287` demand and `a0` … `a287` allocation (N, one for each
+five-minute slot), `ttl` (N, seconds since the epoch: 15 days after the observation's own time, so that the replay of
+an old trace is kept for as long as it lasts). One UpdateItem with ALL_NEW writes a slot and returns the day; nothing is
+read, changed and written back. Allocations ride on the fleet's next UpdateItem.
+
+The caller needs dynamodb:UpdateItem and dynamodb:BatchGetItem on the table. Reads are eventually consistent.
+
+Calls are made on a few threads of this adapter, so that the caller waits for the time budget and no longer, whatever
+name resolution, credentials, the network or the service do. Several calls that fail in a row open a circuit breaker.
+"""
+
+import itertools
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Protocol, TypeVar, cast
+
+import numpy as np
+
+from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, DaySlots, day_of, first_slot, slot_of
+from autopilot.history.breaker import Breaker
+from autopilot.history.forking import tell_of_forks
+from autopilot.history.rate_limited_log import Complaints
+from autopilot.ports import Decided, HistoryUnavailableError, Observed
+
+log = logging.getLogger("autopilot.history")
+
+TTL_DAYS = 15
+THREADS = 16
+MAX_PENDING = 20_000
+KEYS_PER_READ = 100
+LARGEST = 2.0**31  # servers
+SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 0.5, 0.9, 2
+
+# Shares of the time budget: a decision that reads earlier days makes two calls, and both fit into it.
+_RECORD_SHARE, _READ_SHARE = 0.6, 0.4
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "ThroughputExceededException",
+    }
+)
+
+FleetDay = tuple[str, date]
+Item = Mapping[str, Mapping[str, str]]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class DynamoClient(Protocol):
+    """The two calls of a botocore DynamoDB client that are made here."""
+
+    def update_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401  (botocore's own shape)
+        """Write attributes of one item."""
+        ...
+
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Read up to a hundred items."""
+        ...
+
+
+@dataclass(slots=True)
+class _DayUpdate:
+    """What is to be written into one item: numbers by attribute name, and when the item expires."""
+
+    fleet: str
+    day: date
+    numbers: dict[str, str] = field(default_factory=dict)
+    expires: int = 0
+
+
+class DynamoHistory:
+    """A History in the DynamoDB table `table`. Calls take at most `budget_seconds`, record and read together too.
+
+    Without a `client`, one is made on first use (or by `warm_up`), with the credentials and the region that botocore
+    finds (AWS_REGION counts); `region` overrides the region. botocore is not imported before.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        *,
+        client: DynamoClient | None = None,
+        region: str | None = None,
+        budget_seconds: float = 1.0,
+        ttl_days: int = TTL_DAYS,
+    ) -> None:
+        self._table = table
+        self._given = client
+        self._region = region
+        self._budget = budget_seconds
+        self._ttl = ttl_days * 86400
+        self.breaker = Breaker()
+        self._turn = 0
+        self._complaints = Complaints(log)
+        self._forget_threads()
+        tell_of_forks(self)
+
+    def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
+        """Write observations, one UpdateItem for each fleet and day; None where that failed.
+
+        Raises HistoryUnavailableError if nothing could be written.
+        """
+        updates = self._updates(observed)
+        for key, update in updates.items():
+            update.numbers |= self._pending.take(key)
+        days: list[DaySlots | None] = [None] * len(updates)
+        try:
+            days = self._each(self._update, list(updates.values()), _RECORD_SHARE)
+        finally:
+            self._pending.put_back(update for update, day in zip(updates.values(), days, strict=True) if day is None)
+        self._write_late(updates)
+        found = dict(zip(updates, days, strict=True))
+        return [found[one.fleet, day_of(slot_of(one.observed_at))] for one in observed]
+
+    def read(self, wanted: Sequence[FleetDay]) -> list[DaySlots | None]:
+        """Days of fleets by BatchGetItem; empty where there is no item, None where it could not be read.
+
+        Raises HistoryUnavailableError if nothing could be read.
+        """
+        keys = list(dict.fromkeys(wanted))
+        chunks = [keys[at : at + KEYS_PER_READ] for at in range(0, len(keys), KEYS_PER_READ)]
+        deadline = time.monotonic() + _READ_SHARE * self._budget / 2  # the other half is for the last answer
+        answers = self._each(lambda chunk: self._get(chunk, deadline), chunks, _READ_SHARE)
+        found: dict[FleetDay, DaySlots] = {}
+        for answer in answers:
+            found |= answer or {}
+        return [found.get(key) for key in wanted]
+
+    def remember(self, decided: Sequence[Decided]) -> None:
+        """Keep allocations for the fleet's next record."""
+        for one in decided:
+            self._pending.add(one)
+
+    def close(self) -> None:
+        """Write what is pending and let go of the threads."""
+        deadline = time.monotonic() + self._budget
+        try:
+            self._each(self._update, self._pending.take_all(), 1.0)
+        except HistoryUnavailableError as error:
+            log.warning("allocations that were pending are lost: %s", error)
+        wait(set(self._late), timeout=max(0.0, deadline - time.monotonic()))
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._forget_threads()
+
+    def warm_up(self) -> None:
+        """Begin to make the client, without waiting for it: its import takes longer than a decision may."""
+        self._executor.submit(self._connected).add_done_callback(_note_failure)
+
+    def before_fork(self) -> None:
+        """Nothing: threads and connections simply do not exist in the child."""
+
+    def after_fork(self, *, child: bool) -> None:
+        """Begin with new threads and a new client in the child. What was pending is the parent's to write."""
+        if child:
+            self._forget_threads()
+
+    def _forget_threads(self) -> None:
+        self._executor = ThreadPoolExecutor(THREADS, "history")
+        self._client = self._given
+        self._making = threading.Lock()
+        self._pending = _Pending()
+        self._late: set[Future[DaySlots]] = set()
+
+    def _updates(self, observed: Sequence[Observed]) -> dict[FleetDay, _DayUpdate]:
+        updates: dict[FleetDay, _DayUpdate] = {}
+        for one in observed:
+            slot = slot_of(one.observed_at)
+            day = day_of(slot)
+            update = updates.setdefault((one.fleet, day), _DayUpdate(one.fleet, day))
+            update.numbers[f"d{slot - first_slot(day)}"] = _number(one.demand)
+            update.expires = max(update.expires, int(one.observed_at) + self._ttl)
+        return updates
+
+    def _update(self, update: _DayUpdate) -> DaySlots:
+        names = list(update.numbers)
+        chunks = [names[at : at + SLOTS_PER_UPDATE] for at in range(0, len(names), SLOTS_PER_UPDATE)]
+        answers = [self._update_item(update, chunk) for chunk in chunks]
+        return _day(answers[-1])
+
+    def _update_item(self, update: _DayUpdate, names: Sequence[str]) -> Item:
+        values = {f":{name}": {"N": update.numbers[name]} for name in names}
+        expires = update.expires or (first_slot(update.day) + SLOTS_PER_DAY) * SLOT_SECONDS + self._ttl
+        answer = self._connected().update_item(
+            TableName=self._table,
+            Key=_key(update.fleet, update.day),
+            UpdateExpression="SET #ttl = :ttl" + "".join(f", {name} = :{name}" for name in names),
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={":ttl": {"N": str(expires)}, **values},
+            ReturnValues="ALL_NEW",
+        )
+        return cast(Item, answer["Attributes"])
+
+    def _write_late(self, keys: Iterable[FleetDay]) -> None:
+        """Yesterday's last allocation cannot ride on today's item: write it aside, and do not wait for it."""
+        for fleet, day in keys:
+            late = _DayUpdate(fleet, day - timedelta(days=1))
+            late.numbers = self._pending.take((late.fleet, late.day))
+            if late.numbers:
+                future = self._executor.submit(self._update, late)
+                self._late.add(future)
+                future.add_done_callback(self._late_is_done)
+
+    def _late_is_done(self, future: "Future[DaySlots]") -> None:
+        self._late.discard(future)
+        if not future.cancelled() and (error := future.exception()):
+            log.warning("an allocation of yesterday could not be written: %s", error)
+
+    def _get(self, keys: Sequence[FleetDay], deadline: float) -> dict[FleetDay, DaySlots]:
+        """Items of up to a hundred keys; what DynamoDB leaves unprocessed is asked for again until the deadline."""
+        asked: list[dict[str, Any]] = [_key(*key) for key in keys]
+        found: dict[FleetDay, DaySlots] = {}
+        for pause in itertools.chain((0.02, 0.05), itertools.repeat(0.1)):
+            answer = self._connected().batch_get_item(RequestItems={self._table: {"Keys": asked}})
+            found |= {_fleet_day(item): _day(item) for item in answer["Responses"].get(self._table, [])}
+            asked = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            if not asked or time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+        left = {_fleet_day(key) for key in asked}
+        return {key: found.get(key) or DaySlots() for key in keys if key not in left}
+
+    def _each(self, call: Callable[[T], R], arguments: Sequence[T], share: float) -> list[R | None]:
+        """The call's result for each argument, on a few threads, until the budget's share is used; None for a failure.
+
+        Raises HistoryUnavailableError if all of them failed.
+        """
+        if not arguments:
+            return []
+        if not self.breaker.allows():
+            raise HistoryUnavailableError(f"history table {self._table}: resting after failures")
+        work = _Work(call, arguments, self._turn, time.monotonic() + share * self._budget)
+        futures = [self._executor.submit(work.run) for _ in range(min(THREADS, len(arguments)))]
+        wait(futures, timeout=share * self._budget)
+        for future in futures:
+            future.cancel()
+        results = list(work.results)
+        self._turn += sum(result is not None for result in results)
+        if all(result is None for result in results):
+            self._fail(work.error or TimeoutError(f"no answer within {share * self._budget:.1f} s"), len(arguments))
+        self.breaker.succeeded()
+        return results
+
+    def _fail(self, error: Exception, calls: int) -> None:
+        """Translate the failure of all. Throttling does not count as an outage: it is an answer that comes at once."""
+        if _code(error) not in _THROTTLED:
+            self.breaker.failed(calls)  # each counts, or those who wait behind a few that share a call wait twice
+        message = f"history table {self._table}: {_explain(error, self._table)}"
+        self._complaints.add(message)
+        raise HistoryUnavailableError(message) from error
+
+    def _connected(self) -> DynamoClient:
+        with self._making:
+            if self._client is None:
+                self._client = _make_client(self._region)
+            return self._client
+
+
+class _Work:
+    """A list of arguments that several threads work off until a deadline, from `turn` on and around.
+
+    Where a call has more fleets than the time budget has room for, each of them has its turn after some calls.
+    """
+
+    def __init__(self, call: Callable[[T], R], arguments: Sequence[T], turn: int, deadline: float) -> None:
+        self._call: Callable[[Any], Any] = call
+        every = list(enumerate(arguments))
+        first = turn % len(every)
+        self._left = iter(every[first:] + every[:first])
+        self._lock = threading.Lock()
+        self._deadline = deadline
+        self.results: list[Any] = [None] * len(arguments)
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Work until nothing is left or the time is up; a failure is that argument's own."""
+        while time.monotonic() < self._deadline:
+            with self._lock:
+                at, argument = next(self._left, (-1, None))
+            if at < 0:
+                return
+            try:
+                self.results[at] = self._call(argument)
+            except Exception as error:  # noqa: BLE001  (a loop: the first error of any kind is reported by the caller)
+                self.error = self.error or error
+
+
+class _Pending:
+    """Allocations that wait for their fleet's next record, by fleet and day; the oldest go when there are too many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[FleetDay, dict[str, str]] = {}
+
+    def add(self, one: Decided) -> None:
+        slot = slot_of(one.observed_at)
+        day = day_of(slot)
+        with self._lock:
+            self._waiting.setdefault((one.fleet, day), {})[f"a{slot - first_slot(day)}"] = str(one.allocation)
+            while len(self._waiting) > MAX_PENDING:
+                del self._waiting[next(iter(self._waiting))]
+
+    def take(self, key: FleetDay) -> dict[str, str]:
+        with self._lock:
+            return self._waiting.pop(key, {})
+
+    def take_all(self) -> list[_DayUpdate]:
+        with self._lock:
+            taken, self._waiting = self._waiting, {}
+        return [_DayUpdate(fleet, day, numbers) for (fleet, day), numbers in taken.items()]
+
+    def put_back(self, updates: Iterable[_DayUpdate]) -> None:
+        """Take back the allocations of updates that failed, unless newer ones came meanwhile."""
+        with self._lock:
+            for update in updates:
+                allocations = {name: number for name, number in update.numbers.items() if name[0] == "a"}
+                if allocations:
+                    key = (update.fleet, update.day)
+                    self._waiting[key] = allocations | self._waiting.get(key, {})
+
+
+def _make_client(region: str | None) -> DynamoClient:
+    """A client with short time-outs. The import costs a third of a second and 30 MB: only who uses DynamoDB pays."""
+    import botocore.session  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        # Legacy retries after 50 ms; standard after up to a second, when the time budget is over, and what was
+        # throttling would look like an outage.
+        retries={"mode": "legacy", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=THREADS,
+        tcp_keepalive=True,
+    )
+    # SageMaker and ECS set AWS_REGION; botocore by itself looks at AWS_DEFAULT_REGION only.
+    session = botocore.session.get_session({"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)})
+    return cast(DynamoClient, session.create_client("dynamodb", region_name=region, config=config))
+
+
+def _key(fleet: str, day: date) -> dict[str, dict[str, str]]:
+    return {"fleet": {"S": fleet}, "day": {"S": day.isoformat()}}
+
+
+def _fleet_day(item: Item) -> FleetDay:
+    return item["fleet"]["S"], date.fromisoformat(item["day"]["S"])
+
+
+def _number(value: float) -> str:
+    """The shortest decimal that reads back as the same float32."""
+    return str(np.float32(value)).removesuffix(".0")
+
+
+def _day(item: Item) -> DaySlots:
+    day = DaySlots()
+    slots = {"d": day.demand, "a": day.allocation}
+    for name, value in item.items():
+        if name[0] in slots and name[1:].isdigit() and int(name[1:]) < SLOTS_PER_DAY:
+            slots[name[0]][int(name[1:])] = _servers(value)
+    return day
+
+
+def _servers(value: Mapping[str, str]) -> float:
+    """A number of servers; NaN for what was never written here: somebody else's attribute, or a hand's."""
+    number = float(value.get("N", "nan"))
+    return number if 0 <= number <= LARGEST else math.nan
+
+
+def _code(error: Exception) -> str:
+    """DynamoDB's own code of an error; the error's type where it did not come from DynamoDB."""
+    response: Mapping[str, Any] = getattr(error, "response", None) or {}  # None for failures of the connection
+    return str(response.get("Error", {}).get("Code", type(error).__name__))
+
+
+def _explain(error: Exception, table: str) -> str:
+    action = f"dynamodb:{getattr(error, 'operation_name', 'UpdateItem')}"
+    credentials = "check the role or the credentials of this container"
+    remedy = {
+        "ResourceNotFoundException": f"{action}: create the table {table} in this region, or correct AUTOPILOT_HISTORY",
+        "AccessDeniedException": f"allow {action} on the table {table} to the role of this container",
+        "UnrecognizedClientException": credentials,
+        "InvalidSignatureException": f"{credentials}, and its clock",
+        "ExpiredTokenException": credentials,
+        "NoCredentialsError": credentials,
+        "NoRegionError": "set AWS_REGION",
+    }.get(_code(error))
+    return f"{error} ({remedy})" if remedy else f"{_code(error)}: {error}"
+
+
+def _note_failure(future: "Future[DynamoClient]") -> None:
+    if not future.cancelled() and (error := future.exception()):
+        log.warning("the client of the history cannot be made: %s", error)

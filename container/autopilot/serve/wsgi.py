@@ -1,0 +1,14 @@
+"""The application object that gunicorn's workers import."""
+
+import logging
+import os
+import sys
+
+from autopilot.serve.app import create_app
+from autopilot.settings import Settings
+
+settings = Settings.from_env(os.environ)
+logging.basicConfig(stream=sys.stdout, level=settings.autopilot_log_level, format="%(levelname)s %(name)s %(message)s")
+for name in ("botocore", "urllib3"):  # at DEBUG they write down whole requests: tokens, and signatures with their keys
+    logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+app = create_app(settings)

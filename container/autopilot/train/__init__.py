@@ -1,1 +1,0 @@
-"""Training: networks, learners, export, verdict. TensorFlow only here."""

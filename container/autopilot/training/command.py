@@ -1,0 +1,139 @@
+"""`train`: one training job under the platform's contract, from hyperparameters and data to a model directory."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from autopilot.demand.csv_file import DemandCsvError
+from autopilot.policy.model_archive import unpacked
+from autopilot.ports import ModelError
+from autopilot.training.hyperparameters import (
+    HyperparameterError,
+    Hyperparameters,
+    described,
+    parse_hyperparameters,
+)
+from autopilot.training.job import MODEL_CHANNEL, Job, JobError, StopSignal, job_from_env
+
+_EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError)
+"""Errors whose message is for the user: no stack trace."""
+
+_CHANNELS = {"fleet": ("training", MODEL_CHANNEL), "service": ("checkpoint", MODEL_CHANNEL)}
+"""Channels that a run of each environment reads."""
+
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+"""TensorFlow without its chatter, and with the same sums on every processor of a kind."""
+
+
+class _Teaching(click.Command):
+    """A command whose help ends with every hyperparameter."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write name, default and meaning of each."""
+        with formatter.section("Hyperparameters (-p, or input/config/hyperparameters.json), with their defaults"):
+            formatter.write_dl([(f"{name}={default}", meaning) for name, default, meaning in described()], col_max=34)
+
+
+@click.command(cls=_Teaching)
+@click.option("--root", type=click.Path(path_type=Path), help="The job's directory; else AUTOPILOT_ML_ROOT, /opt/ml.")
+@click.option("-p", "--set", "told", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated.")
+def train(root: Path | None, told: tuple[str, ...]) -> None:
+    """Train a policy, as SageMaker's `train` does.
+
+    Under the job's directory it reads input/config/hyperparameters.json and, where there are any, CSV files of your own
+    demand in input/data/training (timestamp,demand; one file a fleet). It leaves the model directory in model, the
+    report in output/data, and checkpoints, from which it goes on if it is started again.
+
+    \b
+    A first try, half a minute: train --root /tmp/ml -p fleets=500 -p epochs=5
+    PPO, in the simulator:      train --root /tmp/ml -p algorithm=ppo
+    A web service:              train --root /tmp/ml -p environment=service
+    """
+    job = Job(root) if root is not None else job_from_env(os.environ)
+    sys.exit(run_job(job, pairs(told)))
+
+
+def main() -> None:
+    """The `train` executable. The platform may pass `train` itself as an argument."""
+    arguments = sys.argv[1:]
+    train.main(args=arguments[1:] if arguments[:1] == ["train"] else arguments, prog_name="train")
+
+
+def pairs(told: Sequence[str]) -> dict[str, str]:
+    """Hyperparameters that were given as NAME=VALUE. Raises click.BadParameter."""
+    parts = [one.partition("=") for one in told]
+    bad = next((name for name, equals, _ in parts if not equals), None)
+    if bad is not None:
+        raise click.BadParameter(f"{bad!r} must be NAME=VALUE", param_hint="--set")
+    return {name.strip(): value for name, _, value in parts}
+
+
+def run_job(job: Job, told: Mapping[str, str]) -> int:
+    """Run a job; `told` overrides its hyperparameters. The exit status: 0 for success, also when stopped early.
+
+    A failure leaves its reason in the job's failure file, the reason first.
+    """
+    stop = StopSignal()
+    stop.listen()
+    try:
+        given = parse_hyperparameters({**job.config("hyperparameters.json"), **told})
+        if not job.writes():
+            print("another host trains: nothing to do here", flush=True)
+            return 0
+        job.check_whole()
+        job.check_writable(trains=not given.evaluate_steps)
+        _train(job, given, stop)
+        job.succeed()
+    except _EXPECTED as error:
+        return _failed(job, str(error), "")
+    except Exception as error:  # noqa: BLE001 - the contract's last line: every failure leaves its reason
+        return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return 0
+
+
+def _failed(job: Job, reason: str, detail: str) -> int:
+    print(f"train: {reason}", file=sys.stderr, flush=True)
+    if detail:
+        print(detail, file=sys.stderr, flush=True)
+    try:
+        job.fail(f"{reason}\n{detail}".strip())
+    except OSError as error:
+        print(f"train: no failure file could be written: {error}", file=sys.stderr, flush=True)
+    return 1
+
+
+def hush() -> None:
+    """Before TensorFlow is imported: see _QUIET."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def _train(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
+    """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
+    used = _CHANNELS[told.environment]
+    for name in job.unused_channels(used):
+        print(f"channel {name!r} is not read: environment={told.environment} reads {', '.join(used)}", flush=True)
+    hush()
+    if told.environment == "service":
+        from autopilot.webservice.run import run_service as run  # noqa: PLC0415
+    else:
+        from autopilot.training.run import run_fleet as run  # noqa: PLC0415
+    with _with_model(job) as ready:
+        run(ready, told, stop)
+
+
+@contextmanager
+def _with_model(job: Job) -> Iterator[Job]:
+    """The job with its model channel unpacked: the platform leaves a model.tar.gz there as it is. Raises ModelError."""
+    channel = job.channel(MODEL_CHANNEL)
+    if channel is None:
+        yield job
+        return
+    with unpacked(channel) as model:
+        yield replace(job, unpacked_model=model)

@@ -1,0 +1,148 @@
+"""From a trained network to a model directory: SavedModel, LiteRT and metadata, all or nothing; and back."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from autopilot.policy.litert import Network as LiteNetwork
+from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata
+from autopilot.ports import ModelError
+from autopilot.training.actor_critic import distribution
+from autopilot.training.network import Floats, Front, Head, Network, build_network, set_weights
+from autopilot.training.ppo import Tensor
+from autopilot.webservice.head import machines, raw_machines
+from autopilot.webservice.observation import MAX_DELTA
+
+SIGNATURE = "serving_default"
+TOLERANCE = 1e-5
+"""Largest difference between the SavedModel and the LiteRT network, absolute and relative."""
+_STAGE = ".new"
+
+
+ACTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ratio": lambda observations, mean: tf.exp(mean),
+    "machines": machines,
+    "raw_machines": raw_machines,
+    "mean": lambda observations, mean: mean,
+}
+"""What an exported action is of the observations and the mean, by `metadata.action`."""
+MACHINES = ("machines", "raw_machines")
+"""Actions that are whole machines to add and to remove."""
+
+
+class Served(tf.Module):
+    """What is exported: observations [N, width] to deterministic actions [N, A] and logits [N, 2A]."""
+
+    def __init__(self, network: Network, action: str) -> None:
+        super().__init__()
+        self.network = network
+        self.all_weights = list(network.variables)
+        self._action = ACTIONS[action]
+        shape = tf.TensorSpec([None, network.width], tf.float32, name="observations")
+        self.serve = tf.function(self._serve, input_signature=[shape])
+
+    def _serve(self, observations: Tensor) -> dict[str, Tensor]:
+        mean, log_std = distribution(self.network, observations)
+        return {"actions": self._action(observations, mean), "logits": tf.concat([mean, log_std], axis=1)}
+
+
+def export(network: Network, metadata: Metadata, directory: Path, probe: Floats | None = None) -> Metadata:
+    """Write a model directory; the metadata as written, with checksum and versions.
+
+    `probe` [M, width]: observations on which the two networks must agree; without it, standard normal ones.
+
+    `metadata.action` says what is exported: see ACTIONS. Built and
+    checked elsewhere first, then put in place, `metadata.json` last: a reader never sees a mixture that it would
+    accept. Raises ModelError if the two networks disagree.
+    """
+    with tempfile.TemporaryDirectory() as built:
+        place = Path(built)
+        served = Served(network, metadata.action)
+        tf.saved_model.save(served, str(place / SAVED_MODEL_DIR), signatures={SIGNATURE: served.serve})
+        content = tf.lite.TFLiteConverter.from_saved_model(str(place / SAVED_MODEL_DIR)).convert()
+        (place / MODEL_FILE).write_bytes(content)
+        check_agreement(place / SAVED_MODEL_DIR, content, metadata, probe)
+        checksum = hashlib.sha256(content).hexdigest()
+        metadata = replace(metadata, model_sha256=checksum, libraries=libraries())
+        (place / METADATA_FILE).write_text(metadata.to_json(), "utf-8")
+        install(place, directory)
+    return metadata
+
+
+def check_agreement(saved_model: Path, content: bytes, metadata: Metadata, probe: Floats | None = None) -> float:
+    """The largest difference between SavedModel and LiteRT on the observations of `probe`.
+
+    Raises ModelError if it is above TOLERANCE (absolute, or relative to the value; machines relative to the largest
+    change there can be).
+    """
+    observations = _normal(metadata.width) if probe is None else probe
+    signature = tf.saved_model.load(str(saved_model)).signatures[SIGNATURE]
+    theirs = signature(observations=tf.constant(observations))
+    actions, logits = LiteNetwork(content, metadata.width, metadata.outputs).run(observations)
+    pairs = ((theirs["actions"].numpy(), actions), (theirs["logits"].numpy(), logits))
+    least = float(MAX_DELTA) if metadata.action in MACHINES else 1.0  # machines are what is left of larger numbers
+    worst = max(float((np.abs(a - b) / np.maximum(np.abs(a), least)).max()) for a, b in pairs)
+    if not worst <= TOLERANCE:
+        raise ModelError(f"SavedModel and LiteRT differ by {worst:.2g}, more than {TOLERANCE}: nothing was written.")
+    return worst
+
+
+def _normal(width: int) -> Floats:
+    return np.random.default_rng(0).standard_normal((256, width), np.float32)
+
+
+def install(built: Path, directory: Path) -> None:
+    """Move a complete model into place. Between the steps the directory holds no `metadata.json`, so no model."""
+    stage = directory / _STAGE
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(stage, ignore_errors=True)
+    try:
+        shutil.copytree(built, stage)
+    except BaseException:  # a full disk: what was there before stays, and nothing half-written beside it
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
+    (directory / METADATA_FILE).unlink(missing_ok=True)
+    shutil.rmtree(directory / SAVED_MODEL_DIR, ignore_errors=True)
+    for name in (SAVED_MODEL_DIR, MODEL_FILE, METADATA_FILE):
+        os.replace(stage / name, directory / name)
+    stage.rmdir()
+
+
+def libraries() -> dict[str, str]:
+    """Versions of what shapes a trained network."""
+    return {"tensorflow": tf.__version__, "numpy": np.__version__, "ai-edge-litert": version("ai-edge-litert")}
+
+
+def make_reproducible() -> None:
+    """Let TensorFlow add in the same order every time: the same seed, the same network, to the last bit."""
+    tf.config.experimental.enable_op_determinism()
+
+
+def load_network(directory: Path, head: Head | None, front: Front | None = None) -> Network:
+    """The network of a model directory, to train further. Raises ModelError if there is none that fits."""
+    weights = read_weights(directory)
+    kernels = [weights[f"kernel_{at}"] for at in range(sum(name.startswith("kernel_") for name in weights))]
+    hidden = tuple(kernel.shape[1] for kernel in kernels[:-1])
+    network = build_network(kernels[0].shape[0], hidden, weights["log_std"].shape[0], head, front=front)
+    try:
+        set_weights(network, weights)
+    except ValueError as error:
+        raise ModelError(f"The network in {directory} is of another kind: {error}") from error
+    return network
+
+
+def read_weights(directory: Path) -> dict[str, Floats]:
+    """All weights of the SavedModel in a model directory, by name. Raises ModelError if it cannot be read."""
+    try:
+        loaded = tf.saved_model.load(str(directory / SAVED_MODEL_DIR))
+        return {one.name.split(":")[0].split("/")[-1]: one.numpy() for one in loaded.all_weights}
+    except (OSError, AttributeError) as error:
+        raise ModelError(f"No SavedModel of ours in {directory / SAVED_MODEL_DIR}: {error}") from error

@@ -1,0 +1,199 @@
+"""One training run of a policy for the web service: train, play beside the simple rules, write; or evaluate alone."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from autopilot.policy.learned import load_policy
+from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata, read_metadata
+from autopilot.ports import ModelError
+from autopilot.training.checkpoint import Checkpoint, CheckpointFile, read_checkpoint
+from autopilot.training.export import export, load_network, make_reproducible
+from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.job import Job, JobError, Stopped, StopSignal
+from autopilot.training.network import Network, build_network, set_weights
+from autopilot.training.ppo_run import MAKES_THE_NETWORK, Surroundings, best_weights
+from autopilot.training.progress import Teller
+from autopilot.webservice.evaluation import Standing
+from autopilot.webservice.head import OUTPUTS, ServiceFront
+from autopilot.webservice.observation import SERVICE_FEATURES_VERSION, WARM_UP_MINUTES, Floats
+from autopilot.webservice.ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
+from autopilot.webservice.report import LEARNED, Shown, show, verdict, write_service_report
+from autopilot.webservice.rules import Act
+
+CHECKPOINT = "run.npz"
+REPORT = "report.html"
+FEWEST_EPISODES = 10
+"""Fewer tell no interval."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network, and how training went."""
+
+    network: Network
+    history: Sequence[dict[str, float]] = ()
+
+
+def run_service(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
+    """Train, play and write; or evaluate. Raises JobError or ModelError for what users can mend."""
+    make_reproducible()
+    teller = Teller()
+    if told.evaluate_steps:
+        _evaluate_only(job, told, teller)
+        return
+    file = CheckpointFile(job.checkpoints / CHECKPOINT, _digest(job, told))
+    trained = _learn(_starting_point(job, told), told, Surroundings(teller, stop, file))
+    # At once, because the platform gives a job that it stops two minutes, and long episodes take more to play.
+    export(trained.network, described(told, ()), job.model, _probe(told))
+    shown = evaluated(told, _act_of(job.model), told.evaluation_episodes, teller)  # as it would serve: loaded again
+    metadata = export(trained.network, described(told, shown.found), job.model, _probe(told))
+    write_service_report(job.output / REPORT, metadata, shown, trained.history, validation_levels(told))
+    teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
+
+
+def evaluated(told: Hyperparameters, act: Act, episodes: int, teller: Teller) -> Shown:
+    """The policy and the rules on the same episodes, at least FEWEST_EPISODES of them; tells the table."""
+    shown = show(act, service_config(told), max(episodes, FEWEST_EPISODES))
+    for one in shown.found:
+        teller.say(
+            f"{one.name:34} {one.profit.mean:8.0f} $ an episode, to the peak rule {one.difference.mean:+8.0f} "
+            f"[{one.difference.low:+.0f}, {one.difference.high:+.0f}], downtime {one.downtime:.3f} %"
+        )
+    teller.say(verdict(shown.found))
+    learned = next(one for one in shown.found if one.name == LEARNED)
+    teller.metrics("evaluation", {"profit": learned.profit.mean, "gain": learned.difference.mean})
+    return shown
+
+
+def described(told: Hyperparameters, found: Sequence[Standing]) -> Metadata:
+    """The metadata of a run's model, as far as they are known before it is written."""
+    config = service_config(told)
+    return Metadata(
+        name=told.name,
+        environment=SERVICE,
+        features_version=SERVICE_FEATURES_VERSION,
+        width=config.width,
+        model_sha256="",
+        horizon_minutes=WARM_UP_MINUTES,
+        outputs=OUTPUTS,
+        action=CONTROLS[told.control],
+        algorithm=told.algorithm,
+        seed=told.seed,
+        weights={"downtime": told.downtime_cost, "machine": told.machine_cost},
+        scores={one.name: asdict(one) for one in found},
+        hyperparameters=told.told(),
+    )
+
+
+def checkpointed(path: Path, told: Hyperparameters) -> Network:
+    """The best network in a checkpoint file of any run. Raises JobError if there is none that fits."""
+    found = read_checkpoint(path)
+    if found is None:
+        raise JobError(f"{path} is no checkpoint of ours, or damaged: give a run's {CHECKPOINT} or a model directory")
+    _check_told(found, path, told)
+    weights = best_weights(found)
+    hidden = tuple(weights[f"bias_{at}"].shape[0] for at in range(len(told.layers)) if f"bias_{at}" in weights)
+    network = build_network(service_config(told).width, hidden, OUTPUTS, None, front=ServiceFront())
+    try:
+        set_weights(network, weights)
+    except ValueError as error:
+        raise JobError(
+            f"{path} does not fit: {error}. Give the run's own `hidden`, `faithful` and `control`, which it was "
+            "trained with."
+        ) from error
+    return network
+
+
+def _check_told(found: Checkpoint, path: Path, told: Hyperparameters) -> None:
+    """Raises JobError if the checkpoint's network means something else than it was told. Layers tell themselves."""
+    for name, value in told_in(found).items():
+        if name != "hidden" and getattr(told, name, value) != value:
+            raise JobError(f"{path} is of a run with {name}={str(value).lower()}: evaluate it with that")
+
+
+def told_in(found: Checkpoint) -> Mapping[str, Any]:
+    """The hyperparameters that a checkpoint keeps: see MAKES_THE_NETWORK."""
+    told = found.facts.get("told")
+    return {name: told[name] for name in MAKES_THE_NETWORK if name in told} if isinstance(told, dict) else {}
+
+
+def act_of(path: Path, told: Hyperparameters) -> Act:
+    """What a checkpoint file or a model directory does. Raises JobError or ModelError if it cannot be used."""
+    if path.is_dir() and (path / METADATA_FILE).exists():
+        _check_kind(read_metadata(path), path, told)
+        return _act_of(path)
+    with tempfile.TemporaryDirectory() as place:
+        network = checkpointed(path / CHECKPOINT if path.is_dir() else path, told)
+        export(network, described(told, ()), Path(place), _probe(told))
+        return _act_of(Path(place))
+
+
+def _check_kind(found: Metadata, path: Path, told: Hyperparameters) -> None:
+    """Raises JobError if a model plays another game than the one that is asked for."""
+    if found.environment != SERVICE:
+        raise JobError(f"{path} holds a policy for fleets: `autopilot backtest --model {path} demand.csv` scores those")
+    if found.width != service_config(told).width:
+        raise JobError(
+            f"the network in {path} sees {found.width} numbers, the service that was asked for shows "
+            f"{service_config(told).width}: set `faithful` as it was in training"
+        )
+
+
+def evaluate_place(place: Path, told: Hyperparameters, episodes: int, out: Path, teller: Teller | None = None) -> Path:
+    """Evaluate a checkpoint or a model, and write the report; where it is. Raises JobError or ModelError."""
+    shown = evaluated(told, act_of(place, told), episodes, teller or Teller())
+    write_service_report(out / REPORT, described(told, shown.found), shown)
+    return out / REPORT
+
+
+def _evaluate_only(job: Job, told: Hyperparameters, teller: Teller) -> None:
+    places = (job.channel("checkpoint"), job.channel("model"), job.checkpoints)
+    place = next((one for one in places if one is not None and one.is_dir()), None)
+    if place is None:
+        raise JobError("evaluate_steps needs a `checkpoint` or a `model` channel, or a checkpoint of this job")
+    report = evaluate_place(place, told, -(-told.evaluate_steps // told.episode_minutes), job.output, teller)
+    teller.say(f"evaluated {place}, the report is {report}")
+
+
+def _learn(start: Network, told: Hyperparameters, around: Surroundings) -> Trained:
+    run = service_ppo(start, told, around)
+    try:
+        run.run()
+    except Stopped:
+        around.teller.say("told to stop: keeping the best weights so far")
+    return Trained(run.network, run.history)
+
+
+def _starting_point(job: Job, told: Hyperparameters) -> Network:
+    channel = job.channel("model")
+    if told.warm_start == "default" or (told.warm_start == "model" and channel is None):
+        raise JobError("environment=service has no built-in model: warm_start=model, with a `model` channel, or none")
+    if channel is None or told.warm_start == "none":
+        return new_network(told)
+    network = load_network(channel, None, ServiceFront())
+    if network.width != service_config(told).width:
+        raise ModelError(f"the model channel's network sees {network.width} numbers: set `faithful` as it was then")
+    return network
+
+
+def _digest(job: Job, told: Hyperparameters) -> str:
+    """Tells runs apart: other hyperparameters, features or another model to start from are another run."""
+    channel = None if told.warm_start == "none" else job.channel("model")
+    start = "" if channel is None else read_metadata(channel).model_sha256
+    told_apart = [asdict(told), SERVICE_FEATURES_VERSION, start]
+    return hashlib.sha256(json.dumps(told_apart, sort_keys=True).encode()).hexdigest()
+
+
+def _probe(told: Hyperparameters) -> Floats:
+    """Observations on which the exported networks must agree, [256, width]."""
+    return sample(service_config(told))[::75][:256]
+
+
+def _act_of(directory: Path) -> Act:
+    policy = load_policy(directory)
+    return lambda seen: policy.act(seen).actions

@@ -1,0 +1,276 @@
+"""What DynamoDB is asked, what that costs, and what happens when it does not answer well."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from autopilot.core.history import DaySlots
+from autopilot.history import dynamodb
+from autopilot.history.breaker import Breaker
+from autopilot.history.cache import RecentHistory
+from autopilot.history.dynamodb import DynamoHistory
+from autopilot.ports import Decided, HistoryUnavailableError, Observed
+from testkit import emulators
+from testkit.emulators import Spy, create_table, failure, scripted_store
+from tests.history.test_history_contract import decided, seen
+
+TODAY = date(2026, 11, 20)
+MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
+TEN = MIDNIGHT + 36000
+BUDGET = 2.0  # twice the default
+SOON = 15  # seconds: the client alone would take a minute, and a busy machine needs some slack
+UPDATED = {"Attributes": {"fleet": {"S": "shooter"}, "day": {"S": "2026-11-20"}, "d120": {"N": "86"}}}
+
+
+@pytest.fixture
+def table(dynalite: Any) -> str:
+    return create_table(dynalite)
+
+
+@pytest.fixture
+def watched(dynalite_url: str, table: str) -> tuple[DynamoHistory, Spy]:
+    client = emulators.client(dynalite_url, read_timeout=20)
+    return DynamoHistory(table, client=client, budget_seconds=10), Spy(client)
+
+
+def on(url: str, budget_seconds: float = BUDGET) -> DynamoHistory:
+    client = emulators.client(url, read_timeout=30)
+    return DynamoHistory("observations", client=client, budget_seconds=budget_seconds)
+
+
+def record(history: DynamoHistory, seconds: float = TEN, fleet: str = "shooter") -> DaySlots | None:
+    return history.record([Observed(fleet, seconds, 86)])[0]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_warm_decision_is_one_call(watched: tuple[DynamoHistory, Spy]) -> None:
+    history, spy = watched
+    recent = RecentHistory(history)
+    for slot in range(20):
+        recent.recall([Observed("shooter", TEN + 300 * slot, 80 + slot)])
+        recent.remember([Decided("shooter", TEN + 300 * slot, 90 + slot)])
+    assert spy.calls == ["UpdateItem", "BatchGetItem"] + ["UpdateItem"] * 19
+    assert spy.sent == 21
+    [day] = history.read([("shooter", TODAY)])
+    assert decided(day) == {120 + slot: 90 + slot for slot in range(19)}
+
+
+def test_a_warm_decision_writes_one_capacity_unit_per_kilobyte_of_the_day(watched: tuple[DynamoHistory, Spy]) -> None:
+    history, spy = watched
+    for slot in range(288):
+        record(history, MIDNIGHT + 300 * slot)
+        history.remember([Decided("shooter", MIDNIGHT + 300 * slot, 97)])
+    assert len(spy.capacity) == 288
+    assert spy.capacity == sorted(spy.capacity)
+    assert (spy.capacity[0], spy.capacity[-1]) == (1, 4)
+
+
+def test_an_item_has_named_slots_and_expires_fifteen_days_after_its_observation(dynalite: Any, table: str) -> None:
+    history = DynamoHistory(table, client=dynalite, budget_seconds=10)
+    history.remember([Decided("shooter", TEN, 97)])
+    history.record([Observed("shooter", TEN + 12.5, 86.5)])
+    key = {"fleet": {"S": "shooter"}, "day": {"S": "2026-11-20"}}
+    assert dynalite.get_item(TableName=table, Key=key)["Item"] == key | {
+        "d120": {"N": "86.5"},
+        "a120": {"N": "97"},
+        "ttl": {"N": str(int(TEN + 12) + 15 * 86400)},
+    }
+
+
+def test_a_silent_store_costs_less_than_the_budget_and_is_left_alone_after_a_few_tries() -> None:
+    with scripted_store(lambda _: None) as url:
+        history = on(url)
+        history.breaker = Breaker(failures=2, clock=Clock())
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(HistoryUnavailableError, match="no answer within"):
+                record(history)
+            assert time.monotonic() - began < SOON
+        with pytest.raises(HistoryUnavailableError, match="resting"):
+            record(history)
+
+
+def test_a_silent_store_is_left_alone_after_one_call_for_several_fleets() -> None:
+    with scripted_store(lambda _: None) as url:
+        history = on(url)
+        history.breaker = Breaker(failures=3, clock=Clock())
+        with pytest.raises(HistoryUnavailableError, match="no answer within"):
+            history.record([Observed(f"fleet {number}", TEN, 1) for number in range(3)])
+        with pytest.raises(HistoryUnavailableError, match="resting"):
+            record(history)
+
+
+def test_a_store_that_dies_between_writing_and_reading_costs_less_than_the_budget() -> None:
+    with scripted_store(lambda action: (200, UPDATED) if action == "UpdateItem" else None) as url:
+        recent = RecentHistory(on(url))
+        began = time.monotonic()
+        [recalled] = recent.recall([Observed("shooter", TEN, 86)])
+        assert time.monotonic() - began < SOON
+    assert (recalled.status, recalled.degraded) == ("cold", True)
+
+
+def test_a_client_that_gives_up_first_is_unavailable_too() -> None:
+    with scripted_store(lambda _: None) as url:
+        history = DynamoHistory("observations", client=emulators.client(url, read_timeout=0.1), budget_seconds=20)
+        with pytest.raises(HistoryUnavailableError, match="ReadTimeoutError"):
+            record(history)
+
+
+def test_many_fleets_on_a_silent_store_cost_less_than_the_budget() -> None:
+    with scripted_store(lambda _: None) as url:
+        began = time.monotonic()
+        with pytest.raises(HistoryUnavailableError):
+            on(url).record([Observed(f"fleet {number}", TEN, 1) for number in range(1000)])
+        assert time.monotonic() - began < SOON
+
+
+def test_fleets_that_were_not_written_in_time_are_none_and_the_others_are_answered() -> None:
+    answers = iter([(200, UPDATED)] * 3)
+    with scripted_store(lambda _: next(answers, None)) as url:
+        days = on(url).record([Observed(f"fleet {number}", TEN, 86) for number in range(40)])
+    assert sum(day is not None for day in days) == 3
+
+
+def test_a_store_that_refuses_connections_is_unavailable_and_a_probe_finds_it_again(dynalite: Any, table: str) -> None:
+    clock = Clock()
+    history = DynamoHistory(table, client=emulators.client(emulators.refused_url()), budget_seconds=10)
+    history.breaker = Breaker(failures=1, clock=clock)
+    history.remember([Decided("shooter", TEN, 97)])
+    with pytest.raises(HistoryUnavailableError, match="EndpointConnectionError"):
+        record(history)
+    history._client = dynalite
+    with pytest.raises(HistoryUnavailableError, match="resting"):
+        record(history)
+    clock.now += 6
+    assert decided(record(history)) == {120: 97}
+    assert history.breaker.healthy
+
+
+def test_throttling_is_retried_once() -> None:
+    answers = iter([failure("ProvisionedThroughputExceededException"), (200, UPDATED)])
+    with scripted_store(lambda _: next(answers)) as url:
+        assert seen(record(on(url, budget_seconds=10))) == {120: 86}
+
+
+def test_throttling_that_lasts_is_unavailable_but_no_outage() -> None:
+    with scripted_store(lambda _: failure("ThrottlingException")) as url:
+        history = on(url, budget_seconds=10)
+        for _ in range(4):
+            with pytest.raises(HistoryUnavailableError, match="ThrottlingException"):
+                record(history)
+        assert history.breaker.healthy
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("UnrecognizedClientException", "check the role or the credentials"),
+        ("InvalidSignatureException", "its clock"),
+        ("AccessDeniedException", "allow dynamodb:UpdateItem on the table observations"),
+    ],
+)
+def test_a_refusal_says_what_to_do(code: str, remedy: str) -> None:
+    with scripted_store(lambda _: failure(code)) as url, pytest.raises(HistoryUnavailableError, match=remedy):
+        record(on(url, budget_seconds=10))
+
+
+def test_a_missing_table_is_named_and_logged_once(dynalite: Any, caplog: pytest.LogCaptureFixture) -> None:
+    history = DynamoHistory("nowhere", client=dynalite, budget_seconds=10)
+    for _ in range(3):
+        with pytest.raises(HistoryUnavailableError, match="dynamodb:UpdateItem: create the table nowhere"):
+            record(history)
+    assert [one.levelno for one in caplog.records] == [logging.ERROR]
+
+
+def unprocessed(fleet: str) -> dict[str, Any]:
+    return {"observations": {"Keys": [{"fleet": {"S": fleet}, "day": {"S": "2026-11-20"}}]}}
+
+
+def test_keys_that_were_left_unprocessed_are_asked_for_again() -> None:
+    first = (200, {"Responses": {"observations": []}, "UnprocessedKeys": unprocessed("shooter")})
+    second = (200, {"Responses": {"observations": [UPDATED["Attributes"]]}, "UnprocessedKeys": {}})
+    answers = iter([first, second])
+    with scripted_store(lambda _: next(answers)) as url:
+        days = on(url, budget_seconds=10).read([("shooter", TODAY), ("other", TODAY)])
+    assert [seen(day) for day in days] == [{120: 86}, {}]
+
+
+def test_keys_that_stay_unprocessed_could_not_be_read() -> None:
+    answer = (200, {"Responses": {"observations": []}, "UnprocessedKeys": unprocessed("shooter")})
+    with scripted_store(lambda _: answer) as url:
+        days = on(url, budget_seconds=6).read([("shooter", TODAY), ("other", TODAY)])
+    assert days[0] is None
+    assert seen(days[1]) == {}
+
+
+def test_allocations_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch, dynalite: Any, table: str) -> None:
+    monkeypatch.setattr(dynamodb, "MAX_PENDING", 3)
+    history = DynamoHistory(table, client=dynalite, budget_seconds=10)
+    history.remember([Decided(f"fleet {number}", TEN, number) for number in range(5)])
+    history.close()
+    days = history.read([(f"fleet {number}", TODAY) for number in range(5)])
+    assert [decided(day) for day in days] == [{}, {}, {120: 2}, {120: 3}, {120: 4}]
+
+
+def test_closing_while_the_store_is_silent_takes_no_longer_than_the_budget(caplog: pytest.LogCaptureFixture) -> None:
+    with scripted_store(lambda _: None) as url:
+        history = on(url)
+        history.remember([Decided("shooter", TEN, 97)])
+        began = time.monotonic()
+        history.close()
+        assert time.monotonic() - began < SOON
+    assert "allocations that were pending are lost" in caplog.text
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return monkeypatch
+
+
+def test_its_own_client_takes_credentials_region_and_address_from_the_environment(
+    environment: pytest.MonkeyPatch, dynalite_url: str, table: str
+) -> None:
+    environment.setenv("AWS_ACCESS_KEY_ID", "emulator")
+    environment.setenv("AWS_SECRET_ACCESS_KEY", "emulator")
+    environment.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynalite_url)
+    environment.setenv("AWS_REGION", "us-east-1")  # what SageMaker sets; botocore alone would not look
+    history = DynamoHistory(table, budget_seconds=20)
+    history.warm_up()
+    assert seen(record(history)) == {120: 86}
+    assert [seen(day) for day in history.read([("shooter", TODAY - timedelta(days=1))])] == [{}]
+
+
+def test_no_region_and_no_credentials_say_what_to_do(environment: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HistoryUnavailableError, match="set AWS_REGION"):
+        record(DynamoHistory("observations", budget_seconds=20))
+    with pytest.raises(HistoryUnavailableError, match="credentials of this container"):
+        record(DynamoHistory("observations", region="us-east-1", budget_seconds=20))
+
+
+def test_botocore_is_not_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys; from autopilot.history.dynamodb import DynamoHistory;"
+        "DynamoHistory('observations').close();"
+        "print('botocore' in sys.modules or 'boto3' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert answer.stdout == "False\n"

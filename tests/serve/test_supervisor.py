@@ -1,0 +1,288 @@
+"""The supervisor over real processes: gunicorn, and nginx where it is installed."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from autopilot.serve.supervisor import gunicorn_command, server_of
+from autopilot.settings import Settings
+from testkit.server import PATIENCE, ROOT, is_open, running, start, until
+
+NGINX = pytest.param("nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed"))
+ALONE = "no-such-program"
+needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
+
+
+@pytest.fixture(params=[NGINX, ALONE])
+def door(request):
+    return request.param
+
+
+def test_it_serves_with_nginx_and_without(door):
+    with running(door) as server:
+        status, kind, seen = server.ask("/invocations", b"x" * 2_000_000)
+        assert (status, kind, seen["size"]) == (200, "application/json", 2_000_000)
+
+
+def test_the_real_application_is_ready_and_decides(door, tmp_path):
+    history = f"sqlite:///{tmp_path}/history.sqlite3"
+    with running(door, "autopilot.serve.wsgi:app", AUTOPILOT_HISTORY=history) as server:
+        until(lambda: server.ask("/ping")[0] == 200, "ready")
+        body = b'{"fleet": "eu/racing", "demand": 40}'
+        status, _, answer = server.ask("/invocations", body, headers={"Content-Type": "application/json"}.items())
+        assert status == 200
+        assert answer["Prediction"]["num_of_gameservers"] >= 40
+
+
+class Under:
+    """Requests under way: they are in the workers, and stay there until `finish`."""
+
+    def __init__(self, server, place, pool, count):
+        self.place = place
+        self.requests = [pool.submit(server.ask, f"/invocations?wait={place}", b"{}") for _ in range(count)]
+
+    def wait(self, count):
+        until(lambda: len(os.listdir(self.place)) >= count, f"{count} requests are in the workers")
+
+    def finish(self):
+        (self.place / "go").touch()
+        return {request.result()[0] for request in self.requests}
+
+
+def test_a_stop_lets_the_request_under_way_finish_and_ends_well(door, tmp_path):
+    with running(door) as server, ThreadPoolExecutor() as pool:
+        assert server.ask("/ping")[0] == 200
+        under_way = Under(server, tmp_path, pool, 1)
+        under_way.wait(1)
+        server.process.send_signal(signal.SIGTERM)
+        if door == "nginx":
+            until(lambda: not is_open(server.port), "no new connections")
+        else:
+            time.sleep(0.3)  # gunicorn's workers keep the socket until their requests are done: nothing shows the stop
+        assert under_way.finish() == {200}
+        assert server.ended() == 0
+
+
+def test_a_stop_right_after_the_start_ends_well_and_at_once(door):
+    for _ in range(3):
+        with running(door) as server:
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(20) == 0  # 27 s is all the time there is
+
+
+def test_what_it_wrote_while_it_ran_is_gone_afterwards(door):
+    with running(door) as server:
+        metrics = Path(server.ask("/metrics")[2]["metrics"])
+        assert metrics.is_dir()
+        server.process.send_signal(signal.SIGINT)
+        assert server.ended() == 0
+        assert not metrics.exists()
+
+
+def test_when_its_terminal_is_closed_it_ends_and_leaves_the_port(door):
+    with running(door) as server:
+        assert server.ask("/ping")[0] == 200
+        server.process.send_signal(signal.SIGHUP)
+        assert server.ended() == 0
+        assert not is_open(server.port)
+
+
+def test_under_nohup_it_outlives_its_terminal(door):
+    with running(door, "testkit.serving_standin.wsgi:app", "nohup") as server:
+        assert server.ask("/ping")[0] == 200
+        server.process.send_signal(signal.SIGHUP)
+        server.process.send_signal(signal.SIGHUP)
+        assert server.ask("/ping")[0] == 200
+        assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("name", ["nginx", "gunicorn"])
+@needs_nginx
+def test_when_either_dies_the_server_ends_with_an_error_and_leaves_the_port(name):
+    with running() as server:
+        assert server.ask("/ping")[0] == 200
+        (victim,) = server.children(name)
+        os.kill(victim, signal.SIGKILL)
+        assert server.ended() == 1
+        assert not is_open(server.port)
+
+
+def test_a_killed_worker_is_replaced_and_no_request_fails(door):
+    with running(door) as server:
+        first = server.ask("/ping")[2]["pid"]
+        os.kill(first, signal.SIGKILL)
+        gunicorn = server.process.pid if not server.children("gunicorn") else server.children("gunicorn")[0]
+
+        def replaced():
+            workers = Path(f"/proc/{gunicorn}/task/{gunicorn}/children").read_text().split()
+            return len(workers) == 2 and str(first) not in workers
+
+        until(replaced, "two workers again")
+        assert {server.ask("/invocations", b"{}")[0] for _ in range(20)} == {200}
+
+
+@needs_nginx
+def test_a_request_whose_worker_is_killed_goes_to_another(tmp_path):
+    with running() as server, ThreadPoolExecutor() as pool:
+        assert server.ask("/ping")[0] == 200
+        under_way = Under(server, tmp_path, pool, 4)
+        under_way.wait(4)
+        os.kill(server.ask("/ping")[2]["pid"], signal.SIGKILL)
+        assert under_way.finish() == {200}
+
+
+@needs_nginx
+def test_pings_are_answered_while_every_thread_is_busy(tmp_path):
+    with running(MODEL_SERVER_WORKERS="1", MODEL_SERVER_THREADS="2") as server, ThreadPoolExecutor(16) as pool:
+        under_way = Under(server, tmp_path, pool, 6)
+        under_way.wait(2)
+        for _ in range(5):
+            until(lambda: server.ask("/ping")[0] == 200, "a ping")  # on a busy machine 503 may come first
+        assert not any(request.done() for request in under_way.requests)
+        assert under_way.finish() == {200}
+
+
+@needs_nginx
+def test_slow_senders_take_no_thread():
+    with running(MODEL_SERVER_WORKERS="1", MODEL_SERVER_THREADS="1") as server:
+        slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
+        try:
+            for sender in slow:
+                sender.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+            assert server.ask("/invocations", b"{}")[0] == 200
+            assert not select.select(slow, [], [], 0)[0]  # and nginx, which gives them 10 s, has not cut them off yet
+        finally:
+            for sender in slow:
+                sender.close()
+
+
+@needs_nginx
+def test_a_ping_before_the_application_has_loaded_says_so(tmp_path):
+    with running(STANDIN_LOADS_WITH=str(tmp_path / "go")) as server:
+        status, kind, body = server.ask("/ping")
+        assert (status, kind, body["error"]["code"]) == (503, "application/json", "not_ready")
+        (tmp_path / "go").touch()
+        until(lambda: server.ask("/ping")[0] == 200, "loaded")
+
+
+@needs_nginx
+def test_a_request_that_takes_too_long_is_given_up_in_json():
+    with running(MODEL_SERVER_TIMEOUT="1") as server:
+        status, kind, body = server.ask("/invocations?sleep=20", b"{}")
+        assert (status, kind, body["error"]["code"]) == (504, "application/json", "gateway_timeout")
+
+
+@needs_nginx
+@pytest.mark.parametrize("path", ["/", "/pingfoo", "/ping/", "//ping", "/invocations/x", "/.error/not-ready", "/%2e"])
+def test_other_paths_are_not_there(path):
+    with running() as server:
+        status, kind, body = server.ask(path)
+        assert (status, kind, body["error"]["code"]) == (404, "application/json", "not_found")
+
+
+@needs_nginx
+def test_the_four_routes_and_the_platforms_headers_reach_the_application():
+    with running() as server:
+        for path in ("/ping", "/invocations", "/execution-parameters", "/metrics"):
+            assert server.ask(path)[2]["path"] == path
+        headers = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1", "X-Unknown": "y" * 1000}
+        assert server.ask("/invocations", b"{}", headers=headers.items())[2]["attributes"] == "trace=1"
+
+
+@needs_nginx
+def test_25_megabytes_are_taken_and_a_byte_more_is_refused():
+    most = 25 * 1024 * 1024
+    with running() as server:
+        assert server.ask("/invocations", b" " * most)[2]["size"] == most
+        head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {most + 1}\r\n\r\n".encode()
+        refused = raw(server, head)
+        assert b" 413 " in refused
+        assert b'"request_entity_too_large"' in refused
+
+
+@needs_nginx
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 40000 + b"\r\n\r\n",
+    ],
+    ids=["no HTTP", "no host", "a header beyond all bounds"],
+)
+def test_malformed_requests_are_the_callers_mistake_in_json(sent):
+    with running() as server:
+        answer = raw(server, sent)
+        assert b" 400 " in answer.splitlines()[0]
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
+
+
+def raw(server, sent):
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+        connection.sendall(sent)
+        received = b""
+        while b"}}" not in received and (more := connection.recv(65536)):
+            received += more
+        return received
+
+
+@needs_nginx
+def test_no_version_is_told():
+    with running() as server:
+        answer = raw(server, b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"\r\nServer: nginx\r\n" in answer
+
+
+def test_an_application_that_cannot_be_imported_ends_the_server(door):
+    server = start(door, "testkit.serving_standin.broken:app", {})
+    _, log = server.process.communicate(timeout=PATIENCE)
+    assert server.process.returncode == 1
+    assert "this application does not load" in log
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MODEL_SERVER_WORKERS", "many"), ("SAGEMAKER_BIND_TO_PORT", "80800"), ("AUTOPILOT_HISTROY", "off")],
+)
+def test_a_bad_setting_is_one_clear_line_and_nothing_starts(name, value):
+    server = start("nginx", "testkit.serving_standin.wsgi:app", {name: value})
+    _, log = server.process.communicate(timeout=PATIENCE)
+    assert server.process.returncode == 2
+    assert len(log.splitlines()) == 1
+    assert name in log
+
+
+def test_a_port_that_is_taken_ends_the_server(door):
+    with running(door) as first:
+        second = start(door, "testkit.serving_standin.wsgi:app", {"SAGEMAKER_BIND_TO_PORT": str(first.port)})
+        _, log = second.process.communicate(timeout=PATIENCE)
+        assert second.process.returncode == 1
+        assert "Address already in use; SAGEMAKER_BIND_TO_PORT names another" in log
+        assert first.ask("/ping")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("argument", "status", "words"), [("--help", 0, "Usage: serve"), ("--port=9000", 2, "No such option")]
+)
+def test_its_command_line_explains_itself_and_starts_nothing_it_does_not_understand(argument, status, words):
+    command = [sys.executable, "-m", "autopilot.serve.supervisor", argument]
+    ran = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT / "container")}, capture_output=True,
+                         text=True, check=False, timeout=PATIENCE)  # fmt: skip
+    assert ran.returncode == status
+    assert words in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(("said", "told"), [(1, "--timeout=3"), (60, "--timeout=60")])
+def test_no_worker_is_taken_for_stuck_between_two_signs_of_life(tmp_path, said, told):
+    settings = Settings.from_env({"MODEL_SERVER_TIMEOUT": str(said)})
+    assert told in gunicorn_command(server_of(settings, "app", None, tmp_path), [])
