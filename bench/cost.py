@@ -39,7 +39,10 @@ class Parts:
         from autopilot.history.cache import RecentHistory
         from autopilot.history.sqlite import SqliteHistory
         from autopilot.serve.app import create_app
-        from autopilot.serve.wire import AnswerOut, ManyOut, Reader, Writer, prediction_out
+        from autopilot.serve.wire import decoder, encoder
+        from autopilot.serve.wire.answers import AnswerOut, prediction_out
+        from autopilot.serve.wire.content_types import JSON
+        from autopilot.serve.wire.requests import RequestContext
         from autopilot.service import Autopilot, _windows
         from autopilot.settings import Settings
         from autopilot.wiring import BUILT_IN_MODEL, build_policy
@@ -47,9 +50,8 @@ class Parts:
         store = SqliteHistory(self.scratch / "history.sqlite3", budget_seconds=60)
         recent = RecentHistory(store, max_bytes=1 << 28)
         pilot = Autopilot(build_policy(BUILT_IN_MODEL), recent)
-        body, writer = request(count), Writer()
-        reader = Reader(time.time(), 10_000, False)
-        asks = reader.json(body).asks
+        body, context = request(count), RequestContext(time.time(), 10_000, False)
+        asks = decoder.read(JSON, body, context).asks
         recalled = list(pilot._recall(asks))
         windows = _windows(asks, recalled)
         horizons = pilot.operator.lead.horizons
@@ -65,10 +67,10 @@ class Parts:
 
         def written():
             out = [prediction_out(one) for one in answers]
-            return writer.json(AnswerOut(out[0]) if count == 1 else ManyOut(out))
+            return encoder.write(AnswerOut(out[0])) if count == 1 else encoder.write_many(JSON, out, header=False)
 
         calls = {
-            "parse": lambda: reader.json(body),
+            "parse": lambda: decoder.read(JSON, body, context),
             "history: record and recall": lambda: list(pilot._recall(asks)),
             "windows": lambda: _windows(asks, recalled),
             "features": lambda: features.observe_ahead(windows, horizons),

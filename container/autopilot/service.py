@@ -51,6 +51,7 @@ class Ask:
     now      the fleet; its demand is ignored where `demand_known` is false
     pairs    the caller's own history, (seconds since the epoch, demand): the store is then left alone; None: use it
     lead, missing_price   this fleet's own; None: the operator's
+    warnings what the caller should know of how it was understood, in words
     """
 
     now: FleetNow
@@ -58,14 +59,16 @@ class Ask:
     pairs: Sequence[tuple[float, float]] | None = None
     lead: Lead | None = None
     missing_price: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A decision and what it was made from.
 
-    recent    the last five demands or fewer, oldest first, now included
-    warnings  what the caller should know of the answer, in words
+    recent        the last five demands or fewer, oldest first, now included
+    demand_known  whether `now` holds the demand: where it could not be read, nobody should take it for zero
+    warnings      what the caller should know of the answer, in words
     """
 
     now: FleetNow
@@ -77,6 +80,7 @@ class Answer:
     history: HistoryStatus
     policy: str
     horizon_minutes: int
+    demand_known: bool = True
     warnings: tuple[str, ...] = ()
 
 
@@ -171,9 +175,8 @@ class Autopilot:
             return Refusal("demand_unavailable", "demand could not be read, and nothing is known of this fleet yet: "
                            "send demand or replicas, or mend GS_INVENTORY_URL", "demand")  # fmt: skip
         none = np.empty(0, np.float32)
-        now = replace(ask.now, demand=_last(needs) or 0.0)
-        return Answer(now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
-                      (ask.lead or self.operator.lead).end)  # fmt: skip
+        return Answer(ask.now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
+                      (ask.lead or self.operator.lead).end, demand_known=False)  # fmt: skip
 
     def _decide_known(self, asks: Sequence[Ask]) -> list[Answer]:
         with self.one_large_call if len(asks) > AT_ONCE else nullcontext():
@@ -216,9 +219,10 @@ class Autopilot:
         recent = seen[known[-FEW_OBSERVATIONS:]]
         lead = ask.lead or self.operator.lead
         span = (len(seen) - 1 - int(known[0])) * SLOT_SECONDS / 60
+        too_long = ask.lead is not None and span < lead.longest
         return Answer(ask.now, decisions[row], float(predictions.servers[row]), predictions.actions[row],
                       predictions.logits[row], recent, _status(recalled, recent), self.policy.name, lead.end,
-                      () if span >= lead.longest else (_SHORT_HISTORY.format(span, lead.longest),))  # fmt: skip
+                      warnings=(_SHORT_HISTORY.format(span, lead.longest),) if too_long else ())  # fmt: skip
 
 
 _SHORT_HISTORY = (

@@ -30,7 +30,11 @@ from autopilot.policy.model_archive import ArchiveError, unpack
 from autopilot.ports import ModelError
 from autopilot.serve import batching
 from autopilot.serve.app import create_app
-from autopilot.serve.wire import Fleets, Reader, RequestError
+from autopilot.serve.wire import decoder
+from autopilot.serve.wire.content_types import CSV, JSON, LINES
+from autopilot.serve.wire.errors import RequestError
+from autopilot.serve.wire.forms.parsed import Fleets
+from autopilot.serve.wire.requests import RequestContext
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
@@ -120,25 +124,25 @@ def fleets_lines(rng: Random) -> bytes:
     return making.maybe_damaged(rng, ends.join(fleets_json(rng) for _ in range(rng.randrange(4))))
 
 
-_reader = Reader(NOW, 100, False)
+_context = RequestContext(NOW, 100, False)
 
 
 @refusing(RequestError)
 def read_json(body: bytes) -> str:
     """One JSON document in any of its forms."""
-    return _each(_reader.json(body))
+    return _each(decoder.read(JSON, body, _context))
 
 
 @refusing(RequestError)
 def read_lines(body: bytes) -> str:
     """JSON lines."""
-    return _each(_reader.lines(body))
+    return _each(decoder.read(LINES, body, _context))
 
 
 @refusing(RequestError)
 def read_csv(body: bytes) -> str:
     """CSV rows."""
-    return _each(_reader.csv(body))
+    return _each(decoder.read(CSV, body, _context))
 
 
 def _each(parsed: object) -> str:
@@ -325,7 +329,7 @@ def _sound(answer: dict[str, Any]) -> None:
     if "response" in answer:
         many = [answer["response"]["replicas"]]
     else:
-        listed = answer.get("predictions") or [answer["Prediction"]]
+        listed = answer["predictions"] if "predictions" in answer else [answer["Prediction"]]
         many = [one["num_of_gameservers"] for one in listed if "num_of_gameservers" in one]
     if not all(isinstance(size, int) and 0 <= size <= INT32 for size in many):
         raise BrokenPromiseError(f"sizes {many[:5]}")

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autopilot.backtest.benchmark_rules import HPA
-from autopilot.backtest.command import backtest, fleet_of
+from autopilot.backtest.command import backtest
 from autopilot.backtest.comparison import (
     AUTOPILOT,
     CALIBRATED,
@@ -28,7 +28,7 @@ from autopilot.backtest.html import MEANING
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.cost import regular
 from autopilot.core.fleet import Lead, Reason
-from autopilot.demand.csv_file import DemandSeries, read_demand_csv
+from autopilot.demand.csv_file import DemandSeries, fleet_of, read_demand_csv
 from autopilot.policy.calibrated import CalibratedPolicy
 
 START = 1_760_054_400
@@ -196,11 +196,11 @@ def test_what_was_mended_in_the_file_is_said(tmp_path, run):
 
 
 BAD = {
-    "a wrong value": ("0,1\n300,x\n", "bad.csv, line 2: demand 'x' is not a number"),
-    "one row": ("0,1\n", "bad.csv: at least two observations are needed"),
-    "too short": ("0,1\n300,2\n600,2\n", "nothing is left to score: 0.01 days of demand"),
-    "no demand at all": ("".join(f"{300 * at},0\n" for at in range(2000)), "no demand in the scored time"),
-    "a wild time": ("0,1\n60,2\n120,2\n9e10,3\n", "a time is wrong"),
+    "a wrong value": (f"{START},1\n{START + 300},x\n", "bad.csv, line 2: demand 'x' is not a number"),
+    "one row": (f"{START},1\n", "bad.csv: at least two observations are needed"),
+    "too short": (f"{START},1\n{START + 300},2\n{START + 600},2\n", "nothing is left to score: 0.01 days of demand"),
+    "no demand at all": ("".join(f"{START + 300 * at},0\n" for at in range(2000)), "no demand in the scored time"),
+    "a wild time": (f"{START},1\n{START + 60},2\n{START + 120},2\n4e9,3\n", "a time is wrong"),
 }
 
 
@@ -242,6 +242,25 @@ def test_an_unknown_setting_is_refused(history, run, monkeypatch):
     assert "AUTOPILOT_HOLD_MINUTE" in done.output
 
 
+def test_each_fleet_of_a_file_has_its_verdict(tmp_path, run):
+    path = tmp_path / "both.csv"
+    lines = [f"{START + 300 * at},{fleet},{servers}" for fleet, days in (("eu", 6), ("us/shooter", 5))
+             for at, servers in enumerate(daily(days))]  # fmt: skip
+    path.write_text("\n".join(["timestamp,fleet,demand", *lines]) + "\n")
+    done = run(path, "--json", tmp_path / "out.json")
+    assert done.exit_code == 0, done.output
+    assert [one["fleet"] for one in json.loads((tmp_path / "out.json").read_text())["fleets"]] == ["eu", "us/shooter"]
+    done = run(path, "--sizes", tmp_path / "mine.csv")
+    assert done.exit_code == 2
+    assert "--sizes takes one fleet at a time" in done.output
+
+
+def test_daily_data_is_said_not_to_answer_this(tmp_path, run):
+    done = run(write(tmp_path / "days.csv", daily(2)[:400], step=86400))
+    assert done.exit_code == 2
+    assert "the data is daily, which cannot answer this" in done.output
+
+
 def test_one_allocations_file_is_for_one_fleet(history, tmp_path, run):
     done = run(history, history, "--sizes", tmp_path / "mine.csv")
     assert (done.exit_code, "one CSV at a time" in done.output) == (2, True)
@@ -260,7 +279,9 @@ def test_without_the_report_packages_table_and_json_still_work(history, tmp_path
     assert "requirements-report.txt" in done.output
 
 
-@pytest.mark.parametrize(("path", "name"), [("a/eu.csv", "eu"), ("eu.west.csv.gz", "eu.west"), ("eu", "eu")])
+@pytest.mark.parametrize(
+    ("path", "name"), [("a/eu.csv", "eu"), ("eu.west.csv.gz", "eu.west"), ("eu", "eu"), ("c.CSV", "c")]
+)
 def test_a_file_names_its_fleet(path, name):
     assert fleet_of(Path(path)) == name
 

@@ -29,10 +29,12 @@ def test_a_gap_is_unknown_and_keeps_the_last_demand():
     assert grid.observed.tolist() == [0, 1, 2, 2, 2, 3]
 
 
-def test_less_than_one_observation_a_day_says_nothing_about_minutes():
-    assert series(0, 1440, 2880).step_minutes == 1440
-    with pytest.raises(ValueError, match="every 2 days only: bring at least one observation a day"):
-        series(0, 2880, 5760)
+def test_less_than_one_observation_an_hour_says_nothing_about_minutes():
+    assert series(0, 60, 120).step_minutes == 60
+    with pytest.raises(ValueError, match="the data is daily, which cannot answer this"):
+        series(0, 1440, 2880)
+    with pytest.raises(ValueError, match="observed every 2 hours, which cannot"):
+        series(0, 120, 240)
 
 
 def test_times_that_waver_stand_for_the_nearest_step():

@@ -13,6 +13,7 @@ from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError, Stopped, StopSignal
 from autopilot.training.live import observations, record
 from autopilot.training.recorded import (
+    left_out,
     read_channel,
     recorded_samples,
     recorded_traces,
@@ -118,6 +119,19 @@ def test_the_fleets_of_a_channel_are_its_csv_files(tmp_path):
         (tmp_path / name).write_text("timestamp,demand\n" + "\n".join(rows))
     (tmp_path / "c.d.csv.gz").write_bytes(gzip.compress((tmp_path / "b.csv").read_bytes()))
     assert [one.name for one in read_channel(tmp_path, 0.25)] == ["a", "b", "c.d"]
+
+
+def test_several_fleets_of_a_file_are_read_and_hidden_files_are_not(tmp_path):
+    rows = (f"{at:.0f},{fleet},{d:.0f}" for fleet in ("eu", "us")
+            for at, d in zip(series().times, series().demand, strict=True))  # fmt: skip
+    (tmp_path / "both.csv").write_text("timestamp,fleet,demand\n" + "\n".join(rows))
+    (tmp_path / "._both.csv").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (tmp_path / "notes.txt").write_text("eu is from the spring")
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "ap.csv").write_text("timestamp,demand\n")
+    assert [one.name for one in read_channel(tmp_path, 0.25)] == ["eu", "us"]
+    assert left_out(tmp_path) == ["archive/", "notes.txt"]
 
 
 class Times:

@@ -18,7 +18,7 @@ from autopilot.backtest.replay import Progress, ReplayConfig
 from autopilot.core.cost import Doubles
 from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
 from autopilot.core.history import rfc3339
-from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_demand_csv
+from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
 from autopilot.ports import ModelError, Policy
 from autopilot.settings import Settings, SettingsError
 from autopilot.wiring import build_policy
@@ -104,9 +104,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 def backtest(**given: object) -> None:
     """What your fleet would have cost under the autopilot, beside simple rules.
 
-    Each file is one fleet: `timestamp,demand` lines, plain or gzip. Demand is the number of servers that players
-    needed. What the client would have set is played in a simulated fleet: growth takes the lead, shrinking is at once,
-    servers in use stay. The guardrail follows the same environment variables as `serve`.
+    Each file is one fleet: `timestamp,demand` lines, plain or gzip. A column `fleet` makes it several. Demand is the
+    number of servers that players needed. `autopilot import` makes such files of what Grafana, Prometheus and
+    CloudWatch export. What the client would have set is played in a simulated fleet: growth takes the lead, shrinking
+    is at once, servers in use stay. The guardrail follows the same environment variables as `serve`.
     """  # fmt: skip
     request = Request(**given)  # type: ignore[arg-type]
     try:
@@ -121,7 +122,7 @@ def run(request: Request, settings: Settings) -> None:
     """Read, decide again, compare, and say what came out. Raises what its parts raise, and BadInputError."""
     _check(request)
     config = config_for(request, settings)
-    results = [_one(path, request, config) for path in request.files]
+    results = [one for path in request.files for one in _compared(path, request, config)]
     _show(results, request)
     if request.json_file:
         text = json.dumps(table.document(results, config.policy.name, request.price), indent=2, allow_nan=False)
@@ -174,25 +175,24 @@ def _require_plots() -> None:
         ) from error
 
 
-def _one(path: Path, request: Request, config: ReplayConfig) -> Comparison:
-    """The comparison of one file. Raises DemandCsvError."""
-    series = in_servers(read_demand_csv(path), request.per_server)
-    try:
-        scenario = scenario_for(fleet_of(path), series, config.lead, config.missing_price, request.warm_up)
-        scenario = replace(scenario, limits=config.limits)
-        with _progress(scenario) as progress:
-            replayed = decide_again(scenario, config, progress)
-        result = compare(scenario, replayed, config)
-    except ValueError as error:
-        raise DemandCsvError(path, None, str(error)) from error
-    if request.sizes:
-        _write_sizes(request.sizes, scenario, set_by_client(scenario, replayed, config))
-    return result
-
-
-def fleet_of(path: Path) -> str:
-    """The fleet's name: the file's, without directory and endings."""
-    return path.name.removesuffix(".gz").removesuffix(".csv")
+def _compared(path: Path, request: Request, config: ReplayConfig) -> Iterator[Comparison]:
+    """The comparison of each fleet in a file. Raises DemandCsvError."""
+    fleets = read_fleets_csv(path)
+    if request.sizes and len(fleets) > 1:
+        raise BadInputError(f"--sizes takes one fleet at a time: {path} holds {len(fleets)}")
+    for name, series in fleets.items():
+        servers = in_servers(series, request.per_server)
+        try:
+            scenario = scenario_for(name, servers, config.lead, config.missing_price, request.warm_up)
+            scenario = replace(scenario, limits=config.limits)
+            with _progress(scenario) as progress:
+                replayed = decide_again(scenario, config, progress)
+            result = compare(scenario, replayed, config)
+        except ValueError as error:
+            raise DemandCsvError(path, None, f"{name}: {error}" if len(fleets) > 1 else str(error)) from error
+        if request.sizes:
+            _write_sizes(request.sizes, scenario, set_by_client(scenario, replayed, config))
+        yield result
 
 
 def in_servers(series: DemandSeries, per_server: float) -> DemandSeries:

@@ -21,8 +21,8 @@ LONGEST_GRID = 5_000_000
 """Steps; nine years of minutes. A longer series is a mistake in its times."""
 _LEAST_DAYS, _RESAMPLES = 3, 2000
 _LEAST_STEPS = 6  # before the first that is scored
-LONGEST_STEP = 1440
-"""Minutes: of what is observed less than once a day, nothing can be said about minutes."""
+LONGEST_STEP = 60
+"""Minutes: what is observed less often says nothing of servers that take 10 to 15 minutes to come up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +64,17 @@ def regular(times: Doubles, demand: Doubles) -> RegularSeries:
     """A series on a regular grid of its own usual step: the median difference, in whole minutes, at least one.
 
     `times` [T] seconds since the epoch, strictly increasing; `demand` [T] servers. A step without an observation
-    within half a step stays unknown. Raises ValueError for fewer than two observations, for less than one a day, or an
-    absurd length.
+    within half a step stays unknown. Raises ValueError for fewer than two observations, for less than one an hour, or
+    an absurd length.
     """
     if len(times) < 2:
         raise ValueError("at least two observations are needed")
     step_minutes = max(1, round(float(np.median(np.diff(times))) / 60))
     if step_minutes > LONGEST_STEP:
+        often = "daily" if step_minutes == 1440 else f"observed every {step_minutes / 60:.3g} hours"
         raise ValueError(
-            f"demand was observed every {step_minutes / 1440:.3g} days only: bring at least one observation a day, "
-            "better one every five or ten minutes"
+            f"the data is {often}, which cannot answer this: servers come up within minutes. Bring at least one "
+            "observation an hour, better one every five minutes"
         )
     place = np.rint((times - times[0]) / (step_minutes * 60.0))
     if place[-1] >= LONGEST_GRID:

@@ -1,5 +1,6 @@
 """The words of the domain: a fleet as it stands, the limits its operator set, and the decision for it."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
@@ -29,6 +30,15 @@ class Reason(StrEnum):
     """Cut to the operator's maximum."""
     DEMAND_UNKNOWN = "demand_unknown"
     """Demand could not be read; what is known to be needed or running is held."""
+
+
+FLEET_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _./:@+=-]{0,127}$(?!\n)"
+"""How a fleet may be called, on every way in. The end is `$` and no line end: alone, Python's `$` lets one pass."""
+
+
+def is_fleet_name(text: str) -> bool:
+    """Whether a fleet may be called so."""
+    return re.search(FLEET_NAME, text) is not None
 
 
 MOST_SERVERS = 10_000_000

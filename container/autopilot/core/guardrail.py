@@ -75,7 +75,12 @@ NO_OVERRIDE = Override()
 
 def whole(servers: float) -> int:
     """Round up to a whole server; a hair above a whole number (float error) is that number."""
-    return ceil(servers - 1e-9 * max(1.0, abs(servers)))
+    return ceil(servers - _dust(servers))
+
+
+def _dust(servers: float) -> float:
+    """What a sum of floats may be off by: no server."""
+    return 1e-9 * max(1.0, abs(servers))
 
 
 def usable(prediction: float, now: FleetNow, peak: float) -> bool:
@@ -91,7 +96,8 @@ def apply_guardrail(
     What the coming lead needs is found first: the forecast. What is in use now comes on top of it, and is not
     remembered: a remembered floor would keep a falling fleet too large.
     """
-    lowest = max(whole(now.need), now.sessions)
+    need = now.need
+    lowest = max(whole(need), now.sessions)
     trusted = usable(prediction, now, recent.peak)
     wanted, reason = (whole(prediction), Reason.POLICY) if trusted else (_fallback(recent), Reason.FALLBACK)
     if recent.held is not None and wanted < whole(recent.held):
@@ -107,7 +113,7 @@ def apply_guardrail(
         wanted, reason = lowest, Reason.DEMAND_FLOOR
     wanted, reason = _with_added(wanted, lowest, reason, override)
     allocation, reason = _within_limits(wanted, reason, now, override)
-    return Decision(allocation, reason, trusted and prediction < now.need, forecast, recommended)
+    return Decision(allocation, reason, trusted and prediction < need - _dust(need), forecast, recommended)
 
 
 def allocate_without_demand(
@@ -115,13 +121,13 @@ def allocate_without_demand(
 ) -> Decision | None:
     """The allocation when demand could not be read: all that is known to run or to be needed is held.
 
-    `now.demand` is ignored. None where nothing at all is known about the fleet.
+    `now.demand` is ignored. The queue comes on top of what is known to be needed, not of what runs: the latter grows
+    with each decision. None where nothing at all is known about the fleet.
     """
-    known = [now.replicas, last, None if last_need is None else whole(last_need)]
-    held = max((size for size in known if size is not None), default=None)
-    if held is None and now.sessions == 0:
+    if now.replicas is last is last_need is None and now.sessions == now.queue == 0:
         return None
-    wanted = max(held or 0, now.sessions)
+    needed = whole(max(now.sessions, last_need or 0.0) + now.queue)
+    wanted = max(now.replicas or 0, last or 0, needed)
     with_added, reason = _with_added(wanted, wanted, Reason.DEMAND_UNKNOWN, override)
     allocation, reason = _within_limits(with_added, reason, now, override)
     return Decision(allocation, reason, False, allocation, allocation)

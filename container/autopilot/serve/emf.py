@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -22,10 +22,10 @@ _STDOUT = 1
 
 
 class Counted(NamedTuple):
-    """One decision, as far as metrics go."""
+    """One decision, as far as metrics go. `demand` None: it could not be read, and is left out."""
 
     fleet: str
-    demand: float
+    demand: float | None
     decision: Decision
     history_unavailable: bool
 
@@ -45,14 +45,13 @@ class EmfMetrics:
 
     def answered(self, decisions: Iterable[Counted]) -> None:
         """Write the decisions of one request. Each line is one write: workers share the stream."""
-        directive = self._directive()
         for line in self._lines(decisions):
             # A log that nobody reads any more is no reason to fail a decision.
             with contextlib.suppress(OSError):
-                self._write(self._encode(directive | line) + b"\n")
+                self._write(self._encode(self._directive(line) | line) + b"\n")
 
-    def _directive(self) -> dict[str, object]:
-        names = [{"Name": name} for name in METRICS]
+    def _directive(self, line: Mapping[str, object]) -> dict[str, object]:
+        names = [{"Name": name} for name in METRICS if name in line]
         dimensions = [["fleet"]] if self._by_fleet else [[]]
         what = {"Namespace": self._namespace, "Dimensions": dimensions, "Metrics": names}
         return {"_aws": {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [what]}}
@@ -68,10 +67,12 @@ class EmfMetrics:
 
 def _values(decisions: Sequence[Counted]) -> dict[str, object]:
     columns = zip(*map(_row, decisions), strict=True)
-    return {name: column if len(column) > 1 else column[0] for name, column in zip(METRICS, columns, strict=True)}
+    known = ([value for value in column if value is not None] for column in columns)
+    return {name: column if len(column) > 1 else column[0]
+            for name, column in zip(METRICS, known, strict=True) if column}  # fmt: skip
 
 
-def _row(one: Counted) -> tuple[float, ...]:
+def _row(one: Counted) -> tuple[float | None, ...]:
     reason = one.decision.reason
     return (
         one.demand,

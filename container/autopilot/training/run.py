@@ -27,7 +27,7 @@ from autopilot.training.live import record
 from autopilot.training.network import Network, build_network, fleet_head
 from autopilot.training.ppo_run import PPORun, Surroundings
 from autopilot.training.progress import Teller
-from autopilot.training.recorded import RecordedFleet, read_channel, recorded_traces, split
+from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
 from autopilot.training.report import told_verdict, write_report
 from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
 
@@ -67,6 +67,8 @@ def gather(job: Job, told: Hyperparameters, teller: Teller, stop: StopSignal) ->
     channel = job.channel("training")
     try:
         fleets = [] if channel is None else read_channel(channel, told.verdict_share, stop.check)
+        if channel is not None and (unread := left_out(channel)):
+            teller.say(f"left out of the training channel: {', '.join(unread[:10])}{', …' if len(unread) > 10 else ''}")
         if told.gs_inventory_url:
             teller.say(f"recording {told.live_observations} observations from {shown(told.gs_inventory_url)}")
             fleets.append(split("live", record(told, stop), told.verdict_share))
