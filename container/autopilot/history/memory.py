@@ -23,9 +23,10 @@ class MemoryHistory:
         self._lock = threading.Lock()
 
     def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
-        """Keep observations; the day of each, with it in place."""
+        """Keep observations; the day of each, with all of them in place."""
         with self._lock:
-            return [self._put(one) for one in observed]
+            days = [self._put(one) for one in observed]
+            return [_copied(day) for day in days]
 
     def read(self, wanted: Sequence[tuple[str, date]]) -> list[DaySlots | None]:
         """The days; an empty one where nothing was recorded."""
@@ -33,13 +34,12 @@ class MemoryHistory:
             return [_copied(self._fleets.get(fleet, {}).get(day) or DaySlots()) for fleet, day in wanted]
 
     def remember(self, decided: Sequence[Decided]) -> None:
-        """Keep allocations beside the observations that are still there."""
+        """Keep allocations beside the observations."""
         with self._lock:
             for one in decided:
                 slot = slot_of(one.observed_at)
-                day = self._fleets.get(one.fleet, {}).get(day_of(slot))
-                if day is not None:
-                    day.allocation[slot - first_slot(day_of(slot))] = one.allocation
+                day = day_of(slot)
+                self._day(one.fleet, day).allocation[slot - first_slot(day)] = one.allocation
 
     def close(self) -> None:
         """Do nothing."""
@@ -49,7 +49,7 @@ class MemoryHistory:
         day = day_of(slot)
         known = self._day(one.fleet, day)
         known.demand[slot - first_slot(day)] = one.demand
-        return _copied(known)
+        return known
 
     def _day(self, fleet: str, day: date) -> DaySlots:
         """A day of a fleet; with a new one those go that no later decision looks back to."""
