@@ -22,7 +22,9 @@ PLATFORM_MODEL = Path("/opt/ml/model")
 def build(settings: Settings) -> Autopilot:
     """The service as the settings want it. Raises ModelError."""
     skew = 0.0 if settings.sagemaker_batch else settings.autopilot_max_clock_skew
-    operator = Operator(settings.guardrail_rules(), settings.events(), skew)
+    operator = Operator(
+        settings.guardrail_rules(), settings.events(), skew, settings.lead(), settings.autopilot_missing_price
+    )
     store = build_history(settings)
     recent = RecentHistory(
         store, max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024, off=isinstance(store, NoHistory)

@@ -7,7 +7,7 @@ from autopilot.settings import Settings
 
 
 def counted(fleet="us/shooter", demand=86.0, reason=Reason.POLICY, low=False, lost=False):
-    return Counted(fleet, demand, Decision(97, reason, low, 97), lost)
+    return Counted(fleet, demand, Decision(97, reason, low, 97, 97), lost)
 
 
 def written(*decisions, by_fleet=False):
