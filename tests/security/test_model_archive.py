@@ -147,6 +147,15 @@ def test_an_archive_in_the_model_directory_is_served_and_leaves_nothing_behind(t
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_an_archive_that_is_named_itself_is_served(tmp_path):
+    archive = model_archive_of(BUILT_IN_MODEL, tmp_path)
+    named = archive.rename(tmp_path / "mine.tar.gz")
+    assert build_policy(named).name == load_policy(BUILT_IN_MODEL).name
+    (tmp_path / "notes.txt").write_text("no archive")
+    with pytest.raises(ArchiveError, match="cannot be unpacked"):
+        build_policy(tmp_path / "notes.txt")
+
+
 def test_a_model_beside_its_archive_is_the_model(tmp_path):
     shutil.copytree(BUILT_IN_MODEL, tmp_path / "model")
     (tmp_path / "model" / ARCHIVE_FILE).write_bytes(b"left over")

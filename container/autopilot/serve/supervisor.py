@@ -92,9 +92,9 @@ def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) ->
     return Server(
         app=app,
         port=settings.sagemaker_bind_to_port,
-        workers=settings.model_server_workers or default_workers(),
+        workers=1 if settings.sagemaker_batch else settings.model_server_workers or default_workers(),
         threads=settings.model_server_threads,
-        timeout=max(settings.model_server_timeout, _LEAST_ALIVE_SECONDS),
+        timeout=max(settings.timeout_seconds, _LEAST_ALIVE_SECONDS),
         log_level=settings.autopilot_log_level,
         nginx=nginx,
         runtime=runtime,
