@@ -67,7 +67,7 @@ def test_a_fleet_rests_at_zero_and_is_back_one_lead_before_its_usual_hour():
     hour = np.arange(DAY) / 12
     assert (sizes[last][(hour >= 6) & (hour < 17.5)] == 0).all()
     assert (ready[last][(hour >= 18) & (hour < 22.5)] >= 20).all()
-    assert (ready[last][hour < 17.5] >= 0).all()
+    assert (ready[last][(hour >= 6) & (hour < 17.5)] == 0).all()
 
 
 def test_a_minimum_is_kept_all_the_same():

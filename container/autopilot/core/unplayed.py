@@ -1,4 +1,4 @@
-"""Fleets that nobody has played for hours: 0 is a size, until one lead before the hour at which players usually come."""
+"""Fleets that nobody has played for hours: 0 is a size, until one lead before the hour at which players come."""
 
 import numpy as np
 import numpy.typing as npt
