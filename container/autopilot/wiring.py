@@ -7,14 +7,12 @@ from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.policy.calibrated import CalibratedPolicy
-from autopilot.policy.learned import load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
 
-BUILT_IN_MODEL = Path(__file__).parent.parent / "model"
-"""The default policy: baked into the image, and part of a checkout."""
 PLATFORM_MODEL = Path("/opt/ml/model")
 """Where the platform puts a model, if it has one."""
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from autopilot.policy import model_archive
-from autopilot.policy.learned import load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import ARCHIVE_FILE, ArchiveError, unpack, unpacked
 from autopilot.training.command import run_job
 from autopilot.training.job import Job
-from autopilot.wiring import BUILT_IN_MODEL, build_policy
+from autopilot.wiring import build_policy
 
 FILE, LINK, SYMLINK, CHAR, BLOCK, FIFO, DIR = b"0", b"1", b"2", b"3", b"4", b"6", b"5"
 

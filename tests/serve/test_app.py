@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from autopilot.history.cache import RecentHistory
+from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
 from autopilot.serve.app import LARGEST_BODY, create_app
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
-from autopilot.wiring import BUILT_IN_MODEL
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 from testkit.permissions import unprivileged
 

@@ -39,7 +39,7 @@ _GENTLE = {"nginx": (signal.SIGQUIT, NGINX_DRAIN_SECONDS), "gunicorn": (signal.S
 _STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """The last: its terminal was closed. Its children, in groups of their own, would keep the port."""
 _WATCHED = {*_STOP, signal.SIGCHLD}
-_TEMPLATE = Path(__file__).parents[2] / "nginx.conf"
+_TEMPLATE = Path(__file__).with_name("nginx.conf")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a place, not a file name that somebody could guess
 
 
