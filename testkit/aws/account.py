@@ -9,7 +9,7 @@ import boto3
 from botocore import xform_name
 
 from autopilot_deploy.calls.boto import BotoAws
-from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.core.call import AwsCall, Json
 from autopilot_deploy.core.errors import aws_error
 from autopilot_deploy.core.services import scaling
 from autopilot_deploy.core.shapes import operation, problems
@@ -77,7 +77,7 @@ class Account:
         self._moto = _shared()
         self.script = script
         self.reason = "the alarm autopilot-high-errors rang"
-        self.made: list[Call] = []
+        self.made: list[AwsCall] = []
         self.failing: dict[str, list[tuple[str, str]]] = {}
         self._endpoints: dict[str, _Endpoint] = {}
 
@@ -85,7 +85,7 @@ class Account:
     def region(self) -> str:
         return REGION
 
-    def make(self, call: Call) -> Json:
+    def make(self, call: AwsCall) -> Json:
         faults = list(problems(operation(call.service, call.operation).input_shape, dict(call.parameters), "$"))
         assert not faults, f"{call.title()} does not fit AWS's model: {faults}"
         self.made.append(call)
@@ -94,7 +94,7 @@ class Account:
         own = getattr(self, f"_{xform_name(call.operation)}", None)
         return own(call) if own else self._moto.make(call)
 
-    def entries(self, call: Call, key: str) -> list[Json]:
+    def entries(self, call: AwsCall, key: str) -> list[Json]:
         self.made.append(call)
         return self._moto.entries(call, key)
 
@@ -115,14 +115,14 @@ class Account:
         for endpoint in self._endpoints.values():
             endpoint.config = new if endpoint.config == old else endpoint.config
             endpoint.pending = new if endpoint.pending == old else endpoint.pending
-        described = dict(self._moto.make(Call("sagemaker", "DescribeEndpointConfig", {"EndpointConfigName": old})))
+        described = dict(self._moto.make(AwsCall("sagemaker", "DescribeEndpointConfig", {"EndpointConfigName": old})))
         kept = {key: described[key] for key in ("ProductionVariants",)}
-        self._moto.make(Call("sagemaker", "CreateEndpointConfig", {"EndpointConfigName": new} | kept))
-        self._moto.make(Call("sagemaker", "DeleteEndpointConfig", {"EndpointConfigName": old}))
+        self._moto.make(AwsCall("sagemaker", "CreateEndpointConfig", {"EndpointConfigName": new} | kept))
+        self._moto.make(AwsCall("sagemaker", "DeleteEndpointConfig", {"EndpointConfigName": old}))
 
     # What moto does not do, or does otherwise than AWS.
 
-    def _describe_endpoint(self, call: Call) -> Json:
+    def _describe_endpoint(self, call: AwsCall) -> Json:
         name = call.parameters["EndpointName"]
         if name not in self._endpoints:
             raise aws_error(call, "ValidationException", f'Could not find endpoint "{name}".')
@@ -133,7 +133,7 @@ class Account:
         answer = {"EndpointName": name, "EndpointStatus": status, "EndpointConfigName": there.config}
         return answer | reason | {"ProductionVariants": variants}
 
-    def _create_endpoint(self, call: Call) -> Json:
+    def _create_endpoint(self, call: AwsCall) -> Json:
         name, config = call.parameters["EndpointName"], call.parameters["EndpointConfigName"]
         if name in self._endpoints:
             raise aws_error(call, "ValidationException", f"Cannot create already existing endpoint {name}")
@@ -141,7 +141,7 @@ class Account:
         self._endpoints[name] = self._begin(config, "Creating", config)
         return {}
 
-    def _update_endpoint(self, call: Call) -> Json:
+    def _update_endpoint(self, call: AwsCall) -> Json:
         name, config = call.parameters["EndpointName"], call.parameters["EndpointConfigName"]
         there = self._endpoints[name]
         if not there.settled:
@@ -159,7 +159,7 @@ class Account:
         counts = {one["VariantName"]: one["InitialInstanceCount"] for one in self._variants(config)}
         return _Endpoint(live, config, busy, looks, reason, counts)
 
-    def _refuse_scaled(self, call: Call, name: str, old: str, new: str) -> None:
+    def _refuse_scaled(self, call: AwsCall, name: str, old: str, new: str) -> None:
         types = {one["VariantName"]: one.get("InstanceType") for one in self._variants(new)}
         for variant in self._variants(old):
             resource = f"endpoint/{name}/variant/{variant['VariantName']}"
@@ -168,37 +168,37 @@ class Account:
                 raise aws_error(call, "ValidationException", f"{resource} has scaling policies: deregister it first")
 
     def _variants(self, config: str) -> list[Any]:
-        described = self._moto.make(Call("sagemaker", "DescribeEndpointConfig", {"EndpointConfigName": config}))
+        described = self._moto.make(AwsCall("sagemaker", "DescribeEndpointConfig", {"EndpointConfigName": config}))
         return [one for one in described["ProductionVariants"] if "InitialInstanceCount" in one]
 
-    def _delete_endpoint(self, call: Call) -> Json:
+    def _delete_endpoint(self, call: AwsCall) -> Json:
         if not self._endpoints[call.parameters["EndpointName"]].settled:
             raise aws_error(call, "ValidationException", "Cannot update in-progress endpoint")
         del self._endpoints[call.parameters["EndpointName"]]
         return self._moto.make(call)
 
-    def _delete_endpoint_config(self, call: Call) -> Json:
+    def _delete_endpoint_config(self, call: AwsCall) -> Json:
         name = call.parameters["EndpointConfigName"]
         assert all(name != one.config for one in self._endpoints.values()), f"{name} is in use"
         return self._moto.make(call)
 
-    def _create_model(self, call: Call) -> Json:
+    def _create_model(self, call: AwsCall) -> Json:
         return self._new(call, "DescribeModel", "ModelName")
 
-    def _create_endpoint_config(self, call: Call) -> Json:
+    def _create_endpoint_config(self, call: AwsCall) -> Json:
         return self._new(call, "DescribeEndpointConfig", "EndpointConfigName")
 
-    def _new(self, call: Call, describe: str, key: str) -> Json:
+    def _new(self, call: AwsCall, describe: str, key: str) -> Json:
         name = call.parameters[key]
         listed = {"DescribeModel": ("ListModels", "Models"), "DescribeEndpointConfig": _CONFIGS}[describe]
-        if any(one[key] == name for one in self._moto.entries(Call("sagemaker", listed[0], {}), listed[1])):
+        if any(one[key] == name for one in self._moto.entries(AwsCall("sagemaker", listed[0], {}), listed[1])):
             raise aws_error(call, "ValidationException", f"Cannot create already existing {name}")
         return self._moto.make(call)
 
     # What is there, for assertions.
 
     def targets(self) -> dict[str, tuple[int, int]]:
-        call = Call(scaling.SERVICE, "DescribeScalableTargets", {"ServiceNamespace": "sagemaker"})
+        call = AwsCall(scaling.SERVICE, "DescribeScalableTargets", {"ServiceNamespace": "sagemaker"})
         listed = self._moto.entries(call, "ScalableTargets")
         return {one["ResourceId"]: (one["MinCapacity"], one["MaxCapacity"]) for one in listed}
 
@@ -212,13 +212,13 @@ class Account:
 
 _CONFIGS = ("ListEndpointConfigs", "EndpointConfigs")
 _EVERYTHING = {
-    "models": (Call("sagemaker", "ListModels", {}), "Models"),
-    "configs": (Call("sagemaker", "ListEndpointConfigs", {}), "EndpointConfigs"),
-    "roles": (Call("iam", "ListRoles", {}), "Roles"),
-    "tables": (Call("dynamodb", "ListTables", {}), "TableNames"),
-    "log groups": (Call("logs", "DescribeLogGroups", {}), "logGroups"),
-    "alarms": (Call("cloudwatch", "DescribeAlarms", {}), "MetricAlarms"),
-    "dashboards": (Call("cloudwatch", "ListDashboards", {}), "DashboardEntries"),
+    "models": (AwsCall("sagemaker", "ListModels", {}), "Models"),
+    "configs": (AwsCall("sagemaker", "ListEndpointConfigs", {}), "EndpointConfigs"),
+    "roles": (AwsCall("iam", "ListRoles", {}), "Roles"),
+    "tables": (AwsCall("dynamodb", "ListTables", {}), "TableNames"),
+    "log groups": (AwsCall("logs", "DescribeLogGroups", {}), "logGroups"),
+    "alarms": (AwsCall("cloudwatch", "DescribeAlarms", {}), "MetricAlarms"),
+    "dashboards": (AwsCall("cloudwatch", "ListDashboards", {}), "DashboardEntries"),
 }
 _NAMES = ("ModelName", "EndpointConfigName", "RoleName", "logGroupName", "AlarmName", "DashboardName")
 

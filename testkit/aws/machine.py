@@ -22,7 +22,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 )
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
-from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.call import AwsCall
 from autopilot_deploy.core.errors import AwsError
 from testkit.aws.account import REGION, Account
 
@@ -124,9 +124,9 @@ class _Client:
 
     def __getattr__(self, name: str) -> Any:
         operation = "".join(part.capitalize() for part in name.split("_"))
-        return lambda **parameters: self._make(Call(self._service, operation, parameters))
+        return lambda **parameters: self._make(AwsCall(self._service, operation, parameters))
 
-    def _make(self, call: Call) -> dict[str, Any]:
+    def _make(self, call: AwsCall) -> dict[str, Any]:
         try:
             answer = dict(self._account.make(call) or {})
         except AwsError as error:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from autopilot_deploy.cli import Surroundings, main
+from autopilot_deploy.cli import AwsSession, main
 from testkit.aws.account import REGION, Account, Clock
 from testkit.aws.payloads import IMAGE, SEED_PAYLOAD
 
@@ -53,7 +53,7 @@ class Cli:
     """The command line over an account."""
 
     def __init__(self, account: Account, clock: Clock) -> None:
-        self._obj = {"connect": lambda _region: Surroundings(account, clock)}
+        self._obj = {"connect": lambda _region, _rehearsal: AwsSession(account, clock)}
 
     def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
         result = CliRunner().invoke(main, arguments, input=stdin, obj=dict(self._obj))

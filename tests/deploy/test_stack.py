@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_deploy.core.board import Sources, alarms, dashboard
 from autopilot_deploy.core.errors import iam_action
+from autopilot_deploy.core.monitoring import MetricSources, alarms, dashboard
 from autopilot_deploy.core.names import TAG, Names
 from autopilot_deploy.core.services import dynamodb, iam
 from testkit.aws.machine import states_of
@@ -35,11 +35,11 @@ def test_cfn_lint_finds_nothing():
 
 def test_stack_and_command_line_put_up_the_same_dashboard(resources):
     body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    assert json.loads(body) == dashboard(NAMES, Sources())
+    assert json.loads(body) == dashboard(NAMES, MetricSources())
 
 
 def test_stack_and_command_line_ring_the_same_alarms(resources):
-    ours = {one["AlarmName"]: one for one in alarms(NAMES, Sources(), None)}
+    ours = {one["AlarmName"]: one for one in alarms(NAMES, MetricSources(), None)}
     theirs = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
     assert {one["AlarmName"]["Fn::Sub"] for one in theirs} == set(ours)
     for one in theirs:

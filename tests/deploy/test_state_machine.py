@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.call import AwsCall
 from autopilot_deploy.core.payload import DEFAULT_POLICY, backlog_policy
 from autopilot_deploy.core.services.scaling import POLICY
 from autopilot_deploy.core.shapes import operation
@@ -131,7 +131,7 @@ def test_configs_of_failed_runs_go_with_the_next_good_one(account, seed_payload,
     variants = seed_payload["productionVariants"]
     for name in left:
         account._moto.make(
-            Call("sagemaker", "CreateEndpointConfig", {"EndpointConfigName": name, "ProductionVariants": variants})
+            AwsCall("sagemaker", "CreateEndpointConfig", {"EndpointConfigName": name, "ProductionVariants": variants})
         )
     assert run(account, seed_payload).status == "SUCCEEDED"
     configs = account.contents()["configs"]

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.core.call import AwsCall, Json
 
 
 class Aws(Protocol):
@@ -13,11 +13,11 @@ class Aws(Protocol):
         """The region that calls go to."""
         ...
 
-    def make(self, call: Call) -> Json:
+    def make(self, call: AwsCall) -> Json:
         """Make a call. Raises AwsError, as NotAllowedError where a permission is missing."""
         ...
 
-    def entries(self, call: Call, key: str) -> list[Json]:
+    def entries(self, call: AwsCall, key: str) -> list[Json]:
         """All entries under `key` of a call that answers in pages. Raises AwsError."""
         ...
 

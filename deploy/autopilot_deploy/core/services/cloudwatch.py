@@ -2,45 +2,45 @@
 
 from collections.abc import Sequence
 
-from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.core.call import AwsCall, Json
 from autopilot_deploy.core.names import Names
 
 
-def describe_alarms(alarms: Sequence[str]) -> Call:
+def describe_alarms(alarms: Sequence[str]) -> AwsCall:
     """Some alarms."""
-    return Call("cloudwatch", "DescribeAlarms", {"AlarmNames": list(alarms)})
+    return AwsCall("cloudwatch", "DescribeAlarms", {"AlarmNames": list(alarms)})
 
 
-def list_tags(names: Names, alarm: str) -> Call:
+def list_tags(names: Names, alarm: str) -> AwsCall:
     """An alarm's tags."""
     arn = names.arn("cloudwatch", f"alarm:{alarm}")
-    return Call("cloudwatch", "ListTagsForResource", {"ResourceARN": arn}, arn)
+    return AwsCall("cloudwatch", "ListTagsForResource", {"ResourceARN": arn}, arn)
 
 
-def get_dashboard(names: Names) -> Call:
+def get_dashboard(names: Names) -> AwsCall:
     """The dashboard."""
-    return Call("cloudwatch", "GetDashboard", {"DashboardName": names.dashboard}, _dashboard_arn(names))
+    return AwsCall("cloudwatch", "GetDashboard", {"DashboardName": names.dashboard}, _dashboard_arn(names))
 
 
-def put_dashboard(names: Names, body: str) -> Call:
+def put_dashboard(names: Names, body: str) -> AwsCall:
     """The dashboard."""
     request = {"DashboardName": names.dashboard, "DashboardBody": body}
-    return Call("cloudwatch", "PutDashboard", request, _dashboard_arn(names))
+    return AwsCall("cloudwatch", "PutDashboard", request, _dashboard_arn(names))
 
 
-def put_alarm(names: Names, request: Json) -> Call:
+def put_alarm(names: Names, request: Json) -> AwsCall:
     """One alarm."""
-    return Call("cloudwatch", "PutMetricAlarm", request, names.arn("cloudwatch", f"alarm:{request['AlarmName']}"))
+    return AwsCall("cloudwatch", "PutMetricAlarm", request, names.arn("cloudwatch", f"alarm:{request['AlarmName']}"))
 
 
-def delete_alarms(alarms: Sequence[str]) -> Call:
+def delete_alarms(alarms: Sequence[str]) -> AwsCall:
     """Alarms, away."""
-    return Call("cloudwatch", "DeleteAlarms", {"AlarmNames": list(alarms)})
+    return AwsCall("cloudwatch", "DeleteAlarms", {"AlarmNames": list(alarms)})
 
 
-def delete_dashboard(names: Names) -> Call:
+def delete_dashboard(names: Names) -> AwsCall:
     """The dashboard, away."""
-    return Call("cloudwatch", "DeleteDashboards", {"DashboardNames": [names.dashboard]}, _dashboard_arn(names))
+    return AwsCall("cloudwatch", "DeleteDashboards", {"DashboardNames": [names.dashboard]}, _dashboard_arn(names))
 
 
 def _dashboard_arn(names: Names) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.core.call import AwsCall, Json
 from autopilot_deploy.core.names import Names
 
 MAIN_POLICY = "serve"
@@ -12,28 +12,30 @@ NEXT_POLICY = "serve-next"
 """What the config that is coming needs, beside what the one in service needs, until the coming one serves."""
 _IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^@:]+)")
 
+_KEY = re.compile(r"(?:(?P<arn>arn:[^:]+:kms:[^:]+:\d+):)?(?:(?P<alias>alias/.+)|(?:key/)?[^/:]+)")
 
-def who() -> Call:
+
+def who() -> AwsCall:
     """The account behind the credentials."""
-    return Call("sts", "GetCallerIdentity", {})
+    return AwsCall("sts", "GetCallerIdentity", {})
 
 
-def get_role(names: Names) -> Call:
+def get_role(names: Names) -> AwsCall:
     """The execution role."""
-    return Call("iam", "GetRole", {"RoleName": names.role}, names.role_arn)
+    return AwsCall("iam", "GetRole", {"RoleName": names.role}, names.role_arn)
 
 
-def list_policies(names: Names) -> Call:
+def list_policies(names: Names) -> AwsCall:
     """The role's inline policies."""
-    return Call("iam", "ListRolePolicies", {"RoleName": names.role}, names.role_arn)
+    return AwsCall("iam", "ListRolePolicies", {"RoleName": names.role}, names.role_arn)
 
 
-def get_policy(names: Names, policy: str) -> Call:
+def get_policy(names: Names, policy: str) -> AwsCall:
     """One inline policy."""
-    return Call("iam", "GetRolePolicy", {"RoleName": names.role, "PolicyName": policy}, names.role_arn)
+    return AwsCall("iam", "GetRolePolicy", {"RoleName": names.role, "PolicyName": policy}, names.role_arn)
 
 
-def create_role(names: Names, tags: list[dict[str, str]]) -> Call:
+def create_role(names: Names, tags: list[dict[str, str]]) -> AwsCall:
     """The execution role: SageMaker may take it, for this account only."""
     trust = {
         "Effect": "Allow",
@@ -47,24 +49,24 @@ def create_role(names: Names, tags: list[dict[str, str]]) -> Call:
         "Description": f"Execution role of the endpoint {names.endpoint}",
         "Tags": tags,
     }
-    return Call("iam", "CreateRole", request, names.role_arn, done_if=("EntityAlreadyExists",))
+    return AwsCall("iam", "CreateRole", request, names.role_arn, done_if=("EntityAlreadyExists",))
 
 
-def put_policy(names: Names, policy: str, statements: Sequence[Json]) -> Call:
+def put_policy(names: Names, policy: str, statements: Sequence[Json]) -> AwsCall:
     """An inline policy of the role."""
     request = {"RoleName": names.role, "PolicyName": policy, "PolicyDocument": _document(statements)}
-    return Call("iam", "PutRolePolicy", request, names.role_arn)
+    return AwsCall("iam", "PutRolePolicy", request, names.role_arn)
 
 
-def delete_policy(names: Names, policy: str) -> Call:
+def delete_policy(names: Names, policy: str) -> AwsCall:
     """An inline policy, away."""
     request = {"RoleName": names.role, "PolicyName": policy}
-    return Call("iam", "DeleteRolePolicy", request, names.role_arn, done_if=("NoSuchEntity",))
+    return AwsCall("iam", "DeleteRolePolicy", request, names.role_arn, done_if=("NoSuchEntity",))
 
 
-def delete_role(names: Names) -> Call:
+def delete_role(names: Names) -> AwsCall:
     """The role, away."""
-    return Call("iam", "DeleteRole", {"RoleName": names.role}, names.role_arn)
+    return AwsCall("iam", "DeleteRole", {"RoleName": names.role}, names.role_arn)
 
 
 def document(statements: Sequence[Json]) -> dict[str, object]:
@@ -141,6 +143,32 @@ def alarm_statement(names: Names, alarms: Sequence[str]) -> Json:
     """Rights to look at the alarms that roll a deployment back: SageMaker looks under the execution role."""
     arns = [names.arn("cloudwatch", f"alarm:{one}") for one in alarms]
     return {"Sid": "Alarms", "Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": arns}
+
+
+def key_statement(names: Names, sid: str, key: str, actions: Sequence[str], more: Json | None = None) -> Json:
+    """Rights on a KMS key, in any spelling that SageMaker takes: an id, an alias, or the ARN of either.
+
+    IAM matches keys by ARN only, so an alias is granted as a condition on every key of its account.
+    """
+    found = _KEY.fullmatch(key)
+    arn = (found and found["arn"]) or f"arn:{names.partition}:kms:{names.region}:{names.account}"
+    alias = found and found["alias"]
+    condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}} if alias else {}
+    resource = f"{arn}:key/{'*' if alias else key.rpartition('/')[2]}"
+    statement = {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
+    return statement | ({"Condition": condition | dict(more or {})} if condition or more else {})
+
+
+def volume_key_statement(names: Names, key: str) -> Json:
+    """Rights to have the disks of instances encrypted: SageMaker hands the key on to them by a grant."""
+    only = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    return key_statement(names, "DiskKey", key, ["kms:CreateGrant", "kms:DescribeKey"], only)
+
+
+def object_key_statements(names: Names, keys: Sequence[str]) -> list[Json]:
+    """Rights to write objects into S3 under keys, and to read them."""
+    actions = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    return [key_statement(names, f"ObjectKey{place}", key, actions) for place, key in enumerate(keys, 1)]
 
 
 def _object_arn(names: Names, uri: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.call import AwsCall
 from autopilot_deploy.core.names import TAG, Names
 
 KEPT_DAYS = (
@@ -11,30 +11,32 @@ KEPT_DAYS = (
 """CloudWatch Logs takes no other numbers of days."""
 
 
-def describe(names: Names) -> Call:
+def describe(names: Names) -> AwsCall:
     """Log groups whose names begin like the endpoint's."""
-    return Call("logs", "DescribeLogGroups", {"logGroupNamePrefix": names.log_group})
+    return AwsCall("logs", "DescribeLogGroups", {"logGroupNamePrefix": names.log_group})
 
 
-def list_tags(names: Names) -> Call:
+def list_tags(names: Names) -> AwsCall:
     """The group's tags."""
-    return Call("logs", "ListTagsForResource", {"resourceArn": _arn(names)}, _arn(names))
+    return AwsCall("logs", "ListTagsForResource", {"resourceArn": _arn(names)}, _arn(names))
 
 
-def create(names: Names, tags: Mapping[str, str]) -> Call:
+def create(names: Names, tags: Mapping[str, str]) -> AwsCall:
     """The group, tagged."""
     request = {"logGroupName": names.log_group, "tags": {**tags, TAG: names.endpoint}}
-    return Call("logs", "CreateLogGroup", request, _arn(names), done_if=("ResourceAlreadyExistsException",))
+    return AwsCall("logs", "CreateLogGroup", request, _arn(names), done_if=("ResourceAlreadyExistsException",))
 
 
-def keep_for(names: Names, days: int) -> Call:
+def keep_for(names: Names, days: int) -> AwsCall:
     """How long lines are kept."""
-    return Call("logs", "PutRetentionPolicy", {"logGroupName": names.log_group, "retentionInDays": days}, _arn(names))
+    return AwsCall(
+        "logs", "PutRetentionPolicy", {"logGroupName": names.log_group, "retentionInDays": days}, _arn(names)
+    )
 
 
-def delete(names: Names) -> Call:
+def delete(names: Names) -> AwsCall:
     """The group, away."""
-    return Call("logs", "DeleteLogGroup", {"logGroupName": names.log_group}, _arn(names))
+    return AwsCall("logs", "DeleteLogGroup", {"logGroupName": names.log_group}, _arn(names))
 
 
 def _arn(names: Names) -> str:

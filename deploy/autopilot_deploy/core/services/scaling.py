@@ -1,7 +1,7 @@
 """Calls to Application Auto Scaling."""
 
-from autopilot_deploy.core.call import Call, Json
-from autopilot_deploy.core.found import Target
+from autopilot_deploy.core.account import ScalingTarget
+from autopilot_deploy.core.call import AwsCall, Json
 
 SERVICE = "application-autoscaling"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
@@ -9,41 +9,59 @@ POLICY = "SageMakerEndpointInvocationScalingPolicy"
 """SageMaker's console shows a policy only under this name."""
 
 
+_VARIANTS = {"ServiceNamespace": "sagemaker", "ScalableDimension": DIMENSION}
+
+
 def _of(resource: str) -> dict[str, object]:
-    return {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": DIMENSION}
+    return {**_VARIANTS, "ResourceId": resource}
 
 
-def describe_targets() -> Call:
+def describe_targets() -> AwsCall:
     """The targets of all endpoints: only a listing shows those whose variants are gone."""
-    return Call(SERVICE, "DescribeScalableTargets", {"ServiceNamespace": "sagemaker", "ScalableDimension": DIMENSION})
+    return AwsCall(SERVICE, "DescribeScalableTargets", _VARIANTS)
 
 
-def describe_policies(resource: str) -> Call:
+def describe_target(resource: str) -> AwsCall:
+    """One target."""
+    return AwsCall(SERVICE, "DescribeScalableTargets", {**_VARIANTS, "ResourceIds": [resource]})
+
+
+def describe_policies(resource: str) -> AwsCall:
     """The policies of one target."""
-    return Call(SERVICE, "DescribeScalingPolicies", _of(resource))
+    return AwsCall(SERVICE, "DescribeScalingPolicies", _of(resource))
 
 
-def register(resource: str, least: int, most: int) -> Call:
+def register(resource: str, least: int, most: int) -> AwsCall:
     """A variant's bounds."""
-    return Call(SERVICE, "RegisterScalableTarget", _of(resource) | {"MinCapacity": least, "MaxCapacity": most})
+    return AwsCall(SERVICE, "RegisterScalableTarget", _of(resource) | {"MinCapacity": least, "MaxCapacity": most})
 
 
-def put_policy(resource: str, policy: Json, name: str = POLICY) -> Call:
+def put_policy(resource: str, policy: Json, name: str = POLICY) -> AwsCall:
     """A variant's target-tracking policy."""
     more = {
         "PolicyName": name,
         "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": policy,
     }
-    return Call(SERVICE, "PutScalingPolicy", _of(resource) | more)
+    return AwsCall(SERVICE, "PutScalingPolicy", _of(resource) | more)
 
 
-def deregister(resource: str) -> Call:
+def deregister(resource: str) -> AwsCall:
     """A target, away, and its policies and their alarms with it."""
-    return Call(SERVICE, "DeregisterScalableTarget", _of(resource), done_if=("ObjectNotFoundException",))
+    return AwsCall(SERVICE, "DeregisterScalableTarget", _of(resource), done_if=("ObjectNotFoundException",))
 
 
-def restore(target: Target) -> tuple[Call, ...]:
+def registers(call: AwsCall) -> bool:
+    """Whether a call sets bounds."""
+    return call.operation == "RegisterScalableTarget"
+
+
+def bounds_of(target: Json) -> tuple[str, int, int]:
+    """A target's resource and its bounds, from a request or from an answer."""
+    return target["ResourceId"], target["MinCapacity"], target["MaxCapacity"]
+
+
+def restore(target: ScalingTarget) -> tuple[AwsCall, ...]:
     """A target as it was, with its policies."""
     policies = (put_policy(target.resource, policy, name) for name, policy in target.policies.items())
     return register(target.resource, target.least, target.most), *policies

@@ -17,7 +17,7 @@ ALARMS = ("under-provisioned", "policy-low", "fallback", "history-unavailable", 
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class MetricSources:
     """Where metrics are: namespaces, and the fleets where metrics carry one as a dimension (None: they do not).
 
     A client of several fleets tells them apart by itself, the container only where it is asked to.
@@ -59,7 +59,7 @@ def alarm_names(names: Names) -> list[str]:
     return [f"{names.dashboard}-{one}" for one in ALARMS]
 
 
-def dashboard(names: Names, sources: Sources) -> dict[str, Any]:
+def dashboard(names: Names, sources: MetricSources) -> dict[str, Any]:
     """The dashboard's body: the three graphs of old, then latency, reasons, history and instances."""
     graphs = list(_graphs(names, sources))
     placed = [_widget(names.region, place, *graph) for place, graph in enumerate(graphs)]
@@ -72,7 +72,7 @@ def dashboard(names: Names, sources: Sources) -> dict[str, Any]:
     return {"start": "-P1D", "widgets": [*placed, text]}
 
 
-def _graphs(names: Names, sources: Sources) -> Iterator[tuple[str, str, list[list[object]]]]:
+def _graphs(names: Names, sources: MetricSources) -> Iterator[tuple[str, str, list[list[object]]]]:
     size = sources.of_client("num_of_gs")
     yield "Allocation and demand", "Average", [size, sources.of_client("current_gs_demand")]
     yield "Allocation and nodes", "Average", [size, [sources.client, "num_of_nodes"]]
@@ -89,7 +89,7 @@ def _graphs(names: Names, sources: Sources) -> Iterator[tuple[str, str, list[lis
     yield "Invocations, errors and instances", "Sum", list(_traffic(names, sources))
 
 
-def _latency(names: Names, sources: Sources) -> Iterator[list[object]]:
+def _latency(names: Names, sources: MetricSources) -> Iterator[list[object]]:
     for variant in sources.variants:
         where = ["EndpointName", names.endpoint, "VariantName", variant]
         yield ["AWS/SageMaker", "ModelLatency", *where]
@@ -97,7 +97,7 @@ def _latency(names: Names, sources: Sources) -> Iterator[list[object]]:
         yield ["AWS/SageMaker", "OverheadLatency", *where]
 
 
-def _traffic(names: Names, sources: Sources) -> Iterator[list[object]]:
+def _traffic(names: Names, sources: MetricSources) -> Iterator[list[object]]:
     for variant in sources.variants:
         where = ["EndpointName", names.endpoint, "VariantName", variant]
         for name in ("Invocations", "Invocation4XXErrors", "Invocation5XXErrors"):
@@ -117,7 +117,7 @@ def _widget(region: str, place: int, title: str, stat: str, metrics: Sequence[li
     return {"type": "metric", "x": column * wide, "y": row * 6, "width": wide, "height": 6, "properties": properties}
 
 
-def alarms(names: Names, sources: Sources, topic: str | None) -> list[dict[str, Any]]:
+def alarms(names: Names, sources: MetricSources, topic: str | None) -> list[dict[str, Any]]:
     """PutMetricAlarm for each alarm. Each says what to do, and tells the topic when it starts and when it ends."""
     actions = {"AlarmActions": [topic], "OKActions": [topic]} if topic else {}
     shared = {"Tags": names.tags({}), "ActionsEnabled": True, **actions}
@@ -127,11 +127,11 @@ def alarms(names: Names, sources: Sources, topic: str | None) -> list[dict[str, 
     ]
 
 
-def _alarms(names: Names, sources: Sources) -> list[Json]:
+def _alarms(names: Names, sources: MetricSources) -> list[Json]:
     return [_under_provisioned(sources), *_of_container(sources), _errors(names, sources)]
 
 
-def _under_provisioned(sources: Sources) -> Json:
+def _under_provisioned(sources: MetricSources) -> Json:
     """Players wait: fewer servers than needed, for a quarter of an hour. The only alarm that is about players."""
     stats = [
         {"Id": key, "ReturnData": False, "MetricStat": {"Metric": {
@@ -148,7 +148,7 @@ def _under_provisioned(sources: Sources) -> Json:
     }  # fmt: skip
 
 
-def _of_container(sources: Sources) -> list[Json]:
+def _of_container(sources: MetricSources) -> list[Json]:
     low = "The policy asked for less than was needed in most decisions of half an hour. Backtest and train again."
     fallback = "The calibrated rule decides instead of the policy. The container's log says why."
     history = "The history store does not answer. Look at the table, its throttling and the execution role."
@@ -163,7 +163,7 @@ def _of_container(sources: Sources) -> list[Json]:
     ]  # fmt: skip
 
 
-def _container(sources: Sources, metric: str, text: str, threshold: float, periods: int) -> dict[str, Any]:
+def _container(sources: MetricSources, metric: str, text: str, threshold: float, periods: int) -> dict[str, Any]:
     return {
         "AlarmDescription": text, "Namespace": sources.container, "MetricName": metric,
         "Dimensions": sources.container_dimensions(), "Statistic": "Average", "Period": PERIOD, "Threshold": threshold,
@@ -172,7 +172,7 @@ def _container(sources: Sources, metric: str, text: str, threshold: float, perio
     }  # fmt: skip
 
 
-def _errors(names: Names, sources: Sources) -> Json:
+def _errors(names: Names, sources: MetricSources) -> Json:
     return _of_errors(names, sources.variants) | {
         "AlarmDescription": "The endpoint answers with 5xx. The container's log says why.",
         "Threshold": 3, "ComparisonOperator": "GreaterThanThreshold",

@@ -33,7 +33,7 @@ PHASES: Mapping[str, Phase] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EndpointState:
     """DescribeEndpoint, as far as it matters. `counts`: instances wanted of each variant, by name."""
 
     name: str
@@ -48,7 +48,7 @@ class Endpoint:
         return PHASES.get(self.status, Phase.BROKEN)
 
     @classmethod
-    def from_answer(cls, answer: Json) -> "Endpoint":
+    def from_answer(cls, answer: Json) -> "EndpointState":
         """From DescribeEndpoint's answer."""
         variants = answer.get("ProductionVariants", [])
         counts = {one["VariantName"]: one.get("DesiredInstanceCount") for one in variants}
@@ -59,7 +59,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ScalingTarget:
     """A registered scalable target, with its policies by name."""
 
     resource: str
@@ -74,18 +74,23 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """The history table. `users`: endpoints that left their tag; `ours`: whether this program made it."""
+class TableState:
+    """The history table. `users`: endpoints that left their tag; `ours`: whether this program made it.
+
+    key         name, kind (HASH, RANGE) and type (S, N, B) of each part of the key
+    expires_by  the attribute by which items expire; None: they do not
+    """
 
     status: str
-    ttl: bool
+    key: tuple[tuple[str, str, str], ...]
+    expires_by: str | None
     recovery: bool
     ours: bool
     users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class RoleState:
     """The execution role, with the names and documents of its inline policies."""
 
     ours: bool
@@ -93,7 +98,7 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
-class LogGroup:
+class LogGroupState:
     """The endpoint's log group; `days` None: kept for ever."""
 
     days: int | None
@@ -101,19 +106,19 @@ class LogGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class AccountState:
     """Everything that was looked up. What does not exist is None, or absent."""
 
-    endpoint: Endpoint | None = None
+    endpoint: EndpointState | None = None
     endpoint_ours: bool = False
     live_config: Json | None = None
     configs: Mapping[str, Json] = field(default_factory=dict)
     own_configs: tuple[str, ...] = ()
     models: Mapping[str, Json] = field(default_factory=dict)
     own_models: tuple[str, ...] = ()
-    targets: Sequence[Target] = ()
-    role: Role | None = None
-    table: Table | None = None
-    log_group: LogGroup | None = None
+    targets: Sequence[ScalingTarget] = ()
+    role: RoleState | None = None
+    table: TableState | None = None
+    log_group: LogGroupState | None = None
     alarms: tuple[str, ...] = ()
     dashboard: bool = False
