@@ -20,6 +20,7 @@ from autopilot_deploy.core.payload import DEFAULT_METRICS, wanted_from
 from autopilot_deploy.core.plan import ChangePlan
 from autopilot_deploy.core.services.logs import KEPT_DAYS
 from autopilot_deploy.flows import dashboard as dashboard_flow
+from autopilot_deploy.flows import stack as stack_flow
 from autopilot_deploy.flows import status as status_flow
 from autopilot_deploy.flows.apply import RunContext, rehearse
 from autopilot_deploy.flows.deploy import Deployment
@@ -228,6 +229,18 @@ def dashboard(endpoint: str, topic: str | None, dry_run: bool, **rest: Any) -> N
         rest["namespace"], rest["client_namespace"], rest["fleet"], tuple(rest["variants"]), rest["client_fleet"]
     )
     dashboard_flow.put_up(sources, topic, _context(endpoint, _StdoutConsole(), dry_run), dry_run)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="stack")
+@click.option("--check", is_flag=True, help="Change nothing. Exit code 1 where a file is not as it would be written.")
+@_with_exit_codes
+def stack(folder: Path, check: bool) -> None:
+    """Write the stack's template and state machine into FOLDER (default: stack), for `sam deploy`."""
+    if check and (old := stack_flow.outdated(folder)):
+        raise DeployError(f"{', '.join(map(str, old))}: not what `stack` would write; run it")
+    for path in [] if check else stack_flow.write(folder):
+        click.echo(path)
 
 
 @main.command()

@@ -27,6 +27,23 @@ def statements(resources, role):
     return policy["PolicyDocument"]["Statement"]
 
 
+def test_the_committed_files_are_what_the_deployer_writes(cli, tmp_path):
+    assert cli("stack", "--check", str(STACK)).exit_code == 0, "run: cd deploy && python -m autopilot_deploy stack"
+    assert cli("stack", str(tmp_path)).exit_code == 0
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        path.name: path.read_text() for path in STACK.iterdir() if path.name in ("template.yaml", "deploy.asl.json")
+    }
+
+
+def test_a_file_that_was_changed_by_hand_is_told(cli, tmp_path):
+    cli("stack", str(tmp_path))
+    (tmp_path / "template.yaml").write_text("Resources: {}")
+    result = cli("stack", "--check", str(tmp_path))
+    assert result.exit_code == 1
+    assert "template.yaml" in result.stderr
+    assert "deploy.asl.json" not in result.stderr
+
+
 def test_cfn_lint_finds_nothing():
     linter = Path(sys.executable).with_name("cfn-lint")
     checked = subprocess.run([linter, STACK / "template.yaml"], capture_output=True, text=True, check=False)
@@ -53,8 +70,10 @@ def without_tags(alarm):
 
 
 def plain(value):
-    """With the text of each Fn::Sub in its place."""
+    """With the text of each Fn::Sub and Ref in its place."""
     if isinstance(value, dict):
+        if set(value) == {"Ref"}:
+            return f"${{{value['Ref']}}}"
         return value["Fn::Sub"] if set(value) == {"Fn::Sub"} else {key: plain(one) for key, one in value.items()}
     return [plain(one) for one in value] if isinstance(value, list) else value
 

@@ -13,10 +13,13 @@ from botocore.model import Shape
 
 from autopilot_deploy.core.call import Json
 from autopilot_deploy.core.errors import PayloadError
+from autopilot_deploy.core.names import LONGEST_NAME
 from autopilot_deploy.core.shapes import FAULTY, Problem, member, problems, sound, unknown
 
-LONGEST_ENDPOINT_NAME = 52
-"""The endpoint config's name is this, a dash and ten digits; AWS allows 63 characters."""
+LONGEST_ENDPOINT_NAME = LONGEST_NAME - 11
+"""The endpoint config's name is this, a dash and ten digits."""
+LEFT_OUT = ("AcceleratorType",)
+"""Elastic Inference has ended."""
 MOST_TAGS = 45
 """AWS allows 50 tags to a resource; the rest is for ours, and for the endpoints that share a table."""
 _TAG = re.compile(r"[\w\s.:/=+@-]*")
@@ -365,7 +368,7 @@ def _wanted(payload: dict[str, Any]) -> Wanted:
 
 
 def _variant(given: Json, scaling: Scaling | None, shadow: bool) -> Variant:
-    ours = {"ModelName", "InitialInstanceCount", "AcceleratorType"}
+    ours = {"ModelName", "InitialInstanceCount", *LEFT_OUT}
     request = {name: value for name, value in given.items() if name not in ours}
     count = given.get("InitialInstanceCount", max(1, scaling.least) if scaling else 1)
     return Variant(given["VariantName"], given.get("ModelName"),

@@ -36,20 +36,25 @@ def get_policy(names: Names, policy: str) -> AwsCall:
 
 
 def create_role(names: Names, tags: list[dict[str, str]]) -> AwsCall:
-    """The execution role: SageMaker may take it, for this account only."""
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sagemaker.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-        "Condition": {"StringEquals": {"aws:SourceAccount": names.account}},
-    }
+    """The execution role."""
     request = {
         "RoleName": names.role,
-        "AssumeRolePolicyDocument": _document([trust]),
+        "AssumeRolePolicyDocument": json.dumps(trust(names, "sagemaker.amazonaws.com"), separators=(",", ":")),
         "Description": f"Execution role of the endpoint {names.endpoint}",
         "Tags": tags,
     }
     return AwsCall("iam", "CreateRole", request, names.role_arn, done_if=("EntityAlreadyExists",))
+
+
+def trust(names: Names, service: str) -> dict[str, object]:
+    """A service may take the role, for this account only."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": names.account}},
+    }
+    return document([statement])
 
 
 def put_policy(names: Names, policy: str, statements: Sequence[Json]) -> AwsCall:
@@ -83,17 +88,18 @@ def role_statements(
 ) -> list[Json]:
     """What the container and SageMaker on its behalf need, and nothing more. `reads`, `writes`: S3 URIs."""
     return [
-        *_log_statements(names),
+        *log_statements(names, [names.log_group, "/aws/sagemaker/TransformJobs"]),
         *_image_statements(names, image),
-        *_table_statements(names, table),
+        *([table_statement(names.table(table))] if table else []),
         *bucket_statements(names, reads, writes),
     ]
 
 
-def _log_statements(names: Names) -> list[Json]:
-    groups = ("/aws/sagemaker/Endpoints/" + names.endpoint, "/aws/sagemaker/TransformJobs")
+def log_statements(names: Names, groups: Sequence[str], may_create: bool = True) -> list[Json]:
+    """Rights to write into log groups, which may be there already, and SageMaker's own metrics."""
     arns = [names.arn("logs", f"log-group:{group}{end}") for group in groups for end in ("", ":log-stream:*")]
-    actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    actions = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    actions = ["logs:CreateLogGroup", *actions] if may_create else actions
     metrics = {
         "Sid": "Metrics", "Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*",
         "Condition": {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/*"]}},
@@ -105,7 +111,13 @@ def _image_statements(names: Names, image: str) -> list[Json]:
     found = _IMAGE.match(image)
     if not found:
         return []
-    repository = f"arn:{names.partition}:ecr:{found['region']}:{found['account']}:repository/{found['name']}"
+    return repository_statements(
+        f"arn:{names.partition}:ecr:{found['region']}:{found['account']}:repository/{found['name']}"
+    )
+
+
+def repository_statements(repository: str) -> list[Json]:
+    """Rights to take images from a repository in ECR, given by its ARN."""
     actions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     return [
         {"Sid": "Image", "Effect": "Allow", "Action": actions, "Resource": repository},
@@ -113,11 +125,10 @@ def _image_statements(names: Names, image: str) -> list[Json]:
     ]
 
 
-def _table_statements(names: Names, table: str | None) -> list[Json]:
-    if table is None:
-        return []
+def table_statement(table: object) -> Json:
+    """Rights to read and write the history table, given by its ARN."""
     actions = ["dynamodb:BatchGetItem", "dynamodb:UpdateItem"]
-    return [{"Sid": "History", "Effect": "Allow", "Action": actions, "Resource": names.table(table)}]
+    return {"Sid": "History", "Effect": "Allow", "Action": actions, "Resource": table}
 
 
 def bucket_statements(names: Names, reads: Sequence[str], writes: Sequence[str]) -> list[Json]:
