@@ -175,7 +175,9 @@ class Loop:
         except KubeRefusedError as error:
             if error.status != 409:
                 raise
-        target = read_one(self.outside.kube, decided.fleet.target)
+        before, target = target, read_one(self.outside.kube, decided.fleet.target)
+        if target.uid != before.uid:
+            return Hold("made anew")
         allocation = decided.decision.allocation or 0
         sure = decided.decision.level is FallbackLevel.ANSWER and not target.rolling
         again = plan(target.replicas, allocation if sure else max(allocation, target.replicas))

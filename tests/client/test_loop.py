@@ -143,6 +143,17 @@ def test_a_conflict_during_a_fault_never_lowers_what_somebody_else_raised(world)
     assert world.cluster.size("deployments/a") == 300
 
 
+def test_what_was_decided_for_one_object_is_not_done_to_another_of_its_name(world):
+    def remake(path):
+        world.cluster.before_patch = lambda path: None
+        world.cluster.add("deployments", "a", 70)
+        world.cluster.objects["deployments/a"]["metadata"]["uid"] = "another"
+
+    world.cluster.before_patch = remake
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("made anew", 70)
+
+
 @pytest.mark.parametrize("status", [403, 404, 410, 422])
 def test_a_refused_patch_leaves_the_other_fleets_alone(world, status):
     world.cluster.add("deployments", "b", 40)
@@ -488,7 +499,13 @@ def annotate(world, **annotations):
 def test_an_operators_size_is_set_within_a_pass_and_gone_at_its_end(world):
     annotate(world, size="90", size_until="2026-09-21T14:15:00Z")  # a minute and a bit after T0
     world.client([world.fleet()])
-    assert [world.passes()[0].decision.reason for _ in range(3)] == ["override", "policy", "policy"]
+    reasons = [world.passes()[0].decision.reason for _ in range(4)]
+    assert reasons == [
+        "override",
+        "stabilized",
+        "stabilized",
+        "policy",
+    ]  # it has just started: it takes nothing back yet
     assert world.cluster.size("deployments/a") == 60
 
 

@@ -26,8 +26,6 @@ class Memory:
     since     when the answers began that have come in every pass since; None: there was none in the last pass
     before    the forecast of the pass before, also where the window is shorter than the time between passes
     forecasts (time, servers) of the window, oldest and largest first, without those that a later and larger one hides
-    found     the same of sizes that were found where no answer is known: they stand for it, but not above what the
-              fleet has since: whoever made it smaller, the leader mostly, knew the answers
     peaks     (hour since the epoch, highest need in it) of the last hours, oldest first
     """
 
@@ -36,12 +34,15 @@ class Memory:
     since: float | None = None
     before: int = 0
     forecasts: _Sizes = ()
-    found: _Sizes = ()
     peaks: tuple[tuple[int, int], ...] = ()
 
     def without_answers(self) -> "Memory":
         """As after a start: nothing is known of the answers of the last minutes."""
-        return replace(self, since=None, before=0, forecasts=(), found=())
+        return replace(self, since=None, before=0, forecasts=())
+
+    def knows_the_window(self, now: float, bounds: Bounds) -> bool:
+        """Whether answers have come in every pass of the last `stabilization_minutes`."""
+        return self.since is not None and now - self.since >= bounds.stabilization_minutes * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ def decide(seen: Seen, memory: Memory, bounds: Bounds) -> tuple[Decision, Memory
     if _undecidable(seen, memory, bounds):
         return Decision(None, FallbackLevel.HOLD, str(seen.fault) or "size_unknown", seen.fault), memory
     proposal = _choose_fallback(seen, memory, bounds)
-    if bounds.stabilization_minutes:
-        proposal = _stabilize(proposal, memory, before)
+    if bounds.stabilization_minutes and proposal.level is FallbackLevel.ANSWER:
+        proposal = _stabilize(proposal, max(before, _standing(seen, memory, bounds)))
     proposal = _limit(proposal, seen, bounds)
     return Decision(proposal.size, proposal.level, proposal.reason, seen.fault), memory
 
@@ -74,11 +75,7 @@ def _of_this_object(memory: Memory, seen: Seen) -> Memory:
 
 def _undecidable(seen: Seen, memory: Memory, bounds: Bounds) -> bool:
     """Whether no size may be named: the present one is unknown, and answers have not come for a whole window."""
-    if seen.replicas is not None:
-        return False
-    if seen.answer is None or seen.answer.history_missing or memory.since is None:
-        return True
-    return seen.at - memory.since < bounds.stabilization_minutes * 60
+    return seen.replicas is None and not (seen.answer and memory.knows_the_window(seen.at, bounds))
 
 
 def _choose_fallback(seen: Seen, memory: Memory, bounds: Bounds) -> _Proposal:
@@ -117,47 +114,27 @@ def _remember_peak(memory: Memory, seen: Seen) -> Memory:
 
 
 def _remember_answer(memory: Memory, seen: Seen, bounds: Bounds) -> Memory:
-    """Add this pass's forecast, or, without one, that the size must not fall.
-
-    At the start, and after a gap, nothing is known of the answers before: the size that was found stands for them.
-    """
+    """Add this pass's forecast. A pass without an answer, or with one made without history, breaks the row."""
     if seen.answer is None and seen.replicas is None:
         return memory.without_answers()
     since = seen.at - bounds.stabilization_minutes * 60
-    forecasts, found = _after(memory.forecasts, since), _after(memory.found, since)
-    known = seen.answer is not None and not seen.answer.history_missing
-    if seen.replicas is not None:
-        found = _at_most(found, seen.replicas)
-        if not known or not (memory.forecasts or memory.found):
-            found = _add(found, seen.at, seen.replicas)
-    memory = replace(memory, forecasts=forecasts, found=found, before=0)
+    memory = replace(memory, before=0, forecasts=tuple(entry for entry in memory.forecasts if entry[0] > since))
     if seen.answer is None:
         return replace(memory, since=None)
-    began = (seen.at if memory.since is None else memory.since) if known else None
-    forecasts = _add(forecasts, seen.at, seen.answer.ahead)
-    return replace(memory, last=seen.answer, since=began, before=seen.answer.ahead, forecasts=forecasts)
+    ahead = seen.answer.ahead
+    began = None if seen.answer.history_missing else seen.at if memory.since is None else memory.since
+    forecasts = (*(entry for entry in memory.forecasts if entry[1] > ahead), (seen.at, ahead))
+    return replace(memory, last=seen.answer, since=began, before=ahead, forecasts=forecasts)
 
 
-def _after(sizes: _Sizes, at: float) -> _Sizes:
-    return tuple(entry for entry in sizes if entry[0] > at)
+def _standing(seen: Seen, memory: Memory, bounds: Bounds) -> int:
+    """What the forecasts of the window stand for; where some are not known, at the start or after a fault or a gap, the
+    present size stands for them: whoever has made it smaller since, the leader mostly, knew them."""
+    highest = max((size for _, size in memory.forecasts), default=0)
+    return highest if memory.knows_the_window(seen.at, bounds) else max(highest, seen.replicas or 0)
 
 
-def _at_most(sizes: _Sizes, limit: int) -> _Sizes:
-    lower: _Sizes = ()
-    for at, size in sizes:
-        lower = _add(lower, at, min(size, limit))
-    return lower
-
-
-def _add(sizes: _Sizes, at: float, size: int) -> _Sizes:
-    return (*(entry for entry in sizes if entry[1] > size), (at, size))
-
-
-def _stabilize(proposal: _Proposal, memory: Memory, before: int) -> _Proposal:
-    standing = max((size for _, size in memory.forecasts + memory.found), default=0)
-    if proposal.level is not FallbackLevel.ANSWER:
-        return replace(proposal, size=max(standing, proposal.size))
-    standing = max(standing, before)
+def _stabilize(proposal: _Proposal, standing: int) -> _Proposal:
     return proposal if standing <= proposal.size else replace(proposal, size=standing, reason="stabilized")
 
 

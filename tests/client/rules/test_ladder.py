@@ -44,6 +44,10 @@ def test_a_size_that_was_only_found_is_not_grown_back_to_when_the_leader_made_it
     assert run(*deaf, answered(T0 + 300, 60, 70))[0].allocation == 70
 
 
+def test_a_size_that_somebody_sets_before_a_whole_window_is_known_is_not_taken_back_by_one_answer():
+    assert run(answered(T0, 60, 80), answered(T0 + 60, 60, 300))[0].allocation == 300
+
+
 def test_what_an_answer_asked_for_stands_also_when_somebody_made_the_fleet_smaller():
     decision, _ = run(answered(T0, 90, 60), answered(T0 + 60, 70, 50))
     assert (decision.allocation, decision.reason) == (90, "stabilized")
@@ -110,10 +114,10 @@ def test_an_answer_without_history_removes_nothing(minutes):
         answered(T0, 60, 100), *(history_missing(T0 + 60 * i, 60, 100) for i in range(1, 9)), bounds=bounds
     )
     assert decision == Decision(100, FallbackLevel.HOLD, "history_unavailable", Fault.HISTORY_UNAVAILABLE)
-    for minute in (9, 10):
+    for minute in (9, 10, 11):
         back, memory = decide(answered(T0 + 60 * minute, 60, 100), memory, bounds)
         assert (back.allocation, back.level) == (90 if minutes else 60, FallbackLevel.ANSWER)
-    back, memory = decide(answered(T0 + 660, 60, 100), memory, bounds)
+    back, memory = decide(answered(T0 + 720, 60, 100), memory, bounds)
     assert back.allocation == 60
 
 
@@ -164,8 +168,8 @@ def test_where_no_size_is_known_answers_must_have_come_for_a_whole_window():
 
 def test_after_a_fault_the_size_falls_only_when_answers_have_come_for_a_whole_window():
     fault = [Seen(T0 + 60 * i, 100, fault=Fault.DEMAND_UNKNOWN) for i in range(120)]
-    back = [answered(T0 + 7200 + 60 * i, 60, 100) for i in range(3)]
-    assert run(*fault, *back[:2])[0].allocation == 100
+    back = [answered(T0 + 7200 + 60 * i, 60, 100) for i in range(4)]
+    assert run(*fault, *back[:3])[0].allocation == 100
     assert run(*fault, *back)[0].allocation == 60
 
 
@@ -193,7 +197,7 @@ def test_memory_stays_small_however_often_it_is_asked():
     memory = Memory()
     for i in range(5000):
         _, memory = decide(answered(T0 + i, 100 - i % 7, 100), memory, replace(BOUNDS, stabilization_minutes=1440))
-    assert len(memory.forecasts + memory.found) <= 8
+    assert len(memory.forecasts) <= 8
 
 
 faults = st.sampled_from(
