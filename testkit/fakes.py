@@ -6,8 +6,9 @@ from datetime import date
 
 import numpy as np
 
+from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.history import DaySlots, Windows, day_of, first_slot, slot_of
-from autopilot.ports import Decided, HistoryUnavailableError, Observed, Predictions
+from autopilot.ports import Decided, HistoryUnavailableError, Observed
 
 
 @dataclass
@@ -56,14 +57,15 @@ class FakeHistory:
 
 @dataclass
 class FakePolicy:
-    """Asks for `ratio` times what is needed now. `width` 5."""
+    """Asks for `ratio` times what is needed now. `width` 5. Keeps the leads and prices that it was asked for last."""
 
     ratio: float = 1.1
     name: str = "fake@0"
     width: int = 5
-    horizon_minutes: int = 10
+    asked: tuple[Doubles, Doubles] | None = None
 
-    def predict(self, windows: Windows) -> Predictions:
+    def predict(self, windows: Windows, lead: Doubles, missing_price: Doubles) -> Predictions:
+        self.asked = lead, missing_price
         servers = windows.demand[:, -1].astype(float) * self.ratio
         ratios = np.full((len(windows), 1), self.ratio, np.float32)
         return Predictions(servers, ratios, np.tile(np.float32([0.1, -2.0]), (len(windows), 1)))

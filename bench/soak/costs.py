@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autopilot.core.calibrated_rule import IDLE_COST, MISSING_COST
+from autopilot.core.fleet import MISSING_PRICE
 from bench.soak.faults import Fault
 from bench.soak.options import Options
 from bench.soak.world import buffer_sizes, perfect_sizes, played_by_rule
@@ -26,7 +26,7 @@ class Cost:
     @property
     def weighted(self) -> float:
         """The reward's weights: five for missing, one for idle."""
-        return MISSING_COST * self.missing_hours + IDLE_COST * self.idle_hours
+        return MISSING_PRICE * self.missing_hours + self.idle_hours
 
 
 def cost_of(name: str, missing: np.ndarray, idle: np.ndarray) -> Cost:

@@ -82,7 +82,7 @@ def test_together_a_hundred_fleets_are_decided_and_remembered_as_one_after_anoth
 
 
 class VectorsOnly(FakePolicy):
-    def predict(self, windows):
+    def predict(self, windows, lead, missing_price):
         raise ModelError("environment service")
 
 
@@ -110,7 +110,7 @@ def test_only_small_decisions_are_answered_together(path, method, size, taken):
 
 
 class Defect(FakePolicy):
-    def predict(self, windows):
+    def predict(self, windows, lead, missing_price):
         raise RuntimeError("a defect")
 
 

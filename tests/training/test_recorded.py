@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from autopilot.core import features
+from autopilot.core.fleet import DEFAULT_LEAD
 from autopilot.demand.csv_file import DemandSeries
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Predictions
@@ -19,7 +20,7 @@ from autopilot.training.recorded import (
     split,
     weigh,
 )
-from autopilot.training.verdict import decide, plan_of, recorded_costs, simulated_costs
+from autopilot.training.verdict import decide, recorded_costs, scenario_of, simulated_costs
 
 DAY = 86400.0
 
@@ -136,12 +137,12 @@ def test_several_fleets_of_a_file_are_read_and_hidden_files_are_not(tmp_path):
 class Times:
     """A policy that asks for a multiple of demand."""
 
-    name, width, horizon_minutes = "times", 1, 10
+    name, width = "times", 1
 
     def __init__(self, factor):
         self.factor = factor
 
-    def predict(self, windows):
+    def predict(self, windows, lead, missing_price):
         servers = windows.demand[:, -1].astype(float) * self.factor
         return Predictions(servers, servers[:, None].astype(np.float32), np.empty((len(servers), 0), np.float32))
 
@@ -182,7 +183,7 @@ def test_a_fleet_without_demand_where_it_is_judged_is_refused_before_the_trainin
     one = fleet()
     ended = with_demand(one, np.where(one.series.times < one.verdict_from, one.series.demand, 0.0))
     with pytest.raises(JobError, match="mine has no demand at all in the part that is kept for the verdict"):
-        plan_of(ended, 10)
+        scenario_of(ended, DEFAULT_LEAD)
 
 
 def only(one, kept):

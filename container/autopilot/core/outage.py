@@ -68,6 +68,13 @@ class Belief:
     held: npt.NDArray[np.float64]
     why: Mapping[int, str] = field(default_factory=dict)
 
+    def of(self, rows: slice) -> "Belief":
+        """What is believed of some of the fleets."""
+        first = rows.indices(len(self.held))[0]
+        count = len(self.held[rows])
+        why = {row - first: words for row, words in self.why.items() if first <= row < first + count}
+        return Belief(self.windows.of(rows), self.held[rows], why)
+
 
 def judge(windows: Windows, evidence: Evidence, rules: HoldRules) -> Belief:
     """Which reports of N fleets are believed, and what stands in the place of those that are not."""

@@ -76,7 +76,7 @@ def gather(job: Job, told: Hyperparameters, teller: Teller, stop: StopSignal) ->
         teller.say("told to stop before all recorded fleets were there: nothing is learned from them")
         return []
     for fleet in fleets:
-        judge.plan_of(fleet, told.horizon_minutes)
+        judge.scenario_of(fleet, judge.lead_of_run(told))
         notes = "".join(f"; {note}" for note in fleet.series.notes)
         teller.say(f"recorded fleet {fleet.name}: {len(fleet.series)} observations{notes}")
     return fleets
@@ -144,7 +144,7 @@ def judged(told: Hyperparameters, recorded: list[RecordedFleet], trained: Traine
     """
     networks = {} if trained.base is None else {DEFAULT: load_network(trained.base, fleet_head())}
     candidates: dict[str, Policy] = {name: as_served(told, network) for name, network in networks.items()}
-    candidates |= {judge.CALIBRATED: CalibratedPolicy(told.horizon_minutes), TRAINED: as_served(told, trained.network)}
+    candidates |= {judge.CALIBRATED: CalibratedPolicy(), TRAINED: as_served(told, trained.network)}
     try:
         if trained.stopped:
             raise Stopped

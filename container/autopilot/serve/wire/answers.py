@@ -41,6 +41,7 @@ class PredictionOut(msgspec.Struct, kw_only=True, omit_defaults=True):
     fleet: str
     observed_at: str
     reason: str
+    forecast: int
     horizon_minutes: int
     policy: str
     history: str
@@ -103,6 +104,7 @@ def prediction_out(answer: Answer, warnings: tuple[str, ...] = ()) -> Prediction
         fleet=now.fleet,
         observed_at=rfc3339(now.observed_at),
         reason=decision.reason.value,
+        forecast=decision.forecast,
         horizon_minutes=answer.horizon_minutes,
         policy=answer.policy,
         history=answer.history.value,

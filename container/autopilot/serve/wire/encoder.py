@@ -13,6 +13,7 @@ Many = Sequence[PredictionOut | ErrorAnswer]
 
 _COLUMNS = (
     "fleet", "observed_at", "curr_demand", "num_of_gameservers", "action", "is_false_positive", "reason", "history",
+    "forecast", "horizon_minutes",
 )  # fmt: skip
 _encoder = msgspec.json.Encoder()
 

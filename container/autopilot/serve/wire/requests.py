@@ -8,7 +8,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from autopilot.core.fleet import FLEET_NAME, MOST_SERVERS, FleetNow, Limits
+from autopilot.core.fleet import (
+    CHEAPEST_MISSING,
+    DEAREST_MISSING,
+    FLEET_NAME,
+    LONGEST_LEAD,
+    MOST_SERVERS,
+    FleetNow,
+    Lead,
+    Limits,
+    lead_of,
+)
 from autopilot.serve.wire.errors import RequestError, path
 from autopilot.service import Ask
 
@@ -20,6 +30,10 @@ LAST_SECOND = 253_402_300_799
 Whole = Annotated[float, Meta(ge=0, le=MOST_SERVERS, multiple_of=1.0)]
 """A whole number, also where it is written 80.0."""
 Servers = Annotated[float, Meta(ge=0, le=MOST_SERVERS)]
+Count = Annotated[float, Meta(ge=0, le=2**53)]
+Minutes = Annotated[float, Meta(gt=0, le=LONGEST_LEAD)]
+MinutesRange = Annotated[list[Minutes], Meta(min_length=2, max_length=2)]  # msgspec crashes on a tuple of these
+Price = Annotated[float, Meta(ge=CHEAPEST_MISSING, le=DEAREST_MISSING)]
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=FLEET_NAME)]
 Time = datetime | Annotated[float, Meta(ge=0, le=LAST_SECOND)]
 
@@ -49,6 +63,20 @@ class FleetIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Servers, Meta(description="Servers that waiting players need, on top of demand.", examples=[6])
     ] = 0.0
     replicas: Annotated[Whole | None, Meta(description="Servers that run now.", examples=[95])] = None
+    arrivals: Annotated[
+        Count | None,
+        Meta(description="Sessions begun since some beginning, a counter that only grows, such as Agones' "
+             "`status.allocations`.", examples=[41230]),
+    ] = None  # fmt: skip
+    lead_minutes: Annotated[
+        Minutes | MinutesRange | None,
+        Meta(description="Minutes from asking for a server to it being ready: a number, or the shortest and the "
+             "longest. Absent: AUTOPILOT_LEAD_MINUTES.", examples=[[10, 15]]),
+    ] = None  # fmt: skip
+    missing_price: Annotated[
+        Price | None,
+        Meta(description="What a missing server costs, in idle ones. Absent: AUTOPILOT_MISSING_PRICE.", examples=[5]),
+    ] = None  # fmt: skip
     limits: Annotated[LimitsIn, Meta(description="The operator's bounds.", examples=[{"min": 10, "max": 500}])] = (
         LimitsIn()
     )
@@ -95,8 +123,9 @@ class RequestContext:
             else seconds(given.observed_at, given.fleet, path(where, "observed_at"))
         )
         now = FleetNow(given.fleet, at, given.demand or 0.0, int(given.sessions), given.queue, _whole(given.replicas),
-                       _limits(given, where))  # fmt: skip
-        return Ask(now, given.demand is not None, _pairs(given, path(where, "history")), warnings=warnings)
+                       _limits(given, where), given.arrivals)  # fmt: skip
+        return Ask(now, given.demand is not None, _pairs(given, path(where, "history")),
+                   _lead(given, path(where, "lead_minutes")), given.missing_price, warnings)  # fmt: skip
 
 
 def seconds(when: datetime | float, fleet: str, field: str | None) -> float:
@@ -120,6 +149,16 @@ def _limits(given: FleetIn, where: str) -> Limits:
         message = f"limits.min {limits.minimum} is above limits.max {limits.maximum}"
         raise RequestError(400, "bad_value", message, path(where, "limits.min"), given.fleet)
     return limits
+
+
+def _lead(given: FleetIn, field: str | None) -> Lead | None:
+    if given.lead_minutes is None:
+        return None
+    minutes = given.lead_minutes if isinstance(given.lead_minutes, list) else [given.lead_minutes] * 2
+    try:
+        return lead_of(*minutes)
+    except ValueError as error:
+        raise RequestError(400, "bad_value", f"{field}: {error}", field, given.fleet) from error
 
 
 def _pairs(given: FleetIn, field: str | None) -> Sequence[tuple[float, float]] | None:

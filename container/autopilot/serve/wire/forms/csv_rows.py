@@ -14,8 +14,11 @@ from autopilot.serve.wire.names import unknown_names
 from autopilot.serve.wire.requests import FleetIn, RequestContext
 from autopilot.service import Ask
 
-COLUMNS = ("fleet", "demand", "observed_at", "sessions", "queue", "replicas", "min", "max")
-"""Of rows without a header, in this order; rows may end early."""
+COLUMNS = (
+    "fleet", "demand", "observed_at", "sessions", "queue", "replicas", "min", "max", "arrivals", "lead_minutes",
+    "missing_price",
+)  # fmt: skip
+"""Of rows without a header, in this order; rows may end early. `lead_minutes` is a number or a range, `10-15`."""
 _NUMBER = re.compile(r"\s*[+-]?\.?\d")
 
 
@@ -76,5 +79,8 @@ def _row(
 def _given(cells: Mapping[str, str]) -> dict[str, object]:
     """A row as a fleet is sent otherwise."""
     given: dict[str, object] = {name: cell for name, cell in cells.items() if name in COLUMNS}
+    low, dash, high = cells.get("lead_minutes", "").partition("-")
+    if low and dash:
+        given["lead_minutes"] = (low, high)
     given["limits"] = {name: given.pop(name) for name in ("min", "max") if name in given}
     return given
