@@ -67,7 +67,8 @@ def is_open(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def start(door, app, settings, *how):
+def start(door, app, settings, *how, before=()):
+    """The server as a process; `before` is a program that starts it with fewer rights."""
     port = free_port()
     environ = {
         **os.environ,
@@ -76,14 +77,14 @@ def start(door, app, settings, *how):
         "MODEL_SERVER_WORKERS": "2",
         **settings,
     }
-    command = [sys.executable, "-c", START, app, door, *how]
+    command = [*before, sys.executable, "-c", START, app, door, *how]
     return Running(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd="/"), port)
 
 
 @contextmanager
-def running(door="nginx", app="testkit.serving_standin.wsgi:app", *how, **settings):
+def running(door="nginx", app="testkit.serving_standin.wsgi:app", *how, before=(), **settings):
     """A server that answers; ended at the latest when the test is."""
-    server = start(door, app, settings, *how)
+    server = start(door, app, settings, *how, before=before)
     try:
         until(lambda: is_open(server.port) or server.process.poll() is not None, "the port opens")
         yield server
