@@ -14,6 +14,7 @@ import click
 from autopilot_deploy.calls.boto import NoAccount, SystemClock
 from autopilot_deploy.calls.boto import connect as connect_aws
 from autopilot_deploy.calls.ports import Aws, Clock, Console
+from autopilot_deploy.core.cost import CLIENT_METRICS, INSTANCE_PRICES, Usage, cost_line, dollars, metrics_cost
 from autopilot_deploy.core.errors import DeployError, PayloadError
 from autopilot_deploy.core.monitoring import CLIENT_NAMESPACE, MetricSources
 from autopilot_deploy.core.payload import DEFAULT_METRICS, wanted_from
@@ -113,6 +114,17 @@ NO_CREDENTIALS = (
 )
 _dry_run = click.option("--dry-run", is_flag=True, help="Print the calls as AWS commands; change nothing.")
 _endpoint = click.argument("endpoint")
+_fleets = click.option("--fleets", type=click.IntRange(1), default=10, show_default=True, help="Fleets, for the cost.")
+_seconds = click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two questions for a fleet, for the cost.",
+)
+_instance_price = click.option(
+    "--instance-price", type=click.FloatRange(0), help="Dollars for an hour of an instance, for the cost."
+)
 
 
 @main.command()
@@ -128,6 +140,9 @@ _endpoint = click.argument("endpoint")
     metavar="DAYS",
     help="Days to keep the container's log: 1, 3, 5, 7, 14, 30, 60, 90 and on to 3653, as CloudWatch has them.",
 )
+@_fleets
+@_seconds
+@_instance_price
 @_dry_run
 @_with_exit_codes
 def deploy(payload: Any, image: str | None, model_data: str | None, role: str | None, **rest: Any) -> None:  # noqa: ANN401
@@ -135,7 +150,23 @@ def deploy(payload: Any, image: str | None, model_data: str | None, role: str | 
     given = {"image": image, "modelDataUrl": model_data, "roleArn": role}
     wanted = wanted_from(_with(_json(payload), {name: one for name, one in given.items() if one}))
     context = _context(wanted.endpoint, _StdoutConsole(), rest["dry_run"])
-    run_deploy(Deployment(wanted, rest["log_days"], rest["dry_run"]), context)
+    usage = Usage(rest["fleets"], rest["seconds"], instance_price=rest["instance_price"])
+    run_deploy(Deployment(wanted, rest["log_days"], rest["dry_run"], usage), context)
+
+
+@main.command()
+@_fleets
+@_seconds
+@_instance_price
+@click.option("--instances", type=click.IntRange(0), default=1, show_default=True, help="Instances that run all month.")
+@click.option("--instance-type", default="ml.c5.large", show_default=True, help="Of the instances.")
+@_with_exit_codes
+def cost(instance_type: str, instance_price: float | None, **rest: Any) -> None:  # noqa: ANN401
+    """What a month costs: store, instances, metrics. Asks nobody."""
+    price = INSTANCE_PRICES.get(instance_type) if instance_price is None else instance_price
+    click.echo(cost_line(Usage(**rest, instance_price=price)))
+    by_fleet = metrics_cost(CLIENT_METRICS * rest["fleets"])
+    click.echo(f"not in it: the client's own metrics, where its cloudwatch is on: {dollars(by_fleet)}; logs; transfer")
 
 
 def _json(payload: TextIO) -> object:

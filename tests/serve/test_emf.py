@@ -2,7 +2,7 @@ import json
 
 from autopilot.core.fleet import Decision, Reason
 from autopilot.serve.app import create_app
-from autopilot.serve.emf import METRICS, VALUES_PER_LINE, Counted, EmfMetrics
+from autopilot.serve.emf import METRICS, MOST_FLEETS, VALUES_PER_LINE, Counted, EmfMetrics
 from autopilot.settings import Settings
 
 
@@ -50,6 +50,24 @@ def test_a_fleet_is_a_dimension_only_where_it_is_asked_for():
     assert (first["fleet"], second["fleet"]) == ("a", "b")
 
 
+def test_more_fleets_than_anyone_pays_for_are_counted_without_a_name(caplog):
+    fleets = [f"fleet-{number}" for number in range(MOST_FLEETS + 70)]
+    worker, another = ([], [])
+    for lines, order in ((worker, fleets), (another, fleets[::-1])):
+        metrics = EmfMetrics("autopilot", True, lines.append)
+        metrics.answered(map(counted, order))
+        lines.clear()
+        metrics.answered(map(counted, order))
+    named, same = ({json.loads(line).get("fleet") for line in lines} - {None} for lines in (worker, another))
+    assert named == same
+    assert len(named) == MOST_FLEETS
+    rest = [one for one in map(json.loads, worker) if "fleet" not in one]
+    assert sum(len(one["curr_demand"]) for one in rest) == 70
+    assert all(one["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]] for one in rest)
+    told, _ = caplog.messages
+    assert "300 fleets are $540, 10,000 would be $8,000, 100,000 $44,500" in told
+
+
 def test_a_closed_log_does_not_fail_a_decision():
     def broken(_line):
         raise BrokenPipeError
@@ -58,7 +76,7 @@ def test_a_closed_log_does_not_fail_a_decision():
 
 
 def asked(capfd, **environ):
-    settings = Settings.from_env({"AUTOPILOT_HISTORY": "off", "AUTOPILOT_MODEL_DIR": "/nonexistent", **environ})
+    settings = Settings.from_env({"AUTOPILOT_HISTORY": "off", **environ})
     body = {"instances": [{"fleet": "a", "demand": 5}, {"fleet": "b"}, {"fleet": "c", "demand": 7}]}
     assert create_app(settings).test_client().post("/invocations", json=body).status_code == 200
     return [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]

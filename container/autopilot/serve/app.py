@@ -2,7 +2,6 @@
 
 import atexit
 import logging
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from autopilot.ports import ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
 from autopilot.serve.fast_path import Call, Reply, ShortWay
 from autopilot.serve.metrics import Metrics
+from autopilot.serve.recorded import decide_in_order
 from autopilot.serve.wire import decoder, encoder
 from autopilot.serve.wire.answers import (
     AnswerOut,
@@ -39,6 +39,8 @@ from autopilot.wiring import build
 
 LARGEST_BODY = 25 * 1024 * 1024
 """Real-time payloads go up to 25 MB (the platform's FAQ); nginx has the same bound."""
+BATCHED_MB = 1
+"""Size of a batch job's requests: some 20,000 rows, which one worker decides within its time-out."""
 
 _REFUSED_STATUS = {"demand_unavailable": 503}
 
@@ -99,9 +101,8 @@ class _Pages:
         return Response(status=status, mimetype=JSON)
 
     def execution_parameters(self) -> Response:
-        """How Batch Transform should call."""
-        at_once = self.settings.model_server_workers or len(os.sched_getaffinity(0))
-        body = {"MaxConcurrentTransforms": min(at_once, 16), "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
+        """How Batch Transform should call: one request after the other, for rows are the history of later ones."""
+        body = {"MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": BATCHED_MB}
         self.metrics.responded("/execution-parameters", 200)
         return Response(msgspec.json.encode(body), mimetype=JSON)
 
@@ -158,7 +159,7 @@ class _Pages:
     def _parsed(self, reads: str, body: bytes, now: float) -> Parsed:
         if not body.strip():
             raise RequestError(400, "empty", "the request has no body", "body")
-        context = RequestContext(now, self.settings.autopilot_max_instances, bool(self.settings.gs_inventory_url))
+        context = RequestContext(now, self.settings.most_elements, bool(self.settings.gs_inventory_url))
         return decoder.read(reads, body, context)
 
     def _answered(self, asked: "_Asked", outcomes: Sequence[Answer | Refusal]) -> Reply:
@@ -198,7 +199,8 @@ class _Pages:
         if self.autopilot is None or not asks:
             return []
         try:
-            outcomes = self.autopilot.decide(asks)
+            decide = self.autopilot.decide
+            outcomes = decide_in_order(decide, asks) if self.settings.sagemaker_batch else decide(asks)
         except ModelError as error:  # a model of another environment
             message = f"the model answers raw observation vectors only: {error}"
             return [RequestError(400, "wrong_model", message, "instances")] * len(asks)
