@@ -169,8 +169,23 @@ class Cluster:
         version = patch.get("metadata", {}).get("resourceVersion")
         if version not in (None, self.objects[key]["metadata"]["resourceVersion"]):
             return as_json({"kind": "Status", "message": "the object has been modified"}, 409)
-        self.resize(key, patch["spec"]["replicas"])
+        self._annotate(key, patch.get("metadata", {}).get("annotations", {}))
+        if "spec" in patch:
+            self.resize(key, patch["spec"]["replicas"])
         return as_json(self.objects[key])
+
+    def _annotate(self, key: str, changed: dict[str, str | None]) -> None:
+        if changed:
+            metadata = self.objects[key]["metadata"]
+            whole = metadata.get("annotations", {}) | changed
+            metadata["annotations"] = {name: value for name, value in whole.items() if value is not None}
+
+
+def kubeconfig(address: str) -> str:
+    """A kubeconfig file for a stand-in, without credentials."""
+    context = {"name": "x", "context": {"cluster": "x", "user": "x"}}
+    document = {"clusters": [{"name": "x", "cluster": {"server": address}}], "users": [{"name": "x", "user": {}}]}
+    return json.dumps(document | {"contexts": [context], "current-context": "x"})
 
 
 def connection(address: str) -> Connection:

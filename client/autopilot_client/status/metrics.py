@@ -53,6 +53,8 @@ GAUGES = (
         "1 while somebody else keeps setting the size and the fleet is left alone",
         lambda v: v.rivalry.held_since is not None,
     ),
+    ("override_active", "1 while an annotation of the operator rules", lambda v: bool(v.rules.overrides.active)),
+    ("rolling_out", "1 while a new version is rolled out and nothing is removed", lambda v: v.rules.rolling),
     ("on_hold", "1 while the size cannot be decided and stays", lambda v: v.decision.level is FallbackLevel.HOLD),
 )
 """Name without prefix, meaning, value (None: unknown, and then absent: a gauge never shows a made-up zero)."""
