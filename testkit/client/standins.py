@@ -72,6 +72,7 @@ class Endpoint:
 
     answer: Callable[[dict[str, Any]], float] = lambda instance: instance["demand"] * 1.2
     mode: str = "well"
+    more: dict[str, Any] = field(default_factory=dict)
     hits: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
     passing: int = 0
@@ -96,7 +97,7 @@ class Endpoint:
             "text": "many",
             "negative": -5,
         }
-        wanted = [prediction(i["fleet"], sizes.get(self.mode, self.answer(i))) for i in instances]
+        wanted = [prediction(i["fleet"], sizes.get(self.mode, self.answer(i)), **self.more) for i in instances]
         if self.mode == "error":
             wanted = [{"error": {"code": "value", "message": "demand", "field": "demand"}} for _ in instances]
         return as_json({"predictions": wanted[:-1] if self.mode == "short" else wanted})
