@@ -10,7 +10,7 @@ import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO, TextIOWrapper
@@ -19,8 +19,10 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import urllib3
 import yaml
 
+from autopilot.core.history import DaySlots
 from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
 from autopilot.demand.export_file import read_export
 from autopilot.demand.http import HttpDemand
@@ -28,7 +30,7 @@ from autopilot.history.cache import RecentHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import parse_metadata, read_metadata
 from autopilot.policy.model_archive import ArchiveError, unpack
-from autopilot.ports import ModelError
+from autopilot.ports import ModelError, Observed
 from autopilot.serve import batching
 from autopilot.serve.app import create_app
 from autopilot.serve.wire import decoder
@@ -232,7 +234,7 @@ def endpoint() -> Callable[..., Iterable[bytes]]:
 class _Forgetful(FakeHistory):
     """Keeps few days, so that memory is the parsers' alone."""
 
-    def record(self, observed):
+    def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
         if len(self.days) > 200:
             self.days.clear()
         return super().record(observed)
@@ -273,7 +275,7 @@ def several_requests(rng: Random) -> bytes:
 
 def read_together(data: bytes) -> str:
     """Requests that are answered together: each as it would be alone, whatever its neighbours are."""
-    quick = endpoint().quick_way
+    quick = endpoint().quick_way  # type: ignore[attr-defined]
     asked = [environ_of(one) for one in data.split(BETWEEN)]
     answers = quick.together([(environ, environ["wsgi.input"].read()) for environ in asked])
     if len(answers) != len(asked):
@@ -299,7 +301,7 @@ def raw_requests(rng: Random) -> bytes:
 @refusing(ValueError)
 def read_lane(data: bytes) -> str:
     """A request as the lane reads it off a socket, and the endpoint's answer to it."""
-    request = batching._whole(None, data)
+    request = batching._whole(None, data)  # type: ignore[arg-type]
     if request is None:
         return REFUSED  # it waits for more
     environ = {**request.environ, "wsgi.input": BytesIO(request.body), "wsgi.errors": BytesIO()}
@@ -363,7 +365,7 @@ def _place(_: int) -> Path:
     return Path(kept.name)
 
 
-_kept: list[tempfile.TemporaryDirectory] = []
+_kept: "list[tempfile.TemporaryDirectory[str]]" = []
 
 
 def job() -> Job:
@@ -580,13 +582,14 @@ class Reply:
         """Nothing to close."""
 
 
-class Pool:
+class Pool(urllib3.PoolManager):
     """Stands in for urllib3's pool: the answer by the first part of a URL that matches."""
 
     def __init__(self, answers: dict[str, bytes]) -> None:
+        super().__init__()
         self.answers = answers
 
-    def request(self, method: str, url: str, body: bytes | None = None, **_: object) -> Reply:
+    def request(self, method: str, url: str, body: Any = None, **_: Any) -> Any:  # type: ignore[override]
         found = next((answer for part, answer in self.answers.items() if part in url), b"{}")
         if (
             found == b"" and "autopilot/" in url and body is not None

@@ -9,12 +9,16 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PATIENCE = 60
 
 
-def wait_for(file):
+def wait_for(file: Path) -> None:
     giving_up = time.monotonic() + PATIENCE
     while not file.exists() and time.monotonic() < giving_up:
         time.sleep(0.02)
@@ -24,7 +28,7 @@ if "STANDIN_LOADS_WITH" in os.environ:
     wait_for(Path(os.environ["STANDIN_LOADS_WITH"]))
 
 
-def app(environ, start_response):
+def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
     query = parse_qs(environ["QUERY_STRING"])
     size = len(environ["wsgi.input"].read())
     time.sleep(float(query.get("sleep", ["0"])[0]))

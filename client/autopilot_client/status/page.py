@@ -79,7 +79,12 @@ def _head(store: StatusStore, views: Sequence[View], leads: bool) -> str:
 def _card(view: View, trail: Trail | None, now: float) -> str:
     points = trail.points(now) if trail else []
     fault = view.decision.fault
-    warning = f"<p class=fault>{WORDS[fault]}</p>" if fault in WORDS else ""
+    said = [WORDS[fault]] if fault in WORDS else []
+    if view.hold:
+        said.append(f"Held through an outage of demand since {_clock(view.hold.since)} UTC: {view.hold.why}.")
+    if view.rivalry.words:
+        said.append(f"{view.rivalry.words[0].upper()}{view.rivalry.words[1:]}.")
+    warning = "".join(f"<p class=fault>{escape(words)}</p>" for words in said)
     return (
         f"<section><h2>{escape(view.fleet.name)}</h2>"
         f"<p>{escape(view.fleet.target)}, {view.fleet.apply}, {view.fleet.minimum} to {view.fleet.maximum} servers</p>"
