@@ -484,8 +484,9 @@ def read_demand_file(data: bytes) -> str:
 MATRIX: dict[str, Any] = {"status": "success", "data": {"resultType": "matrix", "result": [
     {"metric": {"__name__": "gs", "region": region}, "values": [[NOW, "86"], [NOW + 300, "NaN"], [NOW + 600, "8.5"]]}
     for region in ("eu", "us")]}}  # fmt: skip
-METRIC_DATA: dict[str, Any] = {"MetricDataResults": [{"Id": "m1", "Label": "Demand", "Timestamps": [AT, "2026-09-21T14:08:20Z"],
-                                      "Values": [86.0, 85.5], "StatusCode": "Complete"}], "Messages": []}  # fmt: skip
+METRIC_DATA: dict[str, Any] = {"Messages": [], "MetricDataResults": [
+    {"Id": "m1", "Label": "Demand", "Timestamps": [AT, "2026-09-21T14:08:20Z"], "Values": [86.0, 85.5],
+     "StatusCode": "Complete"}]}  # fmt: skip
 grafana_heads = ["Time,eu,us", '"Series";"Time";"Value"', "Time,region,Value", "sep=,\nTime,eu"]
 grafana_rows = ["1790000000000,86,5", '"eu";"2026-09-21T14:13:20+02:00";"86"', f"{AT},eu,8.5", "2026-09-21 14:13:20,1"]
 exports = making.packed(making.either(
