@@ -56,7 +56,7 @@ from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Readi
 from autopilot_client.status.review import INT32
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import Application
-from autopilot_deploy.cli import _json as payload_json
+from autopilot_deploy.cli import read_payload as payload_json
 from autopilot_deploy.core.errors import PayloadError
 from autopilot_deploy.core.payload import wanted_from
 from testkit.aws.payloads import SEED_PAYLOAD
