@@ -23,9 +23,10 @@ import urllib3
 import yaml
 
 from autopilot.core.history import DaySlots
-from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
+from autopilot.demand.csv_file import read_fleets_csv
 from autopilot.demand.export_file import read_export
 from autopilot.demand.http import HttpDemand
+from autopilot.demand.series import DemandCsvError, DemandSeries
 from autopilot.history.cache import RecentHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import parse_metadata, read_metadata
