@@ -1,68 +1,37 @@
-"""The HTTP edge: /ping, /invocations, /execution-parameters and /metrics, as SageMaker's contract has them."""
+"""The HTTP edge: /ping, /invocations, /execution-parameters and /metrics, as SageMaker's contract has them.
+
+Behind nginx, decisions do not come this way but through `autopilot.serve.decisions`, which is faster and gives the same
+answers: both hand each request to the same `Invocations`.
+"""
 
 import atexit
 import logging
 import os
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
+from dataclasses import dataclass
 
 import msgspec
 from flask import Flask, Response, request
-from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import parse_accept_header
 
 from autopilot.ports import ModelError
-from autopilot.serve.emf import Counted, EmfMetrics
-from autopilot.serve.fast_path import Call, Reply, ShortWay
+from autopilot.serve.emf import EmfMetrics
+from autopilot.serve.invocations import JSON, Invocations
+from autopilot.serve.memory import LARGEST_BODY
+from autopilot.serve.messages import Call, headers_by_name
 from autopilot.serve.metrics import Metrics
-from autopilot.serve.wire import (
-    AnswerOut,
-    ErrorAnswer,
-    ErrorOut,
-    Fleets,
-    ManyOut,
-    Parsed,
-    PredictionOut,
-    Reader,
-    RequestError,
-    Review,
-    Vectors,
-    Writer,
-    prediction_out,
-    raw_results,
-    refusal_error,
-    request_error,
-    review_out,
-)
-from autopilot.service import Answer, Ask, Autopilot, HistoryStatus, Refusal
+from autopilot.serve.wire import ErrorAnswer, ErrorOut
+from autopilot.service import Autopilot
 from autopilot.settings import Settings
 from autopilot.wiring import build
-
-LARGEST_BODY = 25 * 1024 * 1024
-"""Real-time payloads go up to 25 MB (the platform's FAQ); nginx has the same bound."""
-
-JSON, LINES, CSV = Writer.FORMATS
-_READS = {
-    "": JSON,
-    JSON: JSON,
-    LINES: LINES,
-    "application/x-jsonlines": LINES,
-    "application/x-ndjson": LINES,
-    CSV: CSV,
-}
-_CONTENT_TYPES = {JSON: JSON, LINES: LINES, CSV: "text/csv; charset=utf-8"}
-_ANYTHING = ("", "*/*")
-_REFUSED_STATUS = {"demand_unavailable": 503}
 
 logger = logging.getLogger("autopilot")
 
 
 def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
-    """The Flask application. Where the model cannot be used it starts all the same, and /ping says 503."""
+    """The Flask application; its extension `invocations` is what decides.
+
+    Where the model cannot be used it starts all the same, and /ping says 503.
+    """
     app = Flask("autopilot")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     metrics = Metrics()
@@ -71,17 +40,13 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
         if autopilot is not None:
             atexit.register(autopilot.history.close)  # a worker that ends writes what is pending
     metrics.ready(autopilot is not None)
-    pages = _Pages(settings, metrics, autopilot, _emf(settings))
+    pages = _Pages(settings, metrics, Invocations(settings, metrics, autopilot, _emf(settings)))
+    app.extensions["invocations"] = pages.decides
     app.add_url_rule("/ping", view_func=pages.ping, methods=["GET", "POST", "HEAD"])
     app.add_url_rule("/invocations", view_func=pages.invocations, methods=["POST"])
     app.add_url_rule("/execution-parameters", view_func=pages.execution_parameters, methods=["GET"])
     app.add_url_rule("/metrics", view_func=pages.show_metrics, methods=["GET"])
-    app.register_error_handler(HTTPException, partial(_http_error, metrics))
-    # Decisions that wait for nothing but a store on this machine may share one call: the same answers, for less. Where
-    # a network lies between, nobody should wait for another's time-out and then for its own.
-    remote = settings.autopilot_history.startswith("dynamodb:")
-    quick = autopilot is not None and autopilot.demand is None and not remote
-    app.wsgi_app = ShortWay(app, "/invocations", pages.answer, LARGEST_BODY, quick)  # type: ignore[method-assign]
+    app.register_error_handler(HTTPException, pages.refused)
     return app
 
 
@@ -105,13 +70,11 @@ def _emf(settings: Settings) -> EmfMetrics | None:
 class _Pages:
     settings: Settings
     metrics: Metrics
-    autopilot: Autopilot | None
-    emf: EmfMetrics | None = None
-    writer: Writer = field(default_factory=Writer)
+    decides: Invocations
 
     def ping(self) -> Response:
         """Whether the policy is loaded and answered its canned observation. Nothing outside the process is asked."""
-        status = 503 if self.autopilot is None else 200
+        status = 503 if self.decides.autopilot is None else 200
         self.metrics.responded("/ping", status)
         return Response(status=status, mimetype=JSON)
 
@@ -128,184 +91,20 @@ class _Pages:
 
     def invocations(self) -> Response:
         """Decide. Every error is the caller's to read: JSON with code, message and field."""
-        (reply,) = self.answer([Call(request.environ, partial(request.get_data, cache=False))])
-        return Response(reply.body, reply.status, reply.headers)
+        lines = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
+        (reply,) = self.decides.answer([Call(headers_by_name(lines), request.get_data(cache=False))])
+        headers = [(name.decode().title(), value.decode("latin-1")) for name, value in reply.headers]
+        return Response(reply.body, reply.status, headers)
 
-    def answer(self, calls: Sequence[Call]) -> list[Reply]:
-        """The answers to /invocations, whichever way the requests came; what several ask for is decided in one go."""
-        started = time.perf_counter()
-        read = [self._read(call) for call in calls]
-        outcomes = iter(self._outcomes([ask for one in read for ask in _asks(one)]))
-        replies = [self._reply(one, list(islice(outcomes, len(_asks(one))))) for one in read]
-        took = time.perf_counter() - started
-        for reply in replies:
-            self.metrics.responded("/invocations", reply.status)
-            self.metrics.took(took)
-        return [reply.echoing(call) for reply, call in zip(replies, calls, strict=True)]
-
-    def _read(self, call: Call) -> "_Asked | RequestError":
-        try:
-            return self._asked(call)
-        except RequestError as error:
-            return error
-
-    def _asked(self, call: Call) -> "_Asked":
-        if self.autopilot is None:
-            raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
-        kind = call.media_type
-        reads = _READS.get(kind)
-        if reads is None or call.encoding != "identity":
-            message = f"cannot read {kind!r}: send one of {', '.join(Writer.FORMATS)}, not compressed"
-            raise RequestError(415, "unsupported_media_type", message, "Content-Type")
-        writes = _accepted(call.accept, self._default_format(reads))
-        parsed = self._parsed(reads, call.body(), self.autopilot.clock())
-        if isinstance(parsed, Fleets) and parsed.single and isinstance(parsed.asks[0], RequestError):
-            raise parsed.asks[0]
-        return _Asked(self.autopilot, parsed, writes)
-
-    def _reply(self, asked: "_Asked | RequestError", outcomes: Sequence["Outcome"]) -> Reply:
-        try:
-            if isinstance(asked, RequestError):
-                raise asked
-            return self._answered(asked, [_decided(one) for one in outcomes])
-        except RequestError as error:
-            self.metrics.refused(error.code)
-            return _json_reply(self.writer.json(request_error(error)), error.status)
-
-    def _default_format(self, reads: str) -> str:
-        default = self.settings.sagemaker_default_invocations_accept
-        return default if reads == JSON and default in Writer.FORMATS else reads
-
-    def _parsed(self, reads: str, body: bytes, now: float) -> Parsed:
-        if not body.strip():
-            raise RequestError(400, "empty", "the request has no body", "body")
-        reader = Reader(now, self.settings.autopilot_max_instances, bool(self.settings.gs_inventory_url))
-        return {JSON: reader.json, LINES: reader.lines, CSV: reader.csv}[reads](body)
-
-    def _answered(self, asked: "_Asked", outcomes: Sequence[Answer | Refusal]) -> Reply:
-        match asked.parsed:
-            case Vectors():
-                return self._vectors(asked.autopilot, asked.parsed, asked.writes)
-            case Review():
-                return _json_reply(self.writer.json(review_out(asked.parsed, outcomes[0])))
-            case Fleets():
-                return self._fleets(asked.parsed, outcomes, asked.writes)
-
-    def _vectors(self, autopilot: Autopilot, parsed: Vectors, writes: str) -> Reply:
-        if writes != JSON:
-            raise _not_acceptable(JSON)
-        try:
-            raw = autopilot.policy.act(parsed.values)
-        except ValueError as error:
-            raise RequestError(400, "bad_value", str(error), "instances") from error
-        return _json_reply(self.writer.json(raw_results(raw.actions, raw.logits)))
-
-    def _fleets(self, parsed: Fleets, outcomes: Sequence[Answer | Refusal], writes: str) -> Reply:
-        """Answers in the order of what was asked; what was wrong keeps its place."""
-        decided = iter(outcomes)
-        many = [request_error(one) if isinstance(one, RequestError) else _out(next(decided)) for one in parsed.asks]
-        if parsed.single and writes == JSON:
-            return self._single(many[0])
-        if writes == JSON:
-            return _json_reply(self.writer.json(ManyOut(many)))
-        body = self.writer.lines(many) if writes == LINES else self.writer.csv(many, parsed.header)
-        return Reply(200, body, _CONTENT_TYPES[writes])
-
-    def _single(self, one: PredictionOut | ErrorAnswer) -> Reply:
-        if isinstance(one, PredictionOut):
-            return _json_reply(self.writer.json(AnswerOut(one)))
-        return _json_reply(self.writer.json(one), _REFUSED_STATUS.get(one.error.code, 400))
-
-    def _outcomes(self, asks: Sequence[Ask]) -> Sequence["Outcome"]:
-        if self.autopilot is None or not asks:
-            return []
-        try:
-            outcomes = self.autopilot.decide(asks)
-        except ModelError as error:  # a model of another environment
-            message = f"the model answers raw observation vectors only: {error}"
-            return [RequestError(400, "wrong_model", message, "instances")] * len(asks)
-        self._count(outcomes)
-        return outcomes
-
-    def _count(self, outcomes: Sequence[Answer | Refusal]) -> None:
-        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-        self.metrics.answered(answers)
-        for outcome in outcomes:
-            if isinstance(outcome, Refusal):
-                self.metrics.refused(outcome.code)
-        if self.emf is not None:
-            self.emf.answered(map(_counted, answers))
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request that was understood: what it asks of whom, and the format to answer in."""
-
-    autopilot: Autopilot
-    parsed: Parsed
-    writes: str
-
-
-Outcome = Answer | Refusal | RequestError
-
-
-def _asks(asked: _Asked | RequestError) -> Sequence[Ask]:
-    """What is to be decided for a request."""
-    match asked:
-        case _Asked(parsed=Fleets(asks=asks)):
-            return [one for one in asks if isinstance(one, Ask)]
-        case _Asked(parsed=Review(ask=ask)):
-            return [ask]
-        case _:
-            return []
-
-
-def _decided(outcome: Outcome) -> Answer | Refusal:
-    if isinstance(outcome, RequestError):
-        raise outcome
-    return outcome
-
-
-def _counted(answer: Answer) -> Counted:
-    lost = answer.history is HistoryStatus.UNAVAILABLE
-    return Counted(answer.now.fleet, answer.now.demand, answer.decision, lost)
-
-
-def _out(outcome: Answer | Refusal) -> PredictionOut | ErrorAnswer:
-    return prediction_out(outcome) if isinstance(outcome, Answer) else refusal_error(outcome)
-
-
-def _accepted(said: str, default: str) -> str:
-    """The format to answer in. Parameters do not matter; entries that name no media type at all are ignored."""
-    if said in _ANYTHING:
-        return default
-    accept = parse_accept_header(said, MIMEAccept)
-    named = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in accept if "/" in kind])
-    if not named:
-        return default
-    best = named.best_match([default, *(one for one in Writer.FORMATS if one != default)])
-    if best is None:
-        raise _not_acceptable(", ".join(Writer.FORMATS))
-    return best
-
-
-def _not_acceptable(formats: str) -> RequestError:
-    return RequestError(406, "not_acceptable", f"can answer in {formats}: name one in Accept", "Accept")
-
-
-def _json_reply(body: bytes, status: int = 200) -> Reply:
-    return Reply(status, body, JSON)
-
-
-def _http_error(metrics: Metrics, error: HTTPException) -> Response:
-    """What Flask itself refuses (405, 404, 413) or could not handle, as JSON."""
-    code = (error.name or "error").lower().replace(" ", "_")
-    status = error.code or 500
-    metrics.responded("other", status)
-    field = "body" if status == 413 else None
-    body = msgspec.json.encode(ErrorAnswer(ErrorOut(code, error.description or code, field)))
-    response = Response(body, status, mimetype=JSON)
-    for name, value in error.get_headers():
-        if name == "Allow":
-            response.headers[name] = value
-    return response
+    def refused(self, error: HTTPException) -> Response:
+        """What Flask itself refuses (405, 404, 413) or could not handle, as JSON."""
+        code = (error.name or "error").lower().replace(" ", "_")
+        status = error.code or 500
+        self.metrics.responded("other", status)
+        field = "body" if status == 413 else None
+        body = msgspec.json.encode(ErrorAnswer(ErrorOut(code, error.description or code, field)))
+        response = Response(body, status, mimetype=JSON)
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
