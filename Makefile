@@ -1,7 +1,7 @@
 # `make` says what there is. Each target does its own set-up.
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
-PATHS := container client tests bench deploy notebooks
+PATHS := container client deploy testkit tests bench notebooks
 LINTED = $(wildcard $(PATHS))
 SHELL_SCRIPTS = $(shell git ls-files --cached --others --exclude-standard | xargs grep -lE '^\#!(/usr/bin/env bash|/bin/(ba)?sh)' 2>/dev/null)
 DOCKERFILES = $(wildcard Dockerfile client/Dockerfile)
@@ -52,7 +52,7 @@ fuzz: all ## a million hostile inputs for every parser, then schemathesis on the
 
 .PHONY: soak
 soak: all ## days of many fleets through the real stack, with faults drawn by a seed (ARGS: --days --fleets --speed)
-	@$(PYTHON_IN_VENV) bench/soak.py $(ARGS)
+	@$(PYTHON_IN_VENV) -m bench.soak $(ARGS)
 
 .PHONY: audit
 audit: ## known vulnerabilities, withdrawn releases, licences; says what it could not look up

@@ -72,18 +72,25 @@ build() {
     docker build "${arguments[@]}" "$context"
 }
 
-# Where to push to; in ECR the repository is created if it is missing, and docker is logged in.
-open_registry() {
+# Where to push to: asked before the build, which takes minutes.
+find_registry() {
     if [ -n "${REGISTRY:-}" ]; then
         registry=$REGISTRY
         return
     fi
     command -v aws >/dev/null || die "the AWS command line is not installed; use --local, or set REGISTRY"
-    local account region
-    region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region)}} || die "no region: set AWS_REGION"
-    account=$(aws sts get-caller-identity --query Account --output text)
+    region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
+    [ -n "$region" ] || die "no region to push to: set AWS_REGION or AWS_DEFAULT_REGION, or use --local"
+    local account
+    account=$(aws sts get-caller-identity --region "$region" --query Account --output text) \
+        || die "AWS does not know who you are (see above): log in, or use --local"
     registry=$account.dkr.ecr.$region.amazonaws.com
     case $region in cn-*) registry=$registry.cn ;; esac
+}
+
+# In ECR the repository is created if it is missing, and docker is logged in.
+open_registry() {
+    [ -z "${REGISTRY:-}" ] || return 0
     aws ecr describe-repositories --region "$region" --repository-names "$name" >/dev/null 2>&1 \
         || aws ecr create-repository --region "$region" --repository-name "$name" \
             --image-scanning-configuration scanOnPush=true >/dev/null
@@ -106,6 +113,7 @@ read_arguments "$@"
 command -v docker >/dev/null || die "docker is not installed"
 revision=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unversioned)
 [ -z "$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || revision=$revision-modified
+[ "$push" = no ] || find_registry
 build
 if [ "$push" = yes ]; then
     open_registry

@@ -24,7 +24,7 @@ NAMESPACE = "bench-client"
 
 def endpoint(connection):
     """The endpoint: a fifth more than is needed; with the demand of each fleet changing for `changed` of them."""
-    from tests.client.standins import Endpoint, serving
+    from testkit.client.standins import Endpoint, serving
 
     with serving(Endpoint()) as url:
         connection.send(url)
@@ -33,7 +33,7 @@ def endpoint(connection):
 
 def matchmaker(connection, fleets, changed):
     """Demand of every fleet in one document; each fetch changes the next `changed` fleets."""
-    from tests.client.standins import as_json, serving
+    from testkit.client.standins import as_json, serving
 
     demand, fetched = {f"f{i}": 50 for i in range(fleets)}, [0]
 
@@ -51,7 +51,7 @@ def matchmaker(connection, fleets, changed):
 
 def small_cluster(connection, fleets):
     """The API server of the tests."""
-    from tests.client.standins import Cluster, serving
+    from testkit.client.standins import Cluster, serving
 
     cluster = Cluster()
     for i in range(fleets):
@@ -110,8 +110,8 @@ def client(connection, urls, options):
         runtime(Endpoint(sagemaker="x", region="us-west-2"), session),
         cloudwatch.connect(CloudWatch(region="us-west-2"), session),
     ]
-    board = loop.outside.board
-    server = HttpServer(Application(board, loop.leadership, kube.calls), board.config.server)
+    store = loop.outside.store
+    server = HttpServer(Application(store, loop.leadership, kube.calls), store.config.server)
     server.start()
     rows = []
     for _ in range(options.passes + 1):
@@ -121,7 +121,7 @@ def client(connection, urls, options):
         took = time.perf_counter() - began
         calls = {verb: count - before.get(verb, 0) for verb, count in kube.calls.items()}
         rows.append((took, sum(view.outcome == "scaled" for view in views), calls))
-    scrape = len(exposition(Application(board, loop.leadership, kube.calls)._collector))
+    scrape = len(exposition(Application(store, loop.leadership, kube.calls)._collector))
     server.stop()
     connection.send({"rows": rows[1:], "rss": resident(), "extras": len(extras), "scrape": scrape})
 
@@ -136,7 +136,7 @@ def wired(urls, options):
     from autopilot_client.kube.api import Connection, Kube, from_kubeconfig
     from autopilot_client.kube.lease import Alone
     from autopilot_client.loop import Loop
-    from autopilot_client.status.board import Board
+    from autopilot_client.status.store import StatusStore
 
     source = {"source": "http", "url": urls["demand"]}
     fleets = [
@@ -153,7 +153,7 @@ def wired(urls, options):
         else Connection(urls["cluster"], urllib3.PoolManager(), lambda: None)
     )
     kube = Kube(way, NAMESPACE)
-    outside = Outside(kube, HttpEndpoint(pool, config.endpoint), pool, Board(config, NAMESPACE))
+    outside = Outside(kube, HttpEndpoint(pool, config.endpoint), pool, StatusStore(config, NAMESPACE))
     return Loop(outside, Alone()), kube
 
 

@@ -35,11 +35,14 @@ class Parts:
     def costs(self, count, repeats):
         """Microseconds of each part for one call of `count` fleets, medians over `repeats`, by name in their order."""
         from autopilot.core import features
-        from autopilot.core.decide import decide_all
+        from autopilot.core.decide import Predictions, Reports, decide
         from autopilot.history.cache import RecentHistory
         from autopilot.history.sqlite import SqliteHistory
         from autopilot.serve.app import create_app
-        from autopilot.serve.wire import AnswerOut, ManyOut, Reader, Writer, prediction_out
+        from autopilot.serve.wire import decoder, encoder
+        from autopilot.serve.wire.answers import AnswerOut, prediction_out
+        from autopilot.serve.wire.content_types import JSON
+        from autopilot.serve.wire.requests import RequestContext
         from autopilot.service import Autopilot, _windows
         from autopilot.settings import Settings
         from autopilot.wiring import BUILT_IN_MODEL, build_policy
@@ -47,30 +50,33 @@ class Parts:
         store = SqliteHistory(self.scratch / "history.sqlite3", budget_seconds=60)
         recent = RecentHistory(store, max_bytes=1 << 28)
         pilot = Autopilot(build_policy(BUILT_IN_MODEL), recent)
-        body, writer = request(count), Writer()
-        reader = Reader(time.time(), 10_000, False)
-        asks = reader.json(body).asks
+        body, context = request(count), RequestContext(time.time(), 10_000, False)
+        asks = decoder.read(JSON, body, context).asks
         recalled = list(pilot._recall(asks))
         windows = _windows(asks, recalled)
-        observations = features.observe(windows, pilot.policy.horizon_minutes)
-        predictions = pilot.policy.predict(windows)
-        settings = [pilot._setting(*one) for one in zip(asks, recalled, strict=True)]
-        decisions = decide_all(predictions.servers, windows, settings, pilot.operator.rules, 10)
+        horizons = pilot.operator.lead.horizons
+        observations = features.observe_ahead(windows, horizons)
+        contexts = [pilot._context(ask) for ask in asks]
+        made = decide(contexts, Reports(windows), [], pilot.policy.predict, pilot.operator.rules)
+
+        def known(*_: object) -> Predictions:
+            return made.predictions
+
         answers = pilot.decide(asks)
         application = create_app(Settings.from_env({}), pilot)
 
         def written():
             out = [prediction_out(one) for one in answers]
-            return writer.json(AnswerOut(out[0]) if count == 1 else ManyOut(out))
+            return encoder.write(AnswerOut(out[0])) if count == 1 else encoder.write_many(JSON, out, header=False)
 
         calls = {
-            "parse": lambda: reader.json(body),
+            "parse": lambda: decoder.read(JSON, body, context),
             "history: record and recall": lambda: list(pilot._recall(asks)),
             "windows": lambda: _windows(asks, recalled),
-            "features": lambda: features.observe(windows, pilot.policy.horizon_minutes),
+            "features": lambda: features.observe_ahead(windows, horizons),
             "policy (network)": lambda: pilot.policy.act(observations),
-            "guardrail": lambda: decide_all(predictions.servers, windows, settings, pilot.operator.rules, 10),
-            "history: remember": lambda: store.remember(decided(asks, decisions)),
+            "hold and guardrail": lambda: decide(contexts, Reports(windows), [], known, pilot.operator.rules),
+            "history: remember": lambda: store.remember(decided(asks, made.each)),
             "serialise": written,
             "all, service": lambda: pilot.decide(asks),
             "all, WSGI": lambda: called(application, body),

@@ -6,7 +6,7 @@ PYTHONPATH=container:. python bench/faults.py [--only WORDS] [--markdown]
 Eight callers ask for slot after slot of fleets of their own and of a shared one, each slot with a value of its own; who
 gets no answer, or 503, asks again. Afterwards the store is read without the product's code: every acknowledged slot
 (200 with history `ok` or `cold`) must hold its value, and no other slot may hold any. In containers too where an
-engine answers and AUTOPILOT_IMAGE_SERVE names the image. The trials are those of tests/faults.
+engine answers and AUTOPILOT_IMAGE_SERVE names the image. The trials are those of testkit/faults.
 """
 
 import argparse
@@ -16,10 +16,10 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tests.adapters import emulators
-from tests.engine.test_image import engine_answers
-from tests.faults.lies import REPLICAS, TRUTH, Told, tell_all
-from tests.faults.scenarios import FAULTS, IN_CONTAINERS, Fault, Row, run
+from testkit import emulators
+from testkit.engine import engine_answers
+from testkit.faults.lies import REPLICAS, TRUTH, Told, tell_all
+from testkit.faults.scenarios import FAULTS, IN_CONTAINERS, Fault, Row, run
 
 COLUMNS = (
     ("fault", 58), ("requests", 8), ("answers", 34), ("reason", 44), ("history", 36), ("usual ms", 8),

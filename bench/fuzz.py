@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tests.fuzz import trying
-from tests.fuzz.parsers import PARSERS, Parser
+from testkit.fuzz import trying
+from testkit.fuzz.parsers import PARSERS, Parser
 
 ROOT = Path(__file__).resolve().parents[1]
 CHUNK = 200
@@ -155,7 +155,7 @@ def guided(parsers, seconds):
         "name = sys.argv.pop()\n"
         "import atheris\n"
         "with atheris.instrument_imports(include=['autopilot', 'autopilot_client', 'autopilot_deploy']):\n"
-        "    from tests.fuzz.parsers import PARSERS\n"
+        "    from testkit.fuzz.parsers import PARSERS\n"
         "parser = next(one for one in PARSERS if one.name == name)\n"
         "atheris.Setup(sys.argv, lambda data: parser.read(data) and None)\n"
         "atheris.Fuzz()\n"
@@ -194,7 +194,7 @@ def main():
     if given.guided:
         return guided(parsers, given.guided)
     if given.http:
-        from tests.fuzz.over_http import fuzz_for
+        from testkit.fuzz.over_http import fuzz_for
 
         return fuzz_for(given.http, given.seed)
     return run(parsers, given.inputs, given.seed)

@@ -17,7 +17,7 @@ from autopilot.history.cache import RecentHistory
 from autopilot.history.dynamodb import DynamoHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, Observed
-from tests.adapters import emulators
+from testkit import emulators
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
 

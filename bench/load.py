@@ -123,7 +123,7 @@ def rates(args):
 
 
 def dynamo(args):
-    from tests.adapters import emulators
+    from testkit import emulators
 
     if missing := emulators.why_no_dynalite():
         print(f"\nDynamoDB left out: {missing}")

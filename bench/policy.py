@@ -1,135 +1,163 @@
-"""What a policy costs on demand traces, beside the rules that it has to beat. Prints, and judges nothing.
+"""What fleets would have cost under a policy, beside the rules that it has to beat. Prints, and judges nothing.
 
-PYTHONPATH=container python bench/policy.py --traces ../shared/traces --scorer ../shared/bench/score.py
+    python bench/policy.py [--lead 10-15 30] [--mean 100] [DEMAND.csv ...]
 
-Every trace is replayed as the service would have seen it: features, network and guardrail (no limits), a decision at
-each observation. The scorer's protocol does the rest: demand is scaled to 100 servers on average and rounded, and what
-is decided at t is in force at t + lead. `ratio` is the cost relative to the best rule in hindsight, `to buffer` to the
-best fixed buffer in hindsight, `to +20%` to a buffer of 20 %.
+Without files, the traces beside the project are played, as their scorer puts them on a grid and scales them to a mean
+of so many servers. Every trace is decided again at each observation by what serves (hold, policy, guardrail), and the
+sizes that the client would set are played in the simulated fleet: growth takes the lead, shrinking is at once. `ratio`
+is the cost relative to the cheapest rule or buffer in hindsight, `to buffer` to the cheapest buffer; `starts` and
+`cancels` are a day, in per cent of the fleet. Beside it: that rule, Agones' buffers, HPA, and the same policy as 0.1.0
+applied it (it looked ten minutes ahead, and the highest size of fifteen minutes stood, what was in use included).
 """
 
 import argparse
-import csv
 import importlib.util
 import json
 import math
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
-from autopilot.backtest.replay import Operator, replay
+from autopilot.backtest.benchmark_rules import HPA
+from autopilot.backtest.comparison import AUTOPILOT, Scenario, compare, decide_again, scenario_for
+from autopilot.backtest.replay import ReplayConfig
+from autopilot.core.cost import Score, regular
+from autopilot.core.fleet import MISSING_PRICE, Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.core.hold_rules import HoldRules
-from autopilot.demand.csv_file import DemandSeries
-from autopilot.policy.learned import LearnedPolicy
-from autopilot.policy.litert import Network
-from autopilot.policy.metadata import read_metadata, read_model
-from autopilot.ports import Policy
+from autopilot.demand.csv_file import DemandSeries, read_demand_csv
+from autopilot.wiring import BUILT_IN_MODEL, build_policy
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-MODEL = Path(__file__).resolve().parents[1] / "container" / "model"
 GAMES = ("osrs", "dota2", "steam", "hypixel")
-MEASURES = ("under", "over", "cost", "short", "worst")
-RATIOS = ("ratio", "to buffer", "to +20%")
+MEASURES = ("under", "over", "cost", "short", "worst", "starts", "cancels")
+BESIDE = ("Agones buffer 5", "Agones buffer 10 %", "Agones buffer 20 %", HPA)
+RULE, BUFFER, AS_0_1_0 = "best rule", "best buffer", "as 0.1.0 applied it"
+OLD_WINDOW_MINUTES = 15
 
 
 def main() -> None:
     args = arguments()
-    scorer = load_scorer(args.scorer)
-    paths = sorted(args.traces.glob("*.csv.gz"))
-    if not paths:
-        sys.exit(f"no *.csv.gz in {args.traces}")
+    model = build_policy(args.model)
     for lead in args.lead:
-        operator = Operator(policy(args.model, lead), lead, GuardrailRules(HoldRules(args.hold_minutes)))
-        rows = []
-        print(f"\n{operator.policy.name}, lead {lead} minutes\n{heading()}")
-        for path in paths:
-            rows.append(row(scorer, path, operator))
-            print(json.dumps(rows[-1]) if args.json else line(rows[-1]), flush=True)
-        for kind, chosen in groups(rows).items():
+        config = ReplayConfig(model, lead, args.missing_price, GuardrailRules(HoldRules(args.hold_minutes)))
+        print(f"\n{model.name}, lead {lead.shortest:g} to {lead.longest:g} minutes\n{heading()}")
+        played = []
+        for scenario in scenarios(args, lead):
+            played.append((scenario.fleet, scores(scenario, config)))
+            print(as_json(*played[-1]) if args.json else lines(*played[-1]), flush=True)
+        for kind, chosen in groups(played).items():
             print(summary(kind, chosen))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=MODEL, help="a model directory (default: the default policy)")
+    parser.add_argument("files", nargs="*", type=Path, help="your own demand; none: the traces")
+    parser.add_argument("--model", type=Path, default=BUILT_IN_MODEL, help="a model directory (default: the default)")
     parser.add_argument("--traces", type=Path, default=SHARED / "traces", help="a directory of traces")
-    parser.add_argument("--scorer", type=Path, default=SHARED / "bench" / "score.py", help="the reference scorer")
-    parser.add_argument("--lead", type=int, nargs="+", default=[10], choices=(10, 20, 30), help="minutes")
+    parser.add_argument("--scorer", type=Path, default=SHARED / "bench" / "fleet_score.py", help="knows their grids")
+    parser.add_argument("--lead", type=parse_lead, nargs="+", default=[Lead()], help="minutes: 12, or 10-15")
+    parser.add_argument("--mean", type=float, default=100.0, help="servers that a trace is scaled to")
+    parser.add_argument("--missing-price", type=float, default=MISSING_PRICE, help="of a server, in idle ones")
     parser.add_argument("--hold-minutes", type=float, default=HoldRules().hold_minutes, help="outage hold; 0: off")
     parser.add_argument("--json", action="store_true", help="one JSON object a trace")
     return parser.parse_args()
 
 
+def scenarios(args: argparse.Namespace, lead: Lead) -> Iterator[Scenario]:
+    for path in args.files:
+        yield scenario_for(path.name.partition(".")[0], read_demand_csv(path), lead, args.missing_price)
+    if args.files:
+        return
+    scorer, paths = load_scorer(args.scorer), sorted(args.traces.glob("*.csv.gz"))
+    if not paths:
+        sys.exit(f"no *.csv.gz in {args.traces}")
+    for path in paths:
+        frame, _ = scorer.load(path, args.mean)
+        seen = frame[frame.known]
+        times = seen.index.values.astype("datetime64[s]").astype(np.float64)
+        series = DemandSeries(times, seen.demand.to_numpy(np.float64))
+        grid = regular(series.times, series.demand)
+        first, last = (int(frame.index.get_loc(seen.index[at])) for at in (0, -1))
+        scored = frame.scored.to_numpy()[first : last + 1]
+        yield Scenario(path.name.partition(".")[0], series, grid, lead, scored, args.missing_price)
+
+
 def load_scorer(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("score", path)
-    if spec is None or spec.loader is None:
+    spec = importlib.util.spec_from_file_location("fleet_score", path)
+    if spec is None or spec.loader is None or not path.exists():
         sys.exit(f"no scorer at {path}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def policy(directory: Path, lead: int) -> Policy:
-    """The network of a model directory, looking `lead` minutes ahead."""
-    metadata = replace(read_metadata(directory), horizon_minutes=lead)
-    return LearnedPolicy(metadata, Network(read_model(directory, metadata), metadata.width, metadata.outputs))
+def scores(scenario: Scenario, config: ReplayConfig) -> dict[str, Score]:
+    """The autopilot, the same as 0.1.0 applied it, the best rule and buffer in hindsight, and what platforms do."""
+    result = compare(scenario, decide_again(scenario, config), config)
+    rule, best = result.best
+    percent, buffered = result.buffer
+    found = {AUTOPILOT: result.autopilot, AS_0_1_0: as_0_1_0(scenario, config), f"{RULE}: {rule}": best}
+    return found | {f"{BUFFER}: {percent} %": buffered} | {name: result.scores[name] for name in BESIDE}
 
 
-def row(scorer: ModuleType, path: Path, operator: Operator) -> dict[str, float | str]:
-    """The measures of one trace: the policy's own, and its cost relative to the others'."""
-    frame, _ = scorer.load(path)
-    seen = frame[frame.known]
-    times = seen.index.values.astype("datetime64[s]").astype(np.float64)
-    series = DemandSeries(times, seen.demand.to_numpy(np.float64))
-    decided = replay(path.name, series, np.arange(len(times)), operator)
-    with tempfile.TemporaryDirectory() as directory:
-        table = Path(directory) / "allocations.csv"
-        write_allocations(table, times, decided.allocation)
-        name, rows = scorer.evaluate(path, operator.lead_minutes, table)
-    found = {r["policy"].partition(" (hindsight)")[0]: r for r in rows}
-    mine = found["mine"]
-    others = found["best rule"], found["best fixed buffer"], found["reactive +20%"]
-    ratios = dict(zip(RATIOS, (mine["cost"] / other["cost"] for other in others), strict=True))
-    rule = next(r["policy"] for r in rows if r["policy"].startswith("best rule"))
-    return {"trace": name, **{m: float(mine[m]) for m in MEASURES}, **ratios, "best rule": rule.partition(": ")[2]}
+def as_0_1_0(scenario: Scenario, config: ReplayConfig) -> Score:
+    """The same policy, looking ten minutes ahead; the highest size of the last quarter of an hour stands."""
+    grid = scenario.grid
+    decided = np.full(len(grid), np.nan)
+    decided[grid.known] = decide_again(scenario, replace(config, lead=Lead(10.0, 10.0))).allocation
+    width = math.ceil(OLD_WINDOW_MINUTES / grid.step_minutes) + 1
+    padded = np.concatenate([np.full(width - 1, np.nan), decided])
+    standing = np.fmax.reduce(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+    return scenario.score(np.where(grid.known, standing, np.nan))
 
 
-def write_allocations(path: Path, times: np.ndarray, allocation: np.ndarray) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["timestamp", "allocation"])
-        for at, servers in zip(times.tolist(), allocation.tolist(), strict=True):
-            writer.writerow([datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), servers])
-
-
-def groups(rows: Sequence[dict]) -> dict[str, list[dict]]:
-    games = [r for r in rows if r["trace"].startswith(GAMES)]
-    return {"games": games, "services": [r for r in rows if r not in games]}
+def ratios(found: dict[str, Score]) -> dict[str, float]:
+    """The autopilot's cost, and that of 0.1.0, relative to the best rule and the best buffer."""
+    best, buffer = (
+        next(score for name, score in found.items() if name.startswith(kind)) for kind in (RULE, "best buf")
+    )
+    return {
+        "ratio": found[AUTOPILOT].cost / best.cost,
+        "to buffer": found[AUTOPILOT].cost / buffer.cost,
+        "as 0.1.0": found[AS_0_1_0].cost / best.cost,
+        "starts": found[AUTOPILOT].starts / max(best.starts, 1e-9),
+    }
 
 
 def heading() -> str:
-    return f"{'trace':24}" + "".join(f"{name:>10}" for name in (*MEASURES, *RATIOS)) + "  best rule in hindsight"
+    return f"{'trace':22}{'':32}" + "".join(f"{name:>9}" for name in (*MEASURES, "ratio"))
 
 
-def line(found: dict) -> str:
-    return (
-        f"{found['trace']:24}" + "".join(f"{found[n]:10.3f}" for n in (*MEASURES, *RATIOS)) + f"  {found['best rule']}"
-    )
+def lines(trace: str, found: dict[str, Score]) -> str:
+    best = next(score for name, score in found.items() if name.startswith(RULE))
+    rows = []
+    for name, score in found.items():
+        figures = [getattr(score, measure) for measure in MEASURES] + [score.cost / best.cost]
+        rows.append(f"{trace:22}{name[:31]:32}" + "".join(f"{figure:9.3f}" for figure in figures))
+        trace = ""
+    return "\n".join(rows)
 
 
-def summary(kind: str, rows: Sequence[dict]) -> str:
-    if not rows:
-        return f"{kind}: no trace"
-    means = {name: math.exp(sum(math.log(r[name]) for r in rows) / len(rows)) for name in RATIOS}
+def as_json(trace: str, found: dict[str, Score]) -> str:
+    table = {name: {measure: getattr(score, measure) for measure in MEASURES} for name, score in found.items()}
+    return json.dumps({"trace": trace, "scores": table, "ratios": ratios(found)})
+
+
+def groups(played: Sequence[tuple[str, dict[str, Score]]]) -> dict[str, list[dict[str, float]]]:
+    games = [ratios(found) for trace, found in played if trace.startswith(GAMES)]
+    others = [ratios(found) for trace, found in played if not trace.startswith(GAMES)]
+    return {kind: chosen for kind, chosen in (("games", games), ("others", others)) if chosen}
+
+
+def summary(kind: str, rows: Sequence[dict[str, float]]) -> str:
+    means = {name: math.exp(sum(math.log(row[name]) for row in rows) / len(rows)) for name in rows[0]}
     told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-    return f"{kind}, geometric means: {told}; worst ratio {max(r['ratio'] for r in rows):.3f}"
+    return f"{kind} ({len(rows)}), geometric means: {told}; worst ratio {max(row['ratio'] for row in rows):.3f}"
 
 
 if __name__ == "__main__":

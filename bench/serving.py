@@ -116,7 +116,7 @@ def median_us(call, runs):
 def print_decisions():
     """Features, policy and guardrail in process: one fleet, and 10,000 in one call."""
     sys.path.insert(0, str(ROOT / "container"))
-    from autopilot.core.decide import Setting, decide_all
+    from autopilot.core.decide import FleetContext, Reports, decide
     from autopilot.core.fleet import FleetNow
     from autopilot.core.guardrail import GuardrailRules
     from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
@@ -130,15 +130,15 @@ def print_decisions():
         shape = 100 + 30 * np.sin(np.arange(WINDOW_SLOTS) / 45.8 + phase) + random.normal(0, 3, (count, WINDOW_SLOTS))
         demand = np.round(shape).astype(np.float32)
         windows = Windows(demand, demand[:, :WEEK_SLOTS].copy(), np.full(count, 5_877_000))
-        return windows, [Setting(FleetNow(f"f{n}", 0.0, float(d))) for n, d in enumerate(demand[:, -1])]
+        return windows, [FleetContext(FleetNow(f"f{n}", 0.0, float(d))) for n, d in enumerate(demand[:, -1])]
 
     for count, runs in ((1, 2000), (10_000, 5)):
-        windows, settings = fleets(count)
+        windows, contexts = fleets(count)
 
-        def decide(windows=windows, settings=settings):
-            return decide_all(policy.predict(windows).servers, windows, settings, GuardrailRules(), 10)
+        def decided(windows=windows, contexts=contexts):
+            return decide(contexts, Reports(windows), [], policy.predict, GuardrailRules())
 
-        whole = median_us(decide, runs)
+        whole = median_us(decided, runs)
         print(f"one call for {count:6} fleets (features, policy {policy.name}, guardrail): {whole:10.0f} µs")
 
 

@@ -1,6 +1,9 @@
 """What holds for all tests."""
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("testkit")
 
 # The same examples in every run, and as long for each as a busy machine takes: `make fuzz` is there for new ones.
 settings.register_profile(

@@ -26,7 +26,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "service": {"core", "ports", "history/cache"},
         "wiring": {"core", "ports", "settings", "history", "history/cache", "demand", "policy", "service"},
         "serve": {"core", "ports", "settings", "service", "wiring"},
-        "backtest": {"core", "ports", "demand"},
+        "backtest": {"core", "ports", "demand", "sim"},
         "backtest/command": {"core", "ports", "settings", "demand", "wiring", "backtest"},
         "demo": {"core", "demand", "backtest"},
         "training/network": {"core"},

@@ -18,7 +18,8 @@ esac
 AWS = """#!/bin/sh
 echo "aws $*" >>"$ASKED"
 case "$*" in
-    *get-caller-identity*) echo 123456789012 ;;
+    *get-caller-identity*) [ -z "$LOGGED_OUT" ] || { echo "Unable to locate credentials" >&2; exit 253; }
+        echo 123456789012 ;;
     *get-login-password*) echo s3cret ;;
     "configure get region") exit 255 ;;
     *describe-repositories*) exit "$REPOSITORY_MISSING" ;;
@@ -38,7 +39,7 @@ def build(tmp_path):
     def run(*arguments, **environ):
         asked.write_text("")
         own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ASKED": str(asked), "AWS_REGION": "eu-west-1"}
-        known = {"REPOSITORY_MISSING": "0", "REGISTRY_NAME": ECR}
+        known = {"REPOSITORY_MISSING": "0", "REGISTRY_NAME": ECR, "LOGGED_OUT": ""}
         clean = {name: value for name, value in os.environ.items() if name not in ("REGISTRY", "BASE_IMAGE")}
         command = [ROOT / "build.sh", *arguments]
         ran = subprocess.run(
@@ -82,10 +83,18 @@ def test_the_default_region_of_the_environment_is_the_registrys(build, region, r
     assert f"digest  {registry}/autopilot@sha256:5eed" in ran.stdout
 
 
-def test_without_a_region_it_says_what_to_set(build):
-    ran, _ = build(AWS_REGION="", AWS_DEFAULT_REGION="")
+def test_without_a_region_it_says_what_to_set_before_it_builds(build):
+    ran, asked = build(AWS_REGION="", AWS_DEFAULT_REGION="")
     assert ran.returncode == 2
-    assert "set AWS_REGION" in ran.stderr
+    assert "set AWS_REGION or AWS_DEFAULT_REGION" in ran.stderr
+    assert asked == ["aws configure get region"]
+
+
+def test_who_is_not_logged_in_hears_it_before_it_builds(build):
+    ran, asked = build(LOGGED_OUT="yes")
+    assert ran.returncode == 2
+    assert "log in, or use --local" in ran.stderr
+    assert not [line for line in asked if line.startswith("docker")]
 
 
 @pytest.mark.parametrize(("missing", "created"), [("1", True), ("0", False)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autopilot import service
+from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.fleet import FleetNow, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.history import Windows
@@ -13,9 +14,8 @@ from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event
 from autopilot.demo.sample_day import sample_day
 from autopilot.history.cache import RecentHistory
-from autopilot.ports import Predictions
 from autopilot.service import Answer, Ask, Autopilot, Operator, Refusal
-from tests.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 
 START = 1_763_596_800.0  # 2025-11-20T00:00:00Z
 
@@ -124,9 +124,24 @@ def test_an_event_decides_for_its_fleets_while_it_lasts():
     assert decided(pilot, ask(at=START + 600)).decision.allocation == 88
 
 
+def test_the_forecast_stands_beside_the_size_and_below_what_is_in_use():
+    pilot = autopilot(policy=FakePolicy(ratio=0.5))
+    decision = decided(pilot, ask(80.0, sessions=90)).decision
+    assert (decision.allocation, decision.reason, decision.forecast) == (90, Reason.DEMAND_FLOOR, 40)
+
+
+def test_what_was_in_use_is_not_remembered():
+    rules = GuardrailRules(HoldRules(hold_minutes=0), stabilization_minutes=15)
+    pilot = autopilot(operator=Operator(rules, max_clock_skew=0), policy=FakePolicy(ratio=0.5))
+    assert [decided(pilot, ask(demand, START + 300 * n)).decision.allocation for n, demand in enumerate([80, 30])] == [
+        80,
+        40,
+    ]
+
+
 class BrokenPolicy(FakePolicy):
-    def predict(self, windows: Windows) -> Predictions:
-        whole = super().predict(windows)
+    def predict(self, windows: Windows, lead: Doubles, missing_price: Doubles) -> Predictions:
+        whole = super().predict(windows, lead, missing_price)
         return Predictions(np.full(len(windows), np.nan), whole.actions, whole.logits)
 
 

@@ -89,3 +89,20 @@ def test_a_schedule_becomes_events():
     assert event.covers("us-west-2/shooter", 1_796_140_800)  # 16:00 UTC, its first second
     assert not event.covers("us-west-2/shooter", 1_796_140_799)
     assert not event.covers("eu-west-1/shooter", 1_796_140_800)
+
+
+@pytest.mark.parametrize(("text", "lead"), [("12", (12, 12)), ("10-15", (10, 15)), (" 2.5 - 60 ", (2.5, 60))])
+def test_a_lead_is_a_number_or_a_range(text, lead):
+    assert Settings.from_env({"AUTOPILOT_LEAD_MINUTES": text}).lead() == lead
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "1440", "15-10", "10-", "soon", "nan", "10-15-20"])
+def test_a_lead_that_no_fleet_has_is_refused_by_name(text):
+    with pytest.raises(SettingsError, match="AUTOPILOT_LEAD_MINUTES: "):
+        Settings.from_env({"AUTOPILOT_LEAD_MINUTES": text})
+
+
+@pytest.mark.parametrize("text", ["0", "nan", "21", "x"])
+def test_a_price_that_no_server_has_is_refused_by_name(text):
+    with pytest.raises(SettingsError, match="AUTOPILOT_MISSING_PRICE"):
+        Settings.from_env({"AUTOPILOT_MISSING_PRICE": text})

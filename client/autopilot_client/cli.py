@@ -14,8 +14,8 @@ import msgspec
 from autopilot_client import __version__
 from autopilot_client.config import Config, ConfigError, parse
 from autopilot_client.ports import KubeError
-from autopilot_client.status.board import View
-from autopilot_client.wiring import Client, Surroundings, build
+from autopilot_client.status.store import View
+from autopilot_client.wiring import Client, RunContext, build
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -59,7 +59,7 @@ def main(**options: object) -> None:
         if options["check"]:
             click.echo(f"{options['path']}: right; {len(config.fleets)} fleets")
             return
-        client = build(config, _surroundings(config, options))
+        client = build(config, _run_context(config, options))
         status = _once(client) if options["once"] else _serve(client)
     except (ConfigError, KubeError) as error:
         raise click.ClickException(str(error)) from error
@@ -81,9 +81,9 @@ def _load(path: Path, interval: object) -> Config:
     return config
 
 
-def _surroundings(config: Config, options: dict[str, object]) -> Surroundings:
+def _run_context(config: Config, options: dict[str, object]) -> RunContext:
     elects = bool(options["election"]) and not options["once"]
-    return Surroundings(
+    return RunContext(
         kubeconfig=str(options["kubeconfig"]) if options["kubeconfig"] else None,
         namespace=config.namespace or str(options["namespace"] or "") or _own_namespace(),
         identity=str(options["identity"] or socket.gethostname()) if elects else None,

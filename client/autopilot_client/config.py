@@ -4,12 +4,14 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 
 from autopilot_client.rules.domain import Bounds
+from autopilot_client.rules.schedule import MOST_MINUTES, Event, ScheduleError, check
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -81,6 +83,33 @@ class DeletionCost(_Section, frozen=True):
     in_use: Text
 
 
+class Protect(_Section, frozen=True):
+    """Tell those who consolidate nodes which pods are in use: `in_use` as of `deletion_cost`."""
+
+    in_use: Text
+
+
+class Schedule(_Section, frozen=True):
+    """Events of a fleet: a `cron` line with `time_zone` and `minutes`, or one launch from `start` to `end`."""
+
+    name: Text
+    cron: Text | None = None
+    time_zone: Text = "UTC"
+    minutes: Annotated[float, msgspec.Meta(gt=0, le=MOST_MINUTES)] | None = None
+    start: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    end: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    minimum: Whole | None = None
+    maximum: Whole | None = None
+    add: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)] = 0
+
+    @property
+    def event(self) -> Event:
+        """The event, as the rules take it."""
+        start, end = (0.0 if at is None else at.timestamp() for at in (self.start, self.end))
+        limits = (self.minimum, self.maximum, self.add)
+        return Event(self.name, self.cron or "", self.time_zone, self.minutes or 0.0, start, end, *limits)
+
+
 class Capacity(_Section, frozen=True):
     """Room for nodes ahead of pods: a CapacityBuffer or a Deployment of pause pods."""
 
@@ -97,11 +126,13 @@ class Fleet(_Section, frozen=True):
     maximum: Whole
     minimum: Whole = 1
     apply: Apply = "observe"
-    stabilization_minutes: Annotated[float, msgspec.Meta(ge=0, le=1440)] = 15.0
+    stabilization_minutes: Annotated[float, msgspec.Meta(ge=0, le=1440)] = 3.0
     jump_factor: Annotated[float, msgspec.Meta(ge=1)] = 10.0
     jump_free: Whole = 50
     margin: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.2
     deletion_cost: DeletionCost | None = None
+    protect: Protect | None = None
+    schedules: tuple[Schedule, ...] = ()
     capacity: Capacity | None = None
 
     @property
@@ -113,6 +144,16 @@ class Fleet(_Section, frozen=True):
     def object(self) -> str:
         """The name of the Kubernetes object."""
         return self.target.split("/", 1)[1]
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Its schedules, as the rules take them."""
+        return tuple(schedule.event for schedule in self.schedules)
+
+    @property
+    def lead(self) -> float:
+        """Minutes from ordering a server to it being ready, at most."""
+        return 15.0
 
     @property
     def bounds(self) -> Bounds:
@@ -192,7 +233,7 @@ REMEDIES = {
     "maximum": "the largest size that you are ready to pay for, a whole number of servers",
     "minimum": "the smallest size, a whole number of servers",
     "apply": "observe (change nothing), scale, webhook (Agones asks) or keda (KEDA asks)",
-    "stabilization_minutes": "minutes, 0 to 1440; about the provisioning lead time",
+    "stabilization_minutes": "minutes, 0 to 1440; 3 bridges a wrong answer or two",
     "jump_factor": "a number of at least 1",
     "jump_free": "a whole number of servers",
     "margin": "a share such as 0.2",
@@ -205,6 +246,12 @@ REMEDIES = {
     "interval_seconds": "seconds between passes, 1 to 3600",
     "read": "auto, named (get each object) or list (one call)",
     "events": "pass (one event a pass), fleet (one event a resize) or off",
+    "cron": "a cron line such as 0 18 * * 5, with time_zone and minutes",
+    "time_zone": "a time zone such as Europe/Berlin",
+    "minutes": "the length of the event, 1 to 10080",
+    "start": "a time with its zone, such as 2026-12-24T16:00:00Z",
+    "end": "a time with its zone, such as 2026-12-24T23:00:00Z",
+    "add": "a whole number of servers, beside what the policy wants",
     "nodes": "off, all, or a label selector of nodes to count",
     "port": "a port number, 0 to 65535",
     "tls": "certificate and key, two paths of PEM files",
@@ -287,6 +334,19 @@ def _complaints(config: Config) -> Iterable[str]:
     yield from _room_complaints(config.fleets)
     for i, fleet in enumerate(config.fleets):
         yield from (f"fleets[{i}].{complaint}" for wrong, complaint in FLEET_RULES if wrong(fleet))
+        yield from (f"fleets[{i}].{complaint}" for complaint in _schedule_complaints(fleet))
+
+
+def _schedule_complaints(fleet: Fleet) -> Iterable[str]:
+    for i, schedule in enumerate(fleet.schedules):
+        where, once = f"schedules[{i}]", schedule.start is not None and schedule.end is not None
+        if (schedule.cron is not None) == once or (schedule.start is None) != (schedule.end is None):
+            yield f"{where}: write either cron and minutes, or start and end"
+            continue
+        try:
+            check(schedule.event)
+        except ScheduleError as error:
+            yield f"{where}: {error}"
 
 
 def _room_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
@@ -325,6 +385,10 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
         "deletion_cost: only for deployment/NAME; Agones keeps servers in use by itself",
     ),
     (
+        lambda f: f.protect is not None and f.kind != "deployment",
+        "protect: only for deployment/NAME; for an Agones Fleet write spec.template.spec.eviction (safe: Never)",
+    ),
+    (
         lambda f: f.deletion_cost is not None and f.apply == "keda",
         "deletion_cost: KEDA removes servers by itself, unmarked; write apply: scale, or leave deletion_cost out",
     ),
@@ -347,7 +411,7 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
 def conditions(fleet: Fleet) -> list[str]:
     """The fleet's conditions for a pod to be in use."""
     demand = [fleet.demand.in_use] if isinstance(fleet.demand, PodsDemand) else []
-    return demand + ([fleet.deletion_cost.in_use] if fleet.deletion_cost else [])
+    return demand + [one.in_use for one in (fleet.deletion_cost, fleet.protect) if one]
 
 
 def usable_condition(condition: str) -> bool:

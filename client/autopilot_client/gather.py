@@ -16,14 +16,21 @@ from autopilot_client.endpoint.wire import answer, instance
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.pods import Pod, read_pods
 from autopilot_client.kube.targets import Target, read_targets
-from autopilot_client.ports import Ask, DemandUnknownError, EndpointUnavailableError, KubeError, KubeRefusedError
+from autopilot_client.ports import (
+    Ask,
+    DemandUnknownError,
+    EndpointUnavailableError,
+    KubeError,
+    KubeRefusedError,
+    KubeUnavailableError,
+)
 from autopilot_client.rules.domain import Answer, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
-from autopilot_client.status.board import Board
+from autopilot_client.status.store import StatusStore
 
 AT_ONCE = 8
 """Demand sources that are read at the same time."""
-FORGETFUL = "the endpoint cannot reach its history: the size may grow, but nothing is removed"
+HISTORY_MISSING = "the endpoint cannot reach its history: the size may grow, but nothing is removed"
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +51,7 @@ class Outside:
     kube: Kube
     ask: Ask
     pool: urllib3.PoolManager
-    board: Board
+    store: StatusStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class _Sources:
 
     http: HttpSource
     pods: list[Pod] | KubeError
-    board: Board
+    store: StatusStore
     now: float
 
 
@@ -65,23 +72,26 @@ def gather(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gather
 
 
 def _read_cluster(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gathered]:
-    wanted = [fleet.target for fleet in fleets if not isinstance(fleet.demand, ReviewDemand)]
-    targets = read_targets(outside.kube, wanted, outside.board.config.read)
-    return [_located(fleet, targets.get(fleet.target), outside.board, now) for fleet in fleets]
+    """The objects. Those with `source: review` are read apart: there may be no right to, and that is no fault."""
+    by_review = [fleet.target for fleet in fleets if isinstance(fleet.demand, ReviewDemand)]
+    others = [fleet.target for fleet in fleets if not isinstance(fleet.demand, ReviewDemand)]
+    how = outside.store.config.read
+    targets = read_targets(outside.kube, others, how) | read_targets(outside.kube, by_review, how)
+    return [_located(fleet, targets[fleet.target], outside.store, now) for fleet in fleets]
 
 
-def _located(fleet: Fleet, target: Target | KubeError | None, board: Board, now: float) -> Gathered:
+def _located(fleet: Fleet, target: Target | KubeError, store: StatusStore, now: float) -> Gathered:
     if isinstance(target, Target):
-        return Gathered(fleet, Seen(now, target.replicas), target)
-    if isinstance(target, KubeError):
+        return Gathered(fleet, Seen(now, target.replicas, uid=target.uid), target)
+    if not isinstance(fleet.demand, ReviewDemand):
         return Gathered(fleet, Seen(now, None, fault=Fault.CLUSTER_UNKNOWN), None, str(target))
-    latest = board.review(fleet.object)
-    return Gathered(fleet, Seen(now, latest[0].replicas if latest else None))
+    away = isinstance(target, KubeUnavailableError)
+    return Gathered(fleet, Seen(now, None, uid="" if away else store.reviewed_uid(fleet.object)))
 
 
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
     pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
-    sources = _Sources(HttpSource(outside.pool, now), pods, outside.board, now)
+    sources = _Sources(HttpSource(outside.pool, now), pods, outside.store, now)
     urls = {g.fleet.demand.url for g in gathered if isinstance(g.fleet.demand, HttpDemand | PrometheusDemand)}
     if not urls:
         return [_with_demand(g, sources) for g in gathered]
@@ -109,7 +119,9 @@ def _at_least_held(reading: Reading, target: Target | None) -> Reading:
     """The reading with what the Fleet's own status counts in use: no source, however wrong, ends a session."""
     if target is None or target.allocated is None:
         return reading
-    return replace(reading, sessions=max(reading.sessions or 0, target.allocated + target.reserved))
+    sessions = max(reading.sessions or 0, target.allocated + target.reserved)
+    arrivals = target.arrivals if reading.arrivals is None else reading.arrivals
+    return replace(reading, sessions=sessions, arrivals=arrivals)
 
 
 def _reading(gathered: Gathered, sources: _Sources) -> Reading:
@@ -119,7 +131,7 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
         case HttpDemand() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:
-            return read_prometheus(sources.http.pool, source, sources.now, sources.http.patience)
+            return read_prometheus(sources.http.pool, source, sources.now, sources.http.budget)
         case PodsDemand() as source:
             if isinstance(sources.pods, KubeError):
                 forbidden = isinstance(sources.pods, KubeRefusedError) and sources.pods.status == 403
@@ -130,7 +142,7 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
 
 
 def _reviewed(fleet: Fleet, source: ReviewDemand, sources: _Sources) -> Reading:
-    latest = sources.board.review(fleet.object)
+    latest = sources.store.review(fleet.object)
     if latest is None or sources.now - latest[1] > source.max_age_seconds:
         raise DemandUnknownError("no FleetAutoscaleReview lately")
     return latest[0].reading(fleet.margin, latest[1])
@@ -156,7 +168,7 @@ def _ask(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathere
     judged = {
         g.fleet.name: _judged(g, reading, element, now) for (g, reading), element in zip(askable, elements, strict=True)
     }
-    return [_with_answer(g, judged.get(g.fleet.name), outside.board) for g in gathered]
+    return [_with_answer(g, judged.get(g.fleet.name), outside.store) for g in gathered]
 
 
 def _judged(gathered: Gathered, reading: Reading, element: object, now: float) -> Answer | Refused:
@@ -164,11 +176,11 @@ def _judged(gathered: Gathered, reading: Reading, element: object, now: float) -
     return found if isinstance(found, Refused) else judge(found, reading, gathered.seen.replicas, gathered.fleet.bounds)
 
 
-def _with_answer(gathered: Gathered, found: Answer | Refused | None, board: Board) -> Gathered:
+def _with_answer(gathered: Gathered, found: Answer | Refused | None, store: StatusStore) -> Gathered:
     if isinstance(found, Refused):
-        board.count("guards", gathered.fleet.name, found.guard)
+        store.count("guards", gathered.fleet.name, found.guard)
         return _fault(gathered, Fault.ANSWER_REFUSED, f"{found.guard}: {found.detail}")
     if found is None:
         return gathered
     answered = replace(gathered, seen=replace(gathered.seen, answer=found))
-    return _fault(answered, Fault.HISTORY_UNAVAILABLE, FORGETFUL) if found.forgetful else answered
+    return _fault(answered, Fault.HISTORY_UNAVAILABLE, HISTORY_MISSING) if found.history_missing else answered

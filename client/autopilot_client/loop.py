@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from autopilot_client.config import Fleet
@@ -13,14 +13,18 @@ from autopilot_client.kube.capacity import CapacityWriter, headroom
 from autopilot_client.kube.deletion_cost import prepare_scale_down
 from autopilot_client.kube.events import Resize, write_events
 from autopilot_client.kube.nodes import count_nodes
+from autopilot_client.kube.protection import protect_busy
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
-from autopilot_client.rules.domain import Decision, Rung
-from autopilot_client.rules.ladder import Memory, decide
+from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
+from autopilot_client.rules.ladder import Memory
+from autopilot_client.rules.operator import OperatorRules, decide_within
+from autopilot_client.rules.overrides import read_overrides
 from autopilot_client.rules.plan import Hold, Scale, plan
+from autopilot_client.rules.schedule import in_force
 from autopilot_client.status import cloudwatch
-from autopilot_client.status.board import View
+from autopilot_client.status.store import View
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ class Decided:
     gathered: Gathered
     decision: Decision
     memory: Memory
+    rules: OperatorRules
 
     @property
     def fleet(self) -> Fleet:
@@ -74,41 +79,45 @@ class Loop:
                 self.run_pass()
             except Exception:
                 log.exception("pass failed; nothing more is changed in it")
-                self.outside.board.passes["failed"] += 1
-            stop.wait(max(0.0, self.outside.board.config.interval_seconds - (time.monotonic() - began)))
+                self.outside.store.passes["failed"] += 1
+            stop.wait(max(0.0, self.outside.store.config.interval_seconds - (time.monotonic() - began)))
 
     def run_pass(self) -> list[View]:
         """One pass over all fleets."""
-        board = self.outside.board
+        store = self.outside.store
         now = self.clock()
-        board.begin(now)
-        gathered = gather(self.outside, board.config.fleets, now)
+        store.begin(now)
+        gathered = gather(self.outside, store.config.fleets, now)
         self._forget_after_a_gap(now)
         decided = [self._decide(one) for one in gathered]
         views, resizes = self._apply(decided)
-        board.publish(views, self.clock())
+        self._protect(decided)
+        store.publish(views, self.clock())
         self._tell(views, resizes, now)
         return views
 
     def _forget_after_a_gap(self, now: float) -> None:
         """Of a time without passes no answer is known: as after a start, the size that is found then stands.
 
-        The host slept, the clock leapt, or passes broke: the answers before have run out, and one new answer alone
-        must not take away what those in between may have asked for.
+        The host slept, the clock leapt, either way, or passes broke: the answers before have run out, and one new
+        answer alone must not take away what those in between may have asked for.
         """
         gap, self._decided_at = now - self._decided_at, now
-        for fleet in self.outside.board.config.fleets:
+        for fleet in self.outside.store.config.fleets:
             known = self._memories.get(fleet.name)
-            usual = 3 * self.outside.board.config.interval_seconds
-            if known and gap >= max(usual, fleet.stabilization_minutes * 60):
-                self._memories[fleet.name] = replace(known, asked=(), found=())
+            longest = max(3 * self.outside.store.config.interval_seconds, fleet.stabilization_minutes * 60)
+            if known and not -SKEW_SECONDS < gap < longest:
+                self._memories[fleet.name] = known.without_answers()
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name
-        decision, memory = decide(gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds)
+        rules = _rules(gathered)
+        decision, memory = decide_within(
+            gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds, rules
+        )
         self._memories[name] = memory
         self._report(name, gathered.trouble)
-        return Decided(gathered, decision, memory)
+        return Decided(gathered, decision, memory, rules)
 
     def _report(self, name: str, trouble: str) -> None:
         """Say when trouble begins and ends, not every minute in between."""
@@ -134,7 +143,7 @@ class Loop:
         return [views[d.fleet.name] for d in decided], resizes
 
     def _plan(self, decided: Decided) -> Scale | Hold:
-        if self.outside.board.dry_run or decided.fleet.apply != "scale":
+        if self.outside.store.dry_run or decided.fleet.apply != "scale":
             return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
         if not self.leadership.leads():
             return Hold("not leader")
@@ -166,23 +175,39 @@ class Loop:
         except KubeRefusedError as error:
             if error.status != 409:
                 raise
-        target = read_one(self.outside.kube, decided.fleet.target)
+        before, target = target, read_one(self.outside.kube, decided.fleet.target)
+        if target.uid != before.uid:
+            return Hold("made anew")
         allocation = decided.decision.allocation or 0
-        kept = allocation if decided.decision.rung is Rung.ANSWER else max(allocation, target.replicas)
-        again = plan(target.replicas, kept)
+        sure = decided.decision.level is FallbackLevel.ANSWER and not target.rolling
+        again = plan(target.replicas, allocation if sure else max(allocation, target.replicas))
         return again if isinstance(again, Hold) else self._patch(decided, target, again)
 
     def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
         kube, fleet = self.outside.kube, decided.fleet
         if wanted.removes and fleet.deletion_cost:
-            spared = prepare_scale_down(kube, target.selector, fleet.deletion_cost.in_use, wanted)
+            spared = prepare_scale_down(kube, target, fleet.deletion_cost.in_use, wanted)
             if isinstance(spared, Hold):
-                return Hold("no idle server to remove")
+                return spared if spared.why == "rolling out" else Hold("no idle server to remove")
             wanted = spared
         if not self.leadership.leads():
             return Hold("not leader")
         apply_scale(kube, fleet.target, target, wanted)
         return wanted
+
+    def _protect(self, decided: Sequence[Decided]) -> None:
+        """Busy pods say that their node must not be emptied: best effort, after everything that matters."""
+        if self.outside.store.dry_run or not self.leadership.leads():
+            return
+        for one in decided:
+            fleet, target = one.fleet, one.gathered.target
+            if fleet.protect is None or target is None or fleet.apply == "observe":
+                continue
+            try:
+                protect_busy(self.outside.kube, target, fleet.protect.in_use)
+            except KubeError as error:
+                log.warning("%s: busy pods are not protected: %s", fleet.name, error)
+                self.outside.store.passes["unprotected"] += 1
 
     def _tell(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
         """Capacity, events and CloudWatch: best effort, each by itself, after everything that matters."""
@@ -197,18 +222,18 @@ class Loop:
 
     def _tell_cluster(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
         """Each by itself: what is refused for one does not keep the others back. Raises KubeUnavailableError."""
-        board = self.outside.board
-        for view in [] if board.dry_run else views:
+        store = self.outside.store
+        for view in [] if store.dry_run else views:
             try:
                 self._write_capacity(view)
             except KubeRefusedError as error:
                 self._untold(error)
-        if resizes and board.config.events != "off":
-            write_events(self.outside.kube, resizes, board.config.events == "fleet", now)
+        if resizes and store.config.events != "off":
+            write_events(self.outside.kube, resizes, store.config.events == "fleet", now)
 
     def _untold(self, error: KubeError) -> None:
         log.warning("not told to the cluster: %s", error)
-        self.outside.board.passes["untold"] += 1
+        self.outside.store.passes["untold"] += 1
 
     def _write_capacity(self, view: View) -> None:
         self._capacity = self._capacity or CapacityWriter(self.outside.kube)
@@ -217,7 +242,7 @@ class Loop:
             self._capacity.write(view.fleet.capacity, room)
 
     def _put_metrics(self, views: Sequence[View]) -> None:
-        settings = self.outside.board.config.cloudwatch
+        settings = self.outside.store.config.cloudwatch
         if settings is None or self.metrics is None:
             return
         try:
@@ -225,15 +250,24 @@ class Loop:
             cloudwatch.put(self.metrics, settings, data)
         except cloudwatch.CloudWatchError as error:
             log.warning("CloudWatch: %s", error)
-            self.outside.board.passes["unmeasured"] += 1
+            self.outside.store.passes["unmeasured"] += 1
 
     def _nodes(self) -> int | None:
-        which = self.outside.board.config.nodes
+        which = self.outside.store.config.nodes
         try:
             return None if which == "off" else count_nodes(self.outside.kube, which)
         except KubeError as error:
             log.warning("nodes: %s", error)
             return None
+
+
+def _rules(gathered: Gathered) -> OperatorRules:
+    """What people say of the fleet now: annotations of its object, and its schedules."""
+    target, now = gathered.target, gathered.seen.at
+    scheduled = in_force(gathered.fleet.events, now, gathered.fleet.lead)
+    if target is None:
+        return OperatorRules(scheduled=scheduled)
+    return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
 
 
 def _removes(wanted: Scale | Hold) -> int:
@@ -243,7 +277,7 @@ def _removes(wanted: Scale | Hold) -> int:
 def _view(decided: Decided, outcome: str, resize: Resize | None) -> View:
     seen = decided.gathered.seen
     size = resize.scale.wanted if resize else seen.replicas
-    return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last)
+    return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, decided.rules)
 
 
 def _sample(view: View) -> cloudwatch.Sample:

@@ -1,7 +1,9 @@
 """What the loop needs from outside, and the errors that adapters translate theirs into."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+
+from autopilot_client.rules.domain import Spec
 
 
 class DemandUnknownError(Exception):
@@ -34,3 +36,7 @@ class Ask(Protocol):
     def ask(self, instances: Sequence[dict[str, Any]]) -> list[Any]:
         """The predictions for the instances, in their order. Raises EndpointUnavailableError."""
         ...
+
+
+ReadSpec = Callable[[str], Spec | None]
+"""The object of a target (`fleet/NAME`) at this very moment; None without the right to read it. Raises KubeError."""

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import urllib3
@@ -14,13 +14,14 @@ from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
 from autopilot_client.kube.lease import Alone, Leadership
+from autopilot_client.kube.live import LiveSpecs
 from autopilot_client.loop import Loop
 from autopilot_client.net.aws import new_session
 from autopilot_client.net.fetch import http_pool
 from autopilot_client.ports import Ask
 from autopilot_client.status import cloudwatch
-from autopilot_client.status.board import Board
 from autopilot_client.status.server import HttpServer
+from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 
 class Election(Protocol):
     """A part in the election, or none."""
+
+    @property
+    def refused(self) -> str:
+        """Why this replica can never act; empty where it can."""
+        ...
 
     def leads(self) -> bool:
         """Whether this replica may act now."""
@@ -43,7 +49,7 @@ class Election(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunContext:
     """What the process was started with. `identity` is unique among the replicas; None: no election."""
 
     kubeconfig: str | None
@@ -59,7 +65,7 @@ class Client:
 
     loop: Loop
     election: Election
-    board: Board
+    store: StatusStore
     server: Callable[[], HttpServer]
 
     def run(self, stop: threading.Event) -> None:
@@ -67,8 +73,8 @@ class Client:
         server = self.server()
         server.start()
         self.election.start()
-        log.info("namespace %s, %d fleets, port %d", self.board.namespace, len(self.board.config.fleets), server.port)
-        for fleet in unprotected(self.board.config):
+        log.info("namespace %s, %d fleets, port %d", self.store.namespace, len(self.store.config.fleets), server.port)
+        for fleet in unprotected(self.store.config):
             log.warning("%s: no deletion_cost: a scale-down may end live sessions, for any pod may go", fleet.name)
         try:
             self.loop.run(stop)
@@ -78,19 +84,21 @@ class Client:
             log.info("stopped; every fleet keeps its size")
 
 
-def build(config: Config, surroundings: Surroundings) -> Client:
+def build(config: Config, context: RunContext) -> Client:
     """Wire one replica. Raises KubeUnavailableError without credentials for a cluster, and ConfigError."""
     pool = http_pool()
-    path = surroundings.kubeconfig
-    kube = Kube(from_kubeconfig(path) if path else in_cluster(surroundings.environ), surroundings.namespace)
-    board = Board(config, surroundings.namespace, surroundings.dry_run)
+    path = context.kubeconfig
+    kube = Kube(from_kubeconfig(path) if path else in_cluster(context.environ), context.namespace)
+    store = StatusStore(config, context.namespace, context.dry_run)
     election: Election = Alone()
-    if surroundings.identity is not None:
-        election = Leadership(kube, config.lease, surroundings.identity)
+    if context.identity is not None:
+        election = Leadership(kube, config.lease, context.identity)
     session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
     metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None
-    loop = Loop(Outside(kube, endpoint(config.endpoint, pool, session), pool, board), election, metrics)
-    return Client(loop, election, board, lambda: HttpServer(Application(board, election, kube.calls), config.server))
+    loop = Loop(Outside(kube, endpoint(config.endpoint, pool, session), pool, store), election, metrics)
+    read_spec = LiveSpecs(replace(kube, connect_seconds=0.5, read_seconds=1.0))
+    application = Application(store, election, kube.calls, read_spec=read_spec)
+    return Client(loop, election, store, lambda: HttpServer(application, config.server))
 
 
 def unprotected(config: Config) -> list[Fleet]:

@@ -1,4 +1,4 @@
-"""The command line: `autopilot serve`, `train`, `backtest`, `demo`, `settings`, `openapi`."""
+"""The command line: `autopilot serve`, `train`, `backtest`, `import`, `demo`, `settings`, `openapi`."""
 
 import importlib
 import os
@@ -13,10 +13,17 @@ _COMMANDS = {
     "train": ("autopilot.training.command", "Train a policy, as SageMaker's `train` does."),
     "evaluate": ("autopilot.webservice.evaluate", "Play a policy for the web service beside simple rules."),
     "backtest": ("autopilot.backtest.command", "Score the policy on your own demand history, beside simple rules."),
+    "import": (
+        "autopilot.demand.import_command",
+        "Make a demand file of what Grafana, Prometheus or CloudWatch export.",
+    ),
     "demo": ("autopilot.demo.command", "Replay a recorded day through a real server and chart what it decided."),
     "settings": ("autopilot.serve.openapi", "List every environment variable with its default and meaning."),
     "openapi": ("autopilot.serve.openapi", "Print the OpenAPI document of the endpoint."),
 }
+
+_KEYWORDS = {"import": "import_demand"}
+"""Functions that cannot be called like their command."""
 
 
 class _Lazy(click.Group):
@@ -28,7 +35,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        name = _KEYWORDS.get(cmd_name, cmd_name)
+        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.history import DaySlots, Windows
 
 
@@ -32,13 +33,14 @@ class Observed:
 class Decided:
     """One decision to remember, in whole servers, in the slot of the observation that it was made for.
 
-    allocation  the size that was recommended, before earlier recommendations were looked at: what stabilization
-                compares with must not feed on itself
+    allocation  the forecast of that moment alone: what stabilization compares with must not feed on itself
+    believed    servers that were believed to be needed, where the demand that was reported was not; None: it was
     """
 
     fleet: str
     observed_at: float
     allocation: int
+    believed: float | None = None
 
 
 class History(Protocol):
@@ -80,20 +82,6 @@ class DemandSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """What a policy says of N fleets.
-
-    servers  [N] float64, the prediction in servers, before the guardrail; NaN where the policy has none
-    actions  [N, A] the raw actions (ratio of allocation to the reference demand)
-    logits   [N, 2] mean and log standard deviation of the action's distribution; empty [N, 0] for a rule
-    """
-
-    servers: npt.NDArray[np.float64]
-    actions: npt.NDArray[np.float32]
-    logits: npt.NDArray[np.float32]
-
-
 class Policy(Protocol):
     """A mapping from what was observed to the servers to have."""
 
@@ -107,13 +95,12 @@ class Policy(Protocol):
         """Length of the observation vector."""
         ...
 
-    @property
-    def horizon_minutes(self) -> int:
-        """How far ahead a prediction looks."""
-        ...
+    def predict(self, windows: Windows, lead: Doubles, missing_price: Doubles) -> Predictions:
+        """Predictions for N fleets: the servers that the coming lead needs.
 
-    def predict(self, windows: Windows) -> Predictions:
-        """Predictions for N fleets."""
+        lead           [N, 2] minutes until a server is ready, the shortest and the longest
+        missing_price  [N] what a missing server-minute costs, in idle ones
+        """
         ...
 
     def act(self, observations: npt.NDArray[np.float32]) -> Predictions:

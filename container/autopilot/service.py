@@ -12,8 +12,8 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decide import Setting, Sizes, decide_all
-from autopilot.core.fleet import Decision, FleetNow
+from autopilot.core.decide import Decisions, FleetContext, Reports, SizeMemory, decide
+from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead
 from autopilot.core.guardrail import GuardrailRules, allocate_without_demand
 from autopilot.core.history import (
     SLOT_SECONDS,
@@ -26,7 +26,7 @@ from autopilot.core.history import (
 )
 from autopilot.core.schedule import Event, override_at
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
-from autopilot.ports import Decided, DemandSource, Observed, Policy, Predictions
+from autopilot.ports import Decided, DemandSource, Observed, Policy
 
 AT_ONCE = 2048
 """Fleets of one call that are decided at once: what lies between history and decision takes some 10 KB for each."""
@@ -50,16 +50,26 @@ class Ask:
 
     now      the fleet; its demand is ignored where `demand_known` is false
     pairs    the caller's own history, (seconds since the epoch, demand): the store is then left alone; None: use it
+    lead, missing_price   this fleet's own; None: the operator's
+    warnings what the caller should know of how it was understood, in words
     """
 
     now: FleetNow
     demand_known: bool = True
     pairs: Sequence[tuple[float, float]] | None = None
+    lead: Lead | None = None
+    missing_price: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decision and what it was made from. `recent`: the last five demands or fewer, oldest first, now included."""
+    """A decision and what it was made from.
+
+    recent        the last five demands or fewer, oldest first, now included
+    demand_known  whether `now` holds the demand: where it could not be read, nobody should take it for zero
+    warnings      what the caller should know of the answer, in words
+    """
 
     now: FleetNow
     decision: Decision
@@ -70,6 +80,8 @@ class Answer:
     history: HistoryStatus
     policy: str
     horizon_minutes: int
+    demand_known: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +98,15 @@ class Operator:
     """What the operator set for all fleets.
 
     max_clock_skew  seconds that an observation may lie ahead of the clock, and a twentieth of its largest age; 0: any
+    lead            the provisioning lead time of fleets whose caller says none
+    missing_price   what a missing server costs, in idle ones, where the caller does not say
     """
 
     rules: GuardrailRules = field(default_factory=GuardrailRules)
     events: tuple[Event, ...] = ()
     max_clock_skew: float = 30.0
+    lead: Lead = DEFAULT_LEAD
+    missing_price: float = MISSING_PRICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +175,8 @@ class Autopilot:
             return Refusal("demand_unavailable", "demand could not be read, and nothing is known of this fleet yet: "
                            "send demand or replicas, or mend GS_INVENTORY_URL", "demand")  # fmt: skip
         none = np.empty(0, np.float32)
-        now = replace(ask.now, demand=_last(needs) or 0.0)
-        return Answer(now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
-                      self.policy.horizon_minutes)  # fmt: skip
+        return Answer(ask.now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
+                      (ask.lead or self.operator.lead).end, demand_known=False)  # fmt: skip
 
     def _decide_known(self, asks: Sequence[Ask]) -> list[Answer]:
         with self.one_large_call if len(asks) > AT_ONCE else nullcontext():
@@ -170,16 +185,13 @@ class Autopilot:
             return [one for part in parts for one in self._decide_some(part, list(islice(recalled, len(part))))]
 
     def _decide_some(self, asks: Sequence[Ask], recalled: Sequence[Recalled]) -> list[Answer]:
+        rules = self.operator.rules
         windows = _windows(asks, recalled)
-        predictions = self.policy.predict(windows)
-        settings = [self._setting(ask, one) for ask, one in zip(asks, recalled, strict=True)]
-        lead = self.policy.horizon_minutes
-        decisions = decide_all(predictions.servers, windows, settings, self.operator.rules, lead)
-        self._remember(asks, recalled, decisions)
-        return [
-            self._answer(row, asks[row], recalled[row], decisions[row], (windows, predictions))
-            for row in range(len(asks))
-        ]
+        contexts = [self._context(ask) for ask in asks]
+        memories = [_sizes_before(*one, rules) for one in zip(asks, recalled, strict=True)] if rules.remember else []
+        made = decide(contexts, Reports(windows), memories, self.policy.predict, rules)
+        self._remember(asks, made.each)
+        return [self._answer(row, asks[row], recalled[row], (windows, made)) for row in range(len(asks))]
 
     def _recall(self, asks: Sequence[Ask]) -> Iterator[Recalled]:
         """What is remembered of each fleet, with the observation just made in place."""
@@ -187,43 +199,36 @@ class Autopilot:
         found = self.history.recall_each(stored, AT_ONCE)
         return (next(found) if ask.pairs is None else _own(ask) for ask in asks)
 
-    def _setting(self, ask: Ask, recalled: Recalled) -> Setting:
-        override = override_at(self.operator.events, ask.now.fleet, ask.now.observed_at)
-        return Setting(ask.now, override, self._sizes_before(recalled.history, ask.now.observed_at))
+    def _context(self, ask: Ask) -> FleetContext:
+        operator = self.operator
+        override = override_at(operator.events, ask.now.fleet, ask.now.observed_at)
+        price = operator.missing_price if ask.missing_price is None else ask.missing_price
+        return FleetContext(ask.now, ask.lead or operator.lead, price, override)
 
-    def _sizes_before(self, history: FleetHistory | None, observed_at: float) -> Sizes:
-        """The last size, and the highest within the stabilization window; None where no rule has a use for it."""
-        rules = self.operator.rules
-        window = rules.stabilization_slots
-        if history is None or (rules.max_step_up is rules.max_step_down is None and not window):
-            return Sizes()
-        _, sizes = _last_hours(history, observed_at, max(window * SLOT_SECONDS / 60, _LEAST_MINUTES))
-        highest = int(np.nanmax(sizes[-window:])) if window and not np.isnan(sizes[-window:]).all() else None
-        return Sizes(_last_size(sizes), highest)
-
-    def _remember(self, asks: Sequence[Ask], recalled: Sequence[Recalled], decisions: Sequence[Decision]) -> None:
+    def _remember(self, asks: Sequence[Ask], decisions: Sequence[Decision]) -> None:
         self.history.remember([
-            Decided(ask.now.fleet, ask.now.observed_at, self._to_keep(ask.now.observed_at, one, decision))
-            for ask, one, decision in zip(asks, recalled, decisions, strict=True)
+            Decided(ask.now.fleet, ask.now.observed_at, decision.recommended)
+            for ask, decision in zip(asks, decisions, strict=True)
             if ask.pairs is None
         ])  # fmt: skip
 
-    def _to_keep(self, observed_at: float, recalled: Recalled, decision: Decision) -> int:
-        """What the slot keeps: the last recommendation or, where the highest of some minutes stands, its highest."""
-        if not self.operator.rules.stabilization_slots:
-            return decision.recommended
-        _, now = _last_hours(recalled.history, observed_at, SLOT_SECONDS / 60)
-        return max(decision.recommended, _last_size(now) or 0)
-
-    def _answer(
-        self, row: int, ask: Ask, recalled: Recalled, decision: Decision, made: tuple[Windows, Predictions]
-    ) -> Answer:
-        windows, predictions = made
+    def _answer(self, row: int, ask: Ask, recalled: Recalled, made: tuple[Windows, Decisions]) -> Answer:
+        windows, (decisions, predictions, _) = made
         seen = windows.demand[row]
-        recent = seen[~np.isnan(seen)][-FEW_OBSERVATIONS:]
-        return Answer(ask.now, decision, float(predictions.servers[row]), predictions.actions[row],
-                      predictions.logits[row], recent, _status(recalled, recent), self.policy.name,
-                      self.policy.horizon_minutes)  # fmt: skip
+        known = np.flatnonzero(~np.isnan(seen))
+        recent = seen[known[-FEW_OBSERVATIONS:]]
+        lead = ask.lead or self.operator.lead
+        span = (len(seen) - 1 - int(known[0])) * SLOT_SECONDS / 60
+        too_long = ask.lead is not None and span < lead.longest
+        return Answer(ask.now, decisions[row], float(predictions.servers[row]), predictions.actions[row],
+                      predictions.logits[row], recent, _status(recalled, recent), self.policy.name, lead.end,
+                      warnings=(_SHORT_HISTORY.format(span, lead.longest),) if too_long else ())  # fmt: skip
+
+
+_SHORT_HISTORY = (
+    "this fleet's history of {0:.0f} minutes is shorter than its lead of {1:g}: the forecast rests on little more than "
+    "what is needed now"
+)
 
 
 def _own(ask: Ask) -> Recalled:
@@ -245,12 +250,25 @@ def _status(recalled: Recalled, recent: Floats) -> HistoryStatus:
     return HistoryStatus.COLD if status is HistoryStatus.OK and len(recent) < FEW_OBSERVATIONS else status
 
 
+def _sizes_before(ask: Ask, recalled: Recalled, rules: GuardrailRules) -> SizeMemory:
+    """The sizes that were decided for a fleet before, as far as its history has them."""
+    memory = SizeMemory(rules)
+    if recalled.history is not None:
+        needs, sizes = _last_slots(recalled.history, ask.now.observed_at, memory.reach)
+        first = slot_of(ask.now.observed_at) + 1 - len(sizes)
+        for at in np.flatnonzero(~np.isnan(sizes)).tolist():
+            memory.keep(first + at, int(sizes[at]), float(np.nan_to_num(needs[at])))
+    return memory
+
+
 def _last_hours(history: FleetHistory | None, observed_at: float, minutes: float) -> tuple[Floats, Floats]:
-    """Needs and allocations of the last slots up to the one of now, oldest first."""
+    """Needs and allocations of the last minutes up to the slot of now, oldest first."""
+    return _last_slots(history or FleetHistory({}), observed_at, max(1, int(minutes * 60 / SLOT_SECONDS)))
+
+
+def _last_slots(history: FleetHistory, observed_at: float, count: int) -> tuple[Floats, Floats]:
     stop = slot_of(observed_at) + 1
-    start = stop - max(1, int(minutes * 60 / SLOT_SECONDS))
-    known = history or FleetHistory({})
-    return known.demand_between(start, stop), known.allocation_between(start, stop)
+    return history.demand_between(stop - count, stop), history.allocation_between(stop - count, stop)
 
 
 def _last(values: Floats) -> float | None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from autopilot.core.fleet import MOST_SERVERS
+from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, MISSING_PRICE, MOST_SERVERS, Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event
@@ -53,6 +53,21 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             ge=0,
         ),
     ] = 30.0
+    autopilot_lead_minutes: Annotated[
+        str,
+        Meta(
+            description="Minutes from asking for a server to it being ready: a number or a range, 1 to 60. A request's "
+            "`lead_minutes` goes first."
+        ),
+    ] = "10-15"
+    autopilot_missing_price: Annotated[
+        float,
+        Meta(
+            description="What a missing server costs, in idle ones. A request's `missing_price` goes first.",
+            ge=CHEAPEST_MISSING,
+            le=DEAREST_MISSING,
+        ),
+    ] = MISSING_PRICE
     autopilot_hold_minutes: Annotated[
         float, Meta(description="The longest outage hold, in minutes; 0 switches it off.", ge=0, le=1440)
     ] = 180.0
@@ -64,9 +79,7 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
     ] = 20.0
     autopilot_stabilization_minutes: Annotated[
         float,
-        Meta(
-            description="The highest allocation of the last minutes stands; 0: off (the client does it).", ge=0, le=180
-        ),
+        Meta(description="The highest forecast of the last minutes stands; 0: off (the client does it).", ge=0, le=180),
     ] = 0.0
     autopilot_max_step_up: (
         Annotated[
@@ -112,7 +125,10 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
         ),
     ] = ""
     autopilot_metrics_fleet_dimension: Annotated[
-        bool, Meta(description="Metric lines carry the fleet as a dimension. Each fleet then costs six metrics.")
+        bool,
+        Meta(
+            description="Metric lines carry the fleet as a dimension: six metrics, $1.80 a month, a fleet; at most 300."
+        ),
     ] = False
     gs_inventory_url: Annotated[
         str,
@@ -164,6 +180,7 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             raise SettingsError(f"{names}: not UTF-8. Write it in ASCII") from error
         settings.history_place()
         settings.events()
+        settings.lead()
         if settings.gs_inventory_url and not _is_http(settings.gs_inventory_url):
             raise SettingsError("GS_INVENTORY_URL is no address: say http://HOST/PATH or https://HOST/PATH")
         return settings
@@ -181,6 +198,13 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             f"AUTOPILOT_HISTORY is {self.autopilot_history!r}: say sqlite:///PATH (four slashes for an absolute path), "
             "dynamodb://TABLE, or off"
         )
+
+    def lead(self) -> Lead:
+        """The provisioning lead time. Raises SettingsError."""
+        try:
+            return parse_lead(self.autopilot_lead_minutes)
+        except ValueError as error:
+            raise SettingsError(f"AUTOPILOT_LEAD_MINUTES: {error}") from error
 
     def events(self) -> tuple[Event, ...]:
         """The schedule. Raises SettingsError naming the entry."""

@@ -18,7 +18,13 @@ BUILT_IN_MODEL = Path(__file__).parent.parent / "model"
 
 def build(settings: Settings) -> Autopilot:
     """The service as the settings want it. Raises ModelError."""
-    operator = Operator(settings.guardrail_rules(), settings.events(), settings.autopilot_max_clock_skew)
+    operator = Operator(
+        settings.guardrail_rules(),
+        settings.events(),
+        settings.autopilot_max_clock_skew,
+        settings.lead(),
+        settings.autopilot_missing_price,
+    )
     store = build_history(settings)
     recent = RecentHistory(
         store, max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024, off=isinstance(store, NoHistory)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from autopilot.backtest.replay import REASONS, Operator, replay
+from autopilot.backtest.replay import REASONS, ReplayConfig, replay
+from autopilot.core.decide import Predictions
 from autopilot.core.fleet import FleetNow, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.history import Windows, history_from_pairs, slot_of, window_of
@@ -12,10 +13,8 @@ from autopilot.core.schedule import Event
 from autopilot.demand.csv_file import DemandSeries
 from autopilot.history.cache import RecentHistory
 from autopilot.policy.calibrated import CalibratedPolicy
-from autopilot.ports import Predictions
-from autopilot.service import Answer, Ask, Autopilot
-from autopilot.service import Operator as ServiceOperator
-from tests.fakes import FakeHistory
+from autopilot.service import Answer, Ask, Autopilot, Operator
+from testkit.fakes import FakeHistory
 
 START = 1_760_000_100.0  # the start of a slot
 NO_HOLD = HoldRules(hold_minutes=0)
@@ -24,13 +23,13 @@ NO_HOLD = HoldRules(hold_minutes=0)
 class Answers:
     """A policy that says what it was told to say, and keeps what it saw."""
 
-    name, width, horizon_minutes = "answers", 5, 10
+    name, width = "answers", 5
 
     def __init__(self, *servers: float) -> None:
         self._servers = list(servers)
         self.seen: list[Windows] = []
 
-    def predict(self, windows: Windows) -> Predictions:
+    def predict(self, windows: Windows, lead, missing_price) -> Predictions:
         self.seen.append(windows)
         servers = np.array([self._servers.pop(0) for _ in range(len(windows))])
         empty = np.empty((len(windows), 0), np.float32)
@@ -44,54 +43,54 @@ def course(*demand: float, step: float = 300.0) -> DemandSeries:
     return DemandSeries(START + step * np.arange(len(demand)), np.array(demand))
 
 
-def decide(series: DemandSeries, operator: Operator):
-    found = replay("eu/shooter", series, np.arange(len(series)), operator)
+def decide(series: DemandSeries, config: ReplayConfig):
+    found = replay("eu/shooter", series, np.arange(len(series)), config)
     return found.allocation.tolist(), [REASONS[code] for code in found.reason]
 
 
 def test_the_policy_decides_and_the_floor_holds():
-    operator = Operator(Answers(10.2, 9.0, 12.0), rules=GuardrailRules(NO_HOLD))
-    allocation, reasons = decide(course(10, 10, 10), operator)
+    config = ReplayConfig(Answers(10.2, 9.0, 12.0), rules=GuardrailRules(NO_HOLD))
+    allocation, reasons = decide(course(10, 10, 10), config)
     assert allocation == [11, 10, 12]
     assert reasons == [Reason.POLICY, Reason.DEMAND_FLOOR, Reason.POLICY]
 
 
 def test_an_unusable_prediction_is_replaced_by_the_calibrated_rule():
-    found = replay("f", course(100), np.array([0]), Operator(Answers(float("nan"))))
+    found = replay("f", course(100), np.array([0]), ReplayConfig(Answers(float("nan"))))
     assert (found.allocation[0], REASONS[found.reason[0]]) == (115, Reason.FALLBACK)
     assert found.calibrated == pytest.approx([115.0])
 
 
 def test_limits_and_events_bound_the_allocation():
     event = Event("eu/*", START + 300, START + 600, Override(minimum=50))
-    operator = Operator(Answers(12, 12, 90), rules=GuardrailRules(NO_HOLD), limits=Limits(15, 60), events=(event,))
-    allocation, reasons = decide(course(10, 10, 10), operator)
+    config = ReplayConfig(Answers(12, 12, 90), rules=GuardrailRules(NO_HOLD), limits=Limits(15, 60), events=(event,))
+    allocation, reasons = decide(course(10, 10, 10), config)
     assert allocation == [15, 50, 60]
     assert reasons == [Reason.AT_MINIMUM, Reason.SCHEDULED, Reason.AT_MAXIMUM]
 
 
 def test_steps_are_limited_by_the_size_decided_before():
     rules = GuardrailRules(NO_HOLD, max_step_up=0.5, max_step_down=0.1)
-    allocation, reasons = decide(course(10, 10, 10), Operator(Answers(20, 40, 10), rules=rules))
+    allocation, reasons = decide(course(10, 10, 10), ReplayConfig(Answers(20, 40, 10), rules=rules))
     assert allocation == [20, 30, 27]
     assert reasons == [Reason.POLICY, Reason.RATE_LIMITED, Reason.RATE_LIMITED]
 
 
 def test_the_highest_size_of_the_last_minutes_stands():
     rules = GuardrailRules(NO_HOLD, stabilization_minutes=10)
-    allocation, reasons = decide(course(10, 10, 10, 10), Operator(Answers(20, 12, 12, 12), rules=rules))
+    allocation, reasons = decide(course(10, 10, 10, 10), ReplayConfig(Answers(20, 12, 12, 12), rules=rules))
     assert allocation == [20, 20, 20, 12]
     assert reasons == [Reason.POLICY, Reason.STABILIZED, Reason.STABILIZED, Reason.POLICY]
-    allocation, _ = decide(course(10, 10, 10, step=900), Operator(Answers(20, 12, 12), rules=rules))
+    allocation, _ = decide(course(10, 10, 10, step=900), ReplayConfig(Answers(20, 12, 12), rules=rules))
     assert allocation == [20, 12, 12]
     minutely = [20, *[12] * 19]  # in force for the slots that ten minutes touch: 0, 1 and 2
-    allocation, _ = decide(course(*[10] * 20, step=60), Operator(Answers(*minutely), rules=rules))
+    allocation, _ = decide(course(*[10] * 20, step=60), ReplayConfig(Answers(*minutely), rules=rules))
     assert allocation == [20] * 15 + [12] * 5
 
 
 def test_an_outage_is_held_as_the_service_would_hold_it():
     demand = [86.0] * 600 + [32.0] * 20 + [86.0] * 10
-    allocation, reasons = decide(course(*demand), Operator(CalibratedPolicy()))
+    allocation, reasons = decide(course(*demand), ReplayConfig(CalibratedPolicy()))
     assert min(allocation[600:620]) >= 86
     assert reasons[600] is Reason.OUTAGE_HOLD
 
@@ -102,7 +101,7 @@ def test_each_decision_sees_what_the_service_would_have_seen():
     series = DemandSeries(times, rng.poisson(50, 300).astype(float))
     decide_at = np.array([0, 7, 150, 299])
     policy = Answers(60, 60, 60, 60)
-    replay("f", series, decide_at, Operator(policy))
+    replay("f", series, decide_at, ReplayConfig(policy))
     pairs = list(zip(series.times.tolist(), series.demand.tolist(), strict=True))
     for row, at in enumerate(decide_at):
         expected = window_of(history_from_pairs(pairs[: at + 1]), slot_of(times[at]), series.demand[at])
@@ -123,8 +122,8 @@ def test_a_replay_decides_what_the_service_decides(rules):
     times = START + np.cumsum(rng.choice([60.0, 290, 300, 310, 900], 400))
     demand = rng.poisson(80, 400).astype(float)
     demand[200:230] = 20
-    replayed = replay("f", DemandSeries(times, demand), np.arange(400), Operator(CalibratedPolicy(), rules=rules))
-    service = Autopilot(CalibratedPolicy(), RecentHistory(FakeHistory()), ServiceOperator(rules, max_clock_skew=0))
+    replayed = replay("f", DemandSeries(times, demand), np.arange(400), ReplayConfig(CalibratedPolicy(), rules=rules))
+    service = Autopilot(CalibratedPolicy(), RecentHistory(FakeHistory()), Operator(rules, max_clock_skew=0))
     for row in range(400):
         (answer,) = service.decide([Ask(FleetNow("f", float(times[row]), float(demand[row])))])
         assert isinstance(answer, Answer)
@@ -134,6 +133,6 @@ def test_a_replay_decides_what_the_service_decides(rules):
 
 def test_progress_counts_every_decision():
     made = []
-    replay("f", course(*[5.0] * 5000), np.arange(5000), Operator(CalibratedPolicy()), made.append)
+    replay("f", course(*[5.0] * 5000), np.arange(5000), ReplayConfig(CalibratedPolicy()), made.append)
     assert sum(made) == 5000
     assert len(made) > 1

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.conftest import ROOT
+from testkit.client.api_server import ROOT
 
 PACKAGE = ROOT / "client" / "autopilot_client"
 FLAT = {"__init__", "__main__", "cli", "config", "gather", "loop", "ports", "wiring"}
 ALLOWED = {
     "rules": {"rules"},
-    "ports": set(),
+    "ports": {"rules"},
     "config": {"rules"},
     "net": {"net", "ports", "config"},
     "kube": {"kube", "rules", "ports", "config"},
@@ -25,6 +25,11 @@ ALLOWED = {
 }
 """What each group, or flat file, may import of the package, innermost first."""
 PURE = [*sorted((PACKAGE / "rules").glob("*.py")), PACKAGE / "ports.py", PACKAGE / "kube" / "election.py"]
+
+PURE_IMPORTS = {
+    "array", "collections", "cronsim", "dataclasses", "datetime", "enum", "itertools", "math", "re", "typing",
+    "zoneinfo",
+}  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:
@@ -58,7 +63,11 @@ def test_every_file_is_in_a_group():
 @pytest.mark.parametrize("path", PURE, ids=lambda path: path.stem)
 def test_the_rules_know_nothing_of_the_outside(path):
     outside = {name.split(".")[0] for name in imported(path)} - {"autopilot_client"}
-    assert outside <= {"array", "collections", "dataclasses", "enum", "math", "typing"} & sys.stdlib_module_names
+    assert outside <= PURE_IMPORTS
+
+
+def test_pure_imports_are_the_standard_library_and_a_calendar_of_cron_lines():
+    assert PURE_IMPORTS - sys.stdlib_module_names == {"cronsim"}
 
 
 def test_the_client_shares_no_code_with_the_container():

@@ -13,8 +13,8 @@ from moto import mock_aws
 from autopilot_client.cli import main
 from autopilot_client.config import CloudWatch
 from autopilot_client.status import cloudwatch
-from tests.client.conftest import ROOT
-from tests.client.standins import Cluster, Document, Endpoint, serving
+from testkit.client.api_server import ROOT
+from testkit.client.standins import Cluster, Document, Endpoint, serving
 
 
 @pytest.fixture

@@ -23,6 +23,10 @@ def fleet(**changes: object) -> str:
     return text(fleets=[FLEET | changes])
 
 
+def scheduled(**event: object) -> str:
+    return fleet(schedules=[{"name": "cup"} | event])
+
+
 def test_a_small_document_is_enough_and_changes_nothing():
     config = parse(text(), "c.yaml")
     assert config.fleets[0].apply == "observe"
@@ -69,6 +73,12 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (text(lease={"renew_seconds": 10}), "lease.renew_seconds: at most half"),
         (text(nodes="a b"), "nodes: .*; write off, all, or a label selector"),
         (text(defaults=[1]), "defaults: a mapping"),
+        (scheduled(cron="0 18 * * 5", add=5), r"schedules\[0\]: minutes is 0; write its length"),
+        (scheduled(add=5), r"schedules\[0\]: write either cron and minutes, or start and end"),
+        (scheduled(cron="0 0 30 2 *", minutes=60, add=5), r"schedules\[0\]: cron '0 0 30 2 \*'"),
+        (scheduled(start="2026-12-24T16:00:00", add=5), r"schedules\[0\].start: .*write a time with its zone"),
+        (scheduled(cron="0 18 * * 5", minutes=60, time_zone="Mars", add=1), r"schedules\[0\]: time zone 'Mars'"),
+        (fleet(target="fleet/a", demand={"source": "agones"}, protect={"in_use": "ready"}), "protect: only for"),
     ],
 )
 def test_a_mistake_is_named_with_its_field_and_remedy(document, message):

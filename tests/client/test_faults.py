@@ -19,10 +19,10 @@ from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
-from autopilot_client.status.board import Board
+from autopilot_client.status.store import StatusStore
+from testkit.client.standins import Document, Endpoint, serving
 from tests.client.conftest import FAULTS, Games
 from tests.client.kube.test_kube import install
-from tests.client.standins import Document, Endpoint, serving
 
 pytestmark = pytest.mark.kube
 T0 = 1_790_000_000.0
@@ -66,7 +66,7 @@ class Trial:
         config = parse(yaml.safe_dump(whole | {"defaults": {"apply": "scale", "maximum": 500}}), "test")
         pool = urllib3.PoolManager()
         settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=60)
-        outside = Outside(self.kube, HttpEndpoint(pool, settings, 0), pool, Board(config, self.games.namespace))
+        outside = Outside(self.kube, HttpEndpoint(pool, settings, 0), pool, StatusStore(config, self.games.namespace))
         self.loop = Loop(outside, self, self.metrics, lambda: self.now)
 
     def passes(self, minutes: int):
@@ -135,8 +135,10 @@ def restart_while_the_endpoint_is_away(trial: Trial):
 
 
 def restart(trial: Trial):
-    trial.start()
-    trial.passes(10)
+    """Every other minute: a client never gets to know the answers of a whole window."""
+    for _ in range(5):
+        trial.start()
+        trial.passes(2)
 
 
 def api_server_killed(trial: Trial):
@@ -157,7 +159,7 @@ def api_server_killed_in_the_middle(trial: Trial):
             return ask(instances)
 
     outside = trial.loop.outside
-    trial.loop.outside = Outside(outside.kube, Killing(), outside.pool, outside.board)
+    trial.loop.outside = Outside(outside.kube, Killing(), outside.pool, outside.store)
     trial.need(98)  # so that there is something to patch
     trial.passes(1)
     trial.loop.outside = outside
@@ -185,7 +187,7 @@ def conflict(trial: Trial):
             return ask(instances)
 
     outside = trial.loop.outside
-    trial.loop.outside = Outside(outside.kube, Meddling(), outside.pool, outside.board)
+    trial.loop.outside = Outside(outside.kube, Meddling(), outside.pool, outside.store)
     trial.need(130)
     trial.passes(3)
     trial.loop.outside = outside
@@ -201,7 +203,7 @@ def lease_lost(trial: Trial):
 
 def cloudwatch_away(trial: Trial):
     trial.loop.metrics = Failing()
-    trial.passes(5)
+    trial.passes(1)
     trial.loop.metrics = None
 
 
@@ -232,7 +234,7 @@ ROWS: dict[str, Callable[[Trial], None]] = {
     "demand: source NaN, Fleet without status, 2 h": demand_source({"demand": float("nan")}, 200),
     "demand and endpoint away for 2 h": demand_and_endpoint,
     "endpoint and demand come and go for 30 min": short_flaps,
-    "client restarted, 10 min": restart,
+    "client restarted every other minute, 10 min": restart,
     "client restarted while the endpoint is away": restart_while_the_endpoint_is_away,
     "API server killed with -9, 3 passes, restarted": api_server_killed,
     "API server killed with -9 before the patches": api_server_killed_in_the_middle,

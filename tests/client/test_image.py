@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from autopilot_client import __version__
-from tests.client.conftest import SPECS
+from testkit.client.api_server import SPECS
 
 pytestmark = pytest.mark.engine
 IMAGE = os.environ.get("AUTOPILOT_IMAGE_CLIENT", f"autopilot-client:{__version__}")

@@ -12,10 +12,10 @@ from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
-from autopilot_client.rules.domain import Rung
-from autopilot_client.status.board import Board
+from autopilot_client.rules.domain import FallbackLevel
 from autopilot_client.status.review import parse_review
-from tests.client.standins import Cluster, Document, Endpoint, connection, serving
+from autopilot_client.status.store import StatusStore
+from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
 
 T0 = 1_790_000_000.0
 
@@ -54,7 +54,7 @@ class World:
         pool = urllib3.PoolManager()
         kube = Kube(connection(self.urls["cluster"]), "games")
         settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=60)
-        outside = Outside(kube, HttpEndpoint(pool, settings, 0), pool, Board(config, "games", dry_run))
+        outside = Outside(kube, HttpEndpoint(pool, settings, 0), pool, StatusStore(config, "games", dry_run))
         self.loop = Loop(outside, self.leader, self.metrics, self.tick)
         self.kube = kube
         return self
@@ -90,7 +90,7 @@ def world():
 def test_a_pass_sets_the_size_and_tells_why(world):
     (view,) = world.client([world.fleet()]).passes()
     assert world.cluster.size("deployments/a") == 60
-    assert (view.outcome, view.size, view.decision.rung) == ("scaled", 60, Rung.ANSWER)
+    assert (view.outcome, view.size, view.decision.level) == ("scaled", 60, FallbackLevel.ANSWER)
     (event,) = world.cluster.events
     assert (event["reason"], event["involvedObject"]["name"]) == ("ScaledUp", "a")
     assert event["message"] == "deployment/a: 40 to 60 servers (policy)"
@@ -141,6 +141,17 @@ def test_a_conflict_during_a_fault_never_lowers_what_somebody_else_raised(world)
     world.cluster.before_patch = meddle
     world.client([world.fleet()]).passes()
     assert world.cluster.size("deployments/a") == 300
+
+
+def test_what_was_decided_for_one_object_is_not_done_to_another_of_its_name(world):
+    def remake(path):
+        world.cluster.before_patch = lambda path: None
+        world.cluster.add("deployments", "a", 70)
+        world.cluster.objects["deployments/a"]["metadata"]["uid"] = "another"
+
+    world.cluster.before_patch = remake
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("made anew", 70)
 
 
 @pytest.mark.parametrize("status", [403, 404, 410, 422])
@@ -207,7 +218,7 @@ def test_an_event_that_cannot_be_written_does_not_disturb(world):
     world.cluster.refuse = {"POST": 403}
     (view,) = world.client([world.fleet()]).passes()
     assert view.outcome == "scaled"
-    assert world.loop.outside.board.passes["untold"] == 1
+    assert world.loop.outside.store.passes["untold"] == 1
 
 
 def test_an_agones_fleet_is_read_from_its_status_and_set_by_its_scale(world):
@@ -241,7 +252,7 @@ def test_an_endpoint_that_fails_in_any_way_removes_nothing(world, mode):
     world.endpoint.mode = mode
     views = world.passes(20)
     assert world.cluster.size("deployments/a") == 200
-    assert views[0].decision.rung is Rung.LOCAL_RULE
+    assert views[0].decision.level is FallbackLevel.LOCAL_RULE
 
 
 def test_a_pass_that_breaks_inside_does_not_end_the_loop(world):
@@ -257,7 +268,7 @@ def test_a_pass_that_breaks_inside_does_not_end_the_loop(world):
 
     world.loop.clock = broken
     world.loop.run(stop)
-    assert world.loop.outside.board.passes["failed"] == 2
+    assert world.loop.outside.store.passes["failed"] == 2
     assert world.cluster.size("deployments/a") == 40
 
 
@@ -266,16 +277,26 @@ def test_after_a_gap_without_passes_the_size_that_is_found_stands_for_the_window
     world.client([world.fleet()]).passes(20)
     world.demand.document = {"demand": 20}
     world.now += 1800
-    world.passes(14)
+    world.passes(3)
     assert world.cluster.size("deployments/a") == 60
-    world.passes(2)
+    world.passes()
+    assert world.cluster.size("deployments/a") == 24
+
+
+def test_after_the_clock_was_set_back_the_size_that_is_found_stands_for_the_window(world):
+    world.client([world.fleet()]).passes(20)
+    world.demand.document = {"demand": 20}
+    world.now -= 1800
+    world.passes(3)
+    assert world.cluster.size("deployments/a") == 60
+    world.passes()
     assert world.cluster.size("deployments/a") == 24
 
 
 def test_a_window_shorter_than_the_interval_is_no_gap(world):
     world.client([world.fleet(stabilization_minutes=0.5)]).passes(2)
     world.demand.document = {"demand": 20}
-    world.passes()
+    world.passes(2)  # two answers must agree
     assert world.cluster.size("deployments/a") == 24
 
 
@@ -328,7 +349,7 @@ def test_headroom_that_is_refused_keeps_neither_other_headroom_nor_events_back(w
     world.client(fleets).passes()
     assert world.cluster.size("deployments/pause") == 20
     assert len(world.cluster.events) == 1
-    assert world.loop.outside.board.passes["untold"] == 1
+    assert world.loop.outside.store.passes["untold"] == 1
 
 
 def test_headroom_that_another_leader_wrote_meanwhile_is_written_again(world):
@@ -367,18 +388,61 @@ def test_headroom_finds_the_version_that_the_cluster_serves(world):
     assert world.cluster.size("capacitybuffers/room") == 20
 
 
-def test_with_agones_own_reviews_the_cluster_is_not_asked_at_all(world):
-    status = {"replicas": 40, "readyReplicas": 0, "allocatedReplicas": 48, "reservedReplicas": 2}
+def reviewed(world, fleet, **status: int) -> None:
+    """Agones sends a review of the Fleet x."""
+    counts = {"replicas": 40, "readyReplicas": 0, "allocatedReplicas": 48, "reservedReplicas": 2} | status
+    review = parse_review({"request": {"uid": "u", "name": "x", "status": counts}})
+    world.loop.outside.store.remember_review(fleet, review, world.now)
+
+
+@pytest.fixture
+def by_review(world):
+    """A client without rights to the Fleet x, and its configuration."""
+    world.cluster.refuse = {"/fleets/x": 403}
     fleet = world.fleet("x", kind="fleet", apply="webhook") | {"demand": {"source": "review"}}
-    board = world.client([fleet]).loop.outside.board
+    return world, world.client([fleet]).loop.outside.store.config.fleets[0]
+
+
+def test_reviews_alone_decide_once_answers_have_come_for_a_whole_window(by_review):
+    world, fleet = by_review
     (before,) = world.passes()
-    board.remember_review(parse_review({"request": {"uid": "u", "name": "x", "status": status}}), world.now)
-    (fresh,) = world.passes()
+    decided = []
+    for _ in range(4):
+        reviewed(world, fleet)
+        decided += [view.decision.allocation for view in world.passes()]
     (stale,) = world.passes(3)
     assert (before.decision.allocation, before.decision.fault) == (None, "demand_unknown")
-    assert (fresh.decision.allocation, fresh.outcome) == (60, "served")
-    assert (stale.decision.allocation, stale.decision.fault) == (60, "demand_unknown")
-    assert world.cluster.calls == []
+    assert decided == [None, None, None, 60]
+    assert (stale.decision.allocation, stale.decision.fault) == (None, "demand_unknown")
+
+
+def test_a_fleet_that_was_made_anew_has_no_past_also_where_its_uid_cannot_be_read(by_review):
+    world, fleet = by_review
+    for _ in range(4):
+        reviewed(world, fleet, allocations=500)
+        world.passes()
+    assert world.loop.outside.store.standing("eu/x") is not None
+    reviewed(world, fleet, allocations=3, replicas=5, allocatedReplicas=3, reservedReplicas=0)
+    assert world.loop.outside.store.standing("eu/x") is None
+    assert world.passes()[0].decision.allocation is None
+
+
+def test_with_the_right_to_read_it_the_size_is_the_spec_s_and_not_what_a_review_counts(world):
+    """Row 1: during a rolling update a review counts the surge, too."""
+    world.cluster.add("fleets", "x", 20, allocatedReplicas=10, reservedReplicas=0)
+    fleet = world.fleet("x", kind="fleet", apply="webhook", maximum=40) | {"demand": {"source": "review"}}
+    settings = world.client([fleet]).loop.outside.store.config.fleets[0]
+    world.endpoint.mode = "503"
+    for servers in (20, 25, 32, 40):
+        reviewed(world, settings, replicas=servers, allocatedReplicas=10, reservedReplicas=0, readyReplicas=5)
+        (view,) = world.passes()
+        assert (view.seen.replicas, view.decision.allocation) == (20, 20)
+
+
+def test_agones_counter_of_allocations_is_told_to_the_endpoint(world):
+    world.cluster.add("fleets", "x", 40, allocatedReplicas=30, reservedReplicas=0, allocations=41230)
+    world.client([world.fleet("x", kind="fleet")]).passes()
+    assert world.endpoint.asked[0]["arrivals"] == 41230
 
 
 def test_pods_in_use_are_demand_and_cost_one_list(world):
@@ -423,5 +487,62 @@ def test_nodes_are_counted_for_cloudwatch_where_that_is_allowed(world):
     world.passes()
     world.cluster.refuse = {"/nodes": 403}
     world.passes()
-    assert world.loop.outside.board.passes["failed"] == 0
+    assert world.loop.outside.store.passes["failed"] == 0
     assert "num_of_nodes" not in {datum["MetricName"] for datum in world.metrics.data}
+
+
+def annotate(world, **annotations):
+    found = {f"gameserver-autopilot/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    world.cluster.objects["deployments/a"]["metadata"]["annotations"] = found
+
+
+def test_an_operators_size_is_set_within_a_pass_and_gone_at_its_end(world):
+    annotate(world, size="90", size_until="2026-09-21T14:15:00Z")  # a minute and a bit after T0
+    world.client([world.fleet()])
+    reasons = [world.passes()[0].decision.reason for _ in range(4)]
+    assert reasons == [
+        "override",
+        "stabilized",
+        "stabilized",
+        "policy",
+    ]  # it has just started: it takes nothing back yet
+    assert world.cluster.size("deployments/a") == 60
+
+
+def test_a_paused_fleet_is_left_alone_until_it_is_released(world):
+    annotate(world, paused="true")
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.outcome, view.decision.reason, world.cluster.size("deployments/a")) == ("already right", "paused", 40)
+    annotate(world)
+    world.passes()
+    assert world.cluster.size("deployments/a") == 60
+
+
+def test_a_scheduled_event_raises_the_fleet_before_it_begins(world):
+    events = [{"name": "cup", "start": "2026-09-21T14:25:00Z", "end": "2026-09-21T16:00:00Z", "minimum": 300}]
+    (view,) = world.client([world.fleet(schedules=events)]).passes()
+    assert (view.size, view.decision.reason) == (300, "at_minimum")
+    assert view.rules.scheduled.names == ("cup",)
+
+
+def test_while_a_new_version_is_rolled_out_the_fleet_grows_but_does_not_shrink(world):
+    world.cluster.objects["deployments/a"]["status"] = {"replicas": 100, "updatedReplicas": 20}
+    world.cluster.resize("deployments/a", 80)
+    world.client([world.fleet(stabilization_minutes=0)]).passes(3)
+    assert world.cluster.size("deployments/a") == 80
+    world.demand.document = {"demand": 90}
+    world.passes()
+    assert world.cluster.size("deployments/a") == 108
+
+
+def test_a_rollout_that_begins_between_look_and_patch_keeps_the_servers(world):
+    def roll(path):
+        world.cluster.before_patch = lambda path: None
+        world.cluster.objects["deployments/a"]["status"] = {"replicas": 100, "updatedReplicas": 20}
+        world.cluster.resize("deployments/a", 80)
+
+    world.cluster.resize("deployments/a", 80)
+    world.client([world.fleet(stabilization_minutes=0)])
+    world.cluster.before_patch = roll
+    world.passes(2)
+    assert world.cluster.size("deployments/a") == 80

@@ -8,7 +8,8 @@ import yaml
 
 from autopilot_client import __version__
 from autopilot_client.config import Lease, parse
-from tests.client.conftest import ROOT, SPECS, rendered, rules_of
+from testkit.client.api_server import ROOT, SPECS, rules_of
+from tests.client.conftest import rendered
 
 OVERLAYS = ("deployment", "agones")
 

@@ -82,7 +82,7 @@ def test_the_reason_is_the_rule_that_decided(prediction, now, recent, rules):
 @given(st.floats(0, 1e6), FLEETS)
 def test_a_prediction_below_need_is_flagged_as_under_provisioned(prediction, now):
     flagged = apply_guardrail(prediction, now, Recent(0.0, 1e9), GuardrailRules()).under_provisioned
-    assert flagged == (prediction < now.need)
+    assert flagged == (prediction < now.need - 1e-9 * max(1.0, now.need))  # what a sum of floats may be off by
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,30 @@ def test_a_prediction_below_need_is_flagged_as_under_provisioned(prediction, now
         ("at most the maximum", 85.0, fleet(limits=Limits(0, 50)), Recent(0, 100), {}, (50, Reason.AT_MAXIMUM)),
         ("a live session beats the maximum", 85.0, fleet(sessions=60, limits=Limits(0, 50)), Recent(0, 100), {},
          (60, Reason.DEMAND_FLOOR)),
+        ("float dust is not a server in what is needed either", 0.0, fleet(2.0000000000000004), Recent(0, 100), {},
+         (2, Reason.DEMAND_FLOOR)),
         ("an empty fleet may be empty", 0.0, fleet(0.0), Recent(0, 0), {}, (0, Reason.POLICY)),
     ],
 )  # fmt: skip
 def test_each_rule_decides_its_own_case(case, prediction, now, recent, rules, expected):
     decision = decide(prediction, now, recent, **rules)
     assert (decision.allocation, decision.reason) == expected, case
+
+
+@pytest.mark.parametrize(
+    ("case", "prediction", "now", "recent", "override", "expected"),
+    [
+        ("what is in use is no part of it", 40.0, fleet(sessions=90), Recent(0, 100), NO_OVERRIDE, 40),
+        ("a hold is", 35.0, fleet(32.0), Recent(0, 100, held=85.2), NO_OVERRIDE, 86),
+        ("the highest of the last minutes is", 40.0, fleet(), Recent(0, 100, highest=97), NO_OVERRIDE, 97),
+        ("the minimum is", 5.0, fleet(limits=Limits(20)), Recent(0, 100), NO_OVERRIDE, 20),
+        ("the maximum is", 95.0, fleet(limits=Limits(0, 50)), Recent(0, 100), NO_OVERRIDE, 50),
+        ("the schedule is", 95.0, fleet(), Recent(0, 100), Override(minimum=70, add=10), 105),
+        ("what the schedule takes is", 5.0, fleet(), Recent(0, 100), Override(add=-10), 0),
+    ],
+)
+def test_the_forecast_is_what_the_coming_lead_needs(case, prediction, now, recent, override, expected):
+    assert apply_guardrail(prediction, now, recent, GuardrailRules(), override).forecast == expected, case
 
 
 @pytest.mark.parametrize(

@@ -7,33 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from autopilot_deploy.cli import Surroundings, main
-from tests.deploy.account import REGION, Account, Clock
-
-IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/autopilot@sha256:" + "0" * 64
-
-SEED_PAYLOAD: dict[str, Any] = {
-    "endpointName": "test-endpoint",
-    "productionVariants": [
-        {
-            "AcceleratorType": "ml.eia1.medium",
-            "InitialInstanceCount": 1,
-            "InitialVariantWeight": 1,
-            "InstanceType": "ml.c5.2xlarge",
-            "ModelName": "h2o3-gbm-2019-10-22-17-57-58",
-            "VariantName": "AllTraffic",
-        }
-    ],
-    "autoscalingMinCapacity": 1,
-    "autoscalingMaxCapacity": 4,
-    "targetTrackingScalingPolicyConfiguration": {
-        "TargetValue": 5000.0,
-        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
-        "ScaleOutCooldown": 60,
-        "ScaleInCooldown": 300,
-        "DisableScaleIn": False,
-    },
-}
+from autopilot_deploy.cli import AwsSession, main
+from testkit.aws.account import REGION, Account, Clock
+from testkit.aws.payloads import IMAGE, SEED_PAYLOAD
 
 
 @pytest.fixture
@@ -77,7 +53,7 @@ class Cli:
     """The command line over an account."""
 
     def __init__(self, account: Account, clock: Clock) -> None:
-        self._obj = {"connect": lambda _region: Surroundings(account, clock)}
+        self._obj = {"connect": lambda _region, _rehearsal: AwsSession(account, clock)}
 
     def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
         result = CliRunner().invoke(main, arguments, input=stdin, obj=dict(self._obj))

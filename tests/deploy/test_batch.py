@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.deploy.batch_driver import TransformJob, execution_parameters, transform
-from tests.deploy.real_server import serving
+from testkit.aws.batch_driver import TransformJob, execution_parameters, transform
+from testkit.aws.real_server import serving
 
 FLEETS = [f"batch/{number}" for number in range(400)]
 CSV_IN = "".join(f"{fleet},{number}\n" for number, fleet in enumerate(FLEETS)).encode()

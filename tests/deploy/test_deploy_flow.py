@@ -3,10 +3,11 @@ import json
 import boto3
 import pytest
 
+from autopilot_deploy.core.account import PHASES
 from autopilot_deploy.core.errors import aws_error
-from autopilot_deploy.core.found import PHASES
+from autopilot_deploy.core.services import scaling
 from autopilot_deploy.core.shapes import operation
-from tests.deploy.account import REGION, Account
+from testkit.aws.account import REGION, Account
 
 FAILURES = {
     "failed": "the endpoint is Failed",
@@ -177,6 +178,25 @@ def test_a_rolled_back_change_of_type_scales_as_before(cli, account, payload):
     assert account.operations()[-1] == "PutScalingPolicy"
 
 
+def test_a_rollback_leaves_bounds_that_another_deployment_has_set_meanwhile(cli, account, payload):
+    deployed(cli, payload)
+    resource = "endpoint/autopilot/variant/AllTraffic"
+    account.script = "rolled back"
+    begin = account._update_endpoint
+
+    def another_deployment_meanwhile(call):
+        account._moto.make(scaling.register(resource, 2, 8))
+        return begin(call)
+
+    account._refuse_scaled = lambda *_: None
+    account._update_endpoint = another_deployment_meanwhile
+    payload["productionVariants"][0]["InstanceType"] = "ml.c5.xlarge"
+    result = deployed(cli, payload)
+    assert result.exit_code == 1
+    assert account.targets() == {resource: (2, 8)}
+    assert "of another deployment: they stay" in result.stdout
+
+
 def test_variants_are_matched_by_name_not_by_place(cli, account, payload):
     second = {"VariantName": "Second", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     payload["productionVariants"].append(second)
@@ -251,8 +271,16 @@ def test_a_second_run_finishes_an_update_that_stopped_at(cli, account, payload, 
     assert list(policies_of_the_role()) == ["serve"]
 
 
-def test_a_role_that_iam_has_not_spread_yet_is_waited_for(cli, account, payload):
-    words = "Could not assume role arn:aws:iam::123456789012:role/autopilot-autopilot"
+ROLE = "arn:aws:iam::123456789012:role/autopilot-autopilot"
+NOT_SPREAD = [
+    f"Could not assume role {ROLE}",
+    f'Could not access model data at s3://models/one/model.tar.gz. Please ensure that the role "{ROLE}" exists and '
+    'that its trust relationship policy allows the action "sts:AssumeRole" for "sagemaker.amazonaws.com".',
+]
+
+
+@pytest.mark.parametrize("words", NOT_SPREAD, ids=["the role", "its trust"])
+def test_a_role_that_iam_has_not_spread_yet_is_waited_for(cli, account, payload, words):
     account.failing["CreateModel"] = [("ValidationException", words)] * 3
     assert deployed(cli, payload).exit_code == 0
 
@@ -429,6 +457,94 @@ def test_a_table_that_is_still_going_is_made_anew(cli, account, payload):
     account._create_table = lambda _call: setattr(account, "_describe_table", describe)
     assert deployed(cli, payload).exit_code == 0
     assert len(account.asked("CreateTable")) == 2
+
+
+def make_table(key, ttl=None):
+    client = boto3.client("dynamodb", region_name=REGION)
+    client.create_table(
+        TableName="latest_observations",
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind, _ in key],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": of} for name, _, of in key],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    if ttl:
+        expiry = {"Enabled": True, "AttributeName": ttl}
+        client.update_time_to_live(TableName="latest_observations", TimeToLiveSpecification=expiry)
+
+
+FLEET, DAY = ("fleet", "HASH", "S"), ("day", "RANGE", "S")
+OTHER_TABLES = {
+    "another key": ([("id", "HASH", "S")], None, "with the key id (HASH, S), not fleet (HASH, S) + day (RANGE, S)"),
+    "no day": ([FLEET], None, "with the key fleet (HASH, S), not"),
+    "days as numbers": ([FLEET, ("day", "RANGE", "N")], None, "fleet (HASH, S) + day (RANGE, N), not"),
+    "another expiry": ([FLEET, DAY], "expires", "its items expire by expires, not ttl"),
+}
+
+
+@pytest.mark.parametrize(("key", "ttl", "said"), OTHER_TABLES.values(), ids=OTHER_TABLES.keys())
+def test_a_table_that_is_no_history_is_told_before_anything_is_made(cli, account, payload, key, ttl, said):
+    make_table(key, ttl)
+    result = deployed(cli, payload)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "historyTable" in result.stderr
+    assert account.operations() == []
+
+
+def test_a_table_of_ones_own_with_the_right_key_is_taken(cli, account, payload):
+    make_table([FLEET, DAY], "ttl")
+    assert deployed(cli, payload).exit_code == 0
+    assert "CreateTable" not in account.operations()
+
+
+KEY = "arn:aws:kms:us-west-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+KEYS = {
+    "an ARN": (KEY, KEY, None),
+    "an id": (KEY.rpartition("/")[2], KEY, None),
+    "an alias": ("alias/games", KEY.rpartition("/")[0] + "/*", "alias/games"),
+    "an alias of another account": (
+        "arn:aws:kms:us-west-2:999999999999:alias/games", "arn:aws:kms:us-west-2:999999999999:key/*", "alias/games"
+    ),
+}  # fmt: skip
+CAPTURE = {
+    "EnableCapture": True, "InitialSamplingPercentage": 5, "DestinationS3Uri": "s3://games/captured",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}  # fmt: skip
+
+
+def rights_by_sid():
+    (document,) = policies_of_the_role().values()
+    return {one["Sid"]: one for one in json.loads(document)["Statement"]}
+
+
+@pytest.mark.parametrize(("key", "resource", "alias"), KEYS.values(), ids=KEYS.keys())
+def test_the_role_may_use_the_key_that_disks_are_encrypted_with(cli, payload, key, resource, alias):
+    assert deployed(cli, payload | {"kmsKeyId": key}).exit_code == 0
+    right = rights_by_sid()["DiskKey"]
+    assert (right["Action"], right["Resource"]) == (["kms:CreateGrant", "kms:DescribeKey"], resource)
+    assert right["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
+    assert right["Condition"].get("ForAnyValue:StringEquals", {}).get("kms:ResourceAliases") == alias
+
+
+OBJECT_KEYS = {
+    "captured requests": {"dataCaptureConfig": CAPTURE | {"KmsKeyId": KEY}},
+    "asynchronous answers": {"asyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://o/", "KmsKeyId": KEY}}},
+}
+
+
+@pytest.mark.parametrize("fields", OBJECT_KEYS.values(), ids=OBJECT_KEYS.keys())
+def test_the_role_may_use_the_key_that_objects_are_encrypted_with(cli, payload, fields):
+    assert deployed(cli, payload | fields).exit_code == 0
+    right = rights_by_sid()["ObjectKey1"]
+    assert (set(right["Action"]), right["Resource"]) == (
+        {"kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"},
+        KEY,
+    )
+
+
+def test_no_key_named_is_no_right_on_keys(cli, payload):
+    assert deployed(cli, payload).exit_code == 0
+    assert "kms:" not in json.dumps(rights_by_sid())
 
 
 def test_tags_may_be_named_as_aws_allows(cli, account, payload):

@@ -24,17 +24,40 @@ def test_every_fault_is_listed_at_once_with_its_path(seed_payload):
     variant = seed_payload["productionVariants"][0]
     variant["InstanceType"] = "ml.c5.bogus"
     variant["InitialInstanceCount"] = "one"
-    variant["modelName"] = variant.pop("ModelName")
+    variant["modelname"] = variant.pop("ModelName")
     seed_payload["autoscalingMaxCapacity"] = 0
     seed_payload["endpointname"] = "x"
     del seed_payload["targetTrackingScalingPolicyConfiguration"]["TargetValue"]
     assert set(paths(seed_payload)) >= {
         "$.productionVariants[0].InstanceType",
         "$.productionVariants[0].InitialInstanceCount",
-        "$.productionVariants[0].modelName",
+        "$.productionVariants[0].modelname",
         "$.targetTrackingScalingPolicyConfiguration.TargetValue",
         "$.endpointname",
     }
+
+
+def respelled(payload):
+    """The payload as the seed's table of parameters spells it; its example spells it as AWS does."""
+    (variant,) = payload["productionVariants"]
+    spelled = {"InstanceType": "inferenceInstanceType", "ModelName": "modelName"}
+    return payload | {"productionVariants": [{spelled.get(name, name): one for name, one in variant.items()}]}
+
+
+def test_both_spellings_of_the_deployers_page_mean_the_same(seed_payload):
+    assert respelled(seed_payload) != seed_payload
+    assert wanted_from(respelled(seed_payload)) == wanted_from(seed_payload)
+
+
+def test_a_fault_is_told_in_the_spelling_of_the_payload(seed_payload):
+    seed_payload["productionVariants"][0] |= {"InstanceType": "ml.c5.bogus", "ModelName": 7}
+    places = {"$.productionVariants[0].inferenceInstanceType", "$.productionVariants[0].modelName"}
+    assert set(paths(respelled(seed_payload))) == places
+
+
+def test_a_field_in_both_spellings_at_once_is_refused(seed_payload):
+    seed_payload["productionVariants"][0]["modelName"] = "another"
+    assert paths(seed_payload) == ["$.productionVariants[0].modelName"]
 
 
 def test_faults_between_fields_are_listed_beside_faults_within_them(seed_payload):

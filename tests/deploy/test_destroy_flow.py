@@ -4,7 +4,7 @@ import boto3
 import pytest
 
 from autopilot_deploy.core.names import TAG
-from tests.deploy.account import REGION
+from testkit.aws.account import REGION
 from tests.deploy.test_deploy_flow import deployed
 
 

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from autopilot_deploy.cli import main
-from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.call import AwsCall
 from autopilot_deploy.core.errors import aws_error
 from tests.deploy.test_deploy_flow import deployed
 
@@ -109,7 +109,9 @@ def test_a_batch_job_keeps_lines_as_lines_and_waits_for_its_end(cli, account, pa
     (job,) = account.asked("CreateTransformJob")
     assert job["TransformInput"]["SplitType"] == job["TransformOutput"]["AssembleWith"] == "Line"
     assert job["TransformInput"]["ContentType"] == job["TransformOutput"]["Accept"] == "application/jsonlines"
-    assert "Environment" not in job
+    assert job["Environment"] == {"SAGEMAKER_BATCH": "true", "MODEL_SERVER_WORKERS": "1"}
+    assert job["MaxConcurrentTransforms"] == 1  # the rows before are the history of those after them
+    assert not {"BatchStrategy", "MaxPayloadInMB"} & set(job)  # what the container advises holds
     rights = account.asked("PutRolePolicy")[-1]
     assert "arn:aws:s3:::data/out/*" in rights["PolicyDocument"]
     assert account.asked("DeleteRolePolicy") == [{"RoleName": rights["RoleName"], "PolicyName": rights["PolicyName"]}]
@@ -143,7 +145,7 @@ def test_invoke_prints_the_answer_alone(cli, account, payload):
 def test_what_the_container_refused_is_told(cli, account, payload):
     deployed(cli, payload)
 
-    def refuse(call: Call):
+    def refuse(call: AwsCall):
         raise aws_error(call, "ModelError", "the container answered 400: demand is missing")
 
     account._invoke_endpoint = refuse
@@ -162,6 +164,52 @@ def test_an_asynchronous_endpoint_answers_with_a_place(cli, account, payload):
 @pytest.mark.parametrize("arguments", [["invoke", "a"], ["transform", "a", "in.csv", "s3://out"], ["deploy"]])
 def test_wrong_usage_ends_with_two(cli, arguments):
     assert cli(*arguments).exit_code == 2
+
+
+@pytest.fixture
+def no_credentials(monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", *REGIONS):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def test_a_rehearsal_without_credentials_shows_the_plan_for_an_empty_account(no_credentials, payload):
+    result = CliRunner().invoke(main, ["deploy", "--dry-run", "-"], input=json.dumps(payload))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("# note: there are no AWS credentials: this is the plan for an empty account")
+    assert "aws sagemaker create-endpoint --cli-input-json" in result.stdout
+    assert "arn:aws:iam::ACCOUNT:role/autopilot-autopilot" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["dashboard", "a"], ["destroy", "a"], ["transform", "a", "s3://i", "s3://o"]])
+def test_other_rehearsals_need_no_credentials_either(no_credentials, arguments):
+    result = CliRunner().invoke(main, [*arguments, "--dry-run", *["--model=m"] * (arguments[0] == "transform")])
+    assert result.exit_code == 0, result.stderr
+    assert "an empty account" in result.stdout
+
+
+def test_without_credentials_nothing_but_a_rehearsal_is_done(no_credentials, payload):
+    result = CliRunner().invoke(main, ["--region=us-west-2", "deploy", "-"], input=json.dumps(payload))
+    assert result.exit_code == 1
+    assert "NoCredentialsError" in result.stderr
+
+
+REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_the_region_is_read_from_either_variable(no_credentials, monkeypatch, payload, name):
+    monkeypatch.setenv(name, "cn-north-1")
+    result = CliRunner().invoke(main, ["deploy", "--dry-run", "-"], input=json.dumps(payload))
+    assert "arn:aws-cn:dynamodb:cn-north-1:" in result.stdout
+
+
+def test_no_region_says_what_to_set(no_credentials, payload):
+    result = CliRunner().invoke(main, ["deploy", "-"], input=json.dumps(payload))
+    assert result.exit_code == 1
+    assert all(name in result.stderr for name in REGIONS)
 
 
 def test_a_profile_that_is_not_there_is_told_in_words(monkeypatch):

@@ -10,9 +10,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.adapters.emulators import locked_moto
-from tests.deploy.real_server import serving
-from tests.deploy.runtime_front import Bounds, runtime_front
+from testkit.aws.real_server import serving
+from testkit.aws.runtime_front import Bounds, runtime_front
+from testkit.emulators import locked_moto
 
 REGION = "us-west-2"
 KEYS = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator", "region_name": REGION}

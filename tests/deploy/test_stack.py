@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_deploy.calls import dynamodb, iam
-from autopilot_deploy.core.board import Sources, alarms, dashboard
 from autopilot_deploy.core.errors import iam_action
+from autopilot_deploy.core.monitoring import MetricSources, alarms, dashboard
 from autopilot_deploy.core.names import TAG, Names
-from tests.deploy.machine import states_of
+from autopilot_deploy.core.services import dynamodb, iam
+from testkit.aws.machine import states_of
 from tests.deploy.test_state_machine import _action
 
 STACK = Path(__file__).parents[2] / "deploy" / "stack"
@@ -27,6 +27,23 @@ def statements(resources, role):
     return policy["PolicyDocument"]["Statement"]
 
 
+def test_the_committed_files_are_what_the_deployer_writes(cli, tmp_path):
+    assert cli("stack", "--check", str(STACK)).exit_code == 0, "run: cd deploy && python -m autopilot_deploy stack"
+    assert cli("stack", str(tmp_path)).exit_code == 0
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        path.name: path.read_text() for path in STACK.iterdir() if path.name in ("template.yaml", "deploy.asl.json")
+    }
+
+
+def test_a_file_that_was_changed_by_hand_is_told(cli, tmp_path):
+    cli("stack", str(tmp_path))
+    (tmp_path / "template.yaml").write_text("Resources: {}")
+    result = cli("stack", "--check", str(tmp_path))
+    assert result.exit_code == 1
+    assert "template.yaml" in result.stderr
+    assert "deploy.asl.json" not in result.stderr
+
+
 def test_cfn_lint_finds_nothing():
     linter = Path(sys.executable).with_name("cfn-lint")
     checked = subprocess.run([linter, STACK / "template.yaml"], capture_output=True, text=True, check=False)
@@ -35,11 +52,11 @@ def test_cfn_lint_finds_nothing():
 
 def test_stack_and_command_line_put_up_the_same_dashboard(resources):
     body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    assert json.loads(body) == dashboard(NAMES, Sources())
+    assert json.loads(body) == dashboard(NAMES, MetricSources())
 
 
 def test_stack_and_command_line_ring_the_same_alarms(resources):
-    ours = {one["AlarmName"]: one for one in alarms(NAMES, Sources(), None)}
+    ours = {one["AlarmName"]: one for one in alarms(NAMES, MetricSources(), None)}
     theirs = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
     assert {one["AlarmName"]["Fn::Sub"] for one in theirs} == set(ours)
     for one in theirs:
@@ -53,8 +70,10 @@ def without_tags(alarm):
 
 
 def plain(value):
-    """With the text of each Fn::Sub in its place."""
+    """With the text of each Fn::Sub and Ref in its place."""
     if isinstance(value, dict):
+        if set(value) == {"Ref"}:
+            return f"${{{value['Ref']}}}"
         return value["Fn::Sub"] if set(value) == {"Fn::Sub"} else {key: plain(one) for key, one in value.items()}
     return [plain(one) for one in value] if isinstance(value, list) else value
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from autopilot_deploy.calls.scaling import POLICY
-from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.call import AwsCall
 from autopilot_deploy.core.payload import DEFAULT_POLICY, backlog_policy
+from autopilot_deploy.core.services import scaling
+from autopilot_deploy.core.services.scaling import POLICY
 from autopilot_deploy.core.shapes import operation
-from tests.deploy import machine
-from tests.deploy.machine import DEFINITION, run, states_of
+from testkit.aws import machine
+from testkit.aws.machine import DEFINITION, run, states_of
 
 EARLIER = "test-endpoint-20200101000000"
 
@@ -39,6 +40,39 @@ def test_the_payload_of_old_ends_in_service_scaled_and_told(account, seed_payloa
     assert account.targets() == {"endpoint/test-endpoint/variant/AllTraffic": (1, 4)}
     assert [subject for subject, _ in ended.told] == ["Deployed test-endpoint"]
     assert "AcceleratorType" not in account.asked("CreateEndpointConfig")[0]["ProductionVariants"][0]
+
+
+def respelled(payload):
+    spelled = {"InstanceType": "inferenceInstanceType", "ModelName": "modelName"}
+    variants = [{spelled.get(name, name): one for name, one in each.items()} for each in payload["productionVariants"]]
+    return payload | {"productionVariants": variants}
+
+
+def test_the_other_spelling_of_the_deployers_page_ends_the_same(account, seed_payload, seed_model):
+    ended = run(account, respelled(seed_payload))
+    assert ended.status == "SUCCEEDED", ended.cause
+    (variant,) = account.asked("CreateEndpointConfig")[0]["ProductionVariants"]
+    assert (variant["InstanceType"], variant["ModelName"]) == ("ml.c5.2xlarge", seed_model)
+
+
+def test_a_field_in_both_spellings_at_once_is_told(account, seed_payload, seed_model):
+    assert_failed(run(account, changed(seed_payload, modelName="another")), "modelName is there beside ModelName")
+
+
+def test_an_update_that_fails_leaves_bounds_that_another_deployment_has_set(account, seed_payload, seed_model):
+    run_earlier(account, seed_payload)
+    resource = "endpoint/test-endpoint/variant/AllTraffic"
+    account.script = "rolled back"
+    begin = account._update_endpoint
+
+    def another_deployment_meanwhile(call):
+        account._moto.make(scaling.register(resource, 2, 8))
+        return begin(call)
+
+    account._refuse_scaled = lambda *_: None
+    account._update_endpoint = another_deployment_meanwhile
+    assert_failed(run(account, changed(seed_payload, InstanceType="ml.c5.xlarge")), "rolled back")
+    assert account.targets() == {resource: (2, 8)}
 
 
 def test_variants_get_instances_by_name_and_keep_what_auto_scaling_gave_them(account, seed_payload, seed_model):
@@ -131,7 +165,7 @@ def test_configs_of_failed_runs_go_with_the_next_good_one(account, seed_payload,
     variants = seed_payload["productionVariants"]
     for name in left:
         account._moto.make(
-            Call("sagemaker", "CreateEndpointConfig", {"EndpointConfigName": name, "ProductionVariants": variants})
+            AwsCall("sagemaker", "CreateEndpointConfig", {"EndpointConfigName": name, "ProductionVariants": variants})
         )
     assert run(account, seed_payload).status == "SUCCEEDED"
     configs = account.contents()["configs"]
@@ -263,7 +297,7 @@ def test_what_the_command_line_takes_besides_reaches_aws(account, seed_payload, 
 
 def test_every_action_and_literal_parameter_is_one_that_aws_has():
     tasks = [one for one in states_of(json.loads(DEFINITION.read_text())) if one["Type"] == "Task"]
-    assert len(tasks) == 18
+    assert len(tasks) == 19
     for task in tasks:
         model = operation(*_action(task["Resource"]))
         if isinstance(task["Arguments"], dict):

@@ -15,7 +15,7 @@ from autopilot.history.breaker import Breaker
 from autopilot.history.dynamodb import DynamoHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import HistoryUnavailableError, Observed
-from tests.adapters import emulators
+from testkit import emulators
 from tests.history.test_history_contract import seen
 
 TODAY = date(2026, 11, 20)

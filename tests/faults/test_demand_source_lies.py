@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from tests.faults.lies import LIES, Told, tell_all
+from testkit.faults.lies import LIES, Told, tell_all
 
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 

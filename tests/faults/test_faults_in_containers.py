@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.adapters import emulators
-from tests.engine.test_image import image_named
-from tests.faults.scenarios import IN_CONTAINERS, Fault, run
+from testkit import emulators
+from testkit.engine import image_named
+from testkit.faults.scenarios import IN_CONTAINERS, Fault, run
 
 pytestmark = pytest.mark.engine
 

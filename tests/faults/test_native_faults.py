@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.adapters import emulators
-from tests.faults.scenarios import FAULTS, Fault, Row, run
+from testkit import emulators
+from testkit.faults.scenarios import FAULTS, Fault, Row, run
 
 AT_ONCE = 4
 PAUSE = 0.1

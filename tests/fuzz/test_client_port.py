@@ -9,8 +9,8 @@ import pytest
 
 from autopilot_client.config import Server
 from autopilot_client.status.server import HttpServer
+from testkit.fuzz.parsers import REVIEW, webhook
 from tests.fuzz.over_socket import bare, connected, post, replies, said
-from tests.fuzz.parsers import REVIEW, webhook
 
 LINE = b"POST /v1/review HTTP/1.1"
 RIGHT = json.dumps(REVIEW).encode()

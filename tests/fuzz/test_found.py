@@ -16,8 +16,8 @@ from autopilot_client.demand.json_path import time_at
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.targets import read_targets
 from autopilot_client.ports import KubeUnavailableError
-from tests.fuzz import parsers
-from tests.fuzz.parsers import REFUSED, Parser
+from testkit.fuzz import parsers
+from testkit.fuzz.parsers import REFUSED, Parser
 
 DEEP = b"[" * 100_000
 DIGITS = "9" * 5000

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from testkit.server import running, until
 from tests.fuzz.over_socket import FLEET, bare, connected, post, replies, said
-from tests.serve.test_supervisor import running, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from tests.fuzz.over_http import run_against
-from tests.serve.test_supervisor import running, until
+from testkit.fuzz.over_http import run_against
+from testkit.server import running, until
 
 SETTINGS = {"AUTOPILOT_HISTORY": "off", "AUTOPILOT_MAX_CLOCK_SKEW": "0", "AUTOPILOT_LOG_LEVEL": "ERROR"}
 

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from tests.fuzz.parsers import PARSERS, Parser
-from tests.fuzz.trying import Outcome, made, try_many, watchdog
+from testkit.fuzz.parsers import PARSERS, Parser
+from testkit.fuzz.trying import Outcome, made, try_many, watchdog
 
 SEED = 20261121
 SLOW = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters import emulators
+from testkit import emulators
 
 
 @pytest.fixture(scope="session")

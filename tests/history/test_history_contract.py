@@ -17,7 +17,7 @@ from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, History, Observed
-from tests.adapters.emulators import create_table
+from testkit.emulators import create_table
 from tests.history.writers import Where, write_together
 
 TODAY = date(2026, 11, 20)

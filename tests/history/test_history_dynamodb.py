@@ -17,8 +17,8 @@ from autopilot.history.breaker import Breaker
 from autopilot.history.cache import RecentHistory
 from autopilot.history.dynamodb import DynamoHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
-from tests.adapters import emulators
-from tests.adapters.emulators import Spy, create_table, failure, scripted_store
+from testkit import emulators
+from testkit.emulators import Spy, create_table, failure, scripted_store
 from tests.history.test_history_contract import decided, seen
 
 TODAY = date(2026, 11, 20)

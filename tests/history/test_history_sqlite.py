@@ -17,7 +17,7 @@ from autopilot.core.history import DaySlots
 from autopilot.history.breaker import Breaker
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
-from tests.adapters.permissions import unprivileged
+from testkit.permissions import unprivileged
 from tests.history.test_history_contract import decided, seen
 
 TODAY = date(2026, 11, 20)

@@ -8,7 +8,7 @@ from autopilot.core.history import SLOT_SECONDS
 from autopilot.history.dynamodb import DynamoHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, History, Observed
-from tests.adapters import emulators
+from testkit import emulators
 
 PROCESSES, THREADS = 4, 4
 Where = tuple[str, str]  # ("sqlite", path) or (an emulator's URL, table)

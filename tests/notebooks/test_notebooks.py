@@ -14,9 +14,9 @@ from rich.console import Console
 
 from autopilot.training.hyperparameters import parse_hyperparameters
 from autopilot.training.progress import Teller
-from tests.adapters.emulators import locked_moto
-from tests.deploy.real_server import serving
-from tests.deploy.runtime_front import runtime_front
+from testkit.aws.real_server import serving
+from testkit.aws.runtime_front import runtime_front
+from testkit.emulators import locked_moto
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 REGION = "us-west-2"

@@ -7,6 +7,7 @@ from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Policy
+from testkit.predicting import predicted
 
 
 def noise(fleets: int) -> Windows:
@@ -14,15 +15,14 @@ def noise(fleets: int) -> Windows:
     return Windows(demand, demand[:, :WEEK_SLOTS], np.zeros(fleets, np.int64))
 
 
-@pytest.mark.parametrize("horizon", [10, 20])
-def test_it_predicts_what_the_rule_says_for_its_horizon(horizon):
-    policy: Policy = CalibratedPolicy(horizon)
+@pytest.mark.parametrize("end", [10, 20])
+def test_it_predicts_what_the_rule_says_for_the_end_of_the_lead(end):
+    policy: Policy = CalibratedPolicy()
     windows = noise(4)
-    predictions = policy.predict(windows)
-    assert (predictions.servers == calibrated(windows, horizon)).all()
+    predictions = predicted(policy, windows, lead=(5, end))
+    assert (predictions.servers == calibrated(windows, end)).all()
     assert predictions.actions[:, 0] * windows.demand[:, -1] == pytest.approx(predictions.servers, rel=1e-6)
     assert predictions.logits.shape == (4, 0)
-    assert policy.horizon_minutes == horizon
 
 
 def test_a_raw_observation_is_answered_with_the_ratio_of_the_highest_to_the_last():

@@ -9,6 +9,7 @@ from autopilot.core import features
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import read_metadata
+from testkit.predicting import predicted
 
 MODEL = Path(__file__).parents[2] / "container" / "model"
 
@@ -40,13 +41,13 @@ def test_it_was_trained_on_the_simulator_alone():
 
 @pytest.mark.parametrize("level", [1, 5, 86, 1000, 20_000])
 def test_steady_demand_is_met_with_a_small_margin(policy, level):
-    servers = policy.predict(steady(level)).servers[0]
+    servers = predicted(policy, steady(level)).servers[0]
     assert level - 0.5 <= servers <= level * 1.1 + 2
 
 
 @pytest.mark.parametrize("level", [0, 1e6])
 def test_no_size_of_fleet_gives_nonsense(policy, level):
-    servers = policy.predict(steady(level)).servers[0]
+    servers = predicted(policy, steady(level)).servers[0]
     assert np.isfinite(servers)
     assert 0 <= servers <= 1.5 * level + 5
 
@@ -55,10 +56,41 @@ def test_a_fleet_without_a_past_gets_a_finite_answer(policy):
     demand = np.full((1, WINDOW_SLOTS), np.nan, np.float32)
     demand[0, -1] = 40
     window = Windows(demand, np.full((1, WEEK_SLOTS), np.nan, np.float32), np.zeros(1, np.int64))
-    assert 36 <= policy.predict(window).servers[0] <= 80
+    assert 36 <= predicted(policy, window).servers[0] <= 80
+
+
+def test_a_lead_gets_the_highest_of_the_predictions_up_to_its_end(policy):
+    ramp = steady(100.0)
+    ramp.demand[0, -25:] = np.linspace(40, 100, 25)
+    at = {end: predicted(policy, ramp, lead=(end, end)).servers[0] for end in (10, 15, 20, 30, 60)}
+    assert at[10] < at[15] < at[20] < at[30] < at[60]
+    assert at[15] == pytest.approx((at[10] + at[20]) / 2)
+    falling = steady(100.0)
+    falling.demand[0, -25:] = np.linspace(180, 100, 25)
+    assert predicted(policy, falling, lead=(30, 30)).servers == predicted(policy, falling, lead=(5, 10)).servers
+
+
+def test_fleets_of_several_leads_get_what_each_would_get_alone(policy):
+    rng = np.random.default_rng(1)
+    windows = Windows(
+        rng.poisson(80, (4, WINDOW_SLOTS)).astype(np.float32), steady(80, 4).last_week, steady(80, 4).slot
+    )
+    leads = np.array([[5, 5], [10, 15], [30, 30], [1, 60]], float)
+    together = policy.predict(windows, leads, np.full(4, 5.0)).servers
+    alone = [
+        predicted(policy, windows.of(slice(row, row + 1)), tuple(lead)).servers[0] for row, lead in enumerate(leads)
+    ]
+    assert together == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_dearer_missing_server_gets_more_servers(policy):
+    demand = np.random.default_rng(2).poisson(80, (1, WINDOW_SLOTS)).astype(np.float32)
+    windows = Windows(demand, steady(80).last_week, steady(80).slot)
+    servers = [policy.predict(windows, np.array([[10.0, 15]]), np.array([price])).servers[0] for price in (2.0, 5, 20)]
+    assert servers[0] < servers[1] < servers[2]
 
 
 def test_rising_demand_is_met_with_more_than_steady_demand(policy):
     ramp = steady(100.0)
     ramp.demand[0, -13:] = np.linspace(60, 100, 13)
-    assert policy.predict(ramp).servers[0] > policy.predict(steady(100.0)).servers[0]
+    assert predicted(policy, ramp).servers[0] > predicted(policy, steady(100.0)).servers[0]

@@ -12,6 +12,7 @@ from autopilot.policy.learned import load_policy
 from autopilot.policy.litert import CHUNK
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE
 from autopilot.ports import ModelError
+from testkit.predicting import predicted
 
 TINY = Path(__file__).parent.parent / "fixtures" / "tiny-service-model"
 
@@ -82,7 +83,7 @@ def test_a_model_for_services_says_that_it_predicts_no_fleets(tiny):
         np.ones((1, WINDOW_SLOTS), np.float32), np.ones((1, WEEK_SLOTS), np.float32), np.zeros(1, np.int64)
     )
     with pytest.raises(ModelError, match="environment service"):
-        tiny.predict(window)
+        predicted(tiny, window)
 
 
 def test_a_directory_without_a_model_is_refused(tmp_path):

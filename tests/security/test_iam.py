@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from autopilot.history import dynamodb
-from autopilot_deploy.calls import iam
 from autopilot_deploy.core import plan
-from autopilot_deploy.core.found import Found
+from autopilot_deploy.core.account import AccountState
 from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.payload import wanted_from
-from tests.deploy.conftest import IMAGE
-from tests.deploy.machine import states_of
+from autopilot_deploy.core.services import iam
+from testkit.aws.machine import states_of
+from testkit.aws.payloads import IMAGE
 from tests.deploy.test_state_machine import _action
 
 STACK = Path(__file__).parents[2] / "deploy" / "stack"
@@ -95,7 +95,7 @@ def everything_asked() -> dict[str, Any]:
 def made() -> list[Any]:
     """The calls that `deploy` would make in an empty account, as far as they are IAM's."""
     wanted = wanted_from(everything_asked())
-    return list(plan._role(wanted, NAMES, Found(), plan._statements(wanted, NAMES)))
+    return list(plan._role(wanted, NAMES, AccountState(), plan._statements(wanted, NAMES)))
 
 
 @pytest.fixture(scope="module")

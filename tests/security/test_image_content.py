@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tests.engine.test_image import docker, image_named
+from testkit.engine import docker, image_named
 
 pytestmark = pytest.mark.engine
 

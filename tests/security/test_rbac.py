@@ -18,9 +18,9 @@ from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Leadership
 from autopilot_client.loop import Loop
-from autopilot_client.status.board import Board
-from tests.client.conftest import SPECS, rules_of
-from tests.fuzz.parsers import NOW, Reply
+from autopilot_client.status.store import StatusStore
+from testkit.client.api_server import SPECS, rules_of
+from testkit.fuzz.parsers import NOW, Reply
 
 Right = tuple[str, str, str, str]
 """Verb, group, resource with its subresource, and name; `*` for any name."""
@@ -103,13 +103,13 @@ def calls_of(config: Config) -> set[Right]:
     """What a client with this configuration asks the API server for: it grows a fleet, shrinks it, and leaves."""
     cluster = Cluster()
     kube = Kube(Connection("http://kube", cluster, lambda: "Bearer t"), "games")
-    board = Board(config, "games")
+    store = StatusStore(config, "games")
     leadership = Leadership(kube, config.lease, "me", lambda: 5.0)
     leadership.step()
     ask = HttpEndpoint(cluster, Endpoint(url="http://autopilot/", attempts=1))
     clock = [NOW]
     metrics = Untold() if config.cloudwatch else None
-    loop = Loop(Outside(kube, ask, cluster, board), leadership, metrics, clock=lambda: clock[0])
+    loop = Loop(Outside(kube, ask, cluster, store), leadership, metrics, clock=lambda: clock[0])
     for size in (120, 30):
         cluster.size = size
         clock[0] += 60

@@ -32,11 +32,11 @@ from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone
 from autopilot_client.loop import Loop
 from autopilot_client.net import fetch as client_fetch
-from autopilot_client.status.board import Board
-from autopilot_client.status.metrics import BoardCollector, exposition
+from autopilot_client.status.metrics import StatusCollector, exposition
 from autopilot_client.status.page import render
-from tests.fuzz.parsers import Pool
-from tests.serve.test_supervisor import ROOT, START, Running, free_port, until
+from autopilot_client.status.store import StatusStore
+from testkit.fuzz.parsers import Pool
+from testkit.server import ROOT, START, Running, free_port, until
 
 AWS = {
     "AWS_ACCESS_KEY_ID": "AKIAFAKEFAKEFAKEFAKE",
@@ -242,10 +242,10 @@ def client_pass(url: str, token_file: Path, log: io.StringIO) -> str:
     scale = {"metadata": {"name": "d"}, "spec": {"replicas": 5}}
     cluster = Pool({"": json.dumps(scale).encode()})
     kube = Kube(Connection("http://kube", cluster, lambda: f"Bearer {BEARER}"), "games")
-    board = Board(config, "games")
+    store = StatusStore(config, "games")
     pool = urllib3.PoolManager()
-    Loop(Outside(kube, HttpEndpoint(pool, config.endpoint), pool, board), Alone()).run_pass()
-    return log.getvalue() + render(board, True, 0.0) + exposition(BoardCollector(board, Alone(), {})).decode()
+    Loop(Outside(kube, HttpEndpoint(pool, config.endpoint), pool, store), Alone()).run_pass()
+    return log.getvalue() + render(store, True, 0.0) + exposition(StatusCollector(store, Alone(), {})).decode()
 
 
 @pytest.fixture

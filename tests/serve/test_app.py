@@ -1,6 +1,7 @@
 """The endpoint over HTTP: every request form, every refusal, and what the history holds afterwards."""
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -17,8 +18,8 @@ from autopilot.serve.app import LARGEST_BODY, create_app
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
 from autopilot.wiring import BUILT_IN_MODEL
-from tests.adapters.permissions import unprivileged
-from tests.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
+from testkit.permissions import unprivileged
 
 NOW = 1_763_632_800.0  # 2025-11-20T10:00:00Z
 AT = "2025-11-20T10:00:00Z"
@@ -65,7 +66,7 @@ def test_one_fleet_gets_the_originals_wire_format_with_its_types(endpoint):
         "num_of_gameservers": 95, "new_alloc": "95", "action": "94.6", "curr_demand": "86", "is_false_positive": 0,
         "observations": "[86.]", "raw_results": {"predictions": [{"actions": [pytest.approx(1.1)],
                                                                    "logits": [pytest.approx(0.1), -2.0]}]},
-        "fleet": "us-west-2/shooter", "observed_at": AT, "reason": "policy", "horizon_minutes": 10,
+        "fleet": "us-west-2/shooter", "observed_at": AT, "reason": "policy", "forecast": 95, "horizon_minutes": 15,
         "policy": "fake@0", "history": "cold",
     }  # fmt: skip
     assert list(answer)[:7] == ["num_of_gameservers", "new_alloc", "action", "curr_demand", "is_false_positive",
@@ -128,6 +129,30 @@ def test_csv_with_a_header_is_answered_with_a_header(endpoint):
 def test_csv_without_a_header_is_answered_without_one(endpoint):
     rows = endpoint.post(f"a,10,{AT}\nb,20,,15,2,25,30,90\n".encode(), "text/csv").data.decode().splitlines()
     assert [row.split(",")[3] for row in rows] == ["11", "30"]
+
+
+@pytest.mark.parametrize(("lead", "asked"), [(12, (12, 12)), ([5, 8.5], (5, 8.5)), (None, (10, 15))])
+def test_a_lead_is_a_number_or_a_range_and_else_the_operators(endpoint, lead, asked):
+    answer = endpoint.post({"fleet": "f", "demand": 10} | ({} if lead is None else {"lead_minutes": lead})).get_json()
+    assert endpoint.policy.asked[0].tolist() == [list(asked)]
+    assert answer["Prediction"]["horizon_minutes"] == math.ceil(asked[1])
+
+
+def test_lead_and_price_are_columns_too(endpoint):
+    body = b"fleet,demand,lead_minutes,missing_price\na,10,5-20,\nb,10,30,7.5\nc,10,0,\nd,10,,nan\ne,10,x-y,\n"
+    rows = endpoint.post(body, "text/csv").data.decode().splitlines()[1:]
+    assert ["ERROR" in row for row in rows] == [False, False, True, True, True]
+    assert endpoint.policy.asked[0].tolist() == [[5, 20], [30, 30]]
+    assert endpoint.policy.asked[1].tolist() == [5, 7.5]
+
+
+def test_a_lead_longer_than_the_history_is_answered_and_said(endpoint):
+    history = [[NOW - 300 * back, 50] for back in range(1, 7)]
+    body = {"fleet": "f", "demand": 50, "observed_at": AT, "lead_minutes": 40, "history": history}
+    answer = endpoint.post(body).get_json()["Prediction"]
+    (warning,) = answer["warnings"]
+    assert "history of 30 minutes is shorter than its lead of 40" in warning
+    assert "warnings" not in endpoint.post(body | {"lead_minutes": 30}).get_json()["Prediction"]
 
 
 @pytest.mark.parametrize("body", [[1, 2, 3, 4, 5], {"instances": [[1, 2, 3, 4, 5]]}])
@@ -212,6 +237,14 @@ def test_the_platforms_headers_come_back_and_others_do_not(endpoint):
         (b'{"fleet": "f", "demand": 1, "limits": {"min": 5, "max": 2}}', "limits.min"),
         (b'{"fleet": "f", "demand": 1, "observed_at": "yesterday"}', "observed_at"),
         (b'{"fleet": "f", "demand": 1, "history": [["2025-11-20T09:50:00Z"]]}', "history[0]"),
+        (b'{"fleet": "f", "demand": 1, "lead_minutes": 0}', "lead_minutes"),
+        (b'{"fleet": "f", "demand": 1, "lead_minutes": 1440}', "lead_minutes"),
+        (b'{"fleet": "f", "demand": 1, "lead_minutes": [15, 10]}', "lead_minutes"),
+        (b'{"fleet": "f", "demand": 1, "lead_minutes": [10]}', "lead_minutes"),
+        (b'{"fleet": "f", "demand": 1, "lead_minutes": [10, 99]}', "lead_minutes[1]"),
+        (b'{"fleet": "f", "demand": 1, "missing_price": 0}', "missing_price"),
+        (b'{"fleet": "f", "demand": 1, "missing_price": NaN}', None),
+        (b'{"fleet": "f", "demand": 1, "arrivals": -1}', "arrivals"),
         (b'{"instances": []}', "instances"),
         (b'{"instances": 5}', "instances"),
         (b'{"instances": [[1, 2], [3]]}', "instances"),
@@ -325,7 +358,7 @@ def test_a_model_that_may_not_be_read_is_503_and_no_crash(locked, caplog):
 
 
 class VectorsOnly(FakePolicy):
-    def predict(self, windows):
+    def predict(self, windows, lead, missing_price):
         raise ModelError("environment service")
 
 

@@ -2,12 +2,12 @@ import json
 
 from autopilot.core.fleet import Decision, Reason
 from autopilot.serve.app import create_app
-from autopilot.serve.emf import METRICS, VALUES_PER_LINE, Counted, EmfMetrics
+from autopilot.serve.emf import METRICS, MOST_FLEETS, VALUES_PER_LINE, Counted, EmfMetrics
 from autopilot.settings import Settings
 
 
 def counted(fleet="us/shooter", demand=86.0, reason=Reason.POLICY, low=False, lost=False):
-    return Counted(fleet, demand, Decision(97, reason, low, 97), lost)
+    return Counted(fleet, demand, Decision(97, reason, low, 97, 97), lost)
 
 
 def written(*decisions, by_fleet=False):
@@ -48,6 +48,24 @@ def test_a_fleet_is_a_dimension_only_where_it_is_asked_for():
     first, second = written(counted("a"), counted("b"), by_fleet=True)
     assert first["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["fleet"]]
     assert (first["fleet"], second["fleet"]) == ("a", "b")
+
+
+def test_more_fleets_than_anyone_pays_for_are_counted_without_a_name(caplog):
+    fleets = [f"fleet-{number}" for number in range(MOST_FLEETS + 70)]
+    worker, another = ([], [])
+    for lines, order in ((worker, fleets), (another, fleets[::-1])):
+        metrics = EmfMetrics("autopilot", True, lines.append)
+        metrics.answered(map(counted, order))
+        lines.clear()
+        metrics.answered(map(counted, order))
+    named, same = ({json.loads(line).get("fleet") for line in lines} - {None} for lines in (worker, another))
+    assert named == same
+    assert len(named) == MOST_FLEETS
+    rest = [one for one in map(json.loads, worker) if "fleet" not in one]
+    assert sum(len(one["curr_demand"]) for one in rest) == 70
+    assert all(one["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]] for one in rest)
+    told, _ = caplog.messages
+    assert "300 fleets are $540, 10,000 would be $8,000, 100,000 $44,500" in told
 
 
 def test_a_closed_log_does_not_fail_a_decision():

@@ -21,11 +21,11 @@ def test_every_reference_of_the_openapi_document_has_its_target():
     assert references <= set(document["components"]["schemas"])
 
 
-def test_every_setting_has_a_meaning_and_its_place_in_the_readme():
-    readme = (ROOT / "README.md").read_text()
+def test_every_setting_has_a_meaning_and_its_place_in_the_page_of_settings():
+    page = (ROOT / "docs" / "settings.md").read_text()
     table = settings_table()
     assert {name for name, _, _ in table} == set(Settings.__struct_encode_fields__)
     for name, default, meaning in table:
         assert meaning
         row = f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |"
-        assert row in readme, f"README.md lacks this row: {row}"
+        assert row in page, f"docs/settings.md lacks this row: {row}"

@@ -1,6 +1,5 @@
 """The supervisor over real processes: gunicorn, and nginx where it is installed."""
 
-import http.client
 import json
 import os
 import select
@@ -11,98 +10,17 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from autopilot.serve.supervisor import gunicorn_command, server_of
 from autopilot.settings import Settings
-
-ROOT = Path(__file__).parents[2]
-PATIENCE = 30
-START = """
-import os, signal, sys
-from autopilot.serve.supervisor import main
-signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[3:] == ["nohup"] else signal.SIG_DFL)
-sys.exit(main(os.environ, sys.argv[1], sys.argv[2]))
-"""
+from testkit.server import PATIENCE, ROOT, is_open, running, start, until
 
 NGINX = pytest.param("nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed"))
 ALONE = "no-such-program"
 needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
-
-
-@dataclass
-class Running:
-    process: subprocess.Popen
-    port: int
-
-    def ask(self, path, body=None, method=None, timeout=PATIENCE, headers=()):
-        """Status, content type and decoded body of one request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.request(method or ("GET" if body is None else "POST"), path, body, dict(headers))
-            answer = connection.getresponse()
-            text = answer.read()
-            return answer.status, answer.headers["Content-Type"], json.loads(text) if text else None
-        finally:
-            connection.close()
-
-    def children(self, name):
-        """Process ids of the supervisor's own children that run a program."""
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in listed if name in Path(f"/proc/{pid}/cmdline").read_text()]
-
-    def ended(self):
-        """The exit status; waits for it."""
-        return self.process.wait(PATIENCE)
-
-
-def until(condition, what, seconds=PATIENCE):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"in vain: {what}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def is_open(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def start(door, app, settings, *how):
-    port = free_port()
-    environ = {
-        **os.environ,
-        "PYTHONPATH": f"{ROOT / 'container'}:{ROOT}",
-        "SAGEMAKER_BIND_TO_PORT": str(port),
-        "MODEL_SERVER_WORKERS": "2",
-        **settings,
-    }
-    command = [sys.executable, "-c", START, app, door, *how]
-    return Running(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd="/"), port)
-
-
-@contextmanager
-def running(door="nginx", app="tests.serving_standin.wsgi:app", *how, **settings):
-    """A server that answers; ended at the latest when the test is."""
-    server = start(door, app, settings, *how)
-    try:
-        until(lambda: is_open(server.port) or server.process.poll() is not None, "the port opens")
-        yield server
-    finally:
-        server.process.terminate()
-        server.process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(params=[NGINX, ALONE])
@@ -180,7 +98,7 @@ def test_when_its_terminal_is_closed_it_ends_and_leaves_the_port(door):
 
 
 def test_under_nohup_it_outlives_its_terminal(door):
-    with running(door, "tests.serving_standin.wsgi:app", "nohup") as server:
+    with running(door, "testkit.serving_standin.wsgi:app", "nohup") as server:
         assert server.ask("/ping")[0] == 200
         server.process.send_signal(signal.SIGHUP)
         server.process.send_signal(signal.SIGHUP)
@@ -326,7 +244,7 @@ def test_no_version_is_told():
 
 
 def test_an_application_that_cannot_be_imported_ends_the_server(door):
-    server = start(door, "tests.serving_standin.broken:app", {})
+    server = start(door, "testkit.serving_standin.broken:app", {})
     _, log = server.process.communicate(timeout=PATIENCE)
     assert server.process.returncode == 1
     assert "this application does not load" in log
@@ -337,7 +255,7 @@ def test_an_application_that_cannot_be_imported_ends_the_server(door):
     [("MODEL_SERVER_WORKERS", "many"), ("SAGEMAKER_BIND_TO_PORT", "80800"), ("AUTOPILOT_HISTROY", "off")],
 )
 def test_a_bad_setting_is_one_clear_line_and_nothing_starts(name, value):
-    server = start("nginx", "tests.serving_standin.wsgi:app", {name: value})
+    server = start("nginx", "testkit.serving_standin.wsgi:app", {name: value})
     _, log = server.process.communicate(timeout=PATIENCE)
     assert server.process.returncode == 2
     assert len(log.splitlines()) == 1
@@ -346,7 +264,7 @@ def test_a_bad_setting_is_one_clear_line_and_nothing_starts(name, value):
 
 def test_a_port_that_is_taken_ends_the_server(door):
     with running(door) as first:
-        second = start(door, "tests.serving_standin.wsgi:app", {"SAGEMAKER_BIND_TO_PORT": str(first.port)})
+        second = start(door, "testkit.serving_standin.wsgi:app", {"SAGEMAKER_BIND_TO_PORT": str(first.port)})
         _, log = second.process.communicate(timeout=PATIENCE)
         assert second.process.returncode == 1
         assert "Address already in use; SAGEMAKER_BIND_TO_PORT names another" in log

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autopilot.sim.fleet import Chance, FleetConfig, count_cost, draw_chance, start_fleet, step_fleet
+from autopilot.core.fleet import Lead
+from autopilot.sim.fleet import Chance, FleetConfig, count_cost, draw_chance, draw_leads, play, start_fleet, step_fleet
 
 CONFIG = FleetConfig(shortage_starts=0.0)
 
@@ -125,3 +128,40 @@ def test_a_perfect_forecast_beats_every_careless_rule(rule, over_prov_factor):
     demand = sine_demand()
     perfect = [demand[at + 1 : at + 4].max() for at in range(300)]
     assert reward_of(perfect, demand, over_prov_factor) > reward_of(rule(demand), demand, over_prov_factor)
+
+
+@pytest.mark.parametrize(
+    ("case", "sizes", "ready", "booting", "ordered", "cancelled"),
+    [
+        ("an order takes its lead", [10, 15, 15, 15], [10, 10, 10, 15], [0, 5, 5, 0], [0, 5, 0, 0], [0, 0, 0, 0]),
+        ("idle servers leave at once", [10, 4, 4, 4], [10, 4, 4, 4], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]),
+        ("orders are cancelled first", [10, 15, 12, 12], [10, 10, 10, 12], [0, 5, 2, 0], [0, 5, 0, 0], [0, 0, 3, 0]),
+        ("what is cancelled comes late again", [10, 15, 10, 15, 15, 15], [10, 10, 10, 10, 10, 15],
+         [0, 5, 0, 5, 5, 0], [0, 5, 0, 5, 0, 0], [0, 0, 5, 0, 0, 0]),
+    ],
+)  # fmt: skip
+def test_a_course_by_hand(case, sizes, ready, booting, ordered, cancelled):
+    found = play(servers(*sizes), np.full(len(sizes), 2))
+    assert [one.tolist() for one in (found.ready, found.booting, found.ordered, found.cancelled)] == [
+        ready, booting, ordered, cancelled,
+    ], case  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 6)), min_size=2, max_size=60))
+def test_the_closed_form_is_the_stepped_fleet_without_shortages(moments):
+    demand, extra, leads = (np.array(column) for column in zip(*moments, strict=True))
+    sizes = (demand + extra).astype(float)
+    found = play(sizes, leads)
+    config = FleetConfig(step_minutes=5, lead_minutes=(5, 30), shortage_starts=0.0)
+    state = start_fleet(servers(demand[0]), servers(sizes[0]), config)
+    for t in range(1, len(sizes)):
+        # a step sets the size that was decided at its beginning, and its demand is that of its end
+        state, _ = step_fleet(state, servers(sizes[t - 1]), servers(demand[t]), chance(int(leads[t - 1])), config)
+        assert min(state.ready[0], sizes[t]) == found.ready[t]
+
+
+def test_leads_are_drawn_between_their_bounds_and_rounded_up_as_often_as_their_fraction_says():
+    drawn = draw_leads(Lead(10, 15), 5, 20_000, seed=1)
+    assert set(drawn.tolist()) == {2, 3}
+    assert drawn.mean() == pytest.approx(2.5, abs=0.02)
+    assert (draw_leads(Lead(10, 15), 60, 50, seed=1) == 1).all()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.conftest import TOOLS
+from testkit.client.api_server import TOOLS
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [
@@ -24,7 +24,7 @@ def _when_asked_for(request):
 
 def test_two_hours_with_faults_keep_every_promise(tmp_path):
     asked = ["--days=0.0834", "--fleets=10", "--faults-per-day=120", "--seed=5", "--twin=no", "--minutes=5"]
-    command = [sys.executable, "bench/soak.py", *asked, "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "bench.soak", *asked, "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads((tmp_path / "soak.json").read_text())

@@ -14,6 +14,7 @@ from autopilot.ports import ModelError
 from autopilot.training import export as exporting
 from autopilot.training.export import check_agreement, export, load_network, read_weights
 from autopilot.training.network import build_network, fleet_head, get_weights, set_weights
+from testkit.predicting import predicted
 
 OBSERVATIONS = np.random.default_rng(1).normal(size=(64, 5)).astype(np.float32)
 
@@ -144,7 +145,7 @@ def windows(count=3):
 
 
 def test_a_fleet_policy_predicts_servers_from_windows(fleet_model):
-    answer = load_policy(fleet_model).predict(windows())
+    answer = predicted(load_policy(fleet_model), windows())
     np.testing.assert_allclose(answer.servers, answer.actions[:, 0] * features.reference(windows()), rtol=1e-6)
     assert ((answer.servers > 20) & (answer.servers < 150)).all()
     assert answer.logits.shape == (3, 2)
@@ -152,10 +153,10 @@ def test_a_fleet_policy_predicts_servers_from_windows(fleet_model):
 
 def test_predictions_of_many_fleets_are_those_of_each_alone(fleet_model):
     policy, seen = load_policy(fleet_model), windows(5)
-    together = policy.predict(seen).servers
+    together = predicted(policy, seen).servers
     for row in range(5):
         part = slice(row, row + 1)
-        alone = policy.predict(Windows(seen.demand[part], seen.last_week[part], seen.slot[part]))
+        alone = predicted(policy, Windows(seen.demand[part], seen.last_week[part], seen.slot[part]))
         assert alone.servers[0] == pytest.approx(together[row], rel=1e-6)
 
 
@@ -176,7 +177,7 @@ def _json(value):
 def test_where_the_rule_is_preferred_it_predicts_and_the_network_still_answers_vectors(fleet_model, tmp_path):
     policy = load_policy(rewritten(fleet_model, tmp_path / "m", serve="calibrated"))
     assert policy.name.startswith("calibrated")
-    np.testing.assert_array_equal(policy.predict(windows()).servers, calibrated(windows(), 10))
+    np.testing.assert_array_equal(predicted(policy, windows()).servers, calibrated(windows(), 10))
     assert policy.act(np.zeros((1, features.WIDTH), np.float32)).logits.shape == (1, 2)
 
 

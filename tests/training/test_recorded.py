@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from autopilot.core import features
+from autopilot.core.fleet import DEFAULT_LEAD
 from autopilot.demand.csv_file import DemandSeries
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Predictions
@@ -12,13 +13,14 @@ from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError, Stopped, StopSignal
 from autopilot.training.live import observations, record
 from autopilot.training.recorded import (
+    left_out,
     read_channel,
     recorded_samples,
     recorded_traces,
     split,
     weigh,
 )
-from autopilot.training.verdict import decide, plan_of, recorded_costs, simulated_costs
+from autopilot.training.verdict import decide, recorded_costs, scenario_of, simulated_costs
 
 DAY = 86400.0
 
@@ -119,15 +121,28 @@ def test_the_fleets_of_a_channel_are_its_csv_files(tmp_path):
     assert [one.name for one in read_channel(tmp_path, 0.25)] == ["a", "b", "c.d"]
 
 
+def test_several_fleets_of_a_file_are_read_and_hidden_files_are_not(tmp_path):
+    rows = (f"{at:.0f},{fleet},{d:.0f}" for fleet in ("eu", "us")
+            for at, d in zip(series().times, series().demand, strict=True))  # fmt: skip
+    (tmp_path / "both.csv").write_text("timestamp,fleet,demand\n" + "\n".join(rows))
+    (tmp_path / "._both.csv").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (tmp_path / "notes.txt").write_text("eu is from the spring")
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "ap.csv").write_text("timestamp,demand\n")
+    assert [one.name for one in read_channel(tmp_path, 0.25)] == ["eu", "us"]
+    assert left_out(tmp_path) == ["archive/", "notes.txt"]
+
+
 class Times:
     """A policy that asks for a multiple of demand."""
 
-    name, width, horizon_minutes = "times", 1, 10
+    name, width = "times", 1
 
     def __init__(self, factor):
         self.factor = factor
 
-    def predict(self, windows):
+    def predict(self, windows, lead, missing_price):
         servers = windows.demand[:, -1].astype(float) * self.factor
         return Predictions(servers, servers[:, None].astype(np.float32), np.empty((len(servers), 0), np.float32))
 
@@ -168,7 +183,7 @@ def test_a_fleet_without_demand_where_it_is_judged_is_refused_before_the_trainin
     one = fleet()
     ended = with_demand(one, np.where(one.series.times < one.verdict_from, one.series.demand, 0.0))
     with pytest.raises(JobError, match="mine has no demand at all in the part that is kept for the verdict"):
-        plan_of(ended, 10)
+        scenario_of(ended, DEFAULT_LEAD)
 
 
 def only(one, kept):

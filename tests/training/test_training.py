@@ -178,7 +178,7 @@ def test_a_job_that_is_stopped_while_it_reads_leaves_a_valid_model_and_an_earlie
         demand_csv(one.root / "input" / "data" / "training", name=name)
     CheckpointFile(one.checkpoints / "run.npz", "the run until it was interrupted").save(Checkpoint({}, {}))
     before = (one.checkpoints / "run.npz").read_bytes()
-    stopping_at(1, recorded, monkeypatch, "read_demand_csv")
+    stopping_at(1, recorded, monkeypatch, "read_fleets_csv")
     assert run_job(one, {}) == 0
     assert "told to stop before all recorded fleets were there" in capfd.readouterr().out
     assert load_policy(one.model).width == features.WIDTH
@@ -188,7 +188,7 @@ def test_a_job_that_is_stopped_while_it_reads_leaves_a_valid_model_and_an_earlie
 def test_a_job_that_is_stopped_while_it_is_judged_is_judged_in_a_hurry(tmp_path, tiny, monkeypatch, capfd):
     one = job(tmp_path, tiny)
     demand_csv(one.root / "input" / "data" / "training")
-    stopping_at(2, verdict, monkeypatch, "plan_of")  # the first call only looks whether there is something to judge
+    stopping_at(2, verdict, monkeypatch, "scenario_of")  # the first call only looks whether there is something to judge
     assert run_job(one, {}) == 0
     assert "few of them, because the run was told to stop" in capfd.readouterr().out
     assert load_policy(one.model).width == features.WIDTH

@@ -10,4 +10,5 @@ def read_agones(target: Target | None, margin: float, now: float) -> Reading:
     if target is None or target.allocated is None:
         raise DemandUnknownError("the Fleet's status has no allocatedReplicas")
     used = target.allocated + target.reserved
-    return Reading(demand=used, at=now, sessions=used, queue=unseen_queue(used, target.ready, margin))
+    queue = unseen_queue(used, target.ready, margin)
+    return Reading(demand=used, at=now, sessions=used, queue=queue, arrivals=target.arrivals)

@@ -9,7 +9,7 @@ import urllib3
 
 from autopilot_client.config import HttpDemand
 from autopilot_client.demand.json_path import number_at, time_at
-from autopilot_client.net.fetch import Call, FetchError, Patience, bearer, shown
+from autopilot_client.net.fetch import Call, FetchError, RetryBudget, bearer, shown
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading
 
@@ -31,7 +31,7 @@ class HttpSource:
 
     pool: urllib3.PoolManager
     now: float
-    patience: Patience = field(default_factory=Patience)
+    budget: RetryBudget = field(default_factory=RetryBudget)
     _seen: dict[_Key, object] = field(default_factory=dict)
 
     def prefetch(self, sources: Sequence[HttpDemand]) -> None:
@@ -67,7 +67,7 @@ class HttpSource:
         try:
             headers = {"Accept": "application/json"} | bearer(source.token_file)
             call = Call(source.url, 1.0, source.timeout_seconds, headers=headers)
-            return json.loads(self.patience.fetch(self.pool, call))
+            return json.loads(self.budget.fetch(self.pool, call))
         except FetchError as error:
             return DemandUnknownError(str(error))
         except (ValueError, RecursionError):

@@ -7,18 +7,18 @@ import urllib3
 
 from autopilot_client.config import PrometheusDemand
 from autopilot_client.demand.json_path import number_at
-from autopilot_client.net.fetch import Call, FetchError, Patience, bearer, shown
+from autopilot_client.net.fetch import Call, FetchError, RetryBudget, bearer, shown
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading
 
 
 def read_prometheus(
-    pool: urllib3.PoolManager, source: PrometheusDemand, now: float, patience: Patience | None = None
+    pool: urllib3.PoolManager, source: PrometheusDemand, now: float, budget: RetryBudget | None = None
 ) -> Reading:
     """Demand, queue and sessions by their queries. No result, many, or NaN: DemandUnknownError, never zero."""
 
     def ask(query: str) -> float:
-        return _ask(pool, source, query, patience or Patience())
+        return _ask(pool, source, query, budget or RetryBudget())
 
     age = ask(source.age_query) if source.age_query else 0.0
     if age > source.max_age_seconds:
@@ -32,11 +32,11 @@ def read_prometheus(
     )
 
 
-def _ask(pool: urllib3.PoolManager, source: PrometheusDemand, query: str, patience: Patience) -> float:
+def _ask(pool: urllib3.PoolManager, source: PrometheusDemand, query: str, budget: RetryBudget) -> float:
     url = f"{source.url.rstrip('/')}/api/v1/query?" + urlencode({"query": query})
     try:
         call = Call(url, 1.0, source.timeout_seconds, headers=bearer(source.token_file))
-        reply = json.loads(patience.fetch(pool, call))
+        reply = json.loads(budget.fetch(pool, call))
     except FetchError as error:
         raise DemandUnknownError(str(error)) from error
     except (ValueError, RecursionError) as error:

@@ -5,20 +5,32 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autopilot_client.rules.domain import Answer, Bounds, Reading, Refused
+from autopilot_client.rules.lead import Lead
 
 SHORTEST, LONGEST = 1.0, 120.0
 """Bounds of a horizon that is believed, in minutes."""
 
 
-def instance(name: str, reading: Reading, replicas: int | None, bounds: Bounds) -> dict[str, Any]:
+def instance(
+    name: str, reading: Reading, replicas: int | None, bounds: Bounds, lead: Lead | None = None
+) -> dict[str, Any]:
     """One fleet's part of the request. What is unknown is left out, never zero."""
-    optional = {"sessions": reading.sessions, "queue": reading.queue, "replicas": replicas}
-    return {
-        "fleet": name,
-        "demand": _plain(reading.demand),
-        "observed_at": datetime.fromtimestamp(reading.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "limits": {"min": bounds.minimum, "max": bounds.maximum},
-    } | {key: _plain(value) for key, value in optional.items() if value is not None}
+    optional = {
+        "sessions": reading.sessions,
+        "queue": reading.queue,
+        "replicas": replicas,
+        "arrivals": reading.arrivals,
+    }
+    return (
+        {
+            "fleet": name,
+            "demand": _plain(reading.demand),
+            "observed_at": datetime.fromtimestamp(reading.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "limits": {"min": bounds.minimum, "max": bounds.maximum},
+        }
+        | {key: _plain(value) for key, value in optional.items() if value is not None}
+        | ({"lead_minutes": [_plain(lead.shortest), _plain(lead.longest)]} if lead else {})
+    )
 
 
 def answer(name: str, element: object, now: float) -> Answer | Refused:
@@ -39,6 +51,9 @@ def _answer(prediction: dict[str, Any], now: float) -> Answer | Refused:
     size = _finite(prediction.get("num_of_gameservers"))
     if size is None or size < 0:
         return Refused("unusable", f"num_of_gameservers is {str(prediction.get('num_of_gameservers'))[:60]}")
+    forecast = _finite(prediction.get("forecast"))
+    if "forecast" in prediction and (forecast is None or forecast < 0):
+        return Refused("unusable", f"forecast is {str(prediction['forecast'])[:60]}")
     horizon = _finite(prediction.get("horizon_minutes"))
     return Answer(
         allocation=math.ceil(size),
@@ -48,7 +63,9 @@ def _answer(prediction: dict[str, Any], now: float) -> Answer | Refused:
         policy=str(prediction.get("policy") or "")[:100],
         prediction=_finite(prediction.get("action")),
         false_positive=prediction.get("is_false_positive") in (1, True),
-        forgetful=prediction.get("history") == "unavailable",
+        history_missing=prediction.get("history") == "unavailable",
+        forecast=None if forecast is None else math.ceil(forecast),
+        why=_text(prediction.get("why")),
     )
 
 
@@ -67,6 +84,12 @@ def _word(value: object) -> str:
     """A reason that is fit for a label: short, lower case letters and `_`."""
     text = value if isinstance(value, str) else ""
     return text if text.replace("_", "").isalpha() and text.islower() and len(text) <= 40 else "policy"
+
+
+def _text(value: object) -> str:
+    """Evidence in words, one or several; anything else says nothing."""
+    words = value if isinstance(value, list) else [value]
+    return "; ".join(word for word in words if isinstance(word, str))[:500]
 
 
 def _plain(value: float) -> float | int:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autopilot_client.kube.api import Kube
-from autopilot_client.kube.pods import COST, Pod, read_pods
-from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
+from autopilot_client.kube.ownership import owned_pods
+from autopilot_client.kube.pods import COST, Pod, annotate
+from autopilot_client.kube.targets import Target
 from autopilot_client.rules.plan import Hold, Scale, spare_sessions
 
 CHEAP = "-1000"
@@ -39,26 +40,21 @@ def choose_marks(pods: Sequence[Pod], condition: str, removes: int) -> Marks:
     return Marks(mark, unmark, len(idle))
 
 
-def prepare_scale_down(kube: Kube, selector: str, condition: str, scale: Scale) -> Scale | Hold:
-    """Write the marks; the plan, cut to the number of idle pods. Raises KubeError: then nothing may be removed."""
-    if not selector:  # it would mean every pod of the namespace
-        raise KubeUnavailableError("the Deployment's selector is not known")
-    pods = read_pods(kube, selector)
+def prepare_scale_down(kube: Kube, target: Target, condition: str, scale: Scale) -> Scale | Hold:
+    """Write the marks; the plan, cut to the number of idle pods. Raises KubeError: then nothing may be removed.
+
+    Only pods count that the Deployment's own ReplicaSet made: a selector may well match those of another Deployment,
+    and a second ReplicaSet of its own would lose a share of its pods, whatever is marked.
+    """
+    pods = owned_pods(kube, target)
+    if len({pod.owner for pod in pods}) > 1:
+        return Hold("rolling out")
     spared = spare_sessions(scale, choose_marks(pods, condition, scale.removes).idle)
     if isinstance(spared, Hold):
         return spared
     marks = choose_marks(pods, condition, spared.removes)
     for name in marks.unmark:
-        _annotate(kube, name, None)
+        annotate(kube, name, {COST: None})
     for name in marks.mark:
-        _annotate(kube, name, CHEAP)
+        annotate(kube, name, {COST: CHEAP})
     return spared
-
-
-def _annotate(kube: Kube, pod: str, cost: str | None) -> None:
-    """Write or take a mark; a pod that went by itself meanwhile needs none. Raises KubeError."""
-    try:
-        kube.patch(kube.path("v1", "pods", pod), {"metadata": {"annotations": {COST: cost}}})
-    except KubeRefusedError as error:
-        if error.status != 404:
-            raise

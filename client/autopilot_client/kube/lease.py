@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 
 
 REMEDIES = {
-    "403": "; the Role must name the Lease of lease.name: see client/specs/base/role.yaml",
-    "404": "; create it, this client has no right to: see client/specs/base/lease.yaml",
+    "403": "; the Role must let the client get and patch the Lease of lease.name, and create one where it is missing: "
+    "see client/specs/base/role.yaml",
+    "404": "; it is missing: see client/specs/base/lease.yaml",
 }
 """What to do about a refusal, by its status."""
 
@@ -52,6 +53,12 @@ class Leadership:
         self._thread: threading.Thread | None = None
         self._trouble = ""
 
+    @property
+    def refused(self) -> str:
+        """Why this replica can never lead: what the API server refuses, and the remedy. Empty where it can."""
+        known = self._trouble in REMEDIES
+        return f"the API server refuses the Lease ({self._trouble}){REMEDIES[self._trouble]}" if known else ""
+
     def leads(self) -> bool:
         """Whether this replica may act now."""
         return self._candidate.leads(self._clock())
@@ -73,7 +80,7 @@ class Leadership:
         """One turn: renew, take over or watch. Raises KubeError; leadership then simply runs out."""
         now = self._clock()
         if not self._candidate.leads(now):
-            self._candidate = observe(self._candidate, self._read(), now)
+            self._candidate = observe(self._candidate, self._read_or_create(), now)
         if not may_write(self._candidate, now):
             self._candidate = lost(self._candidate)
             return
@@ -117,6 +124,23 @@ class Leadership:
     def _path(self) -> str:
         return self._kube.path(GROUP, "leases", self._lease.name)
 
+    def _read_or_create(self) -> Record:
+        """The Lease; one without a holder is made where it is missing, so that it may be pruned or never restored."""
+        try:
+            return self._read()
+        except KubeRefusedError as error:
+            if error.status != 404:
+                raise
+        body = {"apiVersion": GROUP, "kind": "Lease", "metadata": {"name": self._lease.name}, "spec": {}}
+        try:
+            made = self._kube.post(self._kube.path(GROUP, "leases"), body)
+        except KubeRefusedError as error:
+            if error.status == 409:  # the other replica was faster
+                return self._read()
+            raise
+        log.info("lease %s: it was missing, and was made", self._lease.name)
+        return _record(made, self._lease.duration_seconds)
+
     def _read(self) -> Record:
         return _record(self._kube.get(self._path()), self._lease.duration_seconds)
 
@@ -138,6 +162,8 @@ class Leadership:
 
 class Alone:
     """Leadership without an election: for a single replica, and for one pass by hand."""
+
+    refused = ""
 
     def leads(self) -> bool:
         """Always."""

@@ -1,6 +1,7 @@
 """Pods as the cluster has them, read page by page."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -12,6 +13,18 @@ ENDED = frozenset({"Succeeded", "Failed"})
 """Phases of pods that are only still listed, such as evicted ones: no ReplicaSet counts or removes them."""
 
 
+class Owner(msgspec.Struct, frozen=True):
+    """An ownerReference: the one that controls the object is what made it."""
+
+    uid: str = ""
+    controller: bool = False
+
+
+def controller_of(owners: tuple[Owner, ...]) -> str:
+    """The uid of what made an object and removes it; empty where nothing did."""
+    return next((owner.uid for owner in owners if owner.controller), "")
+
+
 class PodMetadata(msgspec.Struct, frozen=True):
     """The part of a pod's metadata that counts here."""
 
@@ -19,6 +32,7 @@ class PodMetadata(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     deletion: str | None = msgspec.field(default=None, name="deletionTimestamp")
+    owners: tuple[Owner, ...] = msgspec.field(default=(), name="ownerReferences")
 
 
 class _Condition(msgspec.Struct, frozen=True):
@@ -47,13 +61,19 @@ class _Items(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod: its labels, whether it runs and is ready, and its deletion cost (None: not set)."""
+    """One pod: its labels and annotations, whether it runs and is ready, and the uid of what controls it."""
 
     name: str
     labels: dict[str, str]
     running: bool
     ready: bool
-    cost: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+
+    @property
+    def cost(self) -> str | None:
+        """Its deletion cost; None: not set."""
+        return self.annotations.get(COST)
 
     def matches(self, selector: str) -> bool:
         """Whether every `key=value` of an equality selector is among its labels."""
@@ -79,6 +99,15 @@ def read_pods(kube: Kube, selector: str) -> list[Pod]:
     return _read(kube, query)  # the list grew old between two pages: once more from the start
 
 
+def annotate(kube: Kube, pod: str, annotations: Mapping[str, str | None]) -> None:
+    """Write annotations, or take them (None); a pod that went by itself meanwhile needs none. Raises KubeError."""
+    try:
+        kube.patch(kube.path("v1", "pods", pod), {"metadata": {"annotations": dict(annotations)}})
+    except KubeRefusedError as error:
+        if error.status != 404:
+            raise
+
+
 def _read(kube: Kube, query: dict[str, str]) -> list[Pod]:
     found: list[Pod] = []
     for page in kube.pages(kube.path("v1", "pods"), query, "application/json"):
@@ -93,4 +122,5 @@ def _read(kube: Kube, query: dict[str, str]) -> list[Pod]:
 def _pod(item: _Item) -> Pod:
     ready = any(c.type == "Ready" and c.status == "True" for c in item.status.conditions)
     meta = item.metadata
-    return Pod(meta.name, meta.labels, item.status.phase == "Running", ready, meta.annotations.get(COST))
+    owner = controller_of(meta.owners)
+    return Pod(meta.name, meta.labels, item.status.phase == "Running", ready, meta.annotations, owner)

@@ -1,7 +1,7 @@
 """The fleets as the cluster has them: one list call for many, or a get of each by name for the smallest rights."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -21,24 +21,28 @@ GONE = KubeUnavailableError("not read, for the API server gave no usable answer 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind that has a scale subresource. `named` is what a get by name reads."""
+    """A kind that has a scale subresource."""
 
     group: str
     resource: str
     kind: str
-    named: str
 
 
 KINDS = {
-    "deployment": Kind("apps/v1", "deployments", "Deployment", "scale"),
-    # The scale subresource of a Fleet says nothing of allocated servers, and never fills its selector.
-    "fleet": Kind("agones.dev/v1", "fleets", "Fleet", ""),
+    "deployment": Kind("apps/v1", "deployments", "Deployment"),
+    "fleet": Kind("agones.dev/v1", "fleets", "Fleet"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object as it stands: the size that is asked for, its version, and Agones' own counts where it has them."""
+    """One object as it stands: the size that is asked for, its version, and Agones' own counts where it has them.
+
+    rolling      a new version of the Deployment is being rolled out (paused or not), or its controller has not looked
+                 at it since it was changed: pods of several ReplicaSets are there, and each would lose a share
+    annotations  what people and tools wrote on it
+    arrivals     the allocations since the Fleet was made (Agones 1.59 and later).
+    """
 
     replicas: int
     version: str
@@ -47,12 +51,17 @@ class Target:
     allocated: int | None = None
     reserved: int = 0
     ready: int | None = None
+    rolling: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    arrivals: int | None = None
 
 
 class _Metadata(msgspec.Struct):
     name: str
     uid: str = ""
     resource_version: str = msgspec.field(default="", name="resourceVersion")
+    generation: int = 0
+    annotations: dict[str, str] = {}
 
 
 class _Spec(msgspec.Struct):
@@ -65,6 +74,10 @@ class _Status(msgspec.Struct):
     allocated: _Count | None = msgspec.field(default=None, name="allocatedReplicas")
     reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
     ready: int | None = msgspec.field(default=None, name="readyReplicas")
+    arrivals: int | None = msgspec.field(default=None, name="allocations")
+    replicas: int = 0
+    updated: int = msgspec.field(default=0, name="updatedReplicas")
+    observed: int | None = msgspec.field(default=None, name="observedGeneration")
 
 
 class _Item(msgspec.Struct):
@@ -90,7 +103,7 @@ def read_one(kube: Kube, target: str) -> Target:
     """One target by name. Raises KubeError."""
     kind, name = target.split("/", 1)
     resource = KINDS[kind]
-    return _target(_decode(kube.get(kube.path(resource.group, resource.resource, name, resource.named)), _Item))
+    return _target(_decode(kube.get(kube.path(resource.group, resource.resource, name)), _Item), kind)
 
 
 def _read_kind(kube: Kube, kind: str, names: Sequence[str], how: str) -> dict[str, Target | KubeError]:
@@ -133,7 +146,9 @@ def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | K
 def _by_name(kind: str, names: Sequence[str], items: Iterable[_Item]) -> dict[str, Target | KubeError]:
     there = {item.metadata.name: item for item in items}
     return {
-        f"{kind}/{name}": _target_or_error(there[name]) if name in there else KubeError(f"{kind}/{name} does not exist")
+        f"{kind}/{name}": _target_or_error(there[name], kind)
+        if name in there
+        else KubeError(f"{kind}/{name} does not exist")
         for name in names
     }
 
@@ -145,22 +160,37 @@ def _decode(body: bytes, form: type[Form]) -> Form:
         raise KubeUnavailableError(f"unreadable answer: {error}") from error
 
 
-def _target_or_error(item: _Item) -> Target | KubeError:
+def _target_or_error(item: _Item, kind: str) -> Target | KubeError:
     try:
-        return _target(item)
+        return _target(item, kind)
     except KubeError as error:
         return error
 
 
-def _target(item: _Item) -> Target:
+def _target(item: _Item, kind: str) -> Target:
     """The object as a value. Raises KubeUnavailableError: a selector half read would pick other people's pods."""
     try:
         selector = item.status.selector or _selector(item.spec.selector)
     except (AttributeError, KeyError, TypeError) as error:
         raise KubeUnavailableError(f"{item.metadata.name}: unreadable selector") from error
     meta, status = item.metadata, item.status
-    version = meta.resource_version
-    return Target(item.spec.replicas, version, meta.uid, selector, status.allocated, status.reserved, status.ready)
+    return Target(
+        item.spec.replicas,
+        meta.resource_version,
+        meta.uid,
+        selector,
+        status.allocated,
+        status.reserved,
+        status.ready,
+        kind == "deployment" and _rolling(meta, status),
+        meta.annotations,
+        status.arrivals,
+    )
+
+
+def _rolling(meta: _Metadata, status: _Status) -> bool:
+    """Whether pods of an older version are there, or the controller has yet to look at what was changed last."""
+    return status.updated < status.replicas or (status.observed is not None and status.observed < meta.generation)
 
 
 def _selector(spec: object) -> str:

@@ -122,8 +122,8 @@ LONGEST_SECONDS = 30.0
 
 
 @dataclass(slots=True)
-class Patience:
-    """What one pass bears of its sources: hundreds of time-outs in a row would let it stand still for minutes.
+class RetryBudget:
+    """The retry budget of a pass over its sources: hundreds of time-outs in a row would let it stand still for minutes.
 
     An address that stays silent is not asked for every fleet anew, so that it takes no time from the others.
     """
@@ -132,7 +132,7 @@ class Patience:
     silent: Counter[str] = field(default_factory=Counter)
 
     def fetch(self, pool: urllib3.PoolManager, call: Call) -> bytes:
-        """As `fetch`. Raises FetchError at once where patience is over."""
+        """As `fetch`. Raises FetchError at once where the budget is used up."""
         address = _address(call.url)
         if self.silent[address] >= SILENT_AFTER:
             raise FetchError(f"{shown(call.url)}: not asked, for its address has not replied in this pass")

@@ -4,9 +4,17 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+SKEW_SECONDS = 60.0
+"""How far two clocks may differ before a time that lies ahead is no time of ours."""
 
-class Rung(StrEnum):
-    """The rung of the ladder that a decision stands on, best first."""
+
+def age(at: float, now: float) -> float | None:
+    """Seconds since `at`; 0 where it is ahead by less than a minute (two clocks), None where by more: unknown."""
+    return max(0.0, now - at) if at - now < SKEW_SECONDS else None
+
+
+class FallbackLevel(StrEnum):
+    """The level of the ladder that a decision stands on, best first."""
 
     ANSWER = "answer"
     """The endpoint's answer of this pass."""
@@ -32,12 +40,18 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Demand as a source reported it. `sessions` and `queue` where the source has them."""
+    """Demand as a source reported it, and what else the source has.
+
+    sessions   servers with a live session
+    queue      servers that waiting players need
+    arrivals   sessions begun since some beginning: a counter
+    """
 
     demand: float
     at: float
     sessions: int | None = None
     queue: float | None = None
+    arrivals: int | None = None
 
     @property
     def in_use(self) -> int:
@@ -62,9 +76,13 @@ def unseen_queue(used: int, ready: int | None, margin: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One fleet's answer of the endpoint: the size needed one provisioning lead time from `at`.
+    """One fleet's answer of the endpoint, given at `at`.
 
-    `forgetful`: made without the fleet's history, so without what the endpoint knows of outages and seasons.
+    allocation       the size to set now, with what is in use at this moment
+    horizon_minutes  how far it looks ahead; after that it says nothing any more
+    forecast         what the coming lead needs, before what is in use now: what may be remembered. None: not told
+    history_missing  made without the fleet's history, so without what the endpoint knows of outages and seasons
+    why              what spoke for a hold, in words
     """
 
     allocation: int
@@ -74,11 +92,19 @@ class Answer:
     policy: str = ""
     prediction: float | None = None
     false_positive: bool = False
-    forgetful: bool = False
+    history_missing: bool = False
+    forecast: int | None = None
+    why: str = ""
+
+    @property
+    def ahead(self) -> int:
+        """What the coming lead needs, as far as the endpoint tells it apart from what is in use."""
+        return self.allocation if self.forecast is None else self.forecast
 
     def expired(self, now: float) -> bool:
-        """Whether its horizon has passed."""
-        return now - self.at > self.horizon_minutes * 60
+        """Whether its horizon has passed, or it is of another clock."""
+        since = age(self.at, now)
+        return since is None or since > self.horizon_minutes * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +120,7 @@ class Bounds:
     """What the operator allows for one fleet.
 
     minimum, maximum        servers
-    stabilization_minutes   no answer of the last minutes is undercut; 0 switches it off
+    stabilization_minutes   no forecast of the last minutes is undercut, nor the one before; 0 switches it off
     jump_factor, jump_free  an answer above `jump_factor` times the larger of size and need is refused,
                             unless it stays below `jump_free` servers
     margin                  of the local rule, a share of the highest recent demand; and of `unseen_queue`
@@ -102,28 +128,41 @@ class Bounds:
 
     minimum: int
     maximum: int
-    stabilization_minutes: float = 15.0
+    stabilization_minutes: float = 3.0
     jump_factor: float = 10.0
     jump_free: int = 50
     margin: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class Spec:
+    """What the API says of an object at this moment: the size that its spec asks for, and which object it is."""
+
+    replicas: int
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """What one pass knows of one fleet; None where it is unknown. `answer` has passed the guards."""
+    """What one pass knows of one fleet; None where it is unknown. `answer` has passed the guards.
+
+    `replicas` is the size that the object's spec asks for, never a count of what runs: that has a rollout's surge in it
+    and lacks what is still being made. `uid` tells which object it is, "" where nobody says.
+    """
 
     at: float
     replicas: int | None
     reading: Reading | None = None
     answer: Answer | None = None
     fault: Fault = Fault.NONE
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The size to set, or None to leave everything as it is; the rung it stands on and the rule that decided."""
+    """The size to set, or None to leave everything as it is; the level it stands on and the rule that decided."""
 
     allocation: int | None
-    rung: Rung
+    level: FallbackLevel
     reason: str
     fault: Fault = Fault.NONE

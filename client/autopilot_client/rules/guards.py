@@ -16,8 +16,9 @@ def judge(answer: Answer, reading: Reading, replicas: int | None, bounds: Bounds
         return Refused("below_use", f"{answer.allocation} is below the {reading.in_use} servers in use")
     if answer.allocation < min(bounds.minimum, bounds.maximum) and answer.reason not in CAPPED:
         return Refused("below_minimum", f"{answer.allocation} is below the minimum {bounds.minimum}")
-    if answer.allocation > plausible(reading, replicas, bounds) and answer.reason not in RAISED:
-        return Refused("implausible_jump", f"{answer.allocation} from {replicas} servers and a need of {reading.need}")
+    largest = max(answer.allocation, answer.ahead)
+    if largest > plausible(reading, replicas, bounds) and answer.reason not in RAISED:
+        return Refused("implausible_jump", f"{largest} from {replicas} servers and a need of {reading.need}")
     return answer
 
 

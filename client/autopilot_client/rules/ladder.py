@@ -1,14 +1,15 @@
 """From what a pass knows of a fleet to its size: the ladder, the stabilization and the limits.
 
-Only a fresh answer that knows the fleet's past may remove servers, and only down to the highest answer of the last
-`stabilization_minutes`: an answer names the size needed one provisioning lead time later, and a removed server needs
-that long to come back. Every other rung keeps or raises the size, so no fault ever removes a server.
+The size is the highest of what is in use and queued now, the forecasts of the last `stabilization_minutes`, and the
+limits. What is in use now is not remembered: a remembered floor would keep a falling fleet too large. Only a fresh
+answer that knows the fleet's past may remove servers; every other level of the ladder keeps or raises the size, so no
+fault removes a server. Against one wrong low answer stands that all forecasts of the window, two at least, must agree.
 """
 
 import math
 from dataclasses import dataclass, replace
 
-from autopilot_client.rules.domain import Answer, Bounds, Decision, Fault, Reading, Rung, Seen
+from autopilot_client.rules.domain import Answer, Bounds, Decision, FallbackLevel, Fault, Reading, Seen
 
 PEAK_HOURS = 6
 """How far the local rule looks back."""
@@ -20,56 +21,77 @@ _Sizes = tuple[tuple[float, int], ...]
 class Memory:
     """What is carried from pass to pass for one fleet.
 
-    last    the last good answer
-    asked   (time, size) of the last `stabilization_minutes`, oldest and largest first: the sizes that were asked for,
-            without those that a later and larger one makes idle
-    found   the same of sizes that were found where no answer is known: they stand for it, but not above what the
-            fleet has since: whoever made it smaller, the leader mostly, knew the answers
-    peaks   (hour since the epoch, highest need in it) of the last hours, oldest first
+    uid       the object that all of it is about
+    last      the last good answer
+    since     when the answers began that have come in every pass since; None: there was none in the last pass
+    before    the forecast of the pass before, also where the window is shorter than the time between passes
+    forecasts (time, servers) of the window, oldest and largest first, without those that a later and larger one hides
+    peaks     (hour since the epoch, highest need in it) of the last hours, oldest first
     """
 
+    uid: str = ""
     last: Answer | None = None
-    asked: _Sizes = ()
-    found: _Sizes = ()
+    since: float | None = None
+    before: int = 0
+    forecasts: _Sizes = ()
     peaks: tuple[tuple[int, int], ...] = ()
+
+    def without_answers(self) -> "Memory":
+        """As after a start: nothing is known of the answers of the last minutes."""
+        return replace(self, since=None, before=0, forecasts=())
+
+    def knows_the_window(self, now: float, bounds: Bounds) -> bool:
+        """Whether answers have come in every pass of the last `stabilization_minutes`."""
+        return self.since is not None and now - self.since >= bounds.stabilization_minutes * 60
 
 
 @dataclass(frozen=True, slots=True)
 class _Proposal:
     size: int
-    rung: Rung
+    level: FallbackLevel
     reason: str
 
 
 def decide(seen: Seen, memory: Memory, bounds: Bounds) -> tuple[Decision, Memory]:
     """The decision of one pass for one fleet, and what to remember for the next."""
-    memory = _remember_peak(memory, seen)
-    memory = _remember_asked(memory, seen, bounds)
-    if _blind(seen, memory, bounds):
-        return Decision(None, Rung.HOLD, str(seen.fault) or "size_unknown", seen.fault), memory
-    proposal = _limit(_stabilize(_climb(seen, memory, bounds), memory), seen, bounds)
-    return Decision(proposal.size, proposal.rung, proposal.reason, seen.fault), memory
+    memory = _of_this_object(memory, seen)
+    before = memory.before
+    memory = _remember_answer(_remember_peak(memory, seen), seen, bounds)
+    if _undecidable(seen, memory, bounds):
+        return Decision(None, FallbackLevel.HOLD, str(seen.fault) or "size_unknown", seen.fault), memory
+    proposal = _choose_fallback(seen, memory, bounds)
+    if bounds.stabilization_minutes and proposal.level is FallbackLevel.ANSWER:
+        proposal = _stabilize(proposal, max(before, _standing(seen, memory, bounds)))
+    proposal = _limit(proposal, seen, bounds)
+    return Decision(proposal.size, proposal.level, proposal.reason, seen.fault), memory
 
 
-def _blind(seen: Seen, memory: Memory, bounds: Bounds) -> bool:
-    """Whether no size may be named: the present size is unknown, and no answers stand that would keep it up."""
-    standing = memory.asked or memory.found or not bounds.stabilization_minutes
-    return seen.replicas is None and not (seen.answer and not seen.answer.forgetful and standing)
+def _of_this_object(memory: Memory, seen: Seen) -> Memory:
+    """What is known of one object says nothing of another under the same name; what preceded its uid stays."""
+    if seen.uid in ("", memory.uid):
+        return memory
+    return replace(memory, uid=seen.uid) if memory.uid == "" else Memory(seen.uid)
 
 
-def _climb(seen: Seen, memory: Memory, bounds: Bounds) -> _Proposal:
+def _undecidable(seen: Seen, memory: Memory, bounds: Bounds) -> bool:
+    """Whether no size may be named: the present one is unknown, and answers have not come for a whole window."""
+    return seen.replicas is None and not (seen.answer and memory.knows_the_window(seen.at, bounds))
+
+
+def _choose_fallback(seen: Seen, memory: Memory, bounds: Bounds) -> _Proposal:
     need = seen.reading.need if seen.reading else 0
     floor = max(need, seen.replicas or 0)
-    if seen.answer and seen.answer.forgetful and seen.answer.allocation < floor:
-        return _Proposal(floor, Rung.HOLD, str(Fault.HISTORY_UNAVAILABLE))
+    if seen.answer and seen.answer.history_missing and seen.answer.ahead < floor:
+        return _Proposal(floor, FallbackLevel.HOLD, str(Fault.HISTORY_UNAVAILABLE))
     if seen.answer:
-        reason = "in_use" if need > seen.answer.allocation else seen.answer.reason
-        return _Proposal(max(seen.answer.allocation, need), Rung.ANSWER, reason)
+        reason = "in_use" if need > seen.answer.ahead else seen.answer.reason
+        return _Proposal(max(seen.answer.ahead, need), FallbackLevel.ANSWER, reason)
     if memory.last and not memory.last.expired(seen.at):
-        return _Proposal(max(memory.last.allocation, floor), Rung.LAST_ANSWER, "last_answer")
+        return _Proposal(max(memory.last.ahead, floor), FallbackLevel.LAST_ANSWER, "last_answer")
     if seen.reading:
-        return _Proposal(max(local_rule(memory, seen.reading, bounds), floor), Rung.LOCAL_RULE, "local_rule")
-    return _Proposal(floor, Rung.HOLD, "hold")
+        size = max(local_rule(memory, seen.reading, bounds), floor)
+        return _Proposal(size, FallbackLevel.LOCAL_RULE, "local_rule")
+    return _Proposal(floor, FallbackLevel.HOLD, "hold")
 
 
 def local_rule(memory: Memory, reading: Reading, bounds: Bounds) -> int:
@@ -86,61 +108,43 @@ def _remember_peak(memory: Memory, seen: Seen) -> Memory:
     if seen.reading is None:
         return memory
     hour = int(seen.at // 3600)
-    kept = dict(peak for peak in memory.peaks if hour - peak[0] < PEAK_HOURS)
+    kept = dict(peak for peak in memory.peaks if 0 <= hour - peak[0] < PEAK_HOURS)
     kept[hour] = max(kept.get(hour, 0), seen.reading.need)
     return replace(memory, peaks=tuple(sorted(kept.items())))
 
 
-def _remember_asked(memory: Memory, seen: Seen, bounds: Bounds) -> Memory:
-    """Add what this pass asks for: the answer, or, without one, that the size must not fall.
-
-    At the start, and after a gap, nothing is known of the answers before: the size that was found stands for them.
-    """
-    horizon = bounds.stabilization_minutes * 60
-    begun = bool(memory.asked or memory.found)
-    gap = seen.answer is None and seen.replicas is None
-    if not horizon or gap or not (begun or seen.replicas is not None):
-        return replace(memory, asked=(), found=(), last=seen.answer or memory.last)
-    asked, found = (_since(sizes, seen.at - horizon) for sizes in (memory.asked, memory.found))
-    if seen.replicas is not None:
-        found = _at_most(found, seen.replicas)
-        if not begun or seen.answer is None:
-            found = _ask(found, seen.at, seen.replicas)
-    if seen.answer:
-        asked = _ask(asked, seen.at, seen.answer.allocation)
-    return replace(memory, asked=asked, found=found, last=seen.answer or memory.last)
+def _remember_answer(memory: Memory, seen: Seen, bounds: Bounds) -> Memory:
+    """Add this pass's forecast. A pass without an answer, or with one made without history, breaks the row."""
+    if seen.answer is None and seen.replicas is None:
+        return memory.without_answers()
+    since = seen.at - bounds.stabilization_minutes * 60
+    memory = replace(memory, before=0, forecasts=tuple(entry for entry in memory.forecasts if entry[0] > since))
+    if seen.answer is None:
+        return replace(memory, since=None)
+    ahead = seen.answer.ahead
+    began = None if seen.answer.history_missing else seen.at if memory.since is None else memory.since
+    forecasts = (*(entry for entry in memory.forecasts if entry[1] > ahead), (seen.at, ahead))
+    return replace(memory, last=seen.answer, since=began, before=ahead, forecasts=forecasts)
 
 
-def _since(sizes: _Sizes, at: float) -> _Sizes:
-    return tuple(entry for entry in sizes if entry[0] > at)
+def _standing(seen: Seen, memory: Memory, bounds: Bounds) -> int:
+    """What the forecasts of the window stand for; where some are not known, at the start or after a fault or a gap, the
+    present size stands for them: whoever has made it smaller since, the leader mostly, knew them."""
+    highest = max((size for _, size in memory.forecasts), default=0)
+    return highest if memory.knows_the_window(seen.at, bounds) else max(highest, seen.replicas or 0)
 
 
-def _at_most(sizes: _Sizes, limit: int) -> _Sizes:
-    lower: _Sizes = ()
-    for at, size in sizes:
-        lower = _ask(lower, at, min(size, limit))
-    return lower
-
-
-def _ask(sizes: _Sizes, at: float, size: int) -> _Sizes:
-    return (*(entry for entry in sizes if entry[1] > size), (at, size))
-
-
-def _stabilize(proposal: _Proposal, memory: Memory) -> _Proposal:
-    standing = max((size for _, size in memory.asked + memory.found), default=0)
-    if standing <= proposal.size:
-        return proposal
-    return replace(proposal, size=standing, reason="stabilized" if proposal.rung is Rung.ANSWER else proposal.reason)
+def _stabilize(proposal: _Proposal, standing: int) -> _Proposal:
+    return proposal if standing <= proposal.size else replace(proposal, size=standing, reason="stabilized")
 
 
 def _limit(proposal: _Proposal, seen: Seen, bounds: Bounds) -> _Proposal:
     """Both limits; neither the maximum nor a fault ever takes a server that is in use, or was there."""
-    replicas = seen.replicas or 0
-    kept = (
-        replicas
-        if proposal.rung is not Rung.ANSWER
-        else min(replicas, seen.reading.in_use if seen.reading else replicas)
-    )
+    kept = seen.replicas or 0
+    if seen.reading and seen.replicas is None:
+        kept = seen.reading.sessions or 0
+    elif seen.reading and proposal.level is FallbackLevel.ANSWER:
+        kept = min(kept, seen.reading.in_use)
     size = max(kept, min(bounds.maximum, max(bounds.minimum, proposal.size)))
     if size == proposal.size:
         return proposal

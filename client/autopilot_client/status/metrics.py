@@ -1,4 +1,4 @@
-"""Prometheus metrics, made from the board at each scrape: nothing is kept twice."""
+"""Prometheus metrics, made from the store at each scrape: nothing is kept twice."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -9,14 +9,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from autopilot_client import __version__
-from autopilot_client.rules.domain import Fault, Rung
-from autopilot_client.status.board import Board, View
+from autopilot_client.rules.domain import FallbackLevel, Fault
+from autopilot_client.status.store import StatusStore, View
 
 FLEET = ["namespace", "fleet"]
 
 
 class Leads(Protocol):
     """Whether this replica may act."""
+
+    @property
+    def refused(self) -> str:
+        """Why it never can; empty where it can."""
+        ...
 
     def leads(self) -> bool:
         """Now."""
@@ -43,7 +48,7 @@ GAUGES = (
         "1 while the endpoint holds the size in a demand outage",
         lambda v: v.decision.reason == "outage_hold",
     ),
-    ("on_hold", "1 while the size cannot be decided and stays", lambda v: v.decision.rung is Rung.HOLD),
+    ("on_hold", "1 while the size cannot be decided and stays", lambda v: v.decision.level is FallbackLevel.HOLD),
 )
 """Name without prefix, meaning, value (None: unknown, and then absent: a gauge never shows a made-up zero)."""
 
@@ -54,15 +59,15 @@ COUNTERS = (
 NAMES = {"decisions": "autopilot_decisions", "guards": "autopilot_guard_interventions"}
 
 
-class BoardCollector(Collector):
-    """The board as metric families."""
+class StatusCollector(Collector):
+    """The store as metric families."""
 
-    def __init__(self, board: Board, leadership: Leads, calls: dict[str, int]) -> None:
-        self._board, self._leadership, self._calls = board, leadership, calls
+    def __init__(self, store: StatusStore, leadership: Leads, calls: dict[str, int]) -> None:
+        self._store, self._leadership, self._calls = store, leadership, calls
 
     def collect(self) -> Iterator[Metric]:
         """Every family, once."""
-        views = list(self._board.views.values())
+        views = list(self._store.views.values())
         yield from self._gauges(views)
         yield self._fallback(views)
         yield self._forecast_error(views)
@@ -79,7 +84,7 @@ class BoardCollector(Collector):
         family = GaugeMetricFamily(name, meaning, labels=FLEET)
         for fleet, value in values:
             if value is not None and not math.isnan(value):
-                family.add_metric([self._board.namespace, fleet], float(value))
+                family.add_metric([self._store.namespace, fleet], float(value))
         return family
 
     def _fallback(self, views: list[View]) -> Metric:
@@ -91,7 +96,7 @@ class BoardCollector(Collector):
         for view in views:
             for fault in Fault:
                 if fault is not Fault.NONE:
-                    labels = [self._board.namespace, view.fleet.name, str(fault)]
+                    labels = [self._store.namespace, view.fleet.name, str(fault)]
                     family.add_metric(labels, float(view.decision.fault is fault))
         return family
 
@@ -101,23 +106,23 @@ class BoardCollector(Collector):
         return self._family("autopilot_forecast_error_ratio", meaning, values)
 
     def _error_of(self, view: View) -> float | None:
-        reading, trail = view.seen.reading, self._board.trails.get(view.fleet.name)
+        reading, trail = view.seen.reading, self._store.trails.get(view.fleet.name)
         if reading is None or reading.need <= 0 or trail is None or view.last_answer is None:
             return None
         then = trail.allocation_at(view.seen.at - view.last_answer.horizon_minutes * 60)
         return (then - reading.need) / reading.need
 
     def _counters(self) -> Iterator[Metric]:
-        counts = dict(self._board.counts)
+        counts = dict(self._store.counts)
         for metric, label, meaning in COUNTERS:
             family = CounterMetricFamily(NAMES[metric], meaning, labels=[*FLEET, label])
             for (which, fleet, value), count in counts.items():
                 if which == metric:
-                    family.add_metric([self._board.namespace, fleet, value], count)
+                    family.add_metric([self._store.namespace, fleet, value], count)
             yield family
 
     def _seconds(self) -> Iterator[Metric]:
-        seconds = dict(self._board.seconds)
+        seconds = dict(self._store.seconds)
         for which, meaning in (
             ("unmet", "Server-seconds that were missing"),
             ("idle", "Server-seconds beyond the need"),
@@ -125,13 +130,13 @@ class BoardCollector(Collector):
             family = CounterMetricFamily(f"autopilot_{which}_server_seconds", meaning, labels=FLEET)
             for (kind, fleet), value in seconds.items():
                 if kind == which:
-                    family.add_metric([self._board.namespace, fleet], value)
+                    family.add_metric([self._store.namespace, fleet], value)
             yield family
 
     def _process(self) -> Iterator[Metric]:
-        board = self._board
+        store = self._store
         passes = CounterMetricFamily("autopilot_passes", "Passes and best-effort steps, by outcome", labels=["outcome"])
-        for outcome, count in dict(board.passes).items():
+        for outcome, count in dict(store.passes).items():
             passes.add_metric([outcome], count)
         calls = CounterMetricFamily(
             "autopilot_kubernetes_calls", "Calls of the Kubernetes API, by verb", labels=["verb"]
@@ -141,12 +146,14 @@ class BoardCollector(Collector):
         info = GaugeMetricFamily("autopilot_build_info", "1, with the version as a label", labels=["version"])
         info.add_metric([__version__], 1)
         yield from (passes, calls, info)
-        last = board.last_success
+        last = store.last_success
         yield GaugeMetricFamily(
             "autopilot_last_success_timestamp_seconds", "When a pass last had a fresh answer; 0: never", value=last
         )
-        yield GaugeMetricFamily("autopilot_pass_seconds", "How long the last pass took", value=board.pass_seconds)
+        yield GaugeMetricFamily("autopilot_pass_seconds", "How long the last pass took", value=store.pass_seconds)
         yield GaugeMetricFamily("autopilot_leader", "1 on the replica that may act", value=self._leadership.leads())
+        refused = "1 where the API server refuses the Lease, so that this replica can never act"
+        yield GaugeMetricFamily("autopilot_lease_refused", refused, value=bool(self._leadership.refused))
 
 
 def exposition(collector: Collector) -> bytes:

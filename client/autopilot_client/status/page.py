@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from autopilot_client.rules.domain import Fault
-from autopilot_client.status.board import Board, View
+from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.trail import SLOT_SECONDS, SLOTS, Point, Trail
 
 PER_PAGE = 20
@@ -49,29 +49,29 @@ WORDS = {
 }
 
 
-def render(board: Board, leads: bool, now: float, number: int = 1) -> str:
+def render(store: StatusStore, leads: bool, now: float, number: int = 1) -> str:
     """The page with the fleets of one page number, faults first."""
-    views = sorted(board.views.values(), key=lambda v: (v.decision.fault is Fault.NONE, v.fleet.name))
+    views = sorted(store.views.values(), key=lambda v: (v.decision.fault is Fault.NONE, v.fleet.name))
     pages = max(1, math.ceil(len(views) / PER_PAGE))
     number = min(max(1, number), pages)
     shown = views[(number - 1) * PER_PAGE : number * PER_PAGE]
-    cards = "".join(_card(view, board.trails.get(view.fleet.name), now) for view in shown)
+    cards = "".join(_card(view, store.trails.get(view.fleet.name), now) for view in shown)
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<meta http-equiv=refresh content=60><title>Autopilot: {escape(board.namespace)}</title>"
-        f"<style>{STYLE}</style></head><body>{_head(board, views, leads)}{cards}{_links(number, pages)}</body></html>"
+        f"<meta http-equiv=refresh content=60><title>Autopilot: {escape(store.namespace)}</title>"
+        f"<style>{STYLE}</style></head><body>{_head(store, views, leads)}{cards}{_links(number, pages)}</body></html>"
     )
 
 
-def _head(board: Board, views: Sequence[View], leads: bool) -> str:
+def _head(store: StatusStore, views: Sequence[View], leads: bool) -> str:
     troubled = sum(view.decision.fault is not Fault.NONE for view in views)
     role = "This replica leads." if leads else "This replica follows: it observes, and another one acts."
     state = f"{troubled} of {len(views)} fleets run without a fresh answer." if troubled else "Every answer is fresh."
     if not views:
         state = "No pass has finished yet."
-    dry = " Dry run: nothing is changed." if board.dry_run else ""
-    last = f" Last pass {_clock(board.finished)} UTC, {board.pass_seconds:.2f}&nbsp;s." if board.finished else ""
-    return f"<h1>Autopilot, namespace {escape(board.namespace)}</h1><p>{state}</p><p>{role}{dry}{last}</p>"
+    dry = " Dry run: nothing is changed." if store.dry_run else ""
+    last = f" Last pass {_clock(store.finished)} UTC, {store.pass_seconds:.2f}&nbsp;s." if store.finished else ""
+    return f"<h1>Autopilot, namespace {escape(store.namespace)}</h1><p>{state}</p><p>{role}{dry}{last}</p>"
 
 
 def _card(view: View, trail: Trail | None, now: float) -> str:

@@ -1,9 +1,9 @@
-"""Agones' FleetAutoscaleReview: the reply is always complete and always bounded, and made from memory alone."""
+"""Agones' FleetAutoscaleReview: what it says of a Fleet, and the reply that names a size."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from autopilot_client.rules.domain import Bounds, Decision, Reading, Rung, unseen_queue
+from autopilot_client.rules.domain import Reading, unseen_queue
 
 INT32 = 2**31 - 1
 
@@ -14,20 +14,31 @@ class ReviewError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What Agones says of a Fleet, and the request to echo."""
+    """What Agones says of a Fleet, and the request to echo. `uid` is the request's own, not the Fleet's.
+
+    `servers` counts those that are there, a rollout's surge among them, and is never taken for the size; `arrivals`
+    the allocations since the Fleet was made (Agones 1.59 and later).
+    """
 
     uid: str
     name: str
     namespace: str
-    replicas: int
+    servers: int
     in_use: int
     ready: int | None
+    arrivals: int | None
     request: dict[str, Any]
 
     def reading(self, margin: float, now: float) -> Reading:
         """The review as a demand reading, with the queue that it hides."""
         queue = unseen_queue(self.in_use, self.ready, margin)
-        return Reading(demand=self.in_use, at=now, sessions=self.in_use, queue=queue)
+        return Reading(self.in_use, now, sessions=self.in_use, queue=queue, arrivals=self.arrivals)
+
+    def of_another_fleet(self, before: "Review") -> bool:
+        """Whether the Fleet has been made anew since a review: its counter fell, or nothing is there any more."""
+        if self.arrivals is not None and before.arrivals is not None:
+            return self.arrivals < before.arrivals
+        return self.servers == 0 < before.servers
 
 
 def parse_review(document: object) -> Review:
@@ -42,9 +53,10 @@ def parse_review(document: object) -> Review:
         uid=str(request.get("uid") or ""),
         name=str(request.get("name") or ""),
         namespace=str(request.get("namespace") or ""),
-        replicas=_count(status, "replicas"),
+        servers=_count(status, "replicas"),
         in_use=_count(status, "allocatedReplicas") + _count(status, "reservedReplicas"),
         ready=ready if isinstance(ready := status.get("readyReplicas"), int) else None,
+        arrivals=arrivals if isinstance(arrivals := status.get("allocations"), int) and arrivals >= 0 else None,
         request=request,
     )
 
@@ -56,23 +68,12 @@ def _count(status: dict[str, Any], field: str) -> int:
     return value
 
 
-def reply(review: Review, decision: Decision | None, bounds: Bounds) -> dict[str, Any]:
-    """The whole reply: `scale: false` and the present size when nothing is decided.
-
-    Never below the servers that this very review reports in use, never above the maximum (except for what is in use),
-    and never below the present size unless the endpoint itself said so.
-    """
-    if decision is None or decision.allocation is None:
-        return {"request": review.request, "response": _response(review.uid, False, review.replicas)}
-    kept = min(review.replicas, review.in_use) if decision.rung is Rung.ANSWER else review.replicas
-    wanted = max(bounds.minimum, decision.allocation, review.in_use)
-    return {"request": review.request, "response": _response(review.uid, True, max(kept, min(bounds.maximum, wanted)))}
+def reply(review: Review, size: int) -> dict[str, Any]:
+    """The whole reply that sets a size."""
+    response = {"uid": review.uid, "scale": True, "replicas": min(INT32, max(0, size))}
+    return {"request": review.request, "response": response}
 
 
 def refusal(uid: str = "") -> dict[str, Any]:
-    """The reply to a body that is not a review. It too has a `response`: Agones' controller has crashed without one."""
-    return {"request": None, "response": _response(uid, False, 0)}
-
-
-def _response(uid: str, scale: bool, replicas: int) -> dict[str, Any]:
-    return {"uid": uid, "scale": scale, "replicas": min(INT32, max(0, replicas))}
+    """The document of every error. It too has a `response`: Agones' controller has crashed without one."""
+    return {"request": None, "response": {"uid": uid, "scale": False, "replicas": 0}}

@@ -27,24 +27,24 @@ LONGEST_SECONDS = 2.0
 """For a request to come in and its answer to go out: answers are made from memory, so the rest is the peer's pace."""
 
 
-class _HurriedConnection(HTTPConnection):
+class DeadlineConnection(HTTPConnection):
     """A connection whose requests have only so much time.
 
     The server's own time-out counts from the last byte: whoever drips one now and then would hold a thread for hours,
     and eight of them the port, with its probes.
     """
 
-    under_way: ClassVar[dict["_HurriedConnection", float]] = {}
+    under_way: ClassVar[dict["DeadlineConnection", float]] = {}
 
     def communicate(self) -> bool:
         """Read a request and answer it."""
         self.under_way[self] = time.monotonic()
         try:
-            return self._shaken() and bool(super().communicate())  # type: ignore[no-untyped-call]
+            return self._handshake_done() and bool(super().communicate())  # type: ignore[no-untyped-call]
         finally:
             del self.under_way[self]
 
-    def _shaken(self) -> bool:
+    def _handshake_done(self) -> bool:
         """Whether the connection may be used: it is plain, or its TLS handshake is done, now at the latest."""
         if not isinstance(self.socket, ssl.SSLSocket) or self.socket.version():
             return True
@@ -56,7 +56,7 @@ class _HurriedConnection(HTTPConnection):
         return True
 
     @classmethod
-    def cut_slow_ones(cls, now: float) -> None:
+    def enforce_deadlines(cls, now: float) -> None:
         """End the connections whose request takes too long."""
         for one, since in list(cls.under_way.items()):
             if now - since > LONGEST_SECONDS:
@@ -121,7 +121,7 @@ class HttpServer:
         self._server.max_request_header_size = LARGEST_HEAD
         self._server.max_request_body_size = LARGEST_BODY
         self._server.server_name = "autopilot-client"
-        self._server.ConnectionClass = _HurriedConnection
+        self._server.ConnectionClass = DeadlineConnection
         self._server.error_log = _log_error  # type: ignore[method-assign]
         self._stopped = threading.Event()
         if settings.tls:
@@ -141,7 +141,7 @@ class HttpServer:
             raise ConfigError(f"server.port: {error}; write another host and port, or end what holds it") from error
         self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
         self._thread.start()
-        threading.Thread(target=self._hurry, name="server-hurry", daemon=True).start()
+        threading.Thread(target=self._enforce_deadlines, name="server-hurry", daemon=True).start()
 
     def stop(self) -> None:
         """Finish the requests under way, for a few seconds at most."""
@@ -150,9 +150,9 @@ class HttpServer:
         if self._thread:
             self._thread.join(timeout=5)
 
-    def _hurry(self) -> None:
+    def _enforce_deadlines(self) -> None:
         while not self._stopped.wait(0.5):
-            _HurriedConnection.cut_slow_ones(time.monotonic())
+            DeadlineConnection.enforce_deadlines(time.monotonic())
 
 
 def _adapter(tls: Tls) -> CertificateAdapter:

@@ -1,6 +1,7 @@
 """The port's routes as one WSGI application: probes, metrics, the page, Agones' webhook and KEDA's metrics-api.
 
-Everything is answered from memory, so an answer never waits for the endpoint or the cluster.
+Everything is answered from memory, so an answer never waits for the endpoint; a size is told only after a short look at
+the object, for it may have been made anew, or set by somebody else, since the last pass.
 """
 
 import json
@@ -10,11 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from autopilot_client.rules.domain import Bounds, Rung
-from autopilot_client.status.board import Board
-from autopilot_client.status.metrics import BoardCollector, Leads, exposition
+from autopilot_client.config import Fleet
+from autopilot_client.ports import KubeError, ReadSpec
+from autopilot_client.rules.domain import Spec
+from autopilot_client.rules.offer import Question, Unsure, offer
+from autopilot_client.status.metrics import Leads, StatusCollector, exposition
 from autopilot_client.status.page import render
 from autopilot_client.status.review import Review, ReviewError, parse_review, refusal, reply
+from autopilot_client.status.store import StatusStore
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -48,22 +52,32 @@ def of_error(status: int, code: str, message: str) -> Reply:
     return of_json(status, {"error": {"code": code, "message": message, "field": None}})
 
 
+def no_spec(_: str) -> Spec | None:
+    """Where no object may be read."""
+    return None
+
+
 class Application:
-    """The WSGI application over one board."""
+    """The WSGI application over one store."""
 
     def __init__(
-        self, board: Board, leadership: Leads, calls: dict[str, int], clock: Callable[[], float] = time.time
+        self,
+        store: StatusStore,
+        leadership: Leads,
+        calls: dict[str, int],
+        clock: Callable[[], float] = time.time,
+        read_spec: ReadSpec = no_spec,
     ) -> None:
-        self._board, self._leadership, self._clock = board, leadership, clock
-        self._collector = BoardCollector(board, leadership, calls)
+        self._store, self._leadership, self._clock, self._read_spec = store, leadership, clock, read_spec
+        self._collector = StatusCollector(store, leadership, calls)
         self._gets: dict[str, Callable[[str], Reply]] = {
             "/": self._page,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/metrics": self._metrics,
         }
-        self._reviewed = {fleet.object: fleet for fleet in board.config.fleets if fleet.kind == "fleet"}
-        self._scaled = {fleet.object: fleet for fleet in board.config.fleets if fleet.kind == "deployment"}
+        self._reviewed = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "fleet"}
+        self._scaled = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "deployment"}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -86,12 +100,14 @@ class Application:
         return of_error(404, "path", "see /, /healthz, /readyz, /metrics, /v1/review, /v1/fleets/NAME/desired")
 
     def _healthz(self, _: str) -> Reply:
-        if self._board.alive(self._clock()):
+        if self._store.alive(self._clock()):
             return Reply(200, b"ok\n", "text/plain")
         return Reply(503, b"the loop stands still\n", "text/plain")
 
     def _readyz(self, _: str) -> Reply:
-        if self._board.finished:
+        if self._leadership.refused:
+            return Reply(503, f"{self._leadership.refused}\n".encode(), "text/plain")
+        if self._store.finished:
             return Reply(200, b"ok\n", "text/plain")
         return Reply(503, b"no pass has finished yet\n", "text/plain")
 
@@ -101,7 +117,7 @@ class Application:
     def _page(self, query: str) -> Reply:
         wanted = parse_qs(query).get("page", ["1"])[0]
         number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 5 else 1
-        text = render(self._board, self._leadership.leads(), self._clock(), number)
+        text = render(self._store, self._leadership.leads(), self._clock(), number)
         return Reply(200, text.encode(), "text/html; charset=utf-8")
 
     def _desired(self, name: str) -> Reply:
@@ -109,13 +125,10 @@ class Application:
         fleet = self._scaled.get(name)
         if fleet is None or fleet.apply != "keda":
             return of_error(404, "fleet", "no Deployment of this name has apply: keda")
-        decision = None if self._board.dry_run else self._board.served(fleet.name, self._clock())
-        if decision is None or decision.allocation is None:
-            return of_error(503, "unsure", "nothing is decided that still holds")
-        if decision.allocation == 0 and decision.rung is not Rung.ANSWER:
-            return of_error(503, "unsure", "there is no server, and no fresh answer that says so")
-        document = {"desired_replicas": decision.allocation, "reason": decision.reason, "fleet": fleet.name}
-        return of_json(200, document)
+        size = self._offer(fleet, in_use=0)
+        if isinstance(size, Unsure):
+            return of_error(503, "unsure", size.why)
+        return of_json(200, {"desired_replicas": size, "fleet": fleet.name})
 
     def _review(self, environ: "WSGIEnvironment") -> Reply:
         size = str(environ.get("CONTENT_LENGTH") or "")
@@ -129,13 +142,34 @@ class Application:
         except (ValueError, RecursionError) as error:
             text = str(error) if isinstance(error, ReviewError) else "not JSON"
             return of_json(400, refusal() | {"error": {"code": "review", "message": text, "field": None}})
-        return of_json(200, self._reply(review))
+        wanted = self._size_for(review)
+        if isinstance(wanted, Unsure):
+            doubt = {"code": "unsure", "message": wanted.why, "field": None}
+            return of_json(503, refusal(review.uid) | {"error": doubt})
+        return of_json(200, reply(review, wanted))
 
-    def _reply(self, review: Review) -> dict[str, Any]:
+    def _size_for(self, review: Review) -> int | Unsure:
         fleet = self._reviewed.get(review.name)
-        if fleet is None or review.namespace not in ("", self._board.namespace):
-            return reply(review, None, Bounds(0, 0))
-        now = self._clock()
-        self._board.remember_review(review, now)
-        acts = fleet.apply == "webhook" and not self._board.dry_run
-        return reply(review, self._board.served(fleet.name, now) if acts else None, fleet.bounds)
+        if fleet is None or review.namespace not in ("", self._store.namespace):
+            return Unsure("no fleet of this name and namespace is configured")
+        self._store.remember_review(fleet, review, self._clock())
+        if fleet.apply != "webhook":
+            return Unsure(f"the fleet has apply: {fleet.apply}")
+        return self._offer(fleet, review.in_use)
+
+    def _offer(self, fleet: Fleet, in_use: int) -> int | Unsure:
+        """The size to tell now: the latest decision, held against the object as it is at this moment."""
+        if self._store.dry_run:
+            return Unsure("a dry run")
+        standing = self._store.standing(fleet.name)
+        if standing is None:
+            return Unsure("nothing is decided")
+        try:
+            spec = self._read_spec(fleet.target)
+        except KubeError as error:
+            return Unsure(f"its size cannot be read: {error}")
+        question = Question(self._clock(), in_use, spec, self._store.told.get(fleet.name))
+        size = offer(standing, question)
+        if isinstance(size, int):
+            self._store.told[fleet.name] = size
+        return size

@@ -11,11 +11,13 @@ from math import ceil, isnan
 
 import numpy as np
 
-from autopilot.core.calibrated_rule import LEVEL
+from autopilot.core.calibrated_rule import level_of
 from autopilot.core.cost import Doubles, RegularSeries
+from autopilot.core.fleet import MISSING_PRICE
 
 _SMALLEST_BASE = 5.0  # servers: growth of less than that is no pattern
 _GROWTH_RANGE = (0.5, 2.0)
+HPA = "HPA at 80 %"
 _HPA_TARGET = 0.8
 _HPA_TOLERANCE = 0.1
 _HPA_WINDOW_MINUTES = 5
@@ -36,7 +38,9 @@ def reference_rules(series: RegularSeries, lead_minutes: float) -> Decided:
         yield "max(now, last week)", _at_least_now(series, ahead, 7 * day)
     for name, predicted in _predictors(series, ahead):
         yield name, predicted
-        margin = rolling_quantile(demand - lagged(predicted, ahead), LEVEL, 2 * day, max(20, day // 5))
+        margin = rolling_quantile(
+            demand - lagged(predicted, ahead), level_of(MISSING_PRICE), 2 * day, max(20, day // 5)
+        )
         yield f"{name} +q", np.maximum(predicted + margin, 0)
 
 
@@ -52,7 +56,7 @@ def product_rules(series: RegularSeries, lead_minutes: float) -> Decided:
         yield f"Agones buffer {share} %", np.ceil(demand / (1 - share / 100) - 1e-9)
     for servers in (5, 20):
         yield f"Agones buffer {servers}", demand + servers
-    yield "HPA at 80 %", _hpa(demand, max(1, _HPA_WINDOW_MINUTES // series.step_minutes))
+    yield HPA, _hpa(demand, max(1, _HPA_WINDOW_MINUTES // series.step_minutes))
     growth = np.maximum(demand - lagged(demand, ahead), 0)
     yield "PlayFab-like standby", demand + rolling_quantile(growth, 0.99, 2 * series.steps_a_day, 20)
 

@@ -13,11 +13,12 @@ import click
 import numpy as np
 
 from autopilot.backtest import table
-from autopilot.backtest.comparison import Comparison, Plan, compare, decide_again, plan_for
-from autopilot.backtest.replay import Operator, Progress, Replayed
-from autopilot.core.fleet import Limits
+from autopilot.backtest.comparison import Comparison, Scenario, compare, decide_again, scenario_for, set_by_client
+from autopilot.backtest.replay import Progress, ReplayConfig
+from autopilot.core.cost import Doubles
+from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
 from autopilot.core.history import rfc3339
-from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_demand_csv
+from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
 from autopilot.ports import ModelError, Policy
 from autopilot.settings import Settings, SettingsError
 from autopilot.wiring import build_policy
@@ -34,7 +35,8 @@ class Request:
     """What was asked for on the command line; `backtest` documents each."""
 
     files: tuple[Path, ...]
-    lead: int
+    lead: Lead | None
+    missing_price: float | None
     model: Path | None
     price: float | None
     minimum: int
@@ -44,7 +46,17 @@ class Request:
     all_rules: bool
     json_file: Path | None
     html_file: Path | None
-    allocations: Path | None
+    sizes: Path | None
+
+
+class _LeadType(click.ParamType[Lead, str]):
+    name = "lead"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Lead:
+        try:
+            return parse_lead(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 _LARGEST = 1e9
@@ -56,10 +68,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="DEMAND.CSV...")
 @click.option(
     "--lead",
-    default=10,
-    type=click.IntRange(1, 720),
-    show_default=True,
-    help="Minutes from a decision until its servers are ready.",
+    type=_LeadType(),
+    metavar="MINUTES",
+    help="From asking for a server to it being ready: 12, or 10-15.  [default: as `serve`]",
+)
+@click.option(
+    "--missing-price",
+    type=click.FloatRange(CHEAPEST_MISSING, DEAREST_MISSING),
+    help="What a missing server costs, in idle ones.  [default: as `serve`]",
 )
 @click.option(
     "--model",
@@ -84,12 +100,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--all-rules", is_flag=True, help="Show every rule in the table.")
 @click.option("--json", "json_file", type=_FILE, help="Write every figure to this file.")
 @click.option("--html", "html_file", type=_FILE, help="Write a report with plots to this file.")
-@click.option("--allocations", type=_FILE, help="Write `timestamp,allocation` to this file (one CSV only).")
+@click.option("--sizes", type=_FILE, help="Write `timestamp,size`, as the client would have set it (one CSV only).")
 def backtest(**given: object) -> None:
-    """Score the policy on your own demand history, beside simple rules.
+    """What your fleet would have cost under the autopilot, beside simple rules.
 
-    Each file is one fleet: `timestamp,demand` lines, plain or gzip. Demand is the number of servers that players
-    needed. The guardrail follows the same environment variables as `serve`.
+    Each file is one fleet: `timestamp,demand` lines, plain or gzip. A column `fleet` makes it several. Demand is the
+    number of servers that players needed. `autopilot import` makes such files of what Grafana, Prometheus and
+    CloudWatch export. What the client would have set is played in a simulated fleet: growth takes the lead, shrinking
+    is at once, servers in use stay. The guardrail follows the same environment variables as `serve`.
     """  # fmt: skip
     request = Request(**given)  # type: ignore[arg-type]
     try:
@@ -103,36 +121,44 @@ def backtest(**given: object) -> None:
 def run(request: Request, settings: Settings) -> None:
     """Read, decide again, compare, and say what came out. Raises what its parts raise, and BadInputError."""
     _check(request)
-    operator = operator_for(request, settings)
-    results = [_one(path, request, operator) for path in request.files]
-    _show(results, request, operator.policy)
+    config = config_for(request, settings)
+    results = [one for path in request.files for one in _compared(path, request, config)]
+    _show(results, request)
     if request.json_file:
-        text = json.dumps(table.document(results, operator.policy.name, request.price), indent=2, allow_nan=False)
+        text = json.dumps(table.document(results, config.policy.name, request.price), indent=2, allow_nan=False)
         request.json_file.write_text(text + "\n", "utf-8")
     if request.html_file:
-        request.html_file.write_text(_html(results, request, operator.policy), "utf-8")
+        request.html_file.write_text(_html(results, request, config.policy), "utf-8")
         click.echo(f"report: {request.html_file}")
 
 
-def operator_for(request: Request, settings: Settings) -> Operator:
+def config_for(request: Request, settings: Settings) -> ReplayConfig:
     """Policy, guardrail and limits as they would serve. Raises ModelError."""
     policy = build_policy(request.model or Path(settings.autopilot_model_dir))
     limits = Limits(request.minimum, request.maximum)
-    return Operator(policy, request.lead, settings.guardrail_rules(), limits, settings.events())
+    price = settings.autopilot_missing_price if request.missing_price is None else request.missing_price
+    return ReplayConfig(
+        policy, request.lead or settings.lead(), price, settings.guardrail_rules(), limits, settings.events()
+    )
 
 
 def _check(request: Request) -> None:
-    numbers = {"--price": request.price, "--per-server": request.per_server, "--warm-up": request.warm_up}
+    numbers = {
+        "--price": request.price,
+        "--per-server": request.per_server,
+        "--warm-up": request.warm_up,
+        "--missing-price": request.missing_price,
+    }
     for name, value in numbers.items():
         if value is not None and not value <= _LARGEST:  # nor is `nan`, which passes for a number of any range
             raise BadInputError(f"{name} {value:g} is no number that is meant: give one up to {_LARGEST:g}")
     if request.maximum is not None and request.maximum < request.minimum:
         raise BadInputError(f"--max {request.maximum} is less than --min {request.minimum}")
-    if request.allocations and len(request.files) > 1:
-        raise BadInputError("--allocations takes one CSV at a time")
+    if request.sizes and len(request.files) > 1:
+        raise BadInputError("--sizes takes one CSV at a time")
     if request.model and not request.model.is_dir():
         raise BadInputError(f"--model {request.model}: no such directory")
-    for file in (request.json_file, request.html_file, request.allocations):
+    for file in (request.json_file, request.html_file, request.sizes):
         if file and not file.parent.is_dir():
             raise BadInputError(f"{file}: {file.parent} is no directory; make it first")
     if request.html_file:
@@ -149,24 +175,24 @@ def _require_plots() -> None:
         ) from error
 
 
-def _one(path: Path, request: Request, operator: Operator) -> Comparison:
-    """The comparison of one file. Raises DemandCsvError."""
-    series = in_servers(read_demand_csv(path), request.per_server)
-    try:
-        plan = plan_for(fleet_of(path), series, request.lead, request.warm_up)
-        with _progress(plan) as progress:
-            replayed = decide_again(plan, operator, progress)
-        result = compare(plan, replayed)
-    except ValueError as error:
-        raise DemandCsvError(path, None, str(error)) from error
-    if request.allocations:
-        _write_allocations(request.allocations, plan, replayed)
-    return result
-
-
-def fleet_of(path: Path) -> str:
-    """The fleet's name: the file's, without directory and endings."""
-    return path.name.removesuffix(".gz").removesuffix(".csv")
+def _compared(path: Path, request: Request, config: ReplayConfig) -> Iterator[Comparison]:
+    """The comparison of each fleet in a file. Raises DemandCsvError."""
+    fleets = read_fleets_csv(path)
+    if request.sizes and len(fleets) > 1:
+        raise BadInputError(f"--sizes takes one fleet at a time: {path} holds {len(fleets)}")
+    for name, series in fleets.items():
+        servers = in_servers(series, request.per_server)
+        try:
+            scenario = scenario_for(name, servers, config.lead, config.missing_price, request.warm_up)
+            scenario = replace(scenario, limits=config.limits)
+            with _progress(scenario) as progress:
+                replayed = decide_again(scenario, config, progress)
+            result = compare(scenario, replayed, config)
+        except ValueError as error:
+            raise DemandCsvError(path, None, f"{name}: {error}" if len(fleets) > 1 else str(error)) from error
+        if request.sizes:
+            _write_sizes(request.sizes, scenario, set_by_client(scenario, replayed, config))
+        yield result
 
 
 def in_servers(series: DemandSeries, per_server: float) -> DemandSeries:
@@ -177,9 +203,9 @@ def in_servers(series: DemandSeries, per_server: float) -> DemandSeries:
 
 
 @contextmanager
-def _progress(plan: Plan) -> Iterator[Progress]:
+def _progress(scenario: Scenario) -> Iterator[Progress]:
     """A progress bar on standard error, where that is a terminal and rich is installed."""
-    total = int(plan.grid.known.sum())
+    total = int(scenario.grid.known.sum())
     try:
         from rich.console import Console  # noqa: PLC0415 - rich is not part of the serving image
         from rich.markup import escape  # noqa: PLC0415
@@ -188,19 +214,20 @@ def _progress(plan: Plan) -> Iterator[Progress]:
         yield lambda _: None
         return
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape(plan.fleet), total=total)
+        task = bar.add_task(escape(scenario.fleet), total=total)
         yield lambda made: bar.update(task, advance=made)
 
 
-def _write_allocations(path: Path, plan: Plan, replayed: Replayed) -> None:
-    times = plan.grid.times[plan.grid.known].tolist()
+def _write_sizes(path: Path, scenario: Scenario, sizes: Doubles) -> None:
+    known = scenario.grid.known
+    pairs = zip(scenario.grid.times[known].tolist(), sizes[known].tolist(), strict=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("timestamp", "allocation"))
-        writer.writerows((rfc3339(at), int(size)) for at, size in zip(times, replayed.allocation, strict=True))
+        writer.writerow(("timestamp", "size"))
+        writer.writerows((rfc3339(at), int(size)) for at, size in pairs)
 
 
-def _show(results: Sequence[Comparison], request: Request, policy: Policy) -> None:
+def _show(results: Sequence[Comparison], request: Request) -> None:
     wanted = table.columns(request.price)
     for result in results:
         shown = table.rows(result, request.all_rules)
@@ -210,8 +237,6 @@ def _show(results: Sequence[Comparison], request: Request, policy: Policy) -> No
         for note in result.notes:
             click.echo(f"note: {note}")
         click.echo(table.verdict(result) + "\n")
-    if policy.horizon_minutes != request.lead:
-        click.echo(f"note: {policy.name} looks {policy.horizon_minutes} minutes ahead, --lead is {request.lead}")
     if len(results) > 1:
         click.echo(table.overall_line(results))
 

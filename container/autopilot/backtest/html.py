@@ -45,7 +45,7 @@ def _fleet(result: Comparison, price: float | None) -> dict[str, Any]:
         "heading": table.heading(result),
         "verdict": table.verdict(result),
         "notes": result.notes,
-        "ratios": [(name.replace("_", " "), value) for name, value in table.ratios(result).items()],
+        "ratios": [(name.replace("_", " "), value) for name, value in result.ratios.items()],
         "table": _table(result, price),
         "reasons": [(str(reason), 100 * share, MEANING[reason]) for reason, share in result.reasons.items()],
         "plots": _plots(result),

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from autopilot.backtest.comparison import Excerpt
 from autopilot.backtest.table import Row
-from autopilot.core.calibrated_rule import MISSING_COST
 from autopilot.core.cost import Doubles
 
 _STYLE: dict[Any, Any] = {
@@ -28,7 +27,7 @@ _DEMAND, _ALLOCATION, _BUFFER, _MISSING = "#222222", "#0b62a8", "#c77700", "#c02
 
 
 def excerpt_plot(excerpt: Excerpt) -> str:
-    """Demand with the capacity that the autopilot and the best fixed buffer would have had."""
+    """Demand with the servers that would have been ready with the autopilot and with the best fixed buffer."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(7, 3.6)
         at = _as_days(excerpt.times)
@@ -75,11 +74,11 @@ def cost_plot(shown: Sequence[Row]) -> str:
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(7, 0.8 + 0.34 * len(shown))
         over = [row.score.over for row in shown]
-        under = [MISSING_COST * row.score.under for row in shown]
+        under = [row.score.missing_price * row.score.under for row in shown]
         place = np.arange(len(shown))
         axes.barh(place, over, color="#b9c6d3", label="idle servers")
         axes.barh(place, under, left=over, color=_MISSING, alpha=0.75, hatch="////", edgecolor="white",
-                  label="missing servers, times five")  # fmt: skip
+                  label="missing servers, at their price")  # fmt: skip
         axes.set_yticks(place, [f"▶ {row.label}" if row.own else row.label for row in shown])
         for bar, row in enumerate(shown):
             axes.text(row.score.cost, bar, f" {row.score.cost:.2f}", va="center", fontsize=9)

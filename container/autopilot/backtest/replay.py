@@ -1,37 +1,38 @@
-"""Replay a demand series: what the policy and the guardrail would have decided at each of its observations."""
+"""Replay a demand series: what would have been decided at each of its observations, one after the other."""
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.calibrated_rule import calibrated
-from autopilot.core.decide import held_levels
-from autopilot.core.fleet import Decision, FleetNow, Limits, Reason
-from autopilot.core.guardrail import GuardrailRules, Recent, apply_guardrail
-from autopilot.core.history import SLOT_SECONDS, Windows, slot_of
+from autopilot.core.decide import Doubles, FleetContext, SizeMemory, decide_believed
+from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, FleetNow, Lead, Limits, Reason
+from autopilot.core.guardrail import GuardrailRules
+from autopilot.core.history import SLOT_SECONDS, Windows
+from autopilot.core.outage import NO_EVIDENCE, Belief, Evidence, judge
 from autopilot.core.schedule import Event, override_at
-from autopilot.core.series import series_windows
+from autopilot.core.series import SlottedSeries, slotted
 from autopilot.demand.csv_file import DemandSeries
 from autopilot.ports import Policy
 
-Doubles = npt.NDArray[np.float64]
 Progress = Callable[[int], None]
 """Called with the number of decisions just made."""
 
 REASONS = tuple(Reason)
 """A reason's place here is its code."""
-_REMEMBERED_MINUTES = 60.0
+_AT_ONCE = 1024
+"""Decisions that are made at once, as long as none of them changes what the later ones may believe."""
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
-    """What decides, and within which bounds. `lead_minutes` is the calibrated rule's, for comparison and fallback."""
+class ReplayConfig:
+    """What decides, and within which bounds."""
 
     policy: Policy
-    lead_minutes: int = 10
+    lead: Lead = DEFAULT_LEAD
+    missing_price: float = MISSING_PRICE
     rules: GuardrailRules = field(default_factory=GuardrailRules)
     limits: Limits = field(default_factory=Limits)
     events: tuple[Event, ...] = ()
@@ -42,88 +43,99 @@ class Replayed:
     """What was decided at D observations, in order.
 
     allocation  [D] whole servers, after the guardrail
-    prediction  [D] servers, before it; NaN where the policy had none
+    forecast    [D] whole servers that the coming lead needs, before what is in use now
+    prediction  [D] servers, before the guardrail; NaN where the policy had none
     reason      [D] codes: places in REASONS
     calibrated  [D] servers that the calibrated rule alone would have asked for
     """
 
     allocation: Doubles
+    forecast: Doubles
     prediction: Doubles
     reason: npt.NDArray[np.uint8]
     calibrated: Doubles
 
 
-class _Sizes:
-    """Sizes recommended before, by slot, as far back as the guardrail asks."""
+class _Past:
+    """What was reported of a fleet, and what was believed in its place: written slot by slot, as the history is."""
 
-    def __init__(self, rules: GuardrailRules) -> None:
-        self._window = rules.stabilization_slots
-        self._reach = max(self._window, int(_REMEMBERED_MINUTES * 60 / SLOT_SECONDS))
-        self._sizes: deque[tuple[int, int]] = deque()
+    def __init__(self, series: SlottedSeries) -> None:
+        self._reported = series
+        self._believed = SlottedSeries(series.first, np.full_like(series.demand, np.nan))
+        self._all = SlottedSeries(series.first, series.demand.copy())
+        self._doubted = False
 
-    def last(self, slot: int) -> int | None:
-        while self._sizes and self._sizes[0][0] <= slot - self._reach:
-            self._sizes.popleft()
-        return self._sizes[-1][1] if self._sizes else None
+    def windows(self, slots: npt.NDArray[np.int64], now: npt.NDArray[np.float32]) -> tuple[Windows, Evidence]:
+        """What decisions at `slots` [N] see, with the demand `now` [N] that each was asked for."""
+        windows = self._reported.windows(slots, now)
+        if not self._doubted:
+            return windows, NO_EVIDENCE
+        last_week = self._all.windows(slots, now).last_week
+        return Windows(windows.demand, last_week, slots), Evidence(self._believed.recent(slots))
 
-    def highest(self, slot: int) -> int | None:
-        return max((size for at, size in self._sizes if at > slot - self._window), default=None)
-
-    def remember(self, slot: int, size: int) -> None:
-        """A slot keeps the last size or, where the highest of some minutes stands, its highest."""
-        if self._sizes and self._sizes[-1][0] == slot:
-            _, before = self._sizes.pop()
-            size = max(size, before) if self._window else size
-        self._sizes.append((slot, size))
+    def accept(self, reported: Windows, belief: Belief) -> int:
+        """How many of the moments in a row may be decided before the next sees another past; remembers the last."""
+        now, believed = reported.demand[:, -1], belief.windows.demand[:, -1]
+        keep = np.where(now == believed, np.float32(np.nan), believed)
+        at = reported.slot - self._reported.first
+        changed = np.flatnonzero(~np.isclose(keep, self._believed.demand[at], equal_nan=True))
+        if not len(changed):
+            return len(now)
+        last = changed[0]
+        self._believed.demand[at[last]] = keep[last]
+        self._all.demand[at[last]] = self._reported.demand[at[last]] if np.isnan(keep[last]) else keep[last]
+        self._doubted = True
+        return int(last) + 1
 
 
 def replay(
     fleet: str,
     series: DemandSeries,
     decide_at: npt.NDArray[np.int64],
-    operator: Operator,
+    config: ReplayConfig,
     progress: Progress = lambda _: None,
 ) -> Replayed:
     """Decide at the observations `decide_at` (indices, [D]) of a series, each seeing what came before it alone.
 
-    The series knows no sessions, so demand stands for what is in use. Memory: a chunk of windows, and 25 bytes a
-    decision.
+    The series knows no sessions, so demand stands for what is in use. Memory: a chunk of windows, and 33 bytes a
+    decision. Raises ValueError if the times do not increase.
     """
+    if len(series.times) and np.any(np.diff(series.times) <= 0):
+        raise ValueError("times must increase strictly: sort the series and keep one row per time")
     count = len(decide_at)
-    out = Replayed(np.empty(count), np.empty(count), np.empty(count, np.uint8), np.empty(count))
-    sizes, first = _Sizes(operator.rules), 0
-    for windows in series_windows(series.times, series.demand, decide_at):
-        rows = slice(first, first + len(windows))
-        chosen = decide_at[rows]
-        nows = _nows(fleet, series.times[chosen], series.demand[chosen], operator.limits)
-        out.prediction[rows] = operator.policy.predict(windows).servers
-        out.calibrated[rows] = calibrated(windows, operator.lead_minutes)
-        recents = _recents(windows, out.calibrated[rows], operator.rules)
-        for at, now, recent in zip(range(first, rows.stop), nows, recents, strict=True):
-            decision = _decide(float(out.prediction[at]), now, recent, operator, sizes)
-            out.allocation[at], out.reason[at] = decision.allocation, REASONS.index(decision.reason)
+    out = Replayed(np.empty(count), np.empty(count), np.empty(count), np.empty(count, np.uint8), np.empty(count))
+    if not count:
+        return out
+    past, memory = _Past(slotted(series.times, series.demand)), SizeMemory(config.rules)
+    times, demand = series.times[decide_at], series.demand[decide_at]
+    slots, first, at_once = np.floor_divide(times, SLOT_SECONDS).astype(np.int64), 0, _AT_ONCE
+    while first < count:
+        rows = slice(first, min(first + at_once, count))
+        windows, evidence = past.windows(slots[rows], demand[rows].astype(np.float32))
+        belief = judge(windows, evidence, config.rules.hold)
+        accepted = past.accept(windows, belief)
+        at_once = min(2 * at_once, _AT_ONCE) if accepted == len(windows) else 1
+        rows, part = slice(first, first + accepted), slice(0, accepted)
+        contexts = _contexts(fleet, times[rows], demand[rows], config)
+        memories = [memory] * accepted if config.rules.remember else []
+        made = decide_believed(contexts, belief.of(part), memories, config.policy.predict, config.rules)
+        out.prediction[rows] = made.predictions.servers
+        out.calibrated[rows] = calibrated(windows.of(part), config.lead.end, config.missing_price)
+        for at, decision in enumerate(made.each, first):
+            out.allocation[at], out.forecast[at] = decision.allocation, decision.forecast
+            out.reason[at] = REASONS.index(decision.reason)
         first = rows.stop
-        progress(len(windows))
+        progress(accepted)
     return out
 
 
-def _nows(fleet: str, times: Doubles, demand: Doubles, limits: Limits) -> list[FleetNow]:
-    pairs = zip(times.tolist(), demand.tolist(), strict=True)
-    return [FleetNow(fleet, at, servers, limits=limits) for at, servers in pairs]
-
-
-def _recents(windows: Windows, fallback: Doubles, rules: GuardrailRules) -> Iterable[Recent]:
-    """The guardrail's view of each decision's past, but for the sizes that were recommended."""
-    peaks = np.fmax.reduce(windows.demand, axis=1)
-    held = held_levels(windows, rules.hold)
-    for row in range(len(windows)):
-        yield Recent(float(fallback[row]), float(peaks[row]), held.get(row))
-
-
-def _decide(prediction: float, now: FleetNow, recent: Recent, operator: Operator, sizes: _Sizes) -> Decision:
-    slot = slot_of(now.observed_at)
-    seen = Recent(recent.fallback, recent.peak, recent.held, sizes.last(slot), sizes.highest(slot))
-    override = override_at(operator.events, now.fleet, now.observed_at)
-    decision = apply_guardrail(prediction, now, seen, operator.rules, override)
-    sizes.remember(slot, decision.recommended)
-    return decision
+def _contexts(fleet: str, times: Doubles, demand: Doubles, config: ReplayConfig) -> list[FleetContext]:
+    return [
+        FleetContext(
+            FleetNow(fleet, at, servers, limits=config.limits),
+            config.lead,
+            config.missing_price,
+            override_at(config.events, fleet, at),
+        )
+        for at, servers in zip(times.tolist(), demand.tolist(), strict=True)
+    ]

@@ -9,11 +9,14 @@ from autopilot.backtest.comparison import AUTOPILOT, CALIBRATED, REACTIVE_20, Co
 from autopilot.core.cost import Score
 from autopilot.core.history import rfc3339
 
-FORMAT = 1
+FORMAT = 2
 """Version of the JSON document."""
 HINDSIGHT = "†"
-LEGEND = f"* best of the column; lower is better; h: server-hours; {HINDSIGHT} chosen in hindsight"
-_SHOWN = ("Agones", "HPA", "PlayFab", REACTIVE_20)
+LEGEND = (
+    f"* best of the column; lower is better; boot: on order; starts, cancels: % of the fleet a day; h: server-hours; "
+    f"{HINDSIGHT} chosen in hindsight"
+)
+_SHOWN = ("Agones", "HPA", "PlayFab")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,16 @@ class Column:
 
 
 def columns(price: float | None) -> tuple[Column, ...]:
-    """The table's columns; with a price of a server-hour, what was paid for all servers is the last."""
+    """The table's columns; with a price of a server-hour, what was paid for all that ran or booted is the last."""
     shown = (
         Column("under %", 2, "under"),
         Column("over %", 2, "over"),
         Column("cost", 2, "cost"),
         Column("short %", 2, "short"),
         Column("worst %", 1, "worst"),
+        Column("boot %", 2, "boot"),
+        Column("starts", 0, "starts"),
+        Column("cancels", 0, "cancels"),
         Column("missing h", 1, "missing_server_hours"),
         Column("idle h", 0, "idle_server_hours"),
     )
@@ -60,14 +66,14 @@ def columns(price: float | None) -> tuple[Column, ...]:
 def rows(result: Comparison, everything: bool = False) -> list[Row]:
     """The lines to show, cheapest first: the autopilot, the best in hindsight, and what platforms offer (or all)."""
     percent, buffered = result.buffer
-    best = result.best_rule
+    rule, best = result.best
     shown = [
         Row(name, score, name == AUTOPILOT)
         for name, score in result.scores.items()
-        if everything or name in {AUTOPILOT, CALIBRATED} or name.startswith(_SHOWN)
+        if everything or name in {AUTOPILOT, CALIBRATED, REACTIVE_20} or name.startswith(_SHOWN)
     ]
     shown.append(Row(f"best fixed buffer{HINDSIGHT} +{percent} %", buffered))
-    shown.append(Row(f"best rule{HINDSIGHT} {best}", result.scores[best]))
+    shown.append(Row(f"best rule{HINDSIGHT} {rule}", best))
     return sorted(shown, key=lambda row: row.score.cost)
 
 
@@ -83,28 +89,29 @@ def best_values(shown: Sequence[Row], wanted: Iterable[Column]) -> set[tuple[int
 def verdict(result: Comparison) -> str:
     """One sentence for the person who has to decide."""
     percent, buffered = result.buffer
-    own, ratio = result.autopilot, result.ratio(buffered)
-    share = "as much as" if ratio is None else f"{100 * ratio:.0f} % of"
+    own = result.autopilot
     return (
-        f"On your history the autopilot costs {share} the best fixed buffer (+{percent} %, chosen in hindsight): "
-        f"missing server-hours {buffered.missing_server_hours:,.1f} → {own.missing_server_hours:,.1f}, "
+        f"On your history the autopilot costs {_share(result)} the best fixed buffer (+{percent} %, chosen in "
+        f"hindsight): missing server-hours {buffered.missing_server_hours:,.1f} → {own.missing_server_hours:,.1f}, "
         f"idle {buffered.idle_server_hours:,.0f} → {own.idle_server_hours:,.0f}."
     )
 
 
-def ratios(result: Comparison) -> dict[str, float | None]:
-    """The autopilot's cost relative to what it has to beat."""
-    return {
-        "best_rule": result.ratio(result.scores[result.best_rule]),
-        "best_fixed_buffer": result.ratio(result.buffer[1]),
-        "calibrated_rule": result.ratio(result.scores[CALIBRATED]),
-        "reactive_20": result.ratio(result.scores[REACTIVE_20]),
-    }
+def _share(result: Comparison) -> str:
+    """The cost relative to the best fixed buffer in words, with how sure that is."""
+    ratio, interval = result.ratios["best_fixed_buffer"], result.intervals["best_fixed_buffer"]
+    if ratio is None:
+        return "as much as"
+    share = f"{100 * ratio:.0f} %"
+    if interval is None:
+        return f"{share} of"
+    between = f"95 % interval {100 * interval.low:.0f} to {100 * interval.high:.0f} %"
+    return f"{share} ({between}) of" if interval.differs else f"{share} ({between}: no difference) of"
 
 
 def overall(results: Sequence[Comparison]) -> dict[str, float | None]:
     """Geometric means of the ratios over fleets; None where a fleet has none."""
-    listed = [ratios(result) for result in results]
+    listed = [result.ratios for result in results]
     return {name: _geometric([one[name] for one in listed]) for name in listed[0]}
 
 
@@ -139,11 +146,13 @@ def _fleet(result: Comparison, price: float | None) -> dict[str, Any]:
         "from": rfc3339(result.period[0]),
         "to": rfc3339(result.period[1]),
         "step_minutes": result.step_minutes,
-        "lead_minutes": result.lead_minutes,
+        "lead_minutes": list(result.lead),
+        "missing_price": result.autopilot.missing_price,
         "scored_steps": result.scored_steps,
-        "best_rule": result.best_rule,
+        "best_rule": result.best[0],
         "best_fixed_buffer": {"percent": percent} | _figures(buffered, price),
-        "ratios": ratios(result),
+        "ratios": result.ratios,
+        "intervals": {name: None if one is None else list(one) for name, one in result.intervals.items()},
         "reasons": {str(reason): share for reason, share in result.reasons.items()},
         "scores": {name: _figures(score, price) for name, score in result.scores.items()},
     }
@@ -170,9 +179,12 @@ def as_text(shown: Sequence[Row], wanted: Sequence[Column]) -> str:
 def heading(result: Comparison) -> str:
     """Fleet, period and protocol in one line."""
     start, end = (rfc3339(at)[:10] for at in result.period)
+    near, far = result.lead
+    lead = f"{near:g}" if near == far else f"{near:g} to {far:g}"
+    price = result.autopilot.missing_price
     return (
-        f"{result.fleet}: {start} to {end}, every {result.step_minutes} min, servers ready after "
-        f"{result.lead_minutes} min"
+        f"{result.fleet}: {start} to {end}, every {result.step_minutes} min, servers ready after {lead} min, a missing "
+        f"one as dear as {price:g} idle ones"
     )
 
 

@@ -1,8 +1,8 @@
 """The calibrated rule: the best rule that learns nothing. It is the fallback, and the benchmark for what is learned.
 
 Simple predictions compete. One says that demand stays, another that the trend of the last points goes on. Each gets
-the margin that would have been best for it on the fleet's own last two days, where a missing server costs five times
-an idle one: the 5/6 quantile of its errors. What the cheaper would have cost on those two days decides.
+the margin that would have been best for it on the fleet's own last two days: with a missing server at five times the
+cost of an idle one, the 5/6 quantile of its errors. What the cheaper would have cost on those two days decides.
 
 Usually points lie ten minutes apart. A fleet that is observed more rarely is looked at in its own steps, since its
 decisions stand that long; over such steps the daily pattern counts, so that growing as yesterday competes too.
@@ -14,14 +14,11 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from autopilot.core.fleet import MISSING_PRICE
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, Floats, Windows
 
 Servers = npt.NDArray[np.float64]
 
-MISSING_COST, IDLE_COST = 5.0, 1.0
-"""What one missing and one idle server-minute cost."""
-LEVEL = MISSING_COST / (MISSING_COST + IDLE_COST)
-"""The quantile of the errors that is the cheapest constant margin for those costs (the newsvendor's ratio)."""
 LONGEST_LEAD = 12 * 60
 """Minutes."""
 
@@ -45,7 +42,22 @@ class _Candidates:
     errors: Floats
 
 
-def calibrated(windows: Windows, lead_minutes: int = 10) -> Servers:
+def level_of(missing_price: float) -> float:
+    """The quantile of the errors that is the cheapest constant margin (the newsvendor's ratio)."""
+    return missing_price / (missing_price + 1.0)
+
+
+def calibrated_each(windows: Windows, lead_minutes: Servers, missing_price: Servers) -> Servers:
+    """As `calibrated`, with a lead and a price for each fleet, [N] both."""
+    out = np.empty(len(windows), np.float64)
+    wanted = np.stack([np.ceil(lead_minutes), missing_price], axis=1)
+    for lead, price in np.unique(wanted, axis=0):
+        rows = np.flatnonzero((wanted == (lead, price)).all(axis=1))
+        out[rows] = calibrated(windows.of(rows), int(lead), float(price))
+    return out
+
+
+def calibrated(windows: Windows, lead_minutes: int = 10, missing_price: float = MISSING_PRICE) -> Servers:
     """Servers to ask for now, for `lead_minutes` from now (rounded up to tens of minutes): [N], finite, at least 0.
 
     A fleet's answer depends on that fleet alone, to the last bit. With few observations the margin is five per cent
@@ -57,7 +69,7 @@ def calibrated(windows: Windows, lead_minutes: int = 10) -> Servers:
     out = np.empty(len(windows), np.float64)
     for first in range(0, len(out), _ROWS):
         rows = slice(first, first + _ROWS)
-        out[rows] = _calibrated_rows(windows.demand[rows], lead_minutes)
+        out[rows] = _calibrated_rows(windows.demand[rows], lead_minutes, missing_price)
     return out
 
 
@@ -66,16 +78,16 @@ def cold_margin(demand: Servers) -> Servers:
     return np.maximum(0.05 * demand + np.sqrt(demand), 1.0)
 
 
-def _calibrated_rows(demand: Floats, lead_minutes: int) -> Servers:
+def _calibrated_rows(demand: Floats, lead_minutes: int, price: float) -> Servers:
     """The rule for a few rows: [M, WINDOW_SLOTS] servers → [M]."""
     if not (rare := np.isnan(demand[:, -4:-1]).all(axis=1)).any():
-        return _cheapest(_usual(demand, _points_ahead(lead_minutes, _STRIDE)))
+        return _cheapest(_usual(demand, _points_ahead(lead_minutes, _STRIDE)), price)
     out = np.empty(len(demand), np.float64)
     strides = np.where(rare, _strides(demand), _STRIDE)
     for stride in np.unique(strides).tolist():
         rows, ahead = strides == stride, _points_ahead(lead_minutes, stride)
         found = _usual(demand[rows], ahead) if stride == _STRIDE else _rare(demand[rows], ahead, stride)
-        out[rows] = _cheapest(found)
+        out[rows] = _cheapest(found, price)
     return out
 
 
@@ -91,10 +103,10 @@ def _strides(demand: Floats) -> npt.NDArray[np.intp]:
     return np.where(since == 0, _STRIDE, np.take((*_RARE_STRIDES, _STRIDE), longest))
 
 
-def _cheapest(candidates: _Candidates) -> Servers:
+def _cheapest(candidates: _Candidates, price: float) -> Servers:
     """Of the candidates with their best margins, the one that was cheapest: [M] servers."""
     predicted = candidates.predicted
-    margin, cost, count = _tails(candidates.errors)
+    margin, cost, count = _tails(candidates.errors, price)
     now = np.maximum(predicted[0].astype(np.float64), 0.0)
     trust = np.minimum(count / _TRUSTED, 1.0)
     wanted = predicted + trust * margin
@@ -189,7 +201,7 @@ def _trend(points: Floats, weights: tuple[np.float32, ...], out: Floats) -> None
         out += points[:, at : at + width] * weights[at]
 
 
-def _tails(errors: Floats) -> tuple[Floats, Floats, npt.NDArray[np.intp]]:
+def _tails(errors: Floats, price: float) -> tuple[Floats, Floats, npt.NDArray[np.intp]]:
     """What errors [C, M, P] say: the best constant margin, its mean cost, and how many are known (not NaN); [C, M].
 
     Where none is known, margin and cost are 0.
@@ -197,19 +209,19 @@ def _tails(errors: Floats) -> tuple[Floats, Floats, npt.NDArray[np.intp]]:
     ordered = np.sort(errors.reshape(-1, errors.shape[2]), axis=1)  # unknown ones last
     unknown = np.isnan(ordered)
     count = errors.shape[2] - unknown.sum(axis=1)
-    margin = np.where(count > 0, _quantile(ordered, count), np.float32(0))
+    margin = np.where(count > 0, _quantile(ordered, count, level_of(price)), np.float32(0))
     ordered -= margin[:, None]
-    cost = np.maximum(ordered * np.float32(MISSING_COST), ordered * np.float32(-IDLE_COST))
+    cost = np.maximum(ordered * np.float32(price), -ordered)
     cost[unknown] = 0
     shape = errors.shape[:2]
     mean = cost.sum(axis=1) / np.maximum(count, 1)
     return margin.reshape(shape), mean.reshape(shape), count.reshape(shape)
 
 
-def _quantile(ordered: Floats, count: npt.NDArray[np.intp]) -> Floats:
-    """The LEVEL quantile of the first `count` of each ordered row, between its two neighbours: [R, P] → [R]."""
+def _quantile(ordered: Floats, count: npt.NDArray[np.intp], level: float) -> Floats:
+    """The quantile at a level of the first `count` of each ordered row, between its two neighbours: [R, P] → [R]."""
     last = np.maximum(count - 1, 0)
-    position = LEVEL * last
+    position = level * last
     low = position.astype(np.intp)
     row = np.arange(len(ordered))
     below, above = ordered[row, low], ordered[row, np.minimum(low + 1, last)]

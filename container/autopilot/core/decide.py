@@ -1,14 +1,19 @@
-"""From predictions to decisions for many fleets at once: what the guardrail needs to know of each, and its verdict."""
+"""One decision for each of many fleets: what is believed, what the policy says of it, what the guardrail makes of that.
 
-from collections.abc import Sequence
-from math import nan
+Serving, replay, backtest and the verdict of a training run call the same function, with the same memory of sizes.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import isnan, nan
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.calibrated_rule import calibrated
-from autopilot.core.fleet import Decision, FleetNow
+from autopilot.core.calibrated_rule import calibrated_each
+from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead, Limits
 from autopilot.core.guardrail import (
     BEYOND_BELIEF,
     NO_OVERRIDE,
@@ -17,73 +22,168 @@ from autopilot.core.guardrail import (
     Recent,
     apply_guardrail,
     usable,
+    whole,
 )
 from autopilot.core.history import Floats, Windows
-from autopilot.core.hold_rules import HoldRules
-from autopilot.core.outage import held_level, suspicious
+from autopilot.core.outage import NO_EVIDENCE, Belief, Evidence, judge
+
+Doubles = npt.NDArray[np.float64]
+
+_LEAST_REACH = 12
+"""Slots: a size of an hour ago still says what a fleet has."""
 
 
-class Sizes(NamedTuple):
-    """Sizes that were recommended for a fleet before: the last one, and the highest of the stabilization window."""
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a policy says of N fleets.
 
-    last: int | None = None
-    highest: int | None = None
+    servers  [N] float64, the prediction in servers, before the guardrail; NaN where the policy has none
+    actions  [N, A] the raw actions (ratio of the prediction to the reference demand)
+    logits   [N, 2] mean and log standard deviation of the action's distribution; empty [N, 0] for a rule
+    """
+
+    servers: Doubles
+    actions: Floats
+    logits: Floats
 
 
-class Setting(NamedTuple):
-    """What is known of one fleet besides its window: the fleet now, its scheduled override, its sizes before."""
+Predict = Callable[[Windows, Doubles, Doubles], Predictions]
+"""Windows of N fleets, their leads [N, 2] in minutes and prices of a missing server [N]: see ports.Policy."""
+
+
+class FleetContext(NamedTuple):
+    """What is known of one fleet besides its window, and what its operator wants."""
 
     now: FleetNow
+    lead: Lead = DEFAULT_LEAD
+    missing_price: float = MISSING_PRICE
     override: Override = NO_OVERRIDE
-    sizes: Sizes = Sizes()
 
 
-def decide_all(
-    predictions: npt.NDArray[np.float64],
-    windows: Windows,
-    settings: Sequence[Setting],
-    rules: GuardrailRules,
-    lead_minutes: int,
-) -> list[Decision]:
-    """A decision for each of N fleets: [N] predictions in servers, their windows and settings, in the same order.
+class Reports(NamedTuple):
+    """What was reported of N fleets: their windows, and what else speaks for or against them."""
 
-    Where a prediction is not trusted, the calibrated rule looks `lead_minutes` ahead in its place.
+    windows: Windows
+    evidence: Evidence = NO_EVIDENCE
+
+
+class Decisions(NamedTuple):
+    """The decisions for N fleets, and what they were made from."""
+
+    each: list[Decision]
+    predictions: Predictions
+    belief: Belief
+
+
+class SizeMemory:
+    """The sizes that were decided for one fleet, slot by slot, as far back as the guardrail asks.
+
+    A slot keeps its last forecast or, where the highest of some minutes stands, its highest.
     """
+
+    def __init__(self, rules: GuardrailRules) -> None:
+        self._window = rules.stabilization_slots
+        self._reach = max(self._window, _LEAST_REACH)
+        self._slots: deque[tuple[int, int, float]] = deque()
+
+    @property
+    def reach(self) -> int:
+        """How many slots back it goes, the one of now included."""
+        return self._reach
+
+    def before(self, slot: int) -> tuple[int | None, int | None]:
+        """The size before a decision in this slot, and the highest forecast of the stabilization window."""
+        while self._slots and self._slots[0][0] <= slot - self._reach:
+            self._slots.popleft()
+        if not self._slots:
+            return None, None
+        at, forecast, need = self._slots[-1]
+        last = forecast if at == slot else max(forecast, whole(need))
+        return last, max((size for at, size, _ in self._slots if at > slot - self._window), default=None)
+
+    def keep(self, slot: int, forecast: int, need: float) -> int:
+        """Remember a forecast, and what was needed when it was made; what the slot keeps."""
+        if self._slots and self._slots[-1][0] == slot:
+            _, before, _ = self._slots.pop()
+            forecast = max(forecast, before) if self._window else forecast
+        self._slots.append((slot, forecast, need))
+        return forecast
+
+
+def decide(
+    contexts: Sequence[FleetContext],
+    reports: Reports,
+    memories: Sequence[SizeMemory],
+    policy: Predict,
+    rules: GuardrailRules,
+) -> Decisions:
+    """A decision for each of N fleets. `memories`: one for each; none where the rules do not `remember`."""
+    return decide_believed(contexts, judge(reports.windows, reports.evidence, rules.hold), memories, policy, rules)
+
+
+def decide_believed(
+    contexts: Sequence[FleetContext],
+    belief: Belief,
+    memories: Sequence[SizeMemory],
+    policy: Predict,
+    rules: GuardrailRules,
+) -> Decisions:
+    """As `decide`, once it is known what is believed.
+
+    Decisions are made in order, and each is remembered at once: later moments of the same fleet may share its memory.
+    """
+    windows = belief.windows
+    leads, prices = np.array([one.lead for one in contexts]), np.array([one.missing_price for one in contexts])
+    predictions = policy(windows, leads, prices)
     peaks = np.fmax.reduce(windows.demand, axis=1)
-    fallbacks = _fallbacks(windows, _trusted(predictions, peaks, settings), lead_minutes)
-    held = held_levels(windows, rules.hold)
-    return [
-        apply_guardrail(
-            prediction,
-            one.now,
-            Recent(fallbacks.get(row, nan), peak, held.get(row), one.sizes.last, one.sizes.highest),
-            rules,
-            one.override,
-        )
-        for row, (prediction, peak, one) in enumerate(zip(predictions.tolist(), peaks.tolist(), settings, strict=True))
-    ]
+    fallbacks = _fallbacks(windows, _trusted(predictions.servers, peaks, contexts), leads[:, 1], prices)
+    columns = (predictions.servers.tolist(), peaks.tolist(), belief.held.tolist(), windows.slot.tolist())
+    each = []
+    for row, (prediction, peak, held, slot) in enumerate(zip(*columns, strict=True)):
+        one = contexts[row]
+        last, highest = memories[row].before(slot) if memories else (None, None)
+        recent = Recent(fallbacks.get(row, nan), peak, None if isnan(held) else held, last, highest)
+        decision = apply_guardrail(prediction, one.now, recent, rules, one.override)
+        if memories:
+            decision = replace(decision, recommended=memories[row].keep(slot, decision.recommended, one.now.need))
+        each.append(decision)
+    return Decisions(each, predictions, belief)
 
 
-def _trusted(predictions: npt.NDArray[np.float64], peaks: Floats, settings: Sequence[Setting]) -> npt.NDArray[np.bool_]:
+def _trusted(predictions: Doubles, peaks: Floats, contexts: Sequence[FleetContext]) -> npt.NDArray[np.bool_]:
     """Which predictions the guardrail will take for usable: [N]."""
-    if len(settings) == 1:
-        return np.array([usable(float(predictions[0]), settings[0].now, float(peaks[0]))])
-    needs = np.array([one.now.need for one in settings])
+    if len(contexts) == 1:
+        return np.array([usable(float(predictions[0]), contexts[0].now, float(peaks[0]))])
+    needs = np.array([one.now.need for one in contexts])
     highest = BEYOND_BELIEF * np.maximum(np.maximum(needs, peaks), 1.0)
     trusted: npt.NDArray[np.bool_] = np.isfinite(predictions) & (predictions >= 0) & (predictions <= highest)
     return trusted
 
 
-def _fallbacks(windows: Windows, trusted: npt.NDArray[np.bool_], lead_minutes: int) -> dict[int, float]:
+def _fallbacks(
+    windows: Windows, trusted: npt.NDArray[np.bool_], lead_minutes: Doubles, prices: Doubles
+) -> dict[int, float]:
     """The calibrated rule by row, computed only where the prediction is not trusted."""
     if trusted.all():
         return {}
-    rows = np.flatnonzero(~trusted).tolist()
-    doubted = Windows(windows.demand[rows], windows.last_week[rows], windows.slot[rows])
-    return dict(zip(rows, calibrated(doubted, lead_minutes).tolist(), strict=True))
+    rows = np.flatnonzero(~trusted)
+    servers = calibrated_each(windows.of(rows), lead_minutes[rows], prices[rows])
+    return dict(zip(rows.tolist(), servers.tolist(), strict=True))
 
 
-def held_levels(windows: Windows, rules: HoldRules) -> dict[int, float | None]:
-    """The level of the outage hold by row, computed only where demand fell suspiciously."""
-    rows = np.flatnonzero(suspicious(windows.demand, rules)).tolist()
-    return {row: held_level(windows.demand[row], rules) for row in rows}
+_STANDING_SECONDS = 180.0
+"""How long the client keeps the highest forecast: what one wrong low answer cannot undercut."""
+
+
+def applied(needs: Doubles, forecasts: Doubles, times: Doubles, limits: Limits) -> Doubles:
+    """The sizes that the client sets at T moments in order, [T] servers, from what was needed and forecast then.
+
+    The highest of what is in use now, the forecasts of the last three minutes and the minimum, at most the maximum.
+    `times` [T] seconds.
+    """
+    highest, back = forecasts.copy(), 1
+    while back < len(times) and (recent := times[back:] - times[:-back] < _STANDING_SECONDS).any():
+        highest[back:] = np.where(recent, np.maximum(highest[back:], forecasts[:-back]), highest[back:])
+        back += 1
+    maximum = np.inf if limits.maximum is None else limits.maximum
+    return np.clip(np.maximum(highest, np.ceil(needs - 1e-9)), limits.minimum, maximum)

@@ -7,6 +7,7 @@ says what to expect now, and its residuals say how far to trust it. The network 
 Training, backtest and serving call the same two functions; every row depends on its own fleet alone, to the last bit.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,7 +23,7 @@ Columns = tuple[npt.NDArray[np.int64], int]
 
 FEATURES_VERSION = 4
 
-HORIZONS = (10, 20, 30)
+HORIZONS = (10, 20, 30, 40, 50, 60)
 """Minutes that a prediction can look ahead."""
 LONGEST_REACH = 6
 """Steps of ten minutes that a prediction looks ahead at most, for fleets that are observed once an hour."""
@@ -55,6 +56,10 @@ FEATURE_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 """The first five are the last five demands, ten minutes apart, oldest first, relative to the reference demand."""
 WIDTH = len(FEATURE_NAMES)
+MARGIN_LEVELS = (0.5, 5 / 6, 0.95, 0.985)
+"""Quantiles of the fit's own errors that stand in the MARGIN_COLUMNS, in units of the SCALE_COLUMN."""
+MARGIN_COLUMNS = [FEATURE_NAMES.index(name) for name in MARGINS[:4]]
+SCALE_COLUMN = FEATURE_NAMES.index("scale")
 
 _NOW = (WINDOW_SLOTS - 1) // 2  # the column of now on the ten-minute grid
 _DAY = SLOTS_PER_DAY // 2
@@ -82,7 +87,6 @@ _HARDLY_ANY = np.array(1e-3, np.float32)
 _PER_SPAN = np.array([1 / (2 * _DAY), 1 / (2 * _HOUR), 1 / _HOUR], np.float32)
 _RECENCY = _HALF ** (np.arange(_SAMPLES - 1, -1, -1, dtype=np.float32) / np.float32(2 * _SAMPLES))
 _ALL_COUNTS = np.array([[_SAMPLES - first + 0.5 for first in _LATE]], np.float32)
-_LEVELS = (0.5, 5 / 6, 0.95, 0.985)
 _IDENTITY = np.float32(_RIDGE) * np.eye(len(REGRESSORS), dtype=np.float32)
 
 
@@ -139,6 +143,13 @@ def observe(windows: Windows, horizon: int = 10) -> Floats:
         _observe_part(windows, horizon, out, slice(0, middle))
         rest.result()
     return out
+
+
+def observe_ahead(windows: Windows, horizons: Sequence[int]) -> Floats:
+    """The features of N fleets for each of H horizons, one horizon after the other: [H * N, WIDTH]. See `observe`."""
+    if len(horizons) == 1:
+        return observe(windows, horizons[0])
+    return np.concatenate([observe(windows, horizon) for horizon in horizons])
 
 
 def _observe_part(windows: Windows, horizon: int, out: Floats, part: slice) -> None:
@@ -439,7 +450,7 @@ def _margins(fit: _Fit, recent: _Recent) -> list[Floats]:
     six = slice(_LATE[1], None)
     late = _quantiles(residual[:, six], None if valid is None else valid[:, six], (5 / 6,))
     unit = recent.unit
-    return [_quantiles(residual, valid, _LEVELS), late, spread, unit, np.sqrt(unit), residual[:, :-4:-1]]
+    return [_quantiles(residual, valid, MARGIN_LEVELS), late, spread, unit, np.sqrt(unit), residual[:, :-4:-1]]
 
 
 def _levels(recent: _Recent, mean: Floats, scale: Floats) -> list[Floats]:

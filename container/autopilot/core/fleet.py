@@ -1,7 +1,10 @@
 """The words of the domain: a fleet as it stands, the limits its operator set, and the decision for it."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
+from typing import NamedTuple
 
 
 class Reason(StrEnum):
@@ -29,6 +32,15 @@ class Reason(StrEnum):
     """Demand could not be read; what is known to be needed or running is held."""
 
 
+FLEET_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _./:@+=-]{0,127}$(?!\n)"
+"""How a fleet may be called, on every way in. The end is `$` and no line end: alone, Python's `$` lets one pass."""
+
+
+def is_fleet_name(text: str) -> bool:
+    """Whether a fleet may be called so."""
+    return re.search(FLEET_NAME, text) is not None
+
+
 MOST_SERVERS = 10_000_000
 """No fleet is larger: a bound against absurd input, and an allocation stays an int32."""
 
@@ -41,6 +53,60 @@ class Limits:
     maximum: int | None = None
 
 
+MISSING_PRICE = 5.0
+"""What one missing server-minute costs, in idle ones, where nobody says otherwise: the mission's 5:1."""
+CHEAPEST_MISSING, DEAREST_MISSING = 2.0, 20.0
+"""What it may cost."""
+LONGEST_LEAD = 60.0
+"""Minutes from asking for a server to it being ready, at most."""
+_GRID_MINUTES = 10
+
+
+class Lead(NamedTuple):
+    """How long a server takes from being asked for to being ready, in minutes: the shortest and the longest."""
+
+    shortest: float = 10.0
+    longest: float = 15.0
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """How far ahead a decision looks: every ten minutes up to the end of the lead.
+
+        What is ready before the end of the lead was ordered before, and a size that is given up now is missing then.
+        """
+        return tuple(
+            range(_GRID_MINUTES, _GRID_MINUTES * (1 + ceil(self.longest / _GRID_MINUTES - 1e-9)), _GRID_MINUTES)
+        )
+
+    @property
+    def end(self) -> int:
+        """The longest, in whole minutes."""
+        return ceil(self.longest - 1e-9)
+
+
+DEFAULT_LEAD = Lead()
+"""Of fleets whose caller and operator say none."""
+
+
+def lead_of(shortest: float, longest: float) -> Lead:
+    """A lead of so many minutes. Raises ValueError, in words, for one that no fleet has."""
+    if not 0 < shortest <= LONGEST_LEAD or not 0 < longest <= LONGEST_LEAD:
+        raise ValueError(f"a lead must be more than 0 and at most {LONGEST_LEAD:g} minutes")
+    if shortest > longest:
+        raise ValueError(f"the shortest lead, {shortest:g}, is above the longest, {longest:g}: say the shortest first")
+    return Lead(shortest, longest)
+
+
+def parse_lead(text: str) -> Lead:
+    """A lead as people write it: `12`, or `10-15`. Raises ValueError, in words."""
+    low, dash, high = text.partition("-")
+    try:
+        shortest, longest = float(low), float(high if dash else low)
+    except ValueError as error:
+        raise ValueError(f"{text!r:.40} is no lead: say a number of minutes, such as 12, or a range, 10-15") from error
+    return lead_of(shortest, longest)
+
+
 @dataclass(frozen=True, slots=True)
 class FleetNow:
     """One fleet at the time of a decision.
@@ -51,6 +117,7 @@ class FleetNow:
     sessions     servers with a live session; never taken away
     queue        servers that waiting players need, on top of demand
     replicas     servers that run now, if the caller knows
+    arrivals     sessions begun since some beginning: a counter that only grows, if the caller knows
     """
 
     fleet: str
@@ -60,6 +127,7 @@ class FleetNow:
     queue: float = 0.0
     replicas: int | None = None
     limits: Limits = Limits()
+    arrivals: float | None = None
 
     @property
     def need(self) -> float:
@@ -72,10 +140,13 @@ class Decision:
     """The allocation for one fleet, in whole servers, and the rule that decided it.
 
     under_provisioned  the policy asked for less than is needed now (the seeds' "false positive")
-    recommended        the allocation without the ones before it: what stabilization compares with later
+    forecast           what the coming lead needs, before what is in use now: what a caller may stabilise
+    recommended        what the slot keeps: the forecast of this moment alone, before the operator's schedule and
+                       limits; where the highest of some minutes stands, the highest of the slot
     """
 
     allocation: int
     reason: Reason
     under_provisioned: bool
+    forecast: int
     recommended: int

@@ -22,7 +22,7 @@ class GuardrailRules:
     hold                   when to disbelieve a fall of demand
     max_step_up            largest growth of one decision, as a share of the size before; None: any
     max_step_down          largest shrinkage of one decision, as a share of the size before; None: any
-    stabilization_minutes  the highest allocation of the last minutes stands; 0: off
+    stabilization_minutes  the highest forecast of the last minutes stands; 0: off
     """
 
     hold: HoldRules = DEFAULT_HOLD
@@ -35,6 +35,11 @@ class GuardrailRules:
         """The slots that the last minutes touch, the one of now included; 0: off."""
         return ceil(self.stabilization_minutes / SLOT_MINUTES) + 1 if self.stabilization_minutes > 0 else 0
 
+    @property
+    def remember(self) -> bool:
+        """Whether any rule looks at sizes that were decided before."""
+        return self.stabilization_minutes > 0 or not (self.max_step_up is self.max_step_down is None)
+
 
 class Recent(NamedTuple):
     """What the fleet's history says, as far as the guardrail needs it. In servers; None: not known.
@@ -42,8 +47,8 @@ class Recent(NamedTuple):
     fallback  the calibrated rule's answer, for when the prediction is unusable
     peak      the highest need in the window
     held      the level that an outage hold keeps
-    last      the size that was recommended last
-    highest   the highest size that was recommended within the stabilization window
+    last      the size before this decision, as far as it is remembered
+    highest   the highest forecast within the stabilization window
     """
 
     fallback: float
@@ -70,7 +75,12 @@ NO_OVERRIDE = Override()
 
 def whole(servers: float) -> int:
     """Round up to a whole server; a hair above a whole number (float error) is that number."""
-    return ceil(servers - 1e-9 * max(1.0, abs(servers)))
+    return ceil(servers - _dust(servers))
+
+
+def _dust(servers: float) -> float:
+    """What a sum of floats may be off by: no server."""
+    return 1e-9 * max(1.0, abs(servers))
 
 
 def usable(prediction: float, now: FleetNow, peak: float) -> bool:
@@ -81,13 +91,15 @@ def usable(prediction: float, now: FleetNow, peak: float) -> bool:
 def apply_guardrail(
     prediction: float, now: FleetNow, recent: Recent, rules: GuardrailRules, override: Override = NO_OVERRIDE
 ) -> Decision:
-    """The safe allocation for a prediction in servers, and the reason: the last rule that changed the number."""
+    """The safe allocation for a prediction in servers, and the reason: the last rule that changed the number.
+
+    What the coming lead needs is found first: the forecast. What is in use now comes on top of it, and is not
+    remembered: a remembered floor would keep a falling fleet too large.
+    """
     need = now.need
-    lowest = max(ceil(need), now.sessions)
+    lowest = max(whole(need), now.sessions)
     trusted = usable(prediction, now, recent.peak)
     wanted, reason = (whole(prediction), Reason.POLICY) if trusted else (_fallback(recent), Reason.FALLBACK)
-    if wanted < lowest:
-        wanted, reason = lowest, Reason.DEMAND_FLOOR
     if recent.held is not None and wanted < whole(recent.held):
         wanted, reason = whole(recent.held), Reason.OUTAGE_HOLD
     limited = _rate_limited(wanted, lowest, (now, recent), rules)
@@ -96,9 +108,12 @@ def apply_guardrail(
     recommended = wanted
     if recent.highest is not None and recent.highest > wanted:
         wanted, reason = recent.highest, Reason.STABILIZED
+    forecast = _forecast(wanted, now, override)
+    if wanted < lowest:
+        wanted, reason = lowest, Reason.DEMAND_FLOOR
     wanted, reason = _with_added(wanted, lowest, reason, override)
     allocation, reason = _within_limits(wanted, reason, now, override)
-    return Decision(allocation, reason, trusted and prediction < need, recommended)
+    return Decision(allocation, reason, trusted and prediction < need - _dust(need), forecast, recommended)
 
 
 def allocate_without_demand(
@@ -106,16 +121,16 @@ def allocate_without_demand(
 ) -> Decision | None:
     """The allocation when demand could not be read: all that is known to run or to be needed is held.
 
-    `now.demand` is ignored. None where nothing at all is known about the fleet.
+    `now.demand` is ignored. The queue comes on top of what is known to be needed, not of what runs: the latter grows
+    with each decision. None where nothing at all is known about the fleet.
     """
-    known = [now.replicas, last, None if last_need is None else whole(last_need)]
-    held = max((size for size in known if size is not None), default=None)
-    if held is None and now.sessions == 0:
+    if now.replicas is last is last_need is None and now.sessions == now.queue == 0:
         return None
-    wanted = max(held or 0, now.sessions)
+    needed = whole(max(now.sessions, last_need or 0.0) + now.queue)
+    wanted = max(now.replicas or 0, last or 0, needed)
     with_added, reason = _with_added(wanted, wanted, Reason.DEMAND_UNKNOWN, override)
     allocation, reason = _within_limits(with_added, reason, now, override)
-    return Decision(allocation, reason, False, allocation)
+    return Decision(allocation, reason, False, allocation, allocation)
 
 
 def _fallback(recent: Recent) -> int:
@@ -137,6 +152,14 @@ def _rate_limited(wanted: int, lowest: int, known: tuple[FleetNow, Recent], rule
     if rules.max_step_down is not None and wanted < size:
         wanted = max(wanted, size - max(1, floor(size * rules.max_step_down)))
     return wanted
+
+
+def _forecast(wanted: int, now: FleetNow, override: Override) -> int:
+    """What the coming lead needs with what the operator wants, whatever is in use."""
+    minimum = now.limits.minimum if override.minimum is None else override.minimum
+    maximum = now.limits.maximum if override.maximum is None else override.maximum
+    forecast = max(wanted + override.add, minimum, 0)
+    return forecast if maximum is None else min(forecast, maximum)
 
 
 def _with_added(wanted: int, lowest: int, reason: Reason, override: Override) -> tuple[int, Reason]:

@@ -75,6 +75,10 @@ class Windows:
     def __len__(self) -> int:
         return len(self.demand)
 
+    def of(self, rows: slice | npt.NDArray[np.int64]) -> "Windows":
+        """The windows of some of the fleets."""
+        return Windows(self.demand[rows], self.last_week[rows], self.slot[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class FleetHistory:

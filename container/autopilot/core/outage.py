@@ -7,13 +7,15 @@ fleet's own past does not know either, is an outage. The level from before it, m
 until demand recovers or the hold runs out; then it ramps down at the rate at which sessions end.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import copysign, exp2, isnan, sqrt
 
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, Floats
+from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, Floats, Windows
 from autopilot.core.hold_rules import HoldRules
 
 _SLOT_MINUTES = SLOT_SECONDS / 60
@@ -32,6 +34,57 @@ _HALFWAY = 0.5  # of the way back from the lowest: players are joining again, an
 _USUAL_SHARE = 0.75  # a level that the last day knew, within a quarter, is no outage
 _USUAL_BEFORE = (24, 72)  # slots: two to six hours before the fall
 _SEASON_RANGE = (0.4, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of N fleets besides the demand that was reported. None: of nobody.
+
+    believed  [N, WINDOW_SLOTS] servers: what was believed in the slots whose report was not; NaN where the report was
+    arrivals  [N, WINDOW_SLOTS] sessions begun since some beginning, as last counted in each slot; NaN where unknown
+    queue     [N] servers that waiting players need now; part of the demand of now already
+    sessions  [N] servers with a live session now
+    """
+
+    believed: Floats | None = None
+    arrivals: Floats | None = None
+    queue: npt.NDArray[np.float64] | None = None
+    sessions: npt.NDArray[np.float64] | None = None
+
+
+NO_EVIDENCE = Evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed of N fleets.
+
+    windows  as they were reported, with every slot that is disbelieved, the one of now too, at the level expected
+    held     [N] servers to keep where the report of now is not believed; NaN where it is
+    why      row -> what spoke for the hold, a few words and figures; one entry for each row that is held
+    """
+
+    windows: Windows
+    held: npt.NDArray[np.float64]
+    why: Mapping[int, str] = field(default_factory=dict)
+
+    def of(self, rows: slice) -> "Belief":
+        """What is believed of some of the fleets."""
+        first = rows.indices(len(self.held))[0]
+        count = len(self.held[rows])
+        why = {row - first: words for row, words in self.why.items() if first <= row < first + count}
+        return Belief(self.windows.of(rows), self.held[rows], why)
+
+
+def judge(windows: Windows, evidence: Evidence, rules: HoldRules) -> Belief:
+    """Which reports of N fleets are believed, and what stands in the place of those that are not."""
+    del evidence
+    held = np.full(len(windows), np.nan)
+    for row in np.flatnonzero(suspicious(windows.demand, rules)).tolist():
+        level = held_level(windows.demand[row], rules)
+        held[row] = np.nan if level is None else level
+    why = dict.fromkeys(np.flatnonzero(~np.isnan(held)).tolist(), "demand fell faster than sessions can end")
+    return Belief(windows, held, why)
 
 
 def suspicious(demand: Floats, rules: HoldRules) -> npt.NDArray[np.bool_]:

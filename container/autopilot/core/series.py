@@ -35,10 +35,16 @@ class SlottedSeries:
     def windows(self, slots: npt.NDArray[np.int64], now: Floats) -> Windows:
         """The windows of decisions at `slots` [N], with the demand `now` [N] that each was asked for."""
         at = slots - self.first
-        recent = np.lib.stride_tricks.sliding_window_view(self.demand, WINDOW_SLOTS)[at - (WINDOW_SLOTS - 1)]
         week = np.lib.stride_tricks.sliding_window_view(self.demand, WEEK_BEFORE + 1 + WEEK_AFTER)[at - _BACK]
+        recent = self.recent(slots)
         recent[:, -1] = now
         return Windows(recent, week, slots)
+
+    def recent(self, slots: npt.NDArray[np.int64]) -> Floats:
+        """The last three days up to each of `slots` [N]: [N, WINDOW_SLOTS]."""
+        at = slots - self.first - (WINDOW_SLOTS - 1)
+        recent: Floats = np.lib.stride_tricks.sliding_window_view(self.demand, WINDOW_SLOTS)[at]
+        return recent
 
 
 def slotted(times: Doubles, demand: Doubles) -> SlottedSeries:

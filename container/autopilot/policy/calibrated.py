@@ -3,18 +3,15 @@
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.calibrated_rule import calibrated
+from autopilot.core.calibrated_rule import calibrated_each
+from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.history import Windows
-from autopilot.ports import Predictions
 
 _WIDTH = 5
 
 
 class CalibratedPolicy:
-    """core.rules.calibrated behind the Policy port; needs no files. See ports.Policy."""
-
-    def __init__(self, horizon_minutes: int = 10) -> None:
-        self._horizon = horizon_minutes
+    """core.calibrated_rule behind the Policy port, for the end of the lead; needs no files. See ports.Policy."""
 
     @property
     def name(self) -> str:
@@ -26,14 +23,9 @@ class CalibratedPolicy:
         """Length of the raw observation vector: the last five demands, oldest first."""
         return _WIDTH
 
-    @property
-    def horizon_minutes(self) -> int:
-        """How far ahead a prediction looks."""
-        return self._horizon
-
-    def predict(self, windows: Windows) -> Predictions:
+    def predict(self, windows: Windows, lead: Doubles, missing_price: Doubles) -> Predictions:
         """The rule's servers; `actions` [N, 1] is their ratio to demand (at least one server), `logits` is [N, 0]."""
-        servers = calibrated(windows, self._horizon)
+        servers = calibrated_each(windows, lead[:, 1], missing_price)
         actions = (servers / np.maximum(windows.demand[:, -1], 1.0)).astype(np.float32)[:, None]
         return Predictions(servers, actions, np.empty((len(servers), 0), np.float32))
 

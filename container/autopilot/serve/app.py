@@ -15,11 +15,12 @@ from werkzeug.exceptions import HTTPException
 
 from autopilot.ports import ModelError
 from autopilot.serve.emf import EmfMetrics
-from autopilot.serve.invocations import JSON, Invocations
+from autopilot.serve.invocations import Invocations
 from autopilot.serve.memory import LARGEST_BODY
 from autopilot.serve.messages import Call, headers_by_name
 from autopilot.serve.metrics import Metrics
-from autopilot.serve.wire import ErrorAnswer, ErrorOut
+from autopilot.serve.wire.answers import ErrorAnswer, ErrorOut
+from autopilot.serve.wire.content_types import JSON
 from autopilot.service import Autopilot
 from autopilot.settings import Settings
 from autopilot.wiring import build

@@ -14,7 +14,7 @@ from autopilot.serve.batching import Batcher
 from autopilot.serve.invocations import Invocations
 from autopilot.serve.memory import SMALL_BODY, Lease, PendingBodies
 from autopilot.serve.messages import Call, Reply, headers_by_name
-from autopilot.serve.wire import RequestError
+from autopilot.serve.wire.errors import RequestError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -4,11 +4,13 @@ No call leaves the process, so it costs no time, works in network isolation, and
 Names and namespace are the originals'; `false-positive` is 0 or 1 with every decision, so that its mean is a rate.
 """
 
+import bisect
 import contextlib
-import itertools
+import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,14 +20,19 @@ from autopilot.core.fleet import Decision, Reason
 VALUES_PER_LINE = 50
 """CloudWatch takes 100 to a metric; fifty keep a line within the 4096 bytes that a pipe takes in one piece."""
 METRICS = ("curr_demand", "curr_alloc", "false-positive", "fallback", "outage-hold", "history-unavailable")
+MOST_FLEETS = 300
+"""A worker names so many fleets in metrics. It says what more would cost, and counts them without a name."""
+METRIC_PRICES = ((10_000, 0.30), (240_000, 0.10), (750_000, 0.05), (float("inf"), 0.02))
+"""CloudWatch's list price: so many metrics at so many dollars each a month, the next ones for less."""
 _STDOUT = 1
+logger = logging.getLogger("autopilot")
 
 
 class Counted(NamedTuple):
-    """One decision, as far as metrics go."""
+    """One decision, as far as metrics go. `demand` None: it could not be read, and is left out."""
 
     fleet: str
-    demand: float
+    demand: float | None
     decision: Decision
     history_unavailable: bool
 
@@ -42,36 +49,71 @@ class EmfMetrics:
     ) -> None:
         self._namespace, self._by_fleet, self._write, self._clock = namespace, by_fleet, write, clock
         self._encode = msgspec.json.Encoder().encode
+        self._named: list[tuple[int, str]] = []
+        self._refused = False
 
     def answered(self, decisions: Iterable[Counted]) -> None:
         """Write the decisions of one request. Each line is one write: workers share the stream."""
-        directive = self._directive()
         for line in self._lines(decisions):
             # A log that nobody reads any more is no reason to fail a decision.
             with contextlib.suppress(OSError):
-                self._write(self._encode(directive | line) + b"\n")
+                self._write(self._encode(self._directive(line) | line) + b"\n")
 
-    def _directive(self) -> dict[str, object]:
-        names = [{"Name": name} for name in METRICS]
-        dimensions = [["fleet"]] if self._by_fleet else [[]]
+    def _directive(self, line: Mapping[str, object]) -> dict[str, object]:
+        names = [{"Name": name} for name in METRICS if name in line]
+        dimensions = [["fleet"]] if "fleet" in line else [[]]
         what = {"Namespace": self._namespace, "Dimensions": dimensions, "Metrics": names}
         return {"_aws": {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [what]}}
 
     def _lines(self, decisions: Iterable[Counted]) -> Iterator[dict[str, object]]:
-        if self._by_fleet:
-            yield from ({"fleet": one.fleet, **_values([one])} for one in decisions)
-            return
-        left = iter(decisions)
-        while chunk := list(itertools.islice(left, VALUES_PER_LINE)):
-            yield _values(chunk)
+        unnamed: list[Counted] = []
+        for one in decisions:
+            if self._by_fleet and self._names(one.fleet):
+                yield {"fleet": one.fleet, **_values([one])}
+            else:
+                unnamed.append(one)
+        for start in range(0, len(unnamed), VALUES_PER_LINE):
+            yield _values(unnamed[start : start + VALUES_PER_LINE])
+
+    def _names(self, fleet: str) -> bool:
+        """Whether a fleet has metrics of its own: those of the lowest checksums, so that all workers name the same."""
+        one = (zlib.crc32(fleet.encode()), fleet)
+        place = bisect.bisect_left(self._named, one)
+        if self._named[place : place + 1] == [one]:
+            return True
+        if len(self._named) == MOST_FLEETS and not self._refused:
+            self._refused = True
+            logger.warning(REFUSED)
+        self._named[place:] = [one, *self._named[place:]][: MOST_FLEETS - place]
+        return place < MOST_FLEETS
+
+
+def monthly_price(fleets: int) -> float:
+    """Dollars a month for the metrics of so many fleets."""
+    price, left = 0.0, float(len(METRICS) * fleets)
+    for most, each in METRIC_PRICES:
+        price += min(left, most) * each
+        left = max(0.0, left - most)
+    return price
+
+
+REFUSED = (
+    f"AUTOPILOT_METRICS_FLEET_DIMENSION: more than {MOST_FLEETS} fleets. CloudWatch charges for each fleet's "
+    f"{len(METRICS)} metrics by the month: {MOST_FLEETS} fleets are ${monthly_price(MOST_FLEETS):,.0f}, 10,000 would "
+    f"be ${monthly_price(10_000):,.0f}, 100,000 ${monthly_price(100_000):,.0f}. {MOST_FLEETS} fleets keep their names, "
+    "all others are counted together without one. Switch it off, and read single fleets from the answers or from the "
+    "client's /metrics."
+)
 
 
 def _values(decisions: Sequence[Counted]) -> dict[str, object]:
     columns = zip(*map(_row, decisions), strict=True)
-    return {name: column if len(column) > 1 else column[0] for name, column in zip(METRICS, columns, strict=True)}
+    known = ([value for value in column if value is not None] for column in columns)
+    return {name: column if len(column) > 1 else column[0]
+            for name, column in zip(METRICS, known, strict=True) if column}  # fmt: skip
 
 
-def _row(one: Counted) -> tuple[float, ...]:
+def _row(one: Counted) -> tuple[float | None, ...]:
     reason = one.decision.reason
     return (
         one.demand,

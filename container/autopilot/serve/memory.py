@@ -4,7 +4,7 @@ A worker of `worker_count.BYTES_PER_WORKER` bears all of it at once, so that no 
 costs a worker, or keeps small requests waiting.
 """
 
-from autopilot.serve.wire import RequestError
+from autopilot.serve.wire.errors import RequestError
 
 LARGEST_BODY = 25 * 1024 * 1024
 """Real-time payloads go up to 25 MB (the platform's FAQ); nginx has the same bound."""

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import inspect as shape
 
 from autopilot import __version__
-from autopilot.serve.wire import AnswerOut, ErrorAnswer, FleetIn, PredictionOut, RawResults
+from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, PredictionOut, RawResults
+from autopilot.serve.wire.requests import FleetIn
 from autopilot.settings import Settings
 
 JsonObject = dict[str, Any]

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from autopilot.core.cost import Course
+from autopilot.core.fleet import MISSING_PRICE, Lead
+
 Array = npt.NDArray[np.float64]
 
 
@@ -32,7 +35,7 @@ class FleetConfig:
     shortage_starts: float = 0.002
     shortage_ends: float = 0.2
     shortage_fill: float = 0.3
-    missing_weight: float = 5.0
+    missing_weight: float = MISSING_PRICE
     idle_weight: float = 1.0
     over_prov_factor: float = 0.0
 
@@ -142,3 +145,39 @@ def _cancel(coming: Array, surplus: Array) -> tuple[Array, Array]:
     later = np.cumsum(coming[:, ::-1], axis=1)[:, ::-1]
     cancelled = np.clip(surplus[:, None] - (later - coming), 0.0, coming)
     return coming - cancelled, surplus - cancelled.sum(axis=1)
+
+
+def draw_leads(lead: Lead, step_minutes: float, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """The lead in whole steps of what is ordered at each of `count` moments, at least one.
+
+    A lead between two steps is rounded up as often as its fraction says.
+    """
+    rng = np.random.default_rng(seed)
+    minutes = rng.uniform(lead.shortest, lead.longest, count)
+    return np.maximum(1, np.floor(minutes / step_minutes + rng.random(count))).astype(np.int64)
+
+
+def play(sizes: Array, leads: npt.NDArray[np.int64]) -> Course:
+    """The course of one fleet that is set to `sizes` [T] in whole servers, none below what is in use at that moment.
+
+    In each step orders whose time has come are ready first; then the size is set, orders are cancelled (latest due
+    first) or idle servers leave at once, or what is lacking is ordered and takes `leads` [T] steps. It is the fleet of
+    `step_fleet` without shortages, counted after each decision, in closed form: what is ready at t is what was ready or
+    due by t some time before, cut to every smaller size since. It begins with its first size, nothing on order.
+    """
+    reach = int(leads.max(initial=1))
+    padded = np.concatenate([np.full(reach, sizes[0]), sizes])
+    due = np.concatenate([np.full(reach, 1, np.int64), leads])
+    count = len(sizes)
+    ready = padded[:count]
+    arrived = ready
+    for back in range(reach - 1, -1, -1):
+        size = padded[reach - back : reach - back + count]
+        grown = size - padded[reach - back - 1 : reach - back - 1 + count]
+        arrived = ready
+        ready = np.where(
+            grown < 0, np.minimum(ready, size), ready + grown * (due[reach - back : reach - back + count] <= back)
+        )
+    before = padded[reach - 1 : -1]
+    cancelled = np.minimum(np.maximum(before - sizes, 0), before - arrived)
+    return Course(ready, sizes - ready, np.maximum(sizes - before, 0), cancelled)

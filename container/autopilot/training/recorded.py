@@ -11,7 +11,7 @@ from autopilot.core import features
 from autopilot.core.cost import RegularSeries, regular
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.core.series import series_windows
-from autopilot.demand.csv_file import DemandSeries, read_demand_csv
+from autopilot.demand.csv_file import DemandSeries, read_fleets_csv
 from autopilot.sim.traces import Traces, traces_from_observations
 from autopilot.training.dataset import OVER, UNDER, Samples, join
 from autopilot.training.job import JobError
@@ -41,23 +41,31 @@ class RecordedFleet:
 def read_channel(
     directory: Path, verdict_share: float, check: Callable[[], None] = lambda: None
 ) -> list[RecordedFleet]:
-    """The fleets of a channel of CSV files, plain or gzip, one each, by name. Raises JobError or DemandCsvError.
+    """The fleets of a channel of CSV files, plain or gzip, one or several a file. Raises JobError or DemandCsvError.
 
     `check` is called before each file, and may raise to end it.
     """
-    files = sorted(path for path in directory.iterdir() if path.name.lower().endswith(_ENDINGS) and path.is_file())
+    files = [path for path in sorted(directory.iterdir()) if _is_demand(path)]
     if not files:
         found = ", ".join(sorted(path.name for path in directory.iterdir())[:5]) or "nothing"
         raise JobError(f"the training channel holds no .csv file (found {found}): put one file a fleet there")
     fleets = []
     for path in files:
         check()
-        fleets.append(split(_fleet_of(path), read_demand_csv(path), verdict_share))
+        fleets += [split(name, series, verdict_share) for name, series in read_fleets_csv(path).items()]
     return fleets
 
 
-def _fleet_of(path: Path) -> str:
-    return path.stem if path.suffix.lower() == ".csv" else Path(path.stem).stem
+def left_out(directory: Path) -> list[str]:
+    """What of a channel is not read, by name: folders, files of other kinds; hidden files (`._eu.csv`) are not worth a
+    word.
+    """  # fmt: skip
+    visible = [path for path in sorted(directory.iterdir()) if not path.name.startswith(".")]
+    return [f"{path.name}/" if path.is_dir() else path.name for path in visible if not _is_demand(path)]
+
+
+def _is_demand(path: Path) -> bool:
+    return path.name.lower().endswith(_ENDINGS) and not path.name.startswith(".") and path.is_file()
 
 
 def split(name: str, series: DemandSeries, verdict_share: float) -> RecordedFleet:

@@ -27,7 +27,7 @@ from autopilot.training.live import record
 from autopilot.training.network import Network, build_network, fleet_head
 from autopilot.training.ppo_run import PPORun, Surroundings
 from autopilot.training.progress import Teller
-from autopilot.training.recorded import RecordedFleet, read_channel, recorded_traces, split
+from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
 from autopilot.training.report import told_verdict, write_report
 from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
 
@@ -67,6 +67,8 @@ def gather(job: Job, told: Hyperparameters, teller: Teller, stop: StopSignal) ->
     channel = job.channel("training")
     try:
         fleets = [] if channel is None else read_channel(channel, told.verdict_share, stop.check)
+        if channel is not None and (unread := left_out(channel)):
+            teller.say(f"left out of the training channel: {', '.join(unread[:10])}{', …' if len(unread) > 10 else ''}")
         if told.gs_inventory_url:
             teller.say(f"recording {told.live_observations} observations from {shown(told.gs_inventory_url)}")
             fleets.append(split("live", record(told, stop), told.verdict_share))
@@ -74,7 +76,7 @@ def gather(job: Job, told: Hyperparameters, teller: Teller, stop: StopSignal) ->
         teller.say("told to stop before all recorded fleets were there: nothing is learned from them")
         return []
     for fleet in fleets:
-        judge.plan_of(fleet, told.horizon_minutes)
+        judge.scenario_of(fleet, judge.lead_of_run(told))
         notes = "".join(f"; {note}" for note in fleet.series.notes)
         teller.say(f"recorded fleet {fleet.name}: {len(fleet.series)} observations{notes}")
     return fleets
@@ -142,7 +144,7 @@ def judged(told: Hyperparameters, recorded: list[RecordedFleet], trained: Traine
     """
     networks = {} if trained.base is None else {DEFAULT: load_network(trained.base, fleet_head())}
     candidates: dict[str, Policy] = {name: as_served(told, network) for name, network in networks.items()}
-    candidates |= {judge.CALIBRATED: CalibratedPolicy(told.horizon_minutes), TRAINED: as_served(told, trained.network)}
+    candidates |= {judge.CALIBRATED: CalibratedPolicy(), TRAINED: as_served(told, trained.network)}
     try:
         if trained.stopped:
             raise Stopped

@@ -1,32 +1,32 @@
 """The verdict: of the default policy, the trained one and the calibrated rule, the one that serves.
 
-On recorded fleets, the part that nobody trained on is decided again through the guardrail, and scored as a backtest
-scores it, with the weights that were asked for. Without any, simulated fleets that nobody trained on are: the floor and
-the rounding up, no guardrail.
+On recorded fleets, the part that nobody trained on is decided again and played as a backtest plays it, with the
+weights that were asked for. Without any, simulated fleets that nobody trained on are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.backtest.comparison import Plan, plan_for
-from autopilot.backtest.replay import Operator, replay
+from autopilot.backtest.comparison import Scenario, played, scenario_for
+from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.cost import Score
-from autopilot.core.history import Windows
+from autopilot.core.fleet import Lead
+from autopilot.core.history import SLOT_SECONDS
+from autopilot.demand.csv_file import DemandSeries
 from autopilot.ports import Policy
 from autopilot.sim.demand import DAY, generate
-from autopilot.sim.environment import WARM_UP_SLOTS
-from autopilot.sim.traces import observed, windows_at
+from autopilot.sim.traces import Traces, observed
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError
 from autopilot.training.recorded import RecordedFleet
 
 CALIBRATED, DEFAULT, TRAINED = "calibrated", "default", "trained"
 _DAYS = 10
-_EVERY = 24  # slots between two decisions of a simulated fleet: two hours
-_RUN_UP_SECONDS = 86400.0
+_JUDGED_DAYS = 1  # of each simulated fleet, the last
+_RUN_UP_DAYS = 0.25
 
 Costs = Mapping[str, npt.NDArray[np.float64]]
 """Candidate -> cost of each fleet, [F], in per cent of the demanded server-minutes or any unit of the fleet's own."""
@@ -68,40 +68,45 @@ def recorded_costs(
 ) -> Costs:
     """Cost of each candidate on the part of each fleet that was kept for the verdict, through the guardrail.
 
-    Raises JobError where there is nothing to score: see `plan_of`.
+    Raises JobError where there is nothing to score: see `scenario_of`.
     """
+    scenarios = [scenario_of(fleet, lead_of_run(told)) for fleet in fleets]
+    return _costs(scenarios, told, candidates, check)
+
+
+def _costs(
+    scenarios: Sequence[Scenario], told: Hyperparameters, candidates: Mapping[str, Policy], check: Check
+) -> Costs:
     costs: dict[str, list[float]] = {name: [] for name in candidates}
-    for fleet in fleets:
-        plan = plan_of(fleet, told.horizon_minutes)
+    for scenario in scenarios:
         for name, policy in candidates.items():
-            decided = _decided(fleet, plan, policy, check)
-            costs[name].append(_weighed(plan.score(decided), told))
+            found = played(
+                scenario,
+                ReplayConfig(policy, scenario.lead, told.missing_weight / max(told.idle_cost, 1e-9)),
+                lambda _: check(),
+            )
+            costs[name].append(_weighed(found, told))
     return {name: np.array(values) for name, values in costs.items()}
 
 
-def plan_of(fleet: RecordedFleet, lead_minutes: int) -> Plan:
+def lead_of_run(told: Hyperparameters) -> Lead:
+    """The provisioning lead time that a run trains for, in minutes."""
+    return Lead(told.lead_minutes_min, told.lead_minutes_max)
+
+
+def scenario_of(fleet: RecordedFleet, lead: Lead) -> Scenario:
     """What the verdict scores of a fleet. Raises JobError where that is nothing: better said before the training."""
     warm_up_days = (fleet.verdict_from - float(fleet.series.times[0])) / 86400
     try:
-        plan = plan_for(fleet.name, fleet.series, lead_minutes, warm_up_days)
+        scenario = scenario_for(fleet.name, fleet.series, lead, warm_up_days=warm_up_days)
     except ValueError as error:
         raise JobError(f"{fleet.name} cannot be judged on the part that is kept for the verdict: {error}") from error
-    if not plan.demand.any():
+    if not scenario.demand.any():
         raise JobError(
             f"{fleet.name} has no demand at all in the part that is kept for the verdict: leave its file out, or give "
             "another verdict_share"
         )
-    return plan
-
-
-def _decided(fleet: RecordedFleet, plan: Plan, policy: Policy, check: Check) -> npt.NDArray[np.float64]:
-    """Servers at each step of the plan, through the guardrail; NaN where nothing was decided."""
-    wanted = plan.grid.known & (plan.grid.times >= fleet.verdict_from - _RUN_UP_SECONDS)
-    operator = Operator(policy, plan.lead_minutes)
-    decided = np.full(len(plan.grid), np.nan)
-    found = replay(fleet.name, plan.series, plan.grid.observed[wanted], operator, lambda _: check())
-    decided[wanted] = found.allocation
-    return decided
+    return scenario
 
 
 def _weighed(score: Score, told: Hyperparameters) -> float:
@@ -111,33 +116,29 @@ def _weighed(score: Score, told: Hyperparameters) -> float:
 def simulated_costs(
     count: int, told: Hyperparameters, candidates: Mapping[str, Policy], check: Check = lambda: None
 ) -> Costs:
-    """Cost of each candidate on simulated fleets, with the guardrail's floor and whole servers."""
+    """Cost of each candidate on simulated fleets, played as recorded ones are."""
     rng = np.random.default_rng((told.seed, 11))
     parts = []
     for done in range(0, count, 200):
         check()
-        parts.append(_simulated_part(rng, min(200, count - done), candidates, told))
+        parts.append(_simulated_part(rng, min(200, count - done), candidates, told, check))
     return {name: np.concatenate([part[name] for part in parts]) for name in candidates}
 
 
 def _simulated_part(
-    rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], told: Hyperparameters
+    rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], told: Hyperparameters, check: Check
 ) -> Costs:
     traces = observed(generate(rng, count, _DAYS * DAY), rng)
-    ahead = told.horizon_minutes // 5
-    columns = np.arange(WARM_UP_SLOTS, traces.slots - ahead, _EVERY)
-    at = [(np.arange(count), np.full(count, column)) for column in columns]
-    costs = {name: np.zeros(count) for name in candidates}
-    for rows, now in at:
-        windows = windows_at(traces, rows, now)
-        needed = traces.demand[rows, now + ahead]
-        for name, policy in candidates.items():
-            costs[name] += _cost(policy, windows, needed, told)
-    return costs
+    scenarios = [one for row in range(count) if (one := _scenario_of_row(traces, row, lead_of_run(told))) is not None]
+    return _costs(scenarios, told, candidates, check)
 
 
-def _cost(
-    policy: Policy, windows: Windows, needed: npt.NDArray[np.float32], told: Hyperparameters
-) -> npt.NDArray[np.float64]:
-    size = np.maximum(np.ceil(policy.predict(windows).servers - 1e-9), windows.demand[:, -1])
-    return told.missing_weight * np.maximum(needed - size, 0) + told.idle_cost * np.maximum(size - needed, 0)
+def _scenario_of_row(traces: Traces, row: int, lead: Lead) -> Scenario | None:
+    """One simulated fleet as if it had been recorded; None where nothing was observed or needed on its last day."""
+    at = np.flatnonzero(~np.isnan(traces.seen[row]))
+    series = DemandSeries((traces.slot[row] + at) * float(SLOT_SECONDS), traces.seen[row, at].astype(np.float64))
+    try:
+        one = scenario_for(f"simulated {row}", series, lead, warm_up_days=_DAYS - _JUDGED_DAYS)
+    except ValueError:
+        return None
+    return replace(one, run_up_days=_RUN_UP_DAYS) if one.demand.any() else None

@@ -1,1 +1,1 @@
-"""The calls that are made, as values: one AWS service a file."""
+"""How calls are made: through boto3, or whatever stands in for it."""

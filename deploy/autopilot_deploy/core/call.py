@@ -13,7 +13,7 @@ _CLI_NAMES = {"sagemaker-runtime": "sagemaker-runtime", "stepfunctions": "stepfu
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class AwsCall:
     """One call.
 
     service     boto3's name of the service

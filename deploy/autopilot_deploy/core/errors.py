@@ -3,7 +3,7 @@
 import json
 import re
 
-from autopilot_deploy.core.call import Call
+from autopilot_deploy.core.call import AwsCall
 
 _MISSING_CODES = frozenset({
     "ResourceNotFoundException", "ResourceNotFound", "NoSuchEntity", "ObjectNotFoundException", "404",
@@ -41,7 +41,7 @@ class DeadlineError(DeployError):
 class AwsError(DeployError):
     """AWS refused a call."""
 
-    def __init__(self, call: Call, code: str, message: str) -> None:
+    def __init__(self, call: AwsCall, code: str, message: str) -> None:
         super().__init__(f"{call.title()}: {code}: {message}")
         self.call, self.code, self.message = call, code, message
 
@@ -68,7 +68,7 @@ class NotAllowedError(AwsError):
 
     exit_code = 4
 
-    def __init__(self, call: Call, code: str, message: str) -> None:
+    def __init__(self, call: AwsCall, code: str, message: str) -> None:
         super().__init__(call, code, message)
         self.statement = granting(call, message)
 
@@ -80,13 +80,13 @@ class NotAllowedError(AwsError):
         )
 
 
-def aws_error(call: Call, code: str, message: str) -> AwsError:
+def aws_error(call: AwsCall, code: str, message: str) -> AwsError:
     """The right error for what AWS answered."""
     kind = NotAllowedError if _DENIED.search(code) else AwsError
     return kind(call, code, message)
 
 
-def granting(call: Call, message: str = "") -> dict[str, str]:
+def granting(call: AwsCall, message: str = "") -> dict[str, str]:
     """The policy statement that allows a call; what AWS named as missing comes first (as iam:PassRole)."""
     said = _SAID.search(message)
     action = said["action"] if said else iam_action(call)
@@ -94,7 +94,7 @@ def granting(call: Call, message: str = "") -> dict[str, str]:
     return {"Effect": "Allow", "Action": action, "Resource": resource or call.resource}
 
 
-def iam_action(call: Call) -> str:
+def iam_action(call: AwsCall) -> str:
     """The IAM action of a call."""
     prefix = _IAM_PREFIX.get(call.service, call.service)
     return _IAM_ACTION.get((call.service, call.operation), f"{prefix}:{call.operation}")

@@ -13,6 +13,8 @@ SHARED_TAG = "gameserver-autopilot:made-by"
 USER_TAG = "gameserver-autopilot:user:"
 """The history table may serve several endpoints: each leaves a tag with its name on it."""
 MAKER = "autopilot-deploy"
+LONGEST_NAME = 63
+"""Characters that SageMaker allows in a name."""
 
 
 @dataclass(frozen=True, slots=True)

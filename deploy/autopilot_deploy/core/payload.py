@@ -13,16 +13,20 @@ from botocore.model import Shape
 
 from autopilot_deploy.core.call import Json
 from autopilot_deploy.core.errors import PayloadError
+from autopilot_deploy.core.names import LONGEST_NAME
 from autopilot_deploy.core.shapes import FAULTY, Problem, member, problems, sound, unknown
 
-LONGEST_ENDPOINT_NAME = 52
-"""The endpoint config's name is this, a dash and ten digits; AWS allows 63 characters."""
+LONGEST_ENDPOINT_NAME = LONGEST_NAME - 11
+"""The endpoint config's name is this, a dash and ten digits."""
+LEFT_OUT = ("AcceleratorType",)
+"""Elastic Inference has ended."""
 MOST_TAGS = 45
 """AWS allows 50 tags to a resource; the rest is for ours, and for the endpoints that share a table."""
 _TAG = re.compile(r"[\w\s.:/=+@-]*")
 DEFAULT_TABLE = "latest_observations"
 DEFAULT_METRICS = "autopilot"
 
+_VARIANTS = ("productionVariants", "shadowProductionVariants")
 _CONFIG = ("sagemaker", "CreateEndpointConfig")
 _MODEL = ("sagemaker", "CreateModel")
 _TARGET = ("application-autoscaling", "RegisterScalableTarget")
@@ -50,6 +54,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "tags": (*_MODEL, "Tags"),
 }
 """Each field of the payload, and the AWS parameter that it has to fit."""
+
+SPELLINGS: Mapping[str, str] = {"inferenceInstanceType": "InstanceType", "modelName": "ModelName"}
+"""Fields of a variant as the endpoint deployer's table of parameters spells them, and as its example does."""
 
 DEFAULT_POLICY: Json = {
     "TargetValue": 5000.0,
@@ -128,14 +135,43 @@ def wanted_from(payload: object) -> Wanted:
     if found:
         listed = "\n".join(f"  {one}" for one in found)
         raise PayloadError(f"the payload has {len(found)} fault{'s' * (len(found) > 1)}:\n{listed}")
-    return _wanted(cast(dict[str, Any], payload))
+    return _wanted(cast(dict[str, Any], _respelled(payload)))
 
 
 def payload_problems(payload: object) -> Iterator[Problem]:
-    """Every fault of a payload."""
+    """Every fault of a payload, with the path under which it stands there."""
     if not isinstance(payload, dict):
         yield Problem("$", "must be an object")
         return
+    given = {path: variant for path, variant in _all_variants(payload) if isinstance(variant, dict)}
+    for path, variant in given.items():
+        yield from (
+            Problem(f"{path}.{seed}", f"is there beside {ours}: leave one of them out")
+            for seed, ours in SPELLINGS.items()
+            if seed in variant and ours in variant
+        )
+    for fault in _respelled_problems(_respelled(payload)):
+        place, _, name = fault.path.rpartition(".")
+        spelled = {ours: seed for seed, ours in SPELLINGS.items() if seed in given.get(place, {})}
+        yield Problem(f"{place}.{spelled.get(name, name)}", fault.message)
+
+
+def _respelled(payload: Any) -> Any:  # noqa: ANN401 - JSON
+    """With each field of a variant as AWS spells it."""
+    return payload | {
+        name: [_respelled_variant(one) for one in payload[name]]
+        for name in _VARIANTS
+        if isinstance(payload.get(name), list)
+    }
+
+
+def _respelled_variant(variant: Any) -> Any:  # noqa: ANN401 - JSON
+    if not isinstance(variant, dict):
+        return variant
+    return {SPELLINGS.get(name, name): value for name, value in variant.items()}
+
+
+def _respelled_problems(payload: dict[str, Any]) -> Iterator[Problem]:
     for name in ("endpointName", "productionVariants"):
         if name not in payload:
             yield Problem(f"$.{name}", "is missing")
@@ -305,12 +341,13 @@ _RULES: tuple[Callable[[Json], Iterator[Problem]], ...] = (
 
 
 def _all_variants(fine: Json) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name in ("productionVariants", "shadowProductionVariants"):
+    for name in _VARIANTS:
         yield from _variants_of(fine, name)
 
 
 def _variants_of(fine: Json, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for position, variant in enumerate(_known(fine, name, [])):
+    listed = _known(fine, name, [])
+    for position, variant in enumerate(listed if isinstance(listed, list) else []):
         if variant is not FAULTY:
             yield f"$.{name}[{position}]", variant
 
@@ -331,7 +368,7 @@ def _wanted(payload: dict[str, Any]) -> Wanted:
 
 
 def _variant(given: Json, scaling: Scaling | None, shadow: bool) -> Variant:
-    ours = {"ModelName", "InitialInstanceCount", "AcceleratorType"}
+    ours = {"ModelName", "InitialInstanceCount", *LEFT_OUT}
     request = {name: value for name, value in given.items() if name not in ours}
     count = given.get("InitialInstanceCount", max(1, scaling.least) if scaling else 1)
     return Variant(given["VariantName"], given.get("ModelName"),

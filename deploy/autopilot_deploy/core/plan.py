@@ -1,12 +1,11 @@
 """What to do, as a value, from what is wanted and what was found. Nothing here calls anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from autopilot_deploy.calls import dynamodb, iam, logs, sagemaker, scaling
-from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.core.account import AccountState, EndpointState, Phase, ScalingTarget, TableState
+from autopilot_deploy.core.call import AwsCall, Json
 from autopilot_deploy.core.errors import PayloadError
-from autopilot_deploy.core.found import Endpoint, Found, Phase, Target
 from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.payload import Scaling, Variant, Wanted
 from autopilot_deploy.core.requests import (
@@ -17,6 +16,7 @@ from autopilot_deploy.core.requests import (
     model_request,
     types_of,
 )
+from autopilot_deploy.core.services import dynamodb, iam, logs, sagemaker, scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +50,22 @@ class AwaitTable:
     name: str
 
 
-Step = Call | AwaitLive | AwaitSettled | AwaitGone | AwaitTable | AwaitNoTable
+Step = AwsCall | AwaitLive | AwaitSettled | AwaitGone | AwaitTable | AwaitNoTable
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do in order. `restore` puts back what was taken away, where a step at a place in `risky` fails."""
+class ChangePlan:
+    """What to do in order. `freed`: targets to put back as they were, where a step at a place in `risky` fails."""
 
     steps: tuple[Step, ...]
-    restore: tuple[Call, ...] = ()
+    freed: tuple[ScalingTarget, ...] = ()
     risky: range = range(0)
     notes: tuple[str, ...] = ()
 
 
-def plan_deploy(wanted: Wanted, names: Names, found: Found, retention_days: int) -> Plan:
+def plan_deploy(wanted: Wanted, names: Names, found: AccountState, retention_days: int) -> ChangePlan:
     """All that is missing between what was found and what is wanted. Raises PayloadError where it cannot be had."""
-    _check_models(wanted, names, found)
+    _check_account(wanted, names, found)
     config = config_request(wanted, names, found.endpoint.counts if found.endpoint else {})
     statements = _statements(wanted, names)
     before = (
@@ -80,18 +80,18 @@ def plan_deploy(wanted: Wanted, names: Names, found: Found, retention_days: int)
         *_scaling(wanted, names, found, freed),
     )
     after = (*_clean(wanted, names, found, config["EndpointConfigName"]), *_narrow(names, found, statements))
-    restore = tuple(call for one in freed for call in scaling.restore(one))
     risky = range(len(before), len(before) + len(change))
-    return Plan((*before, *change, *after), restore, risky, wanted.notes)
+    return ChangePlan((*before, *change, *after), tuple(freed), risky, wanted.notes)
 
 
-def _check_models(wanted: Wanted, names: Names, found: Found) -> None:
+def _check_account(wanted: Wanted, names: Names, found: AccountState) -> None:
     faults = [fault for one in wanted.variants if (fault := _model_fault(wanted, names, found, one))]
+    faults += [*_table_faults(history_table(wanted), found.table)]
     if faults:
         raise PayloadError("the payload does not fit the account:\n" + "\n".join(f"  {one}" for one in faults))
 
 
-def _model_fault(wanted: Wanted, names: Names, found: Found, variant: Variant) -> str | None:
+def _model_fault(wanted: Wanted, names: Names, found: AccountState, variant: Variant) -> str | None:
     """What is wrong with the model that a variant names; None: nothing."""
     if variant.model is None:
         return None
@@ -104,6 +104,24 @@ def _model_fault(wanted: Wanted, names: Names, found: Found, variant: Variant) -
     if variant.shadow and _environment(there).get("AUTOPILOT_HISTORY_MODE") != "read-only":
         return f"{where} is for a shadow and would write history: set AUTOPILOT_HISTORY_MODE=read-only in it"
     return None
+
+
+def _table_faults(table: str | None, there: TableState | None) -> Iterator[str]:
+    """How a table that is there differs from what the container reads and writes."""
+    if there is None or there.status == "DELETING":
+        return
+    where = f"the history table {table} exists"
+    if there.key != dynamodb.KEY:
+        yield f"{where} with the key {_key(there.key)}, not {_key(dynamodb.KEY)}: name another historyTable"
+    if there.expires_by not in (None, dynamodb.TTL):
+        yield (
+            f"{where} and its items expire by {there.expires_by}, not {dynamodb.TTL}: switch its time to live off, "
+            "or name another historyTable"
+        )
+
+
+def _key(parts: Sequence[tuple[str, str, str]]) -> str:
+    return " + ".join(f"{name} ({kind}, {of})" for name, kind, of in parts)
 
 
 def _environment(model: Json) -> Json:
@@ -125,12 +143,15 @@ def _statements(wanted: Wanted, names: Names) -> list[Json]:
         statements.append(_network_statement())
     if topics := _topics(wanted):
         statements.append(iam.topic_statement(topics))
+    if "kmsKeyId" in wanted.options:
+        statements.append(iam.volume_key_statement(names, wanted.options["kmsKeyId"]))
+    statements += iam.object_key_statements(names, _object_keys(wanted))
     if alarms := _alarms(wanted):
         statements.append(iam.alarm_statement(names, alarms))
     return statements
 
 
-def _role(wanted: Wanted, names: Names, found: Found, statements: list[Json]) -> Iterator[Call]:
+def _role(wanted: Wanted, names: Names, found: AccountState, statements: list[Json]) -> Iterator[AwsCall]:
     """A role that serves already gets what is new beside what it has: the config in service may stay, or come back."""
     if not statements:
         return
@@ -143,7 +164,7 @@ def _role(wanted: Wanted, names: Names, found: Found, statements: list[Json]) ->
         yield iam.put_policy(names, iam.NEXT_POLICY, statements)
 
 
-def _narrow(names: Names, found: Found, statements: list[Json]) -> Iterator[Call]:
+def _narrow(names: Names, found: AccountState, statements: list[Json]) -> Iterator[AwsCall]:
     """The new config serves: its rights are enough."""
     there = {} if found.role is None or not statements else found.role.policies
     if iam.MAIN_POLICY not in there:
@@ -165,6 +186,13 @@ def _alarms(wanted: Wanted) -> list[str]:
     return [one["AlarmName"] for one in rollback.get("Alarms", []) if "AlarmName" in one]
 
 
+def _object_keys(wanted: Wanted) -> list[str]:
+    """KMS keys under which the endpoint writes into S3: captured requests, and asynchronous answers."""
+    output = wanted.options.get("asyncInferenceConfig", {}).get("OutputConfig", {})
+    capture = wanted.options.get("dataCaptureConfig", {})
+    return sorted({one["KmsKeyId"] for one in (output, capture) if one.get("KmsKeyId")})
+
+
 def _buckets(wanted: Wanted) -> tuple[list[str], list[str]]:
     """S3 URIs that the endpoint reads, and those that it writes."""
     output = wanted.options.get("asyncInferenceConfig", {}).get("OutputConfig", {})
@@ -181,7 +209,7 @@ def _network_statement() -> Json:
     return {"Sid": "Network", "Effect": "Allow", "Action": [f"ec2:{verb}" for verb in verbs], "Resource": "*"}
 
 
-def _table(wanted: Wanted, names: Names, found: Found) -> Iterator[Step]:
+def _table(wanted: Wanted, names: Names, found: AccountState) -> Iterator[Step]:
     table, there = history_table(wanted), found.table
     if table is None:
         return
@@ -192,7 +220,7 @@ def _table(wanted: Wanted, names: Names, found: Found) -> Iterator[Step]:
         yield dynamodb.create(names, table, wanted.tags)
     if there is None or there.status != "ACTIVE":
         yield AwaitTable(table)
-    if there is None or not there.ttl:
+    if there is None or there.expires_by is None:
         yield dynamodb.switch_on_ttl(names, table)
     if there is None or not there.recovery:
         yield dynamodb.switch_on_recovery(names, table)
@@ -200,7 +228,7 @@ def _table(wanted: Wanted, names: Names, found: Found) -> Iterator[Step]:
         yield dynamodb.tag_user(names, table)
 
 
-def _log_group(wanted: Wanted, names: Names, found: Found, days: int) -> Iterator[Call]:
+def _log_group(wanted: Wanted, names: Names, found: AccountState, days: int) -> Iterator[AwsCall]:
     """Our own group keeps what is asked for; someone else's keeps its setting, if it has one."""
     there = found.log_group
     if there is None:
@@ -209,7 +237,7 @@ def _log_group(wanted: Wanted, names: Names, found: Found, days: int) -> Iterato
         yield logs.keep_for(names, days)
 
 
-def _models(wanted: Wanted, names: Names, found: Found) -> Iterator[Call]:
+def _models(wanted: Wanted, names: Names, found: AccountState) -> Iterator[AwsCall]:
     if wanted.image is None:
         return
     requests = {(r := model_request(wanted, names, one))["ModelName"]: r for one in wanted.variants}
@@ -218,7 +246,7 @@ def _models(wanted: Wanted, names: Names, found: Found) -> Iterator[Call]:
             yield sagemaker.create_model(names, request)
 
 
-def _config(names: Names, found: Found, config: Json) -> Iterator[Call]:
+def _config(names: Names, found: AccountState, config: Json) -> Iterator[AwsCall]:
     """The config, unless it is there. One of the same content and another size is left from an earlier try."""
     name = config["EndpointConfigName"]
     there = found.configs.get(name)
@@ -229,11 +257,11 @@ def _config(names: Names, found: Found, config: Json) -> Iterator[Call]:
     yield sagemaker.create_config(names, config)
 
 
-def _serves(endpoint: Endpoint | None, config: str) -> bool:
+def _serves(endpoint: EndpointState | None, config: str) -> bool:
     return endpoint is not None and endpoint.phase is Phase.LIVE and endpoint.config == config
 
 
-def _to_free(wanted: Wanted, names: Names, found: Found) -> list[Target]:
+def _to_free(wanted: Wanted, names: Names, found: AccountState) -> list[ScalingTarget]:
     """Targets that an update needs out of the way: AWS refuses to change the type of a scaled variant or remove it.
 
     Also those that are no longer wanted.
@@ -243,7 +271,7 @@ def _to_free(wanted: Wanted, names: Names, found: Found) -> list[Target]:
     return [one for one in found.targets if one.variant not in kept]
 
 
-def _switch(wanted: Wanted, names: Names, found: Found, config: str, keep_counts: bool) -> Iterator[Step]:
+def _switch(wanted: Wanted, names: Names, found: AccountState, config: str, keep_counts: bool) -> Iterator[Step]:
     there, deployment = found.endpoint, wanted.options.get("deploymentConfig")
     if _serves(there, config):
         return
@@ -261,21 +289,21 @@ def _switch(wanted: Wanted, names: Names, found: Found, config: str, keep_counts
     yield AwaitLive(config)
 
 
-def _scaling(wanted: Wanted, names: Names, found: Found, freed: list[Target]) -> Iterator[Call]:
+def _scaling(wanted: Wanted, names: Names, found: AccountState, freed: list[ScalingTarget]) -> Iterator[AwsCall]:
     there = {one.resource: one for one in found.targets if one not in freed}
     for variant in wanted.scaled:
         assert wanted.scaling is not None  # noqa: S101 - what is scaled has bounds
         yield from _scale(names.variant(variant.name), wanted.scaling, there.get(names.variant(variant.name)))
 
 
-def _scale(resource: str, wanted: Scaling, there: Target | None) -> Iterator[Call]:
+def _scale(resource: str, wanted: Scaling, there: ScalingTarget | None) -> Iterator[AwsCall]:
     if there is None or (there.least, there.most) != (wanted.least, wanted.most):
         yield scaling.register(resource, wanted.least, wanted.most)
     if there is None or there.policies.get(scaling.POLICY) != wanted.policy:
         yield scaling.put_policy(resource, wanted.policy)
 
 
-def _clean(wanted: Wanted, names: Names, found: Found, config: str) -> Iterator[Call]:
+def _clean(wanted: Wanted, names: Names, found: AccountState, config: str) -> Iterator[AwsCall]:
     """Configs and models that this program made for the endpoint earlier, and that nothing uses now."""
     models = {model_name(wanted, names, one) for one in wanted.variants}
     yield from (sagemaker.delete_config(names, one) for one in found.own_configs if one != config)

@@ -2,31 +2,31 @@
 
 from collections.abc import Iterator
 
-from autopilot_deploy.calls import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
-from autopilot_deploy.core.call import Call
-from autopilot_deploy.core.found import Found, Phase
+from autopilot_deploy.core.account import AccountState, Phase
+from autopilot_deploy.core.call import AwsCall
 from autopilot_deploy.core.names import Names
-from autopilot_deploy.core.plan import AwaitGone, AwaitSettled, Plan, Step
+from autopilot_deploy.core.plan import AwaitGone, AwaitSettled, ChangePlan, Step
+from autopilot_deploy.core.services import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
 
 
-def plan_destroy(names: Names, found: Found, table: str, keep_history: bool) -> Plan:
+def plan_destroy(names: Names, found: AccountState, table: str, keep_history: bool) -> ChangePlan:
     """Everything that was made for the endpoint, away, in an order that leaves nothing hanging.
 
     A run that stops on the way leaves what leads to the rest: configs name the models, models the table.
     """
     whole = found.endpoint is None or found.endpoint_ours
     steps = (
-        *(_endpoint_away(names, found) if whole else ()),
-        *(_surroundings_away(names, found) if whole else ()),
-        *_table_away(names, found, table, keep_history),
+        *(_delete_endpoint(names, found) if whole else ()),
+        *(_delete_supporting(names, found) if whole else ()),
+        *_delete_table(names, found, table, keep_history),
         *(sagemaker.delete_model(names, one) for one in _unused(found, found.own_models, whole)),
         *(sagemaker.delete_config(names, one) for one in _unused(found, found.own_configs, whole)),
     )
     note = f"the endpoint {names.endpoint} was not made by this program: it stays, with all that it uses"
-    return Plan(steps, notes=() if whole else (note,))
+    return ChangePlan(steps, notes=() if whole else (note,))
 
 
-def _endpoint_away(names: Names, found: Found) -> Iterator[Step]:
+def _delete_endpoint(names: Names, found: AccountState) -> Iterator[Step]:
     yield from (scaling.deregister(one.resource) for one in found.targets)
     if found.endpoint is None:
         return
@@ -37,7 +37,7 @@ def _endpoint_away(names: Names, found: Found) -> Iterator[Step]:
     yield AwaitGone()
 
 
-def _surroundings_away(names: Names, found: Found) -> Iterator[Call]:
+def _delete_supporting(names: Names, found: AccountState) -> Iterator[AwsCall]:
     if found.alarms:
         yield cloudwatch.delete_alarms(found.alarms)
     if found.dashboard:
@@ -49,7 +49,7 @@ def _surroundings_away(names: Names, found: Found) -> Iterator[Call]:
         yield iam.delete_role(names)
 
 
-def _table_away(names: Names, found: Found, table: str, keep: bool) -> Iterator[Call]:
+def _delete_table(names: Names, found: AccountState, table: str, keep: bool) -> Iterator[AwsCall]:
     """The table goes with its last user, if this program made it. It goes before the models, which name it."""
     there = found.table
     if there is None or names.endpoint not in there.users:
@@ -60,7 +60,7 @@ def _table_away(names: Names, found: Found, table: str, keep: bool) -> Iterator[
         yield dynamodb.untag_user(names, table)
 
 
-def _unused(found: Found, mine: tuple[str, ...], whole: bool) -> list[str]:
+def _unused(found: AccountState, mine: tuple[str, ...], whole: bool) -> list[str]:
     """Without what an endpoint that stays is using."""
     live = {} if whole or found.live_config is None else found.live_config
     variants = (*live.get("ProductionVariants", []), *live.get("ShadowProductionVariants", []))

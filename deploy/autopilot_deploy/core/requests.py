@@ -9,11 +9,12 @@ from autopilot_deploy.core.payload import Variant, Wanted
 
 SHADOW_METRICS = "-shadow"
 """A shadow's decisions are not applied: among the others' they would bend every graph and ring the alarms."""
-_CONFIG_OPTIONS = {
+CONFIG_OPTIONS = {
     "asyncInferenceConfig": "AsyncInferenceConfig",
     "dataCaptureConfig": "DataCaptureConfig",
     "kmsKeyId": "KmsKeyId",
 }
+"""Fields of the payload that go into the endpoint config as they are, and their names there."""
 
 
 def role_arn(wanted: Wanted, names: Names) -> str:
@@ -41,13 +42,14 @@ def model_request(wanted: Wanted, names: Names, variant: Variant) -> dict[str, A
 
 
 def _environment(wanted: Wanted, variant: Variant) -> dict[str, str]:
-    table = history_table(wanted)
-    own = {
-        "AUTOPILOT_HISTORY": f"dynamodb://{table}" if table else "off",
-        "AUTOPILOT_METRICS_EMF": wanted.metrics + SHADOW_METRICS * variant.shadow,
-    }
+    own = container_environment(history_table(wanted), wanted.metrics + SHADOW_METRICS * variant.shadow)
     shadow = {"AUTOPILOT_HISTORY_MODE": "read-only"} if variant.shadow else {}
     return own | shadow | dict(wanted.options.get("environment", {}))
+
+
+def container_environment(table: str | None, metrics: str) -> dict[str, str]:
+    """Where the container keeps its history, and under which namespace its metrics go."""
+    return {"AUTOPILOT_HISTORY": f"dynamodb://{table}" if table else "off", "AUTOPILOT_METRICS_EMF": metrics}
 
 
 def model_name(wanted: Wanted, names: Names, variant: Variant) -> str:
@@ -79,7 +81,7 @@ def _config(wanted: Wanted, names: Names, counts: Mapping[str, int | None]) -> d
     for variant in wanted.variants:
         kind = "ShadowProductionVariants" if variant.shadow else "ProductionVariants"
         content[kind].append(_variant(wanted, names, variant, counts.get(variant.name, variant.count)))
-    for option, parameter in _CONFIG_OPTIONS.items():
+    for option, parameter in CONFIG_OPTIONS.items():
         if option in wanted.options:
             content[parameter] = wanted.options[option]
     return {key: value for key, value in content.items() if value}

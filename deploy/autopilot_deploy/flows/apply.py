@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autopilot_deploy.calls import dynamodb
-from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.calls.ports import Aws, Clock, Console
+from autopilot_deploy.core.account import EndpointState, Phase, ScalingTarget
+from autopilot_deploy.core.call import AwsCall, Json
 from autopilot_deploy.core.errors import AwsError, DeadlineError, DeployError
-from autopilot_deploy.core.found import Endpoint, Phase
 from autopilot_deploy.core.names import Names
-from autopilot_deploy.core.plan import AwaitGone, AwaitLive, AwaitNoTable, AwaitSettled, AwaitTable, Plan, Step
+from autopilot_deploy.core.plan import AwaitGone, AwaitLive, AwaitNoTable, AwaitSettled, AwaitTable, ChangePlan, Step
+from autopilot_deploy.core.services import dynamodb, scaling
 from autopilot_deploy.flows.gather import find_endpoint, look_up
-from autopilot_deploy.ports import Aws, Clock, Console
 
 POLL_SECONDS = 15.0
 RETRY_SECONDS = 5.0
@@ -20,7 +20,7 @@ STILL_OLD_POLLS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class RunContext:
     """What a flow acts with. `deadline` on the clock's own scale."""
 
     aws: Aws
@@ -54,25 +54,25 @@ class World:
             self.clock.sleep(min(every, self.deadline - now))
 
 
-def apply(plan: Plan, world: World) -> None:
+def apply(plan: ChangePlan, context: RunContext) -> None:
     """Carry out a plan. Raises DeployError; what was taken away for the update is then back."""
     for position, step in enumerate(plan.steps):
         try:
-            _take(step, world)
+            _take(step, context)
         except DeployError as error:
-            if position in plan.risky and plan.restore and not isinstance(error, DeadlineError):
-                _restore(plan.restore, world)
+            if position in plan.risky and plan.freed and not isinstance(error, DeadlineError):
+                _restore(plan.freed, plan.steps[: position + 1], context)
             raise
 
 
-def rehearse(plan: Plan) -> list[str]:
+def rehearse(plan: ChangePlan) -> list[str]:
     """The plan as lines for a shell: calls as commands, waits as comments."""
     return [*(f"# note: {note}" for note in plan.notes), *map(_rehearsed, plan.steps)] or ["# nothing to do"]
 
 
 def _rehearsed(step: Step) -> str:
     match step:
-        case Call():
+        case AwsCall():
             return step.as_command()
         case AwaitLive(config):
             return f"# wait until the endpoint is in service on {config}"
@@ -86,71 +86,85 @@ def _rehearsed(step: Step) -> str:
             return f"# wait until the table {name} is gone"
 
 
-def _take(step: Step, world: World) -> None:
+def _take(step: Step, context: RunContext) -> None:
     match step:
-        case Call():
-            world.console.say(step.title())
-            make(step, world)
+        case AwsCall():
+            context.console.say(step.title())
+            make(step, context)
         case AwaitLive(config):
-            _await_live(config, world)
+            _await_live(config, context)
         case AwaitSettled():
-            await_settled(world)
+            await_settled(context)
         case AwaitGone():
-            _await_gone(world)
+            _await_gone(context)
         case AwaitTable(name):
-            _await_table(name, world)
+            _await_table(name, context)
         case AwaitNoTable(name):
-            _await_no_table(name, world)
+            _await_no_table(name, context)
 
 
-def make(call: Call, world: World) -> Json | None:
+def make(call: AwsCall, context: RunContext) -> Json | None:
     """Make a call; refusals that mean "already so" are fine, those that pass by themselves are tried again."""
     for _ in range(RETRIES):
         try:
-            return world.aws.make(call)
+            return context.aws.make(call)
         except AwsError as error:
             if error.says(call.done_if):
                 return None
-            if not error.says(call.retry_if) or world.clock.now() >= world.deadline:
+            if not error.says(call.retry_if) or context.clock.now() >= context.deadline:
                 raise
-            world.console.say(f"  AWS is not ready for it yet, again in {RETRY_SECONDS:.0f} s")
-            world.clock.sleep(RETRY_SECONDS)
-    return world.aws.make(call)
+            context.console.say(f"  AWS is not ready for it yet, again in {RETRY_SECONDS:.0f} s")
+            context.clock.sleep(RETRY_SECONDS)
+    return context.aws.make(call)
 
 
-def _restore(calls: Sequence[Call], world: World) -> None:
-    """Best effort: the error that led here is the one to report."""
-    world.console.say("putting auto scaling back as it was")
-    for call in calls:
+def _restore(freed: Sequence[ScalingTarget], taken: Sequence[Step], context: RunContext) -> None:
+    """Put targets back that are still as these steps left them; others belong to another deployment by now.
+
+    Best effort: the error that led here is the one to report.
+    """
+    context.console.say("putting auto scaling back as it was")
+    for target in freed:
         try:
-            make(call, world)
+            _restore_one(target, taken, context)
         except DeployError as error:
-            world.console.say(f"  could not: {error}")
+            context.console.say(f"  could not: {error}")
+
+
+def _restore_one(target: ScalingTarget, taken: Sequence[Step], context: RunContext) -> None:
+    ours = [scaling.bounds_of(one.parameters) for one in taken if isinstance(one, AwsCall) and scaling.registers(one)]
+    listed = context.aws.entries(scaling.describe_target(target.resource), "ScalableTargets")
+    there = [scaling.bounds_of(one) for one in listed]
+    if all(one in ours for one in there):
+        for call in scaling.restore(target):
+            make(call, context)
+    elif there != [(target.resource, target.least, target.most)]:
+        context.console.say(f"  {target.resource} has other bounds now, of another deployment: they stay")
 
 
 class _Watch:
     """The endpoint, looked at again and again."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.seen: Endpoint | None = None
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self.seen: EndpointState | None = None
 
-    def look(self) -> Endpoint | None:
-        self.seen = find_endpoint(self._world.aws, self._world.names)
+    def look(self) -> EndpointState | None:
+        self.seen = find_endpoint(self._context.aws, self._context.names)
         return self.seen
 
     def tell(self) -> str:
         return "gone" if self.seen is None else f"{self.seen.status} on {self.seen.config}"
 
 
-def await_settled(world: World) -> None:
+def await_settled(context: RunContext) -> None:
     """Wait until the endpoint has stopped changing. Raises DeadlineError."""
-    watch = _Watch(world)
-    world.wait(lambda: (e := watch.look()) is None or e.phase is not Phase.BUSY, "the endpoint's change", watch.tell)
+    watch = _Watch(context)
+    context.wait(lambda: (e := watch.look()) is None or e.phase is not Phase.BUSY, "the endpoint's change", watch.tell)
 
 
-def _await_gone(world: World) -> None:
-    watch = _Watch(world)
+def _await_gone(context: RunContext) -> None:
+    watch = _Watch(context)
 
     def gone() -> bool:
         endpoint = watch.look()
@@ -158,12 +172,12 @@ def _await_gone(world: World) -> None:
             raise DeployError(f"the endpoint could not be deleted: {endpoint.reason or 'SageMaker gives no reason'}")
         return endpoint is None
 
-    world.wait(gone, "the endpoint's end", watch.tell)
+    context.wait(gone, "the endpoint's end", watch.tell)
 
 
-def _await_live(config: str, world: World) -> None:
+def _await_live(config: str, context: RunContext) -> None:
     """In service on the config. Anything else that lasts is a failure, a rollback that says InService too."""
-    watch, unchanged = _Watch(world), 0
+    watch, unchanged = _Watch(context), 0
 
     def live() -> bool:
         nonlocal unchanged
@@ -180,10 +194,10 @@ def _await_live(config: str, world: World) -> None:
         _judge(endpoint, config)
         return True
 
-    world.wait(live, "the endpoint's start", watch.tell)
+    context.wait(live, "the endpoint's start", watch.tell)
 
 
-def _judge(endpoint: Endpoint, config: str) -> None:
+def _judge(endpoint: EndpointState, config: str) -> None:
     reason = endpoint.reason or f"see the log group /aws/sagemaker/Endpoints/{endpoint.name}"
     if endpoint.phase is Phase.LIVE and endpoint.config == config:
         return
@@ -192,18 +206,20 @@ def _judge(endpoint: Endpoint, config: str) -> None:
     raise DeployError(f"the endpoint is {endpoint.status}: {reason}")
 
 
-def _await_table(name: str, world: World) -> None:
+def _await_table(name: str, context: RunContext) -> None:
     state = ""
 
     def active() -> bool:
         nonlocal state
-        state = world.aws.make(dynamodb.describe(world.names, name))["Table"]["TableStatus"]
+        state = context.aws.make(dynamodb.describe(context.names, name))["Table"]["TableStatus"]
         return bool(state == "ACTIVE")
 
-    world.wait(active, f"table {name}", lambda: state, every=2)
+    context.wait(active, f"table {name}", lambda: state, every=2)
 
 
-def _await_no_table(name: str, world: World) -> None:
+def _await_no_table(name: str, context: RunContext) -> None:
     """A table that an earlier `destroy` deleted is there for a little longer."""
-    describe = dynamodb.describe(world.names, name)
-    world.wait(lambda: look_up(world.aws, describe) is None, f"the end of table {name}", lambda: "DELETING", every=2)
+    describe = dynamodb.describe(context.names, name)
+    context.wait(
+        lambda: look_up(context.aws, describe) is None, f"the end of table {name}", lambda: "DELETING", every=2
+    )

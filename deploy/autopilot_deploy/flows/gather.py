@@ -5,15 +5,22 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from autopilot_deploy.calls import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
-from autopilot_deploy.core.board import alarm_names
-from autopilot_deploy.core.call import Call, Json
+from autopilot_deploy.calls.ports import Aws
+from autopilot_deploy.core.account import (
+    AccountState,
+    EndpointState,
+    LogGroupState,
+    RoleState,
+    ScalingTarget,
+    TableState,
+)
+from autopilot_deploy.core.call import AwsCall, Json
 from autopilot_deploy.core.errors import AwsError
-from autopilot_deploy.core.found import Endpoint, Found, LogGroup, Role, Table, Target
+from autopilot_deploy.core.monitoring import alarm_names
 from autopilot_deploy.core.names import MAKER, SHARED_TAG, TAG, USER_TAG, Names
 from autopilot_deploy.core.payload import DEFAULT_TABLE, Wanted
 from autopilot_deploy.core.requests import config_request, history_table, model_name
-from autopilot_deploy.ports import Aws
+from autopilot_deploy.core.services import cloudwatch, dynamodb, iam, logs, sagemaker, scaling
 
 
 def names_for(aws: Aws, endpoint: str) -> Names:
@@ -22,7 +29,7 @@ def names_for(aws: Aws, endpoint: str) -> Names:
     return Names(endpoint, who["Account"], aws.region, who["Arn"].split(":")[1])
 
 
-def gather_for_deploy(aws: Aws, names: Names, wanted: Wanted) -> Found:
+def gather_for_deploy(aws: Aws, names: Names, wanted: Wanted) -> AccountState:
     """What a deployment has to know. Raises AwsError."""
     endpoint = find_endpoint(aws, names)
     live = _config(aws, names, endpoint.config) if endpoint and endpoint.config else None
@@ -30,7 +37,7 @@ def gather_for_deploy(aws: Aws, names: Names, wanted: Wanted) -> Found:
     models = {model_name(wanted, names, one) for one in wanted.variants}
     own_configs = _own_configs(aws, names)
     table = history_table(wanted)
-    return Found(
+    return AccountState(
         endpoint=endpoint,
         live_config=live,
         configs=_known({new: _config(aws, names, new)}),
@@ -44,7 +51,7 @@ def gather_for_deploy(aws: Aws, names: Names, wanted: Wanted) -> Found:
     )
 
 
-def gather_for_destroy(aws: Aws, names: Names) -> tuple[Found, str]:
+def gather_for_destroy(aws: Aws, names: Names) -> tuple[AccountState, str]:
     """What was made for an endpoint, and the history table's name. Raises AwsError."""
     endpoint = find_endpoint(aws, names)
     live = _config(aws, names, endpoint.config) if endpoint and endpoint.config else None
@@ -53,7 +60,7 @@ def gather_for_destroy(aws: Aws, names: Names) -> tuple[Found, str]:
     models = _known({one: look_up(aws, sagemaker.describe_model(names, one)) for one in own_models})
     table = table_of(models.values())
     alarms = _alarms(aws, names)
-    found = Found(
+    found = AccountState(
         endpoint=endpoint,
         endpoint_ours=endpoint is not None and is_ours(aws, names, names.sagemaker("endpoint", names.endpoint)),
         live_config=live,
@@ -78,26 +85,32 @@ def table_of(models: Iterable[Json]) -> str:
     return DEFAULT_TABLE
 
 
-def find_endpoint(aws: Aws, names: Names) -> Endpoint | None:
+def find_endpoint(aws: Aws, names: Names) -> EndpointState | None:
     """The endpoint; None: there is none. Raises AwsError."""
     answer = look_up(aws, sagemaker.describe_endpoint(names))
-    return None if answer is None else Endpoint.from_answer(answer)
+    return None if answer is None else EndpointState.from_answer(answer)
 
 
-def find_table(aws: Aws, names: Names, table: str) -> Table | None:
+def find_table(aws: Aws, names: Names, table: str) -> TableState | None:
     """The history table; None: there is none. Raises AwsError."""
     answer = look_up(aws, dynamodb.describe(names, table))
     if answer is None:
         return None
-    ttl = aws.make(dynamodb.describe_ttl(names, table))["TimeToLiveDescription"]["TimeToLiveStatus"]
+    ttl = aws.make(dynamodb.describe_ttl(names, table))["TimeToLiveDescription"]
     backups = aws.make(dynamodb.describe_recovery(names, table))["ContinuousBackupsDescription"]
     recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
     tags = _tags(aws.entries(dynamodb.list_tags(names, table), "Tags"))
     users = tuple(sorted(key.removeprefix(USER_TAG) for key in tags if key.startswith(USER_TAG)))
-    return Table(
-        answer["Table"]["TableStatus"], ttl in {"ENABLED", "ENABLING"}, recovery == "ENABLED",
-        tags.get(SHARED_TAG) == MAKER, users,
+    return TableState(
+        answer["Table"]["TableStatus"], _key(answer["Table"]),
+        ttl.get("AttributeName") if ttl["TimeToLiveStatus"] in {"ENABLED", "ENABLING"} else None,
+        recovery == "ENABLED", tags.get(SHARED_TAG) == MAKER, users,
     )  # fmt: skip
+
+
+def _key(table: Json) -> tuple[tuple[str, str, str], ...]:
+    types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
+    return tuple((one["AttributeName"], one["KeyType"], types[one["AttributeName"]]) for one in table["KeySchema"])
 
 
 def is_ours(aws: Aws, names: Names, arn: str) -> bool:
@@ -133,28 +146,28 @@ def _own(aws: Aws, names: Names, kind: str, candidates: Iterable[str]) -> tuple[
     return tuple(sorted(one for one in candidates if is_ours(aws, names, names.sagemaker(kind, one))))
 
 
-def _targets(aws: Aws, names: Names) -> list[Target]:
+def _targets(aws: Aws, names: Names) -> list[ScalingTarget]:
     """All of the endpoint's, those of variants that exist no longer too."""
     listed = aws.entries(scaling.describe_targets(), "ScalableTargets")
     return [_target(aws, one) for one in listed if one["ResourceId"].startswith(names.variant(""))]
 
 
-def _target(aws: Aws, listed: Json) -> Target:
+def _target(aws: Aws, listed: Json) -> ScalingTarget:
     resource = listed["ResourceId"]
     policies = aws.entries(scaling.describe_policies(resource), "ScalingPolicies")
     kept = {one["PolicyName"]: one.get("TargetTrackingScalingPolicyConfiguration", {}) for one in policies}
-    return Target(
+    return ScalingTarget(
         resource, listed["MinCapacity"], listed["MaxCapacity"], {name: one for name, one in kept.items() if one}
     )
 
 
-def _role(aws: Aws, names: Names) -> Role | None:
+def _role(aws: Aws, names: Names) -> RoleState | None:
     answer = look_up(aws, iam.get_role(names))
     if answer is None:
         return None
     listed = aws.entries(iam.list_policies(names), "PolicyNames")
     documents = {str(one): _document(aws.make(iam.get_policy(names, str(one)))["PolicyDocument"]) for one in listed}
-    return Role(_tags(answer["Role"].get("Tags", [])).get(TAG) == names.endpoint, documents)
+    return RoleState(_tags(answer["Role"].get("Tags", [])).get(TAG) == names.endpoint, documents)
 
 
 def _document(given: Any) -> Json:  # noqa: ANN401 - boto3 decodes it, some emulators do not
@@ -162,13 +175,13 @@ def _document(given: Any) -> Json:  # noqa: ANN401 - boto3 decodes it, some emul
     return decoded
 
 
-def _log_group(aws: Aws, names: Names) -> LogGroup | None:
+def _log_group(aws: Aws, names: Names) -> LogGroupState | None:
     groups = aws.entries(logs.describe(names), "logGroups")
     there = next((one for one in groups if one["logGroupName"] == names.log_group), None)
     if there is None:
         return None
     tags = aws.make(logs.list_tags(names)).get("tags", {})
-    return LogGroup(there.get("retentionInDays"), tags.get(TAG) == names.endpoint)
+    return LogGroupState(there.get("retentionInDays"), tags.get(TAG) == names.endpoint)
 
 
 def _alarms(aws: Aws, names: Names) -> dict[str, bool]:
@@ -191,7 +204,7 @@ def _known(found: dict[str, Json | None]) -> dict[str, Json]:
     return {name: one for name, one in found.items() if one is not None}
 
 
-def look_up(aws: Aws, call: Call) -> Json | None:
+def look_up(aws: Aws, call: AwsCall) -> Json | None:
     """The answer; None where the thing does not exist."""
     try:
         return aws.make(call)

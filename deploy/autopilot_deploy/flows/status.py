@@ -3,27 +3,27 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from autopilot_deploy.calls import cloudwatch
-from autopilot_deploy.core.board import alarm_names
-from autopilot_deploy.core.found import Found, Phase, Target
-from autopilot_deploy.flows.apply import World
+from autopilot_deploy.core.account import AccountState, Phase, ScalingTarget
+from autopilot_deploy.core.monitoring import alarm_names
+from autopilot_deploy.core.services import cloudwatch
+from autopilot_deploy.flows.apply import RunContext
 from autopilot_deploy.flows.gather import gather_for_destroy
 
 
-def status(world: World) -> dict[str, Any]:
+def status(context: RunContext) -> dict[str, Any]:
     """The endpoint and its parts, as JSON. `healthy`: in service. Raises AwsError."""
-    found, table = gather_for_destroy(world.aws, world.names)
-    ringing = world.aws.entries(cloudwatch.describe_alarms(alarm_names(world.names)), "MetricAlarms")
-    return _endpoint(found, world.names.endpoint) | {
+    found, table = gather_for_destroy(context.aws, context.names)
+    ringing = context.aws.entries(cloudwatch.describe_alarms(alarm_names(context.names)), "MetricAlarms")
+    return _endpoint(found, context.names.endpoint) | {
         "scaling": [_target(one) for one in found.targets],
         "history": None if found.table is None else {"table": table, "status": found.table.status},
         "alarms": {one["AlarmName"]: one["StateValue"] for one in ringing},
-        "dashboard": world.names.dashboard if found.dashboard else None,
+        "dashboard": context.names.dashboard if found.dashboard else None,
         "made_here": [*found.own_configs, *found.own_models],
     }
 
 
-def _endpoint(found: Found, name: str) -> dict[str, Any]:
+def _endpoint(found: AccountState, name: str) -> dict[str, Any]:
     there = found.endpoint
     if there is None:
         return {"endpoint": name, "status": "none", "healthy": False}
@@ -37,7 +37,7 @@ def _endpoint(found: Found, name: str) -> dict[str, Any]:
     }
 
 
-def _target(target: Target) -> dict[str, Any]:
+def _target(target: ScalingTarget) -> dict[str, Any]:
     return {"variant": target.variant, "min": target.least, "max": target.most, "policies": list(target.policies)}
 
 

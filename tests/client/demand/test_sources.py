@@ -15,11 +15,11 @@ from autopilot_client.demand.pods import common_selector, demand_of_pods
 from autopilot_client.demand.prometheus import read_prometheus
 from autopilot_client.kube.pods import Pod
 from autopilot_client.kube.targets import Target
-from autopilot_client.net.fetch import Patience
+from autopilot_client.net.fetch import RetryBudget
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading
 from autopilot_client.status.review import parse_review
-from tests.client.standins import Document, as_json, serving
+from testkit.client.standins import Document, as_json, serving
 
 NOW = 1_790_000_000.0
 
@@ -167,7 +167,7 @@ def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet(p
         web.prefetch(sources)
         asked = PrometheusDemand(url=url, query="d")
         with pytest.raises(DemandUnknownError, match="not asked"):
-            read_prometheus(pool, asked, NOW, web.patience)
+            read_prometheus(pool, asked, NOW, web.budget)
         unknown = [_complaint(web, source) for source in sources]
     assert sum("not asked" not in complaint for complaint in unknown) < len(sources) / 2
     with serving(Document({"demand": 5})) as well:
@@ -186,14 +186,14 @@ def test_an_address_that_replies_now_and_then_is_asked_on(pool):
         web = HttpSource(pool, NOW)
         for i in range(30):
             source = HttpDemand(url=f"{url}/{i}")
-            web.patience.silent[url.removeprefix("http://")] += 7
+            web.budget.silent[url.removeprefix("http://")] += 7
             assert web.read(source).demand == 5 if i % 2 else "500" in _complaint(web, source)
 
 
 def test_when_the_time_of_a_pass_is_over_no_source_is_asked(pool):
     service = Document({"demand": 5})
     with serving(service) as url:
-        web = HttpSource(pool, NOW, Patience(until=time.monotonic()))
+        web = HttpSource(pool, NOW, RetryBudget(until=time.monotonic()))
         assert "took the time of this pass" in _complaint(web, HttpDemand(url=url))
     assert service.hits == 0
 

@@ -14,7 +14,7 @@ from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.net.fetch import http_pool
 from autopilot_client.ports import EndpointUnavailableError
-from tests.client.standins import Endpoint, as_json, serving, wait_until
+from testkit.client.standins import Endpoint, as_json, serving, wait_until
 
 INSTANCES = [{"fleet": "a", "demand": 10}, {"fleet": "b", "demand": 20}]
 

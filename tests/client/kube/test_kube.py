@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from autopilot_client.config import Lease, parse
-from autopilot_client.kube.api import Kube, in_cluster
+from autopilot_client.kube.api import Kube, Request, in_cluster
 from autopilot_client.kube.deletion_cost import prepare_scale_down
 from autopilot_client.kube.lease import Leadership
 from autopilot_client.kube.pods import COST, read_pods
@@ -21,9 +21,12 @@ from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import read_one, read_targets
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.plan import Hold, Scale
-from autopilot_client.wiring import Surroundings, build
-from tests.client.conftest import CRD, FAULTS, PATIENT, ROOT, Games, rendered, rules_of
-from tests.client.standins import Document, Endpoint, serving, wait_until
+from autopilot_client.status.store import StatusStore
+from autopilot_client.status.web import Application
+from autopilot_client.wiring import RunContext, build
+from testkit.client.api_server import CRD, PATIENT, ROOT, rules_of
+from testkit.client.standins import Document, Endpoint, serving, wait_until
+from tests.client.conftest import FAULTS, Games, rendered
 
 pytestmark = pytest.mark.kube
 LEASE = "autopilot-client-leader"
@@ -80,7 +83,8 @@ def test_the_deployment_overlays_account_may_do_this_and_nothing_else(games):
         ("get", "coordination.k8s.io", "leases", LEASE),
         ("patch", "coordination.k8s.io", "leases", LEASE),
         ("create", "", "events", ""),
-        ("get", "apps", "deployments/scale", "minecraft"),
+        ("create", "coordination.k8s.io", "leases", ""),
+        ("get", "apps", "deployments", "minecraft"),
         ("patch", "apps", "deployments/scale", "minecraft"),
     }
 
@@ -90,6 +94,7 @@ def test_the_agones_overlays_account_may_do_this_and_nothing_else(games):
         ("get", "coordination.k8s.io", "leases", LEASE),
         ("patch", "coordination.k8s.io", "leases", LEASE),
         ("create", "", "events", ""),
+        ("create", "coordination.k8s.io", "leases", ""),
         ("get", "agones.dev", "fleets", "xonotic"),
         ("patch", "agones.dev", "fleets/scale", "xonotic"),
     }
@@ -113,12 +118,12 @@ def test_every_call_of_the_shipped_installation_is_allowed(games, overlay, targe
     with serving(Endpoint()) as endpoint, serving(Document({"demand": 8, "queue": 2})) as demand:
         config = parse(document(endpoint, demand, overlay), overlay)
         kubeconfig = games.server.account_kubeconfig(games.namespace, "autopilot-client")
-        client = build(config, Surroundings(kubeconfig, games.namespace, "one"))
+        client = build(config, RunContext(kubeconfig, games.namespace, "one"))
         client.election.step()
         (view,) = client.loop.run_pass()
         client.election.stop()
     assert (view.outcome, view.decision.fault) == ("scaled", "")
-    assert client.board.passes["untold"] == 0
+    assert client.store.passes["untold"] == 0
     assert games.size(target) == view.decision.allocation == (12 if overlay == "agones" else 10)
     events = json.loads(games.admin.get(games.admin.path("v1", "events")))["items"]
     assert [e["message"] for e in events if e["source"].get("component") == "autopilot-client"] == [
@@ -149,6 +154,7 @@ def test_the_components_give_the_rights_that_they_promise(games):
         ("list", "apps", "deployments", ""),
         ("list", "agones.dev", "fleets", ""),
         ("list", "", "pods", ""),
+        ("list", "apps", "replicasets", ""),
     }
     games.deployment("minecraft", 3)
     assert isinstance(read_targets(kube, ["deployment/minecraft"], "list")["deployment/minecraft"].replicas, int)
@@ -250,12 +256,14 @@ def test_idle_pods_are_marked_before_a_scale_down_and_no_more_go_than_are_idle(g
     names = sorted(pod["metadata"]["name"] for pod in games.pods())
     busy(games, names[:4], "busy")
     busy(games, names[4:], "idle")
-    assert prepare_scale_down(kube, "app=minecraft", "state=busy", Scale(6, 5)) == Scale(6, 5)
+    assert prepare_scale_down(kube, read_one(kube, "deployment/minecraft"), "state=busy", Scale(6, 5)) == Scale(6, 5)
     assert sum(cost == "-1000" for cost in costs(games).values()) == 1
-    assert prepare_scale_down(kube, "app=minecraft", "state=busy", Scale(6, 1)) == Scale(6, 4)
+    assert prepare_scale_down(kube, read_one(kube, "deployment/minecraft"), "state=busy", Scale(6, 1)) == Scale(6, 4)
     assert {name for name, cost in costs(games).items() if cost} == set(names[4:])
     busy(games, names[4:], "busy")
-    assert prepare_scale_down(kube, "app=minecraft", "state=busy", Scale(6, 1)) == Hold("already right")
+    assert prepare_scale_down(kube, read_one(kube, "deployment/minecraft"), "state=busy", Scale(6, 1)) == Hold(
+        "already right"
+    )
 
 
 def test_a_marked_pod_that_is_in_use_again_loses_its_mark(games):
@@ -263,12 +271,53 @@ def test_a_marked_pod_that_is_in_use_again_loses_its_mark(games):
     games.deployment("minecraft", 3, pods=True)
     names = sorted(pod["metadata"]["name"] for pod in games.pods())
     busy(games, names, "idle")
-    prepare_scale_down(kube, "app=minecraft", "state=busy", Scale(3, 2))
+    prepare_scale_down(kube, read_one(kube, "deployment/minecraft"), "state=busy", Scale(3, 2))
     (marked,) = (name for name, cost in costs(games).items() if cost)
     busy(games, [marked], "busy")
-    prepare_scale_down(kube, "app=minecraft", "state=busy", Scale(3, 2))
+    prepare_scale_down(kube, read_one(kube, "deployment/minecraft"), "state=busy", Scale(3, 2))
     (now,) = (name for name, cost in costs(games).items() if cost)
     assert now != marked
+
+
+# What a rollout looks like on a genuine Deployment controller.
+
+
+def roll(games: Games, name: str = "minecraft") -> None:
+    """A new version of the template: the controller begins to replace pods (which here never become ready)."""
+    template = {"metadata": {"annotations": {"version": "2"}}}
+    games.admin.patch(games.admin.path("apps/v1", "deployments", name), {"spec": {"template": template}})
+    wait_until(lambda: read_one(games.admin, f"deployment/{name}").rolling)
+
+
+def test_while_a_rollout_is_under_way_or_paused_the_size_is_the_specs_and_nothing_is_removed(games):
+    kube = install(games, "deployment", "components/idle-first")
+    games.deployment("minecraft", 8, pods=True)
+    busy(games, sorted(pod["metadata"]["name"] for pod in games.pods()), "busy")
+    roll(games)
+    wait_until(lambda: len(games.pods()) > 8)  # the surge
+    for paused in (False, True):  # new pods never become ready here, so the rollout stays under way by itself as well
+        games.admin.patch(games.admin.path("apps/v1", "deployments", "minecraft"), {"spec": {"paused": paused}})
+        target = read_one(kube, "deployment/minecraft")
+        assert (target.replicas, target.rolling) == (8, True)
+        assert prepare_scale_down(kube, target, "state=busy", Scale(8, 6)) == Hold("rolling out")
+
+
+def test_idle_pods_of_another_deployment_never_cost_a_busy_one(games):
+    """Both carry app=minecraft: the selector of the first matches the pods of the second as well."""
+    kube = install(games, "deployment", "components/idle-first")
+    games.deployment("minecraft", 6, pods=True)
+    busy(games, sorted(pod["metadata"]["name"] for pod in games.pods()), "busy")
+    labels = {"app": "minecraft", "track": "canary"}
+    template = {
+        "metadata": {"labels": labels | {"state": "idle"}},
+        "spec": {"containers": [{"name": "g", "image": "g:1"}]},
+    }
+    canary = {"replicas": 4, "selector": {"matchLabels": labels}, "template": template}
+    games.admin.post(games.admin.path("apps/v1", "deployments"), {"metadata": {"name": "canary"}, "spec": canary})
+    wait_until(lambda: len(games.pods()) == 10)
+    target = read_one(kube, "deployment/minecraft")
+    assert prepare_scale_down(kube, target, "state=busy", Scale(6, 2)) == Hold("already right")
+    assert set(costs(games).values()) == {None}
 
 
 class Replica:
@@ -351,13 +400,38 @@ def test_the_election_outlives_the_api_server(games):
     assert not leadership.leads()
 
 
-def test_a_candidate_without_a_lease_object_follows_and_says_so(games, caplog):
+def test_a_lease_that_is_deleted_is_made_again_and_led(games):
+    kube = install(games, "agones")
+    leadership = Leadership(kube, Lease(name=LEASE, duration_seconds=2, renew_seconds=0.3), "me")
+    leadership.start()
+    wait_until(leadership.leads)
+    kube_admin, path = games.admin, games.admin.path("coordination.k8s.io/v1", "leases", LEASE)
+    before = json.loads(kube_admin.get(path))["metadata"]["uid"]
+    kube_admin._call("DELETE", path, Request())
+    wait_until(lambda: leadership.leads() and uid_of_the_lease(games) not in ("", before))
+    leadership.stop()
+
+
+def uid_of_the_lease(games: Games) -> str:
+    try:
+        return json.loads(games.admin.get(games.admin.path("coordination.k8s.io/v1", "leases", LEASE)))["metadata"][
+            "uid"
+        ]
+    except KubeRefusedError:
+        return ""
+
+
+def test_a_candidate_that_may_not_touch_its_lease_never_leads_and_is_not_ready(games):
     install(games, "agones")
     kube = Kube(games.server.account(games.namespace, "autopilot-client"), games.namespace)
-    absent = Leadership(kube, Lease(name="absent"), "me")
-    with pytest.raises(KubeRefusedError):
-        absent.step()
-    assert not absent.leads()
+    stranger = Leadership(kube, Lease(name="not-in-the-role", renew_seconds=0.1, duration_seconds=1), "me")
+    stranger.start()
+    wait_until(lambda: stranger.refused)
+    store = StatusStore(parse(document("http://127.0.0.1:1/x", "", "agones"), "agones"), games.namespace, False)
+    store.finished = 1.0
+    assert not stranger.leads()
+    assert Application(store, stranger, {})._readyz("").status == 503
+    stranger.stop()
 
 
 def test_an_api_server_that_is_gone_is_unavailable(games):

@@ -9,7 +9,7 @@ from autopilot_client.config import Lease
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.lease import Leadership
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
-from tests.client.standins import as_json, connection, serving, wait_until
+from testkit.client.standins import as_json, connection, serving, wait_until
 
 
 class LeaseServer:
@@ -122,7 +122,7 @@ def test_a_holder_that_renews_is_never_replaced_and_a_silent_one_after_its_lease
     assert (me.leads(), lease.holder) == (True, "me")
 
 
-@pytest.mark.parametrize(("status", "remedy"), [(403, "the Role must name the Lease"), (404, "create it")])
+@pytest.mark.parametrize(("status", "remedy"), [(403, "the Role must let the client"), (404, "it is missing")])
 def test_a_lease_that_cannot_be_had_is_said_once_with_the_remedy(lease, candidate, caplog, status, remedy):
     lease.status = status
     me = candidate(renew_seconds=0.01)

@@ -165,8 +165,9 @@ def test_nothing_may_be_written_before_the_lease_was_read():
 
 
 @pytest.mark.parametrize(
-    ("history", "forgetful"), [("unavailable", True), ("ok", False), ("cold", False), ("off", False), (None, False)]
+    ("history", "history_missing"),
+    [("unavailable", True), ("ok", False), ("cold", False), ("off", False), (None, False)],
 )
-def test_an_answer_without_the_fleets_history_is_known_as_such(history, forgetful):
+def test_an_answer_without_the_fleets_history_is_known_as_such(history, history_missing):
     element = {"num_of_gameservers": 5} | ({} if history is None else {"history": history})
-    assert answer("a", element, T0).forgetful is forgetful
+    assert answer("a", element, T0).history_missing is history_missing

@@ -18,12 +18,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from autopilot_client.config import ConfigError, Server, Tls, parse
 from autopilot_client.kube.lease import Alone
-from autopilot_client.rules.domain import Answer, Decision, Fault, Reading, Rung, Seen
-from autopilot_client.status.board import Board, View
+from autopilot_client.ports import KubeUnavailableError
+from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen, Spec
+from autopilot_client.rules.operator import OperatorRules
+from autopilot_client.rules.overrides import Overrides
 from autopilot_client.status.server import CertificateAdapter, HttpServer
+from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import LARGEST_BODY, Application
-from tests.client.conftest import ROOT
-from tests.client.standins import wait_until
+from testkit.client.api_server import ROOT
+from testkit.client.standins import wait_until
 
 T0 = 1_790_000_000.0
 FLEETS = [
@@ -41,21 +44,25 @@ class Clock:
         return self.now
 
 
-def a_board(dry_run: bool = False) -> Board:
+def a_store(dry_run: bool = False) -> StatusStore:
     document = {"endpoint": {"url": "http://a"}, "fleets": FLEETS, "defaults": {"maximum": 200, "minimum": 2}}
-    return Board(parse(yaml.safe_dump(document), "test"), "games", dry_run)
+    return StatusStore(parse(yaml.safe_dump(document), "test"), "games", dry_run)
 
 
 def show(
-    board: Board, allocation: int | None = 97, rung: Rung = Rung.ANSWER, at: float = T0, demand: float = 86.0
+    store: StatusStore,
+    allocation: int | None = 97,
+    level: FallbackLevel = FallbackLevel.ANSWER,
+    at: float = T0,
+    demand: float = 86.0,
 ) -> None:
     """A pass in which every fleet had 90 servers."""
-    answer = Answer(97, at, 15, "policy", prediction=96.2) if rung is Rung.ANSWER else None
+    answer = Answer(97, at, 15, "policy", prediction=96.2) if level is FallbackLevel.ANSWER else None
     fault = Fault.NONE if answer else Fault.ENDPOINT_UNAVAILABLE
-    seen = Seen(at, 90, Reading(demand, at, queue=3), answer, fault)
-    decision = Decision(allocation, rung, "policy" if answer else str(rung), fault)
-    board.begin(at)
-    board.publish([View(f, seen, decision, "scaled", 97, answer) for f in board.config.fleets], at)
+    seen = Seen(at, 90, Reading(demand, at, queue=3), answer, fault, "uid")
+    decision = Decision(allocation, level, "policy" if answer else str(level), fault)
+    store.begin(at)
+    store.publish([View(f, seen, decision, "scaled", 97, answer) for f in store.config.fleets], at)
 
 
 @pytest.fixture
@@ -64,8 +71,8 @@ def clock():
 
 
 @pytest.fixture
-def board():
-    return a_board()
+def store():
+    return a_store()
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +90,9 @@ def listening():
 
 
 @pytest.fixture
-def port(listening, board, clock):
+def port(listening, store, clock):
     number, serves = listening
-    serves.append(Application(board, Alone(), {"GET": 3}, clock))
+    serves.append(Application(store, Alone(), {"GET": 3}, clock))
     return number
 
 
@@ -110,54 +117,87 @@ def response(reply: tuple[int, bytes]) -> dict:
     return json.loads(reply[1])["response"]
 
 
-def test_probes_follow_the_loop_and_not_the_outside(board, port, clock):
+def test_probes_follow_the_loop_and_not_the_outside(store, port, clock):
     assert get(port, "/readyz")[0] == 503
-    show(board, None, Rung.HOLD)
+    show(store, None, FallbackLevel.HOLD)
     assert (get(port, "/readyz")[0], get(port, "/healthz")[0]) == (200, 200)
     clock.now += 181
     assert get(port, "/healthz")[0] == 503
 
 
-def test_a_review_is_answered_with_the_decision_and_its_request(board, port):
-    show(board)
+def test_a_review_is_answered_with_the_decision_and_its_request(store, port):
+    show(store)
     status, body = get(port, "/v1/review", review())
     assert (status, json.loads(body)["request"]["labels"]) == (200, {"region": "eu"})
     assert json.loads(body)["response"] == {"uid": "u-1", "scale": True, "replicas": 97}
 
 
 @pytest.mark.parametrize(
-    ("allocation", "rung", "status", "expected"),
+    ("allocation", "status", "expected"),
     [
-        pytest.param(
-            97, Rung.ANSWER, {"allocatedReplicas": 120}, 122, id="never below what this review says is in use"
-        ),
-        pytest.param(500, Rung.ANSWER, {}, 200, id="never above the maximum"),
-        pytest.param(0, Rung.ANSWER, {"allocatedReplicas": 0, "reservedReplicas": 0}, 2, id="never below the minimum"),
-        pytest.param(60, Rung.LOCAL_RULE, {}, 90, id="never smaller without the endpoint's own word"),
-        pytest.param(97, Rung.ANSWER, {"replicas": 300, "allocatedReplicas": 250}, 252, id="nor out of a live session"),
+        pytest.param(97, {"allocatedReplicas": 120}, 122, id="never below what this review says is in use"),
+        pytest.param(500, {}, 200, id="never above the maximum"),
+        pytest.param(0, {"allocatedReplicas": 0, "reservedReplicas": 0}, 2, id="never below the minimum"),
+        pytest.param(97, {"replicas": 300, "allocatedReplicas": 250}, 252, id="nor out of a live session"),
+        pytest.param(60, {"replicas": 300, "allocatedReplicas": 30}, 60, id="whatever a rollout adds to what is there"),
     ],
 )
-def test_a_review_is_bounded(board, port, allocation, rung, status, expected):
-    show(board, allocation, rung)
+def test_a_review_is_bounded(store, port, allocation, status, expected):
+    show(store, allocation)
     assert response(get(port, "/v1/review", review(**status)))["replicas"] == expected
 
 
-@pytest.mark.parametrize("name", ["x", "o", "unknown"])
-def test_unsure_is_scale_false_with_the_present_size(port, name):
-    answer = response(get(port, "/v1/review", review(name)))
-    assert answer == {"uid": "u-1", "scale": False, "replicas": 90}
+def unsure(reply: tuple[int, bytes]) -> str:
+    """Why there is no number."""
+    status, body = reply
+    assert status == 503
+    return json.loads(body)["error"]["message"]
 
 
-def test_an_observed_fleet_is_not_scaled_by_its_webhook(board, port):
-    show(board)
-    assert response(get(port, "/v1/review", review("o")))["scale"] is False
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("x", "nothing is decided"), ("o", "the fleet has apply: observe"), ("unknown", "no fleet of this name")],
+)
+def test_unsure_is_an_error_and_never_a_number(port, name, why):
+    """After `scale: false` Agones would write what it counts into the spec, and end its chain."""
+    assert why in unsure(get(port, "/v1/review", review(name)))
 
 
-def test_an_old_decision_is_not_served(board, port, clock):
-    show(board)
-    clock.now += 15 * 60 + 1
-    assert response(get(port, "/v1/review", review()))["scale"] is False
-    assert get(port, "/v1/fleets/k/desired")[0] == 503
+def test_an_observed_fleet_is_not_scaled_by_its_webhook(store, port):
+    show(store)
+    assert unsure(get(port, "/v1/review", review("o"))) == "the fleet has apply: observe"
+
+
+def test_an_old_decision_is_not_told(store, port, clock):
+    show(store)
+    clock.now += 181
+    assert "of another time" in unsure(get(port, "/v1/review", review()))
+    assert "of another time" in unsure(get(port, "/v1/fleets/k/desired"))
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        pytest.param(Spec(90, "uid"), "", id="as it was"),
+        pytest.param(Spec(97, "uid"), "", id="as it was told"),
+        pytest.param(Spec(20, "uid"), "somebody else has set its size to 20", id="set by somebody else"),
+        pytest.param(Spec(90, "another"), "another object under the same name", id="made anew"),
+        pytest.param(KubeUnavailableError("away"), "cannot be read", id="unknown"),
+        pytest.param(None, "", id="no right to read it"),
+    ],
+)
+@pytest.mark.parametrize("asks", ["agones", "keda"])
+def test_a_number_is_for_the_very_object_that_it_was_decided_for(store, listening, clock, asks, now, why):
+    def read_spec(target: str) -> Spec | None:
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    show(store)
+    port, serves = listening
+    serves.append(Application(store, Alone(), {}, clock, read_spec))
+    reply = get(port, "/v1/review", review()) if asks == "agones" else get(port, "/v1/fleets/k/desired")
+    assert why in unsure(reply) if why else reply[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -183,39 +223,40 @@ def test_a_body_that_is_too_large_is_refused(port):
     assert get(port, "/v1/review", b"x" * (LARGEST_BODY + 1))[0] == 413
 
 
-def test_keda_gets_the_decision_and_never_a_zero(board, port):
+def test_keda_gets_the_decision_and_never_a_zero(store, port):
     assert get(port, "/v1/fleets/k/desired")[0] == 503
-    show(board)
+    show(store)
     status, body = get(port, "/v1/fleets/k/desired")
     assert (status, json.loads(body)["desired_replicas"]) == (200, 97)
-    show(board, None, Rung.HOLD, at=T0 + 60)  # the cluster cannot be read: the last decision still holds
+    show(store, None, FallbackLevel.HOLD, at=T0 + 60)  # the cluster could not be read once: the decision is still fresh
     assert json.loads(get(port, "/v1/fleets/k/desired")[1])["desired_replicas"] == 97
 
 
-@pytest.mark.parametrize(("rung", "status"), [(Rung.ANSWER, 200), (Rung.LAST_ANSWER, 503), (Rung.HOLD, 503)])
-def test_keda_gets_a_zero_only_from_a_fresh_answer(board, port, rung, status):
-    show(board, 0, rung)
+@pytest.mark.parametrize(
+    ("level", "status"), [(FallbackLevel.ANSWER, 200), (FallbackLevel.LAST_ANSWER, 503), (FallbackLevel.HOLD, 503)]
+)
+def test_keda_gets_a_zero_only_from_a_fresh_answer(store, port, level, status):
+    show(store, 0, level)
     assert get(port, "/v1/fleets/k/desired")[0] == status
 
 
 @pytest.mark.parametrize("path", ["/v1/fleets/x/desired", "/v1/fleets/none/desired", "/nothing", "/v1/fleets/k"])
-def test_other_paths_are_not_found(board, port, path):
-    show(board)
+def test_other_paths_are_not_found(store, port, path):
+    show(store)
     assert get(port, path)[0] == 404
 
 
 def test_a_dry_run_serves_nobody(listening, clock):
-    board = a_board(dry_run=True)
-    show(board)
+    store = a_store(dry_run=True)
+    show(store)
     port, serves = listening
-    serves.append(Application(board, Alone(), {}, clock))
-    assert get(port, "/v1/fleets/k/desired")[0] == 503
-    assert response(get(port, "/v1/review", review()))["scale"] is False
+    serves.append(Application(store, Alone(), {}, clock))
+    assert unsure(get(port, "/v1/fleets/k/desired")) == unsure(get(port, "/v1/review", review())) == "a dry run"
 
 
-def test_metrics_carry_the_numbers_and_leave_out_what_is_unknown(board, port):
-    show(board)
-    show(board, None, Rung.HOLD, at=T0 + 60)
+def test_metrics_carry_the_numbers_and_leave_out_what_is_unknown(store, port):
+    show(store)
+    show(store, None, FallbackLevel.HOLD, at=T0 + 60)
     text = get(port, "/metrics")[1].decode()
     samples = {
         (
@@ -237,9 +278,9 @@ def test_metrics_carry_the_numbers_and_leave_out_what_is_unknown(board, port):
     assert ("autopilot_predicted_servers", "eu/x", "") not in samples
 
 
-def test_the_readme_names_every_metric(board, port):
-    show(board)
-    board.count("guards", "eu/x", "below_use")
+def test_the_readme_names_every_metric(store, port):
+    show(store)
+    store.count("guards", "eu/x", "below_use")
     served = {family.name for family in text_string_to_metric_families(get(port, "/metrics")[1].decode())}
     readme = (ROOT / "client" / "README.md").read_text()
     described = set(re.findall(r"`(autopilot_\w+?)(?:_total)?(?:\{\w+\})?`", readme.split("## Metrics")[1]))
@@ -261,10 +302,10 @@ class Outside(HTMLParser):
         self.text.append(data)
 
 
-def test_the_page_says_everything_in_words_and_fetches_nothing(board, port):
+def test_the_page_says_everything_in_words_and_fetches_nothing(store, port):
     for minute in range(0, 120, 5):
-        show(board, at=T0 - 7200 + 60 * minute)
-    show(board, 120, Rung.LOCAL_RULE, at=T0)
+        show(store, at=T0 - 7200 + 60 * minute)
+    show(store, 120, FallbackLevel.LOCAL_RULE, at=T0)
     page = Outside()
     page.feed(get(port, "/")[1].decode())
     words = " ".join(page.text)
@@ -274,17 +315,17 @@ def test_the_page_says_everything_in_words_and_fetches_nothing(board, port):
 
 
 def test_names_cannot_break_out_of_the_page(clock):
-    board = a_board()
-    show(board)
-    view = board.views["eu/x"]
-    board.views["eu/x"] = replace(view, outcome="<script>alert(1)</script>")
-    body = Application(board, Alone(), {}, clock)._page("")
+    store = a_store()
+    show(store)
+    view = store.views["eu/x"]
+    store.views["eu/x"] = replace(view, outcome="<script>alert(1)</script>")
+    body = Application(store, Alone(), {}, clock)._page("")
     assert b"<script>" not in body.body
 
 
-def test_a_page_without_a_pass_and_with_a_wild_number_is_still_a_page(board, port):
+def test_a_page_without_a_pass_and_with_a_wild_number_is_still_a_page(store, port):
     assert b"No pass has finished yet" in get(port, "/?page=zzz")[1]
-    show(board)
+    show(store)
     assert get(port, "/?page=999")[0] == 200
 
 
@@ -316,10 +357,10 @@ def served_subject(port: int, directory) -> str:
         return dict(pair for part in tls.getpeercert()["subject"] for pair in part)["commonName"]
 
 
-def test_a_renewed_certificate_is_served_without_a_restart(board, clock, tmp_path):
+def test_a_renewed_certificate_is_served_without_a_restart(store, clock, tmp_path):
     certificate(tmp_path, "first")
     tls = Tls(certificate=str(tmp_path / "tls.crt"), key=str(tmp_path / "tls.key"))
-    server = HttpServer(Application(board, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
+    server = HttpServer(Application(store, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
     server.start()
     try:
         assert served_subject(server.port, tmp_path) == "first"
@@ -343,10 +384,10 @@ def test_where_connections_are_accepted_no_peers_handshake_is_waited_for(tmp_pat
             assert wrapped.version() is None
 
 
-def test_peers_that_speak_no_tls_or_nothing_are_given_up(board, clock, tmp_path):
+def test_peers_that_speak_no_tls_or_nothing_are_given_up(store, clock, tmp_path):
     certificate(tmp_path, "first")
     tls = Tls(certificate=str(tmp_path / "tls.crt"), key=str(tmp_path / "tls.key"))
-    server = HttpServer(Application(board, Alone(), {}, clock), Server(host="127.0.0.1", port=0, threads=4, tls=tls))
+    server = HttpServer(Application(store, Alone(), {}, clock), Server(host="127.0.0.1", port=0, threads=4, tls=tls))
     server.start()
     try:
         for said in (b"", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"):
@@ -360,7 +401,29 @@ def test_peers_that_speak_no_tls_or_nothing_are_given_up(board, clock, tmp_path)
         server.stop()
 
 
-def test_a_certificate_that_is_missing_is_said_at_the_start(board, clock):
+def test_a_certificate_that_is_missing_is_said_at_the_start(store, clock):
     tls = Tls(certificate="/nowhere/tls.crt", key="/nowhere/tls.key")
     with pytest.raises(ConfigError, match=r"server.tls: .*write two readable PEM files"):
-        HttpServer(Application(board, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
+        HttpServer(Application(store, Alone(), {}, clock), Server(host="127.0.0.1", port=0, tls=tls))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "decided", "told"),
+    [
+        pytest.param(Overrides(paused=True), None, None, id="paused"),
+        pytest.param(Overrides(size=300), 300, 300, id="a size, also above the maximum"),
+        pytest.param(Overrides(size=1), 1, 1, id="a size below the minimum"),
+        pytest.param(Overrides(maximum=95), 97, 95, id="a maximum"),
+    ],
+)
+def test_the_operators_annotations_count_for_agones_and_keda_too(store, port, overrides, decided, told):
+    show(store)
+    seen = Seen(T0, 90, Reading(0, T0), fault=Fault.ENDPOINT_UNAVAILABLE, uid="uid")
+    level = FallbackLevel.ANSWER if decided == 97 else FallbackLevel.LOCAL_RULE
+    decision = Decision(decided, level, "override")
+    store.publish(
+        [View(f, seen, decision, "served", 90, None, OperatorRules(overrides)) for f in store.config.fleets], T0
+    )
+    status, body = get(port, "/v1/fleets/k/desired")
+    assert json.loads(body).get("desired_replicas") == told
+    assert status == (200 if told else 503)

@@ -1,0 +1,47 @@
+"""One object at the moment that Agones or KEDA ask for its size. No answer waits long for the API server."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from autopilot_client.kube.api import Kube
+from autopilot_client.kube.targets import read_one
+from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
+from autopilot_client.rules.domain import Spec
+
+AT_ONCE = 4
+"""Reads under way at most: the port's other threads stay free for the probes."""
+REST_SECONDS = 5.0
+"""How long an API server that has not answered is not asked again."""
+
+
+@dataclass(slots=True)
+class LiveSpecs:
+    """Reads one object by name. `kube` has short time-outs; an object that may not be read is not asked for again."""
+
+    kube: Kube
+    clock: Callable[[], float] = time.monotonic
+    _forbidden: set[str] = field(default_factory=set)
+    _rests_until: float = 0.0
+    _free: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(AT_ONCE))
+
+    def __call__(self, target: str) -> Spec | None:
+        """The object now; None without the right to read it. Raises KubeError."""
+        if target in self._forbidden:
+            return None
+        if self.clock() < self._rests_until or not self._free.acquire(blocking=False):
+            raise KubeUnavailableError("the API server is slow or away")
+        try:
+            found = read_one(self.kube, target)
+        except KubeRefusedError as error:
+            if error.status != 403:
+                raise
+            self._forbidden.add(target)
+            return None
+        except KubeUnavailableError:
+            self._rests_until = self.clock() + REST_SECONDS
+            raise
+        finally:
+            self._free.release()
+        return Spec(found.replicas, found.uid)

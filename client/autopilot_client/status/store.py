@@ -1,0 +1,126 @@
+"""What the loop knows, for those who ask: the server's threads read it, the loop alone writes it."""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from autopilot_client.config import Config, Fleet
+from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
+from autopilot_client.rules.offer import Standing
+from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
+from autopilot_client.status.review import Review
+from autopilot_client.status.trail import Trail
+
+LONGEST_SERVED = 900.0
+"""Seconds after which no decision is told any more, however far apart the passes are."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now.
+
+    `rules` is what stood above the decision: overrides, schedule, a rollout.
+    """
+
+    fleet: Fleet
+    seen: Seen
+    decision: Decision
+    outcome: str
+    size: int | None
+    last_answer: Answer | None = None
+    rules: OperatorRules = NO_RULES
+
+
+@dataclass(slots=True)
+class StatusStore:
+    """The latest views, six hours of every fleet, counters, and the reviews that Agones has sent."""
+
+    config: Config
+    namespace: str
+    dry_run: bool = False
+    views: dict[str, View] = field(default_factory=dict)
+    serving: dict[str, View] = field(default_factory=dict)
+    trails: dict[str, Trail] = field(default_factory=dict)
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    passes: Counter[str] = field(default_factory=Counter)
+    pass_seconds: float = 0.0
+    last_success: float = 0.0
+    began: float = 0.0
+    finished: float = 0.0
+    told: dict[str, int] = field(default_factory=dict)
+    _reviews: dict[str, tuple[Review, float]] = field(default_factory=dict)
+    _remade: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, now: float) -> None:
+        """A pass begins."""
+        self.began = now
+
+    def publish(self, views: Sequence[View], now: float) -> None:
+        """A pass is done: one view of every fleet."""
+        with self._lock:
+            for view in views:
+                self._account(view, self.views.get(view.fleet.name))
+                self.views[view.fleet.name] = view
+                if view.decision.allocation is not None:
+                    self.serving[view.fleet.name] = view
+                elif view.rules.overrides.paused:
+                    self.serving.pop(view.fleet.name, None)
+            if any(view.decision.level is FallbackLevel.ANSWER for view in views):
+                self.last_success = now
+            self.passes["finished"] += 1
+            self.pass_seconds, self.finished = now - self.began, now
+
+    def count(self, metric: str, fleet: str, label: str) -> None:
+        """Count something of a fleet; `label` is the counter's own label value."""
+        with self._lock:
+            self.counts[metric, fleet, label] += 1
+
+    def remember_review(self, fleet: Fleet, review: Review, now: float) -> None:
+        """Keep the latest review of a Fleet. Of one that was made anew, nothing is to be told before the next pass."""
+        with self._lock:
+            before = self._reviews.get(fleet.object)
+            if before and review.of_another_fleet(before[0]):
+                self._remade[fleet.object] += 1
+                self.serving.pop(fleet.name, None)
+            self._reviews[fleet.object] = (review, now)
+
+    def review(self, name: str) -> tuple[Review, float] | None:
+        """The latest review of a Fleet and when it came."""
+        with self._lock:
+            return self._reviews.get(name)
+
+    def reviewed_uid(self, name: str) -> str:
+        """In place of a uid that cannot be read: a new name whenever the Fleet that is reviewed was made anew."""
+        return f"review-{self._remade[name]}"
+
+    def standing(self, name: str) -> Standing | None:
+        """The latest decision that names a size, and for how long it may be told; None when there is none."""
+        view = self.serving.get(name)
+        if view is None:
+            return None
+        spec = None if view.seen.replicas is None else Spec(view.seen.replicas, view.seen.uid)
+        lasts = min(LONGEST_SERVED, 2.5 * self.config.interval_seconds + 30)
+        bounds, decision = bounds_within(view.fleet.bounds, view.rules), view.decision
+        if view.rules.overrides.size is not None:  # the operator's word is as good as an answer, and above the limits
+            decision = replace(decision, level=FallbackLevel.ANSWER)
+            bounds = replace(bounds, minimum=0, maximum=max(bounds.maximum, view.rules.overrides.size))
+        return Standing(decision, view.seen.at, spec, bounds, lasts, answered=view.last_answer is not None)
+
+    def alive(self, now: float) -> bool:
+        """Whether the loop still turns: the last pass began, or ended, not long ago."""
+        return now - max(self.began, self.finished) < max(60.0, 3 * self.config.interval_seconds)
+
+    def _account(self, view: View, before: View | None) -> None:
+        name, seen, decision = view.fleet.name, view.seen, view.decision
+        demand = seen.reading.demand if seen.reading else None
+        self.trails.setdefault(name, Trail()).add(seen.at, demand, decision.allocation, view.size, decision.reason)
+        self.counts["decisions", name, decision.reason] += 1
+        if before is None or seen.reading is None or seen.replicas is None:
+            return
+        elapsed = min(seen.at - before.seen.at, 3 * self.config.interval_seconds)
+        gap = (seen.reading.need - seen.replicas) * max(0.0, elapsed)
+        key = ("unmet" if gap > 0 else "idle", name)
+        self.seconds[key] = self.seconds.get(key, 0.0) + abs(gap)

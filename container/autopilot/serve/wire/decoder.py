@@ -1,0 +1,52 @@
+"""Reads request bodies: the format says how, and what is in it says which form it is."""
+
+import codecs
+from collections.abc import Callable
+from types import ModuleType
+
+import msgspec
+
+from autopilot.serve.wire.content_types import CSV, JSON, LINES
+from autopilot.serve.wire.errors import RequestError, decoded
+from autopilot.serve.wire.forms import csv_rows, fleet, instances, json_lines, review, vectors
+from autopilot.serve.wire.forms.parsed import Document, Parsed
+from autopilot.serve.wire.requests import RequestContext
+
+_JSON_FORMS: tuple[ModuleType, ...] = (instances, review, fleet)
+"""Forms of a JSON object, the more particular ones first; each says whether it accepts one, and reads it."""
+
+_document = msgspec.json.Decoder(Document)
+
+
+def read(format_: str, body: bytes, context: RequestContext) -> Parsed:
+    """What a body of one of the FORMATS asks. Raises RequestError."""
+    return _READERS[format_](body, context)
+
+
+def _json(body: bytes, context: RequestContext) -> Parsed:
+    body = body.removeprefix(codecs.BOM_UTF8)
+    if body.lstrip(b" \t\r\n").startswith(b"["):
+        return vectors.read(body)
+    try:
+        document = decoded(_document, body)
+    except RequestError as error:
+        raise _lines_as_json(body) or error from error
+    form = next(one for one in _JSON_FORMS if one.accepts(document))
+    parsed: Parsed = form.read(document, body, context)
+    return parsed
+
+
+def _lines_as_json(body: bytes) -> RequestError | None:
+    """The error for JSON lines that are called JSON."""
+    lines = body.strip().split(b"\n", 2)
+    if len(lines) < 2 or not all(line.strip().startswith(b"{") and line.strip().endswith(b"}") for line in lines[:2]):
+        return None
+    message = f"several JSON documents, one a line: send them as Content-Type {LINES}"
+    return RequestError(400, "bad_json", message, "Content-Type")
+
+
+_READERS: dict[str, Callable[[bytes, RequestContext], Parsed]] = {
+    JSON: _json,
+    LINES: json_lines.read,
+    CSV: csv_rows.read,
+}

@@ -1,0 +1,51 @@
+"""Writes answers in the formats that callers may ask for."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import msgspec
+
+from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, ManyOut, PredictionOut
+from autopilot.serve.wire.content_types import JSON, LINES
+
+Many = Sequence[PredictionOut | ErrorAnswer]
+
+_COLUMNS = (
+    "fleet", "observed_at", "curr_demand", "num_of_gameservers", "action", "is_false_positive", "reason", "history",
+    "forecast", "horizon_minutes",
+)  # fmt: skip
+_encoder = msgspec.json.Encoder()
+
+
+def write(value: msgspec.Struct) -> bytes:
+    """One JSON document."""
+    return _encoder.encode(value)
+
+
+def write_many(format_: str, many: Many, header: bool) -> bytes:
+    """Answers in their order, in one of the FORMATS; CSV under a header where the request had one."""
+    if format_ == JSON:
+        return write(ManyOut(list(many)))
+    return _lines(many) if format_ == LINES else _csv(many, header)
+
+
+def _lines(many: Many) -> bytes:
+    """One line for each; a decision stands under `Prediction`."""
+    return _encoder.encode_lines([AnswerOut(one) if isinstance(one, PredictionOut) else one for one in many])
+
+
+def _csv(many: Many, header: bool) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if header:
+        writer.writerow((*_COLUMNS, "warnings", "error"))
+    writer.writerows(map(_row, many))
+    return out.getvalue().encode()
+
+
+def _row(one: PredictionOut | ErrorAnswer) -> list[object]:
+    if isinstance(one, ErrorAnswer):
+        return [one.fleet, *[""] * len(_COLUMNS), f"ERROR {one.error.code}: {one.error.message}"]
+    cells = (getattr(one, name) for name in _COLUMNS)
+    return [*("" if cell is msgspec.UNSET else cell for cell in cells), "; ".join(one.warnings), ""]

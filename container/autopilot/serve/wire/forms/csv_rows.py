@@ -1,0 +1,86 @@
+"""CSV: one fleet a row, with or without a header."""
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from autopilot.core.fleet import is_fleet_name
+from autopilot.serve.wire.errors import RequestError, invalid
+from autopilot.serve.wire.forms.parsed import Fleets
+from autopilot.serve.wire.names import unknown_names
+from autopilot.serve.wire.requests import FleetIn, RequestContext
+from autopilot.service import Ask
+
+COLUMNS = (
+    "fleet", "demand", "observed_at", "sessions", "queue", "replicas", "min", "max", "arrivals", "lead_minutes",
+    "missing_price",
+)  # fmt: skip
+"""Of rows without a header, in this order; rows may end early. `lead_minutes` is a number or a range, `10-15`."""
+_NUMBER = re.compile(r"\s*[+-]?\.?\d")
+
+
+def read(body: bytes, context: RequestContext) -> Fleets:
+    """The fleets; a bad row is an error in its place, and a header alone is no fleets. Raises RequestError."""
+    try:
+        rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig").rstrip()), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RequestError(400, "bad_csv", f"the body is not CSV in UTF-8: {error}") from error
+    header = bool(rows) and _is_header(rows[0])
+    columns, warnings = _columns(rows.pop(0)) if header else (COLUMNS, ())
+    if rows or not header:
+        context.bounded(len(rows), "rows")
+    asks = [
+        _row(columns, row, f"line {number}", (context, warnings)) for number, row in enumerate(rows, 2 if header else 1)
+    ]
+    return Fleets(asks, header=header)
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    """Whether a first row names columns, by all that is in it: a fleet may be called like a column."""
+    names = [cell.strip().lower() for cell in row if cell.strip()]
+    known = sum(name in COLUMNS for name in names)
+    if any(map(_NUMBER.match, row)):
+        return "fleet" in names and known > 1
+    return "fleet" in names or known > 1 or (known == len(row) == 1)
+
+
+def _columns(header: Sequence[str]) -> tuple[Sequence[str], tuple[str, ...]]:
+    """The columns of a header, and warnings for those that are not known. Raises RequestError."""
+    names = [name.strip().lower() for name in header]
+    twice = next((name for name in names if name in COLUMNS and names.count(name) > 1), None)
+    if twice is not None:
+        raise RequestError(400, "bad_value", f"the header names `{twice}` more than once: keep one", twice)
+    warnings = unknown_names([name for name in names if name], COLUMNS, "")
+    if "fleet" not in names:
+        message = f"the header has no column `fleet`; known: {', '.join(COLUMNS)}"
+        raise RequestError(400, "missing", message, "fleet")
+    return names, warnings
+
+
+def _row(
+    columns: Sequence[str], row: Sequence[str], where: str, request: tuple[RequestContext, tuple[str, ...]]
+) -> Ask | RequestError:
+    context, warnings = request
+    cells = {name: cell.strip(" \t") for name, cell in zip(columns, row, strict=False) if cell.strip(" \t")}
+    try:
+        return context.ask(msgspec.convert(_given(cells), FleetIn, strict=False), where, warnings)
+    except msgspec.ValidationError as error:
+        refused = invalid(error, where)
+        name = cells.get("fleet", "")
+        refused.fleet = name if is_fleet_name(name) else ""
+        return refused
+    except RequestError as error:
+        return error
+
+
+def _given(cells: Mapping[str, str]) -> dict[str, object]:
+    """A row as a fleet is sent otherwise."""
+    given: dict[str, object] = {name: cell for name, cell in cells.items() if name in COLUMNS}
+    low, dash, high = cells.get("lead_minutes", "").partition("-")
+    if low and dash:
+        given["lead_minutes"] = (low, high)
+    given["limits"] = {name: given.pop(name) for name in ("min", "max") if name in given}
+    return given

@@ -1,1 +1,0 @@
-"""How calls reach AWS."""

@@ -1,0 +1,1 @@
+"""The calls that are made, as values: one AWS service a file."""

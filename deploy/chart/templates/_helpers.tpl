@@ -1,0 +1,76 @@
+{{- define "autopilot.endpoint" -}}
+{{- printf "%s-endpoint" (.Release.Name | trunc 50 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- define "autopilot.client" -}}
+{{- printf "%s-client" (.Release.Name | trunc 50 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- define "autopilot.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+app.kubernetes.io/part-of: gameserver-autopilot
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{/* The labels that pods are selected by; argument: a list of the root and the component. */}}
+{{- define "autopilot.selector" -}}
+app.kubernetes.io/name: autopilot-{{ index . 1 }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{- end -}}
+
+{{- define "autopilot.pdbVersion" -}}
+{{- if .Capabilities.APIVersions.Has "policy/v1" }}policy/v1{{ else if .Capabilities.APIVersions.Has "policy/v1beta1" }}policy/v1beta1{{ else }}policy/v1{{ end -}}
+{{- end -}}
+
+{{/* Whether a kind of the Prometheus operator is wanted; argument: a list of the root, the value and the kind. */}}
+{{- define "autopilot.monitored" -}}
+{{- $value := toString (index . 1) -}}
+{{- if or (eq $value "true") (and (eq $value "auto") ((index . 0).Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" (index . 2)))) }}yes{{ end -}}
+{{- end -}}
+
+{{/* What contradicts itself is refused here, with the remedy; what a single value may be stands in values.schema.json. */}}
+{{- define "autopilot.check" -}}
+{{- $store := .Values.endpoint.history.store -}}
+{{- if and .Values.endpoint.enabled (eq $store "sqlite") (gt (int .Values.endpoint.replicas) 1) -}}
+{{- fail (printf "endpoint.replicas: %d replicas would each have a history of their own, because SQLite lives on one volume; set endpoint.history.store to dynamodb, or replicas to 1" (int .Values.endpoint.replicas)) -}}
+{{- end -}}
+{{- if and .Values.endpoint.enabled (eq $store "dynamodb") (or (empty .Values.endpoint.history.dynamodb.table) (empty .Values.endpoint.history.dynamodb.region)) -}}
+{{- fail "endpoint.history.dynamodb: table and region are needed where store is dynamodb; `autopilot deploy` or the CloudFormation stack makes the table" -}}
+{{- end -}}
+{{- if hasKey .Values.endpoint.settings "AUTOPILOT_HISTORY" -}}
+{{- fail "endpoint.settings: AUTOPILOT_HISTORY follows from endpoint.history; set store, sqlite or dynamodb there" -}}
+{{- end -}}
+{{- if .Values.client.enabled -}}
+{{- if empty .Values.client.config.fleets -}}
+{{- fail "client.config.fleets: name at least one fleet, with name, target, demand and maximum (deploy/chart/README.md has one to copy), or set client.enabled to false" -}}
+{{- end -}}
+{{- if and (not .Values.endpoint.enabled) (empty .Values.client.config.endpoint) -}}
+{{- fail "client.config.endpoint: say url or sagemaker where endpoint.enabled is false" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Peers of a NetworkPolicy: the namespaces that are named. */}}
+{{- define "autopilot.namespaces" -}}
+{{- range .Values.networkPolicy.from }}
+- namespaceSelector:
+    matchLabels: {kubernetes.io/metadata.name: {{ . }}}
+{{- end }}
+{{- end -}}
+
+{{/* What client and endpoint may reach: DNS, the ports that are named, and the node's agent of EKS Pod Identity. */}}
+{{- define "autopilot.egress" -}}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+    {{- range .Values.networkPolicy.egressPorts }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+- to:
+    - ipBlock: {cidr: 169.254.170.23/32}
+    - ipBlock: {cidr: "fd00:ec2::23/128"}
+  ports:
+    - {protocol: TCP, port: 80}
+{{- end -}}

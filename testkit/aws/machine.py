@@ -1,0 +1,136 @@
+"""The state machine on moto's interpreter, over the same scripted account as the command line.
+
+moto's interpreter lacks an evaluator for JSONata, forgets to escape strings in variables, and names two services
+otherwise than AWS: all is mended here, for the time of a test. Every call goes to the Account.
+"""
+
+import itertools
+import json
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from jsonata.jsonata import Jsonata
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service,
+    state_task_service_aws_sdk,
+)
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+from autopilot_deploy.core.call import AwsCall
+from autopilot_deploy.core.errors import AwsError
+from testkit.aws.account import REGION, Account
+
+DEFINITION = Path(__file__).parents[2] / "deploy" / "stack" / "deploy.asl.json"
+TOPIC = f"arn:aws:sns:{REGION}:123456789012:deployments"
+ROLE = "arn:aws:iam::123456789012:role/machine"
+_SERVICES = {"applicationautoscaling": "application-autoscaling"}
+_ERRORS = {"sagemaker": "SageMaker", "applicationautoscaling": "ApplicationAutoScaling"}
+_count = itertools.count()
+PATIENCE = 120
+"""Seconds until a machine that has not ended hangs: on a loaded computer one may take many."""
+
+
+class Ended(NamedTuple):
+    """How an execution ended. `told`: what was published, as (subject, message)."""
+
+    status: str
+    cause: str
+    output: dict[str, Any]
+    told: list[tuple[str, dict[str, Any]]]
+
+
+def definition(minutes: int) -> str:
+    """The machine as it is deployed, with its waits and retries cut to nothing."""
+    given = {"${TopicArn}": TOPIC, "${Environment}": "test", "${DeadlineMinutes}": str(minutes)}
+    text = DEFINITION.read_text()
+    for name, value in given.items():
+        text = text.replace(name, value)
+    machine = json.loads(text)
+    for state in states_of(machine):
+        state.pop("Retry", None)
+        if state["Type"] == "Wait":
+            state["Seconds"] = 0
+    return json.dumps(machine)
+
+
+def states_of(machine: dict[str, Any]) -> list[dict[str, Any]]:
+    """All states, those within maps too."""
+    here = list(machine["States"].values())
+    return here + [inner for state in here if "ItemProcessor" in state for inner in states_of(state["ItemProcessor"])]
+
+
+def run(account: Account, payload: object, minutes: int = 30) -> Ended:
+    """Run the machine to its end."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    account._publish = lambda call: told.append((call.parameters["Subject"], json.loads(call.parameters["Message"])))
+    client = boto3.client("stepfunctions", region_name=REGION)
+    name = f"m{next(_count)}"
+    machine = client.create_state_machine(name=name, definition=definition(minutes), roleArn=ROLE)
+    started = client.start_execution(stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps(payload))
+    seen = _ended(client, started["executionArn"])
+    return Ended(seen["status"], seen.get("cause", ""), json.loads(seen.get("output", "{}")), told)
+
+
+def _ended(client: Any, arn: str) -> Any:
+    until = time.monotonic() + PATIENCE
+    while (seen := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        assert time.monotonic() < until, "the machine does not end"
+        time.sleep(0.01)
+    return seen
+
+
+def mend(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:
+    """Mend moto's interpreter, and send its calls to the account."""
+    overrides = state_task_service.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES
+    for name, boto in _SERVICES.items():
+        monkeypatch.setitem(overrides, name, boto)
+    for name, shown in _ERRORS.items():
+        monkeypatch.setitem(state_task_service_aws_sdk._SERVICE_ERROR_NAMES, name, shown)
+    monkeypatch.setattr(AmazonStateLanguageParser, "parse", staticmethod(_parse))
+    instead = {
+        "eval_jsonata_expression": lambda expression: _plain(Jsonata(expression).evaluate(None)),
+        "encode_jsonata_variable_declarations": _declare,
+        "boto_client_for": lambda service, **_: _Client(account, service),
+    }
+    interpreter = [one for name, one in sys.modules.items() if name.startswith("moto.stepfunctions.parser")]
+    for module, (name, function) in itertools.product(interpreter, instead.items()):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, function)
+
+
+_parse = cache(AmazonStateLanguageParser.parse)  # half a second, twice for each execution
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types, as the original evaluator's answers."""
+    return None if value is None else json.loads(json.dumps(value))
+
+
+def _declare(bindings: dict[str, Any]) -> str:
+    return "".join(f"{name}:={json.dumps(value, default=str)};" for name, value in bindings.items())
+
+
+class _Client:
+    """A boto3 client whose calls go to the account."""
+
+    def __init__(self, account: Account, service: str) -> None:
+        self._account, self._service = account, service
+
+    def __getattr__(self, name: str) -> Any:
+        operation = "".join(part.capitalize() for part in name.split("_"))
+        return lambda **parameters: self._make(AwsCall(self._service, operation, parameters))
+
+    def _make(self, call: AwsCall) -> dict[str, Any]:
+        try:
+            answer = dict(self._account.make(call) or {})
+        except AwsError as error:
+            said = {"Code": error.code, "Message": error.message}
+            metadata = {"HTTPStatusCode": 400, "RequestId": "1"}
+            raise ClientError({"Error": said, "ResponseMetadata": metadata}, call.operation) from error
+        return json.loads(json.dumps(answer, default=str))

@@ -1,0 +1,33 @@
+"""The pages: short where they should be short, and every link leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    path
+    for path in sorted(ROOT.rglob("*.md"))
+    if not {".venv", "node_modules", "out", "build", ".pytest_cache"} & set(path.relative_to(ROOT).parts)
+]
+
+
+def targets(page: Path) -> list[str]:
+    """What a page links to in the project, without links to the web and within the page."""
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    return [link.split("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page):
+    assert [link for link in targets(page) if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_fits_a_readers_patience():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_every_page_of_the_docs_is_linked_from_the_readme():
+    linked = {Path(link).name for link in targets(ROOT / "README.md")}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= linked
