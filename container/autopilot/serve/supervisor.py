@@ -111,7 +111,7 @@ def nginx_configuration(server: Server, root: bool) -> str:
         drain_seconds=NGINX_DRAIN_SECONDS - 1,
         read_timeout=server.timeout + 5,
         port=server.port,
-        listen_ipv6=f"listen [::]:{server.port} default_server backlog=2048 ipv6only=on;" if _has_ipv6() else "",
+        listen_ipv6=f"listen [::]:{server.port} default_server backlog=2048 ipv6only=on;" if has_ipv6() else "",
         runtime=server.runtime,
     )
 
@@ -143,7 +143,7 @@ def gunicorn_command(server: Server, sockets: Sequence[int]) -> list[str]:
     }
     binds = [f"fd://{socket}" for socket in sockets] or [
         f"127.0.0.1:{server.port}",
-        *([f"[::1]:{server.port}"] if _has_ipv6() else []),
+        *([f"[::1]:{server.port}"] if has_ipv6() else []),
     ]
     return [
         *(sys.executable, "-m", "gunicorn", server.app, "--no-control-socket"),
@@ -198,10 +198,10 @@ def _listening(path: Path) -> int:
 def _why_not(server: Server) -> str | None:
     """Why the port cannot be listened on, if it cannot."""
     places = ("0.0.0.0", "::") if server.nginx else ("127.0.0.1", "::1")  # noqa: S104 - as those who serve it do
-    return _cannot_bind(places[0], server.port) or (_cannot_bind(places[1], server.port) if _has_ipv6() else None)
+    return _cannot_bind(places[0], server.port) or (_cannot_bind(places[1], server.port) if has_ipv6() else None)
 
 
-def _has_ipv6() -> bool:
+def has_ipv6() -> bool:
     """Whether there is IPv6 here: a kernel may be without, and a container too."""
     return socket.has_ipv6 and _cannot_bind("::1", 0) is None
 

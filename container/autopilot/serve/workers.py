@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from autopilot.serve.supervisor import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
 
@@ -71,6 +72,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             super().notify()
 
 
+class _BehindNginx(HttpToolsProtocol):
+    """uvicorn's HTTP, which takes the odd bytes in headers that nginx lets pass, and refuses the rest in JSON."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*args, **kwargs)
+        self.parser.set_dangerous_leniencies(lenient_headers=True, lenient_data_after_close=True)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and close."""
+        body = b'{"error": {"code": "bad_request", "message": "the HTTP request is malformed", "field": null}}\n'
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.transport.close()
+
+
 class DecisionServer:
     """uvicorn on a thread of its own, which answers what comes in on a listening socket."""
 
@@ -78,7 +94,7 @@ class DecisionServer:
         config = uvicorn.Config(
             application,
             interface="asgi3",
-            http="httptools",
+            http=_BehindNginx,
             loop="uvloop",
             ws="none",
             lifespan="off",
