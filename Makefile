@@ -26,7 +26,8 @@ backtest: ## score the policy on your own demand: make backtest CSV=demand.csv A
 	@$(PYTHON_IN_VENV) -m autopilot.cli backtest $(CSV) $(ARGS)
 
 .PHONY: train
-train: all ## train a policy: make train ARGS="--root /tmp/ml -p algorithm=ppo" (ARGS="--help" lists all there is)
+train: ## train a policy: make train ARGS="--root /tmp/ml -p algorithm=ppo" (ARGS="--help" lists all there is)
+	@scripts/setup-venv.sh train
 	@$(PYTHON_IN_VENV) container/train $(ARGS)
 
 .PHONY: test

@@ -38,6 +38,7 @@ class Parts:
         from autopilot.core.decide import Predictions, Reports, decide
         from autopilot.history.cache import RecentHistory
         from autopilot.history.sqlite import SqliteHistory
+        from autopilot.policy.learned import BUILT_IN_MODEL
         from autopilot.serve.app import create_app
         from autopilot.serve.wire import decoder, encoder
         from autopilot.serve.wire.answers import AnswerOut, prediction_out
@@ -45,7 +46,7 @@ class Parts:
         from autopilot.serve.wire.requests import RequestContext
         from autopilot.service import Autopilot, _windows
         from autopilot.settings import Settings
-        from autopilot.wiring import BUILT_IN_MODEL, build_policy
+        from autopilot.wiring import build_policy
 
         store = SqliteHistory(self.scratch / "history.sqlite3", budget_seconds=60)
         recent = RecentHistory(store, max_bytes=1 << 28)

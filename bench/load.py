@@ -216,8 +216,9 @@ def _now(fleet):
 
 
 def _pilot(history):
+    from autopilot.policy.learned import BUILT_IN_MODEL
     from autopilot.service import Autopilot
-    from autopilot.wiring import BUILT_IN_MODEL, build_policy
+    from autopilot.wiring import build_policy
 
     return Autopilot(build_policy(BUILT_IN_MODEL), history)
 

@@ -30,7 +30,8 @@ from autopilot.core.fleet import MISSING_PRICE, Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.core.hold_rules import HoldRules
 from autopilot.demand.csv_file import DemandSeries, read_demand_csv
-from autopilot.wiring import BUILT_IN_MODEL, build_policy
+from autopilot.policy.learned import BUILT_IN_MODEL
+from autopilot.wiring import build_policy
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GAMES = ("osrs", "dota2", "steam", "hypixel")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
-SAVED_MODEL = ROOT / "container" / "model" / "1"
+SAVED_MODEL = ROOT / "container" / "autopilot" / "models" / "default" / "1"
 
 STATIC_200 = "nginx static 200"
 BARE = "bare WSGI, gthread"

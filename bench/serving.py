@@ -120,7 +120,8 @@ def print_decisions():
     from autopilot.core.fleet import FleetNow
     from autopilot.core.guardrail import GuardrailRules
     from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
-    from autopilot.wiring import BUILT_IN_MODEL, build_policy
+    from autopilot.policy.learned import BUILT_IN_MODEL
+    from autopilot.wiring import build_policy
 
     policy = build_policy(BUILT_IN_MODEL)
     random = np.random.default_rng(0)

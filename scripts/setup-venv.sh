@@ -2,7 +2,8 @@
 # Make .venv and install a set of packages into it, once; nothing happens while the requirement files are unchanged.
 #
 #   scripts/setup-venv.sh demo     what serving and its reports need (no TensorFlow)
-#   scripts/setup-venv.sh all      everything, for the tests
+#   scripts/setup-venv.sh train    what training needs on top: TensorFlow
+#   scripts/setup-venv.sh all      everything, for the tests and the linters
 #
 # Works as root or not, with any Python from 3.11 on. PYTHON names one; VENV another place than .venv.
 set -euo pipefail
@@ -11,6 +12,7 @@ venv=${VENV:-.venv}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
+patiently() { scripts/with-progress.sh setup "$@"; } # none of these steps is silent for longer than ten seconds
 
 find_python() {
     local candidate
@@ -43,7 +45,8 @@ make_venv() {
         local package
         package=$("$python" -c 'import sys; print(f"python3.{sys.version_info.minor}-venv")')
         say "installing $package"
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+        patiently apt-get update \
+            && DEBIAN_FRONTEND=noninteractive patiently apt-get install -y --no-install-recommends "$package"
         "$python" -m venv "$venv" && return
     fi
     # An environment without pip is always possible; pip comes from outside, or out of a package that any user may fetch.
@@ -56,8 +59,9 @@ make_venv() {
 
 case ${1:-} in
     demo) files=(container/requirements-serve.txt container/requirements-report.txt) ;;
-    all) files=(requirements.txt container/requirements-*.txt client/requirements.txt tests/requirements.txt) ;;
-    *) die "say which set: demo or all" ;;
+    train) files=(container/requirements-serve.txt container/requirements-report.txt container/requirements-train.txt) ;;
+    all) files=(requirements.txt container/requirements-*.txt client/requirements.txt deploy/requirements.txt tests/requirements.txt) ;;
+    *) die "say which set: demo, train or all" ;;
 esac
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
@@ -69,7 +73,9 @@ wanted=$(cat pyproject.toml "${files[@]}" | sha256sum)
 [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || exit 0
 requirements=("${files[@]}")
 [ "$1" != all ] || requirements=(requirements.txt)
-say "installing packages into $venv (once; $([ "$1" = all ] && echo 'with TensorFlow: some minutes' || echo 'about a minute'))"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "setuptools>=77" "${requirements[@]/#/-r}"
-PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+say "installing packages into $venv (once; $([ "$1" = demo ] && echo 'about a minute' || echo 'with TensorFlow: some minutes'))"
+patiently "$venv/bin/python" -m pip install --progress-bar off --disable-pip-version-check \
+    "setuptools>=77" "${requirements[@]/#/-r}"
+PYTHONWARNINGS=ignore patiently "$venv/bin/python" -m pip install --disable-pip-version-check \
+    --no-deps --no-build-isolation --editable .
 echo "$wanted" >"$stamp"

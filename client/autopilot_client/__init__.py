@@ -1,3 +1,3 @@
 """The in-cluster client: reads demand, asks the endpoint, applies the allocation, and never makes an outage worse."""
 
-__version__ = "1.0.0"
+__version__ = "0.2.0"

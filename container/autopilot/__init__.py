@@ -1,3 +1,3 @@
 """GameServer Autopilot: safe allocations for game-server fleets."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

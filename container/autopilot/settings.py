@@ -22,6 +22,9 @@ _SERVICE_LINK = re.compile(
 )
 """What Kubernetes puts into every container about a Service of its namespace, as one called `autopilot`."""
 
+MOST_BATCHED = 1_000_000
+"""Rows in one request of a batch job: more than its advised size can hold."""
+
 
 class SettingsError(Exception):
     """An environment variable is unknown or has a bad value. The message names it and says what it takes."""
@@ -103,14 +106,14 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
         Meta(description="JSON list of events: `fleet` pattern, `start`, `end` (RFC 3339), and `min`, `max` or `add`."),
     ] = "[]"
     autopilot_model_dir: Annotated[
-        str, Meta(description="Model directory. Where it holds nothing, the built-in policy decides.")
+        str, Meta(description="Model directory or model.tar.gz. Where it holds nothing, the built-in policy decides.")
     ] = "/opt/ml/model"
     autopilot_ml_root: Annotated[
         str, Meta(description="Where `train` finds and leaves the files of a training job.")
     ] = "/opt/ml"
     autopilot_max_instances: Annotated[
-        int, Meta(description="Most fleets or lines in one request.", ge=1, le=100_000)
-    ] = 10_000
+        int, Meta(description="Most fleets or lines in one request; in batch its bytes alone count.", ge=1, le=100_000)
+    ] = 50_000
     autopilot_history_cache_mb: Annotated[
         int, Meta(description="Memory of a worker for earlier days, in MB; a fleet takes about 11 KB.", ge=1, le=4096)
     ] = 16
@@ -158,7 +161,9 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
         ),
     ] = 60
     sagemaker_bind_to_port: Annotated[int, Meta(description="Port to listen on.", ge=1, le=65535)] = 8080
-    sagemaker_batch: Annotated[bool, Meta(description="Set by Batch Transform; history is then never written.")] = False
+    sagemaker_batch: Annotated[
+        bool, Meta(description="Set by Batch Transform: rows are the history of later rows, and nothing is written.")
+    ] = False
     sagemaker_default_invocations_accept: Annotated[
         str, Meta(description="Answer format where the caller accepts anything.")
     ] = "application/json"
@@ -225,6 +230,16 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             self.autopilot_max_step_down,
             self.autopilot_stabilization_minutes,
         )
+
+    @property
+    def timeout_seconds(self) -> int:
+        """Seconds until a request is given up; the platform waits ten minutes for one of a batch job."""
+        return max(self.model_server_timeout, 600) if self.sagemaker_batch else self.model_server_timeout
+
+    @property
+    def most_elements(self) -> int:
+        """Most fleets or lines in one request."""
+        return MOST_BATCHED if self.sagemaker_batch else self.autopilot_max_instances
 
     @property
     def writes_history(self) -> bool:

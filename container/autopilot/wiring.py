@@ -3,27 +3,25 @@
 from pathlib import Path
 
 from autopilot.history.cache import RecentHistory
+from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.policy.calibrated import CalibratedPolicy
-from autopilot.policy.learned import load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
 
-BUILT_IN_MODEL = Path(__file__).parent.parent / "model"
-"""The default policy: baked into the image, and part of a checkout."""
+PLATFORM_MODEL = Path("/opt/ml/model")
+"""Where the platform puts a model, if it has one."""
 
 
 def build(settings: Settings) -> Autopilot:
     """The service as the settings want it. Raises ModelError."""
+    skew = 0.0 if settings.sagemaker_batch else settings.autopilot_max_clock_skew
     operator = Operator(
-        settings.guardrail_rules(),
-        settings.events(),
-        settings.autopilot_max_clock_skew,
-        settings.lead(),
-        settings.autopilot_missing_price,
+        settings.guardrail_rules(), settings.events(), skew, settings.lead(), settings.autopilot_missing_price
     )
     store = build_history(settings)
     recent = RecentHistory(
@@ -33,10 +31,16 @@ def build(settings: Settings) -> Autopilot:
 
 
 def build_policy(directory: Path) -> Policy:
-    """The mounted model, else the built-in one, else the calibrated rule. Raises ModelError for a model that is bad."""
+    """The mounted model, else the built-in one, else the calibrated rule.
+
+    Raises ModelError for a model that is bad, and where a directory (or archive) was named that is not there: only the
+    platform's own may be missing.
+    """
+    if directory != PLATFORM_MODEL and not directory.exists():
+        raise ModelError(f"AUTOPILOT_MODEL_DIR names {directory}, which is not there. Correct it, or leave it away.")
     for place in (directory, BUILT_IN_MODEL):
         try:
-            if place.is_dir() and any(place.iterdir()):
+            if place.is_file() or (place.is_dir() and any(place.iterdir())):
                 with unpacked(place) as model:
                     return load_policy(model)
         except OSError as error:  # without capabilities root, too, is bound by permissions
@@ -46,8 +50,10 @@ def build_policy(directory: Path) -> Policy:
 
 def build_history(settings: Settings) -> History:
     """The history store. Opens nothing yet."""
+    if settings.sagemaker_batch:
+        return MemoryHistory()
     place = settings.history_place()
-    if place.kind == "off" or settings.sagemaker_batch:
+    if place.kind == "off":
         return NoHistory()
     store = _dynamo(place.where) if place.kind == "dynamodb" else _sqlite(place.where)
     return store if settings.writes_history else ReadOnlyHistory(store)

@@ -72,6 +72,7 @@ class Endpoint:
 
     answer: Callable[[dict[str, Any]], float] = lambda instance: instance["demand"] * 1.2
     mode: str = "well"
+    more: dict[str, Any] = field(default_factory=dict)
     hits: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
     passing: int = 0
@@ -96,7 +97,7 @@ class Endpoint:
             "text": "many",
             "negative": -5,
         }
-        wanted = [prediction(i["fleet"], sizes.get(self.mode, self.answer(i))) for i in instances]
+        wanted = [prediction(i["fleet"], sizes.get(self.mode, self.answer(i)), **self.more) for i in instances]
         if self.mode == "error":
             wanted = [{"error": {"code": "value", "message": "demand", "field": "demand"}} for _ in instances]
         return as_json({"predictions": wanted[:-1] if self.mode == "short" else wanted})
@@ -168,8 +169,23 @@ class Cluster:
         version = patch.get("metadata", {}).get("resourceVersion")
         if version not in (None, self.objects[key]["metadata"]["resourceVersion"]):
             return as_json({"kind": "Status", "message": "the object has been modified"}, 409)
-        self.resize(key, patch["spec"]["replicas"])
+        self._annotate(key, patch.get("metadata", {}).get("annotations", {}))
+        if "spec" in patch:
+            self.resize(key, patch["spec"]["replicas"])
         return as_json(self.objects[key])
+
+    def _annotate(self, key: str, changed: dict[str, str | None]) -> None:
+        if changed:
+            metadata = self.objects[key]["metadata"]
+            whole = metadata.get("annotations", {}) | changed
+            metadata["annotations"] = {name: value for name, value in whole.items() if value is not None}
+
+
+def kubeconfig(address: str) -> str:
+    """A kubeconfig file for a stand-in, without credentials."""
+    context = {"name": "x", "context": {"cluster": "x", "user": "x"}}
+    document = {"clusters": [{"name": "x", "cluster": {"server": address}}], "users": [{"name": "x", "user": {}}]}
+    return json.dumps(document | {"contexts": [context], "current-context": "x"})
 
 
 def connection(address: str) -> Connection:

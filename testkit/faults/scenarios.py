@@ -226,7 +226,7 @@ def surroundings(fault: Fault, pause: float, image: str) -> Iterator[Trial]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-", dir="/tmp")))
         store = _dynamodb(stack) if fault.store == "dynamodb" else _sqlite(stack, directory, fault.store == "disk")
         model, clock = directory / "model", directory / "clock"
-        shutil.copytree(ROOT / "container/model", model)
+        shutil.copytree(ROOT / "container/autopilot/models/default", model)
         settings = {
             "AUTOPILOT_MAX_CLOCK_SKEW": "0",
             "AUTOPILOT_MODEL_DIR": str(model),

@@ -26,7 +26,7 @@ from autopilot.demand.csv_file import DemandCsvError, read_demand_csv
 from autopilot.demand.http import HttpDemand
 from autopilot.history.cache import RecentHistory
 from autopilot.history.none import NoHistory
-from autopilot.policy.learned import load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import parse_metadata, read_metadata
 from autopilot.policy.model_archive import ArchiveError, unpack
 from autopilot.ports import ModelError
@@ -42,7 +42,6 @@ from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
 from autopilot.training.job import Job, JobError
-from autopilot.wiring import BUILT_IN_MODEL
 from autopilot_client.config import Config, ConfigError, Endpoint
 from autopilot_client.config import parse as parse_config
 from autopilot_client.endpoint.http import HttpEndpoint

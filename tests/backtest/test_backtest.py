@@ -37,6 +37,7 @@ DAY = 288
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    (tmp_path / "no model").mkdir()
     monkeypatch.setenv("AUTOPILOT_MODEL_DIR", str(tmp_path / "no model"))
     monkeypatch.setattr("autopilot.wiring.BUILT_IN_MODEL", tmp_path / "no model either")
 

@@ -265,6 +265,21 @@ def test_observing_is_without_effect_in_every_mode(play, apply, dry_run):
     assert acts == (200 in games.statuses) or apply == "scale"
 
 
+def test_a_size_that_agones_is_told_and_somebody_else_sets_back_is_seen_and_not_fought_for_ever(play):
+    games = play()
+    games.fleet.allocate(8)
+    assert games.minutes(6) == 10
+    sizes = []
+    for _ in range(12):
+        games.step()
+        games.fleet.scale(20)  # Argo CD's self-heal
+        games.step()
+        sizes.append(games.fleet.replicas)
+    (view,) = games.store.views.values()
+    assert view.rivalry.held_since is not None
+    assert sizes[-5:] == [20] * 5
+
+
 OPERATIONS = {
     "step": lambda games: None,
     "more players": lambda games: games.fleet.allocate(7),

@@ -546,3 +546,63 @@ def test_a_rollout_that_begins_between_look_and_patch_keeps_the_servers(world):
     world.cluster.before_patch = roll
     world.passes(2)
     assert world.cluster.size("deployments/a") == 80
+
+
+def rival(world, size):
+    world.cluster.resize("deployments/a", size)
+
+
+def test_somebody_else_who_sets_the_size_is_seen_in_the_next_pass_said_and_after_three_times_left_alone(world, caplog):
+    world.client([world.fleet()]).passes(2)
+    sizes = []
+    for _ in range(5):
+        rival(world, 20)
+        (view,) = world.passes()
+        sizes.append(world.cluster.size("deployments/a"))
+    assert sizes == [60, 60, 20, 20, 20]
+    assert (view.outcome, view.decision.allocation) == ("held", 60)
+    told = [(e["reason"], e["type"]) for e in world.cluster.events if e["reason"] == "SizeContested"]
+    assert told == [("SizeContested", "Warning")] * 2  # when it was first seen, and when it was given up
+    assert sum("somebody else" in line for line in caplog.messages) == 2
+
+
+def test_a_person_who_sets_the_size_once_is_no_fight(world):
+    world.client([world.fleet()]).passes(2)
+    rival(world, 20)
+    (view,) = world.passes(30)
+    assert (len(view.rivalry.reversals), view.rivalry.held_since) == (1, None)
+    assert world.cluster.size("deployments/a") == 60
+
+
+def test_a_fleet_that_is_held_is_released_by_pausing_it_and_letting_it_go(world):
+    world.client([world.fleet()]).passes(2)
+    for _ in range(3):
+        rival(world, 20)
+        world.passes()
+    annotate(world, paused="true")
+    world.passes()
+    annotate(world)
+    (view,) = world.passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("scaled", 60)
+    assert "SizeReleased" in {event["reason"] for event in world.cluster.events}
+
+
+def test_a_dry_run_and_a_follower_fight_with_nobody(world):
+    world.leader.leading = False
+    world.client([world.fleet()]).passes(2)
+    for size in (20, 30, 25, 40):
+        rival(world, size)
+        (view,) = world.passes()
+    assert view.rivalry.reversals == ()
+
+
+def test_a_hold_of_the_endpoint_is_told_at_its_begin_and_its_end(world):
+    world.client([world.fleet()]).passes()
+    world.endpoint.more = {"reason": "outage_hold", "why": ["arrivals stopped", "players still have sessions"]}
+    (held,) = world.passes(3)
+    world.endpoint.more = {}
+    (over,) = world.passes()
+    assert (held.hold.why, over.hold) == ("arrivals stopped; players still have sessions", None)
+    events = [event for event in world.cluster.events if event["reason"].startswith("OutageHold")]
+    assert [event["reason"] for event in events] == ["OutageHold", "OutageHoldEnded"]
+    assert "arrivals stopped" in events[0]["message"]

@@ -1,4 +1,4 @@
-"""What every history promises, on real SQLite files, on dynalite and on moto."""
+"""What every history promises, on real SQLite files, on dynalite, on moto, and in memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from autopilot.core.history import SLOTS_PER_DAY, DaySlots
 from autopilot.history.dynamodb import DynamoHistory
+from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.history.sqlite import SqliteHistory
@@ -36,11 +37,15 @@ class Store:
     open: Callable[[], History]
 
 
-@pytest.fixture(params=["sqlite", "dynalite", "moto"])
+@pytest.fixture(params=["sqlite", "dynalite", "moto", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened: list[History] = []
     if request.param == "sqlite":
         where = ("sqlite", str(tmp_path / "not yet there" / "history.sqlite3"))
+    elif request.param == "memory":  # there is one place, which is itself
+        kept = MemoryHistory()
+        yield Store(("memory", ""), lambda: kept)
+        return
     else:
         table = create_table(request.getfixturevalue(request.param))
         where = (request.getfixturevalue(f"{request.param}_url"), table)
@@ -201,6 +206,8 @@ def _read_until(
 
 
 def test_sixteen_writers_in_four_processes_lose_no_update(store: Store, request: pytest.FixtureRequest) -> None:
+    if store.where[0] == "memory":
+        pytest.skip("memory is one process's own")
     slots = 64 if "moto" in request.node.name else 288  # moto is slow, one request at a time
     write_together(store.where, "shooter", MIDNIGHT, slots)
     [day] = store.open().read([("shooter", TODAY)])
@@ -236,3 +243,14 @@ def test_no_history_knows_only_what_the_call_itself_says() -> None:
     history.remember([Decided("shooter", TEN, 97)])
     assert [seen(day) for day in history.read([("shooter", TODAY)])] == [{}]
     history.close()
+
+
+def test_memory_keeps_what_a_decision_looks_back_to_and_no_more() -> None:
+    history = MemoryHistory(most_fleets=2)
+    for day in range(30):
+        history.record([Observed("shooter", MIDNIGHT + 86400 * day, day)])
+    kept = [seen(one) != {} for one in history.read([("shooter", TODAY + timedelta(days=day)) for day in range(30)])]
+    assert kept == [day >= 29 - 9 for day in range(30)]
+    for fleet in ("a", "b"):
+        history.record([Observed(fleet, TEN, 1)])
+    assert seen(history.read([("shooter", TODAY + timedelta(days=29))])[0]) == {}

@@ -1,4 +1,4 @@
-"""The policy that is built in: container/model."""
+"""The policy that is built in: container/autopilot/models/default."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import read_metadata
 from testkit.predicting import predicted
 
-MODEL = Path(__file__).parents[2] / "container" / "model"
+MODEL = Path(__file__).parents[2] / "container" / "autopilot" / "models" / "default"
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from autopilot.policy import model_archive
-from autopilot.policy.learned import load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import ARCHIVE_FILE, ArchiveError, unpack, unpacked
 from autopilot.training.command import run_job
 from autopilot.training.job import Job
-from autopilot.wiring import BUILT_IN_MODEL, build_policy
+from autopilot.wiring import build_policy
 
 FILE, LINK, SYMLINK, CHAR, BLOCK, FIFO, DIR = b"0", b"1", b"2", b"3", b"4", b"6", b"5"
 
@@ -145,6 +145,15 @@ def test_an_archive_in_the_model_directory_is_served_and_leaves_nothing_behind(t
     (tmp_path / "temporary").mkdir()
     assert build_policy(tmp_path).name == load_policy(BUILT_IN_MODEL).name
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_an_archive_that_is_named_itself_is_served(tmp_path):
+    archive = model_archive_of(BUILT_IN_MODEL, tmp_path)
+    named = archive.rename(tmp_path / "mine.tar.gz")
+    assert build_policy(named).name == load_policy(BUILT_IN_MODEL).name
+    (tmp_path / "notes.txt").write_text("no archive")
+    with pytest.raises(ArchiveError, match="cannot be unpacked"):
+        build_policy(tmp_path / "notes.txt")
 
 
 def test_a_model_beside_its_archive_is_the_model(tmp_path):

@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from autopilot.history.cache import RecentHistory
+from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
 from autopilot.serve.app import LARGEST_BODY, create_app
 from autopilot.service import Autopilot, Operator
 from autopilot.settings import Settings
-from autopilot.wiring import BUILT_IN_MODEL
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 from testkit.permissions import unprivileged
 
@@ -344,6 +344,12 @@ def test_a_model_that_cannot_be_used_is_503_on_ping_and_on_invocations(tmp_path,
     assert "metadata.json" in caplog.text
 
 
+def test_a_model_directory_that_was_named_and_is_not_there_is_503_and_said(tmp_path, caplog):
+    client = create_app(Settings.from_env({"AUTOPILOT_MODEL_DIR": str(tmp_path / "modell")})).test_client()
+    assert client.get("/ping").status_code == 503
+    assert f"AUTOPILOT_MODEL_DIR names {tmp_path / 'modell'}, which is not there" in caplog.text
+
+
 @pytest.mark.parametrize("locked", ["", "metadata.json"])
 def test_a_model_that_may_not_be_read_is_503_and_no_crash(locked, caplog):
     with tempfile.TemporaryDirectory() as place:
@@ -379,9 +385,8 @@ def test_ping_is_empty_and_well(endpoint, method):
 
 
 def test_batch_transform_learns_how_to_call(endpoint):
-    endpoint.environ = {"MODEL_SERVER_WORKERS": "3"}
     assert endpoint.client.get("/execution-parameters").get_json() == {
-        "MaxConcurrentTransforms": 3, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}  # fmt: skip
+        "MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 1}  # fmt: skip
 
 
 def test_every_reason_is_a_counter(endpoint):

@@ -76,7 +76,7 @@ def test_a_closed_log_does_not_fail_a_decision():
 
 
 def asked(capfd, **environ):
-    settings = Settings.from_env({"AUTOPILOT_HISTORY": "off", "AUTOPILOT_MODEL_DIR": "/nonexistent", **environ})
+    settings = Settings.from_env({"AUTOPILOT_HISTORY": "off", **environ})
     body = {"instances": [{"fleet": "a", "demand": 5}, {"fleet": "b"}, {"fleet": "c", "demand": 7}]}
     assert create_app(settings).test_client().post("/invocations", json=body).status_code == 200
     return [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]

@@ -121,14 +121,14 @@ def test_a_model_is_there_before_it_is_played(tmp_path, monkeypatch):
     assert load_policy(one.model).width == 29
 
 
-BUILT_IN = Path(__file__).parents[2] / "container"
+BUILT_IN = Path(__file__).parents[2] / "container" / "autopilot" / "models"
 
 
 @pytest.mark.parametrize(
     ("place", "told", "said"),
     [
-        pytest.param("model", "faithful=true", "policy for fleets: `autopilot backtest --model", id="a fleet's policy"),
-        pytest.param("model-service", "faithful=false", "sees 25 numbers", id="the other observation"),
+        pytest.param("default", "faithful=true", "policy for fleets: `autopilot backtest --model", id="fleet"),
+        pytest.param("webservice", "faithful=false", "sees 25 numbers", id="the other observation"),
     ],
 )
 def test_a_model_of_another_game_is_not_played(tmp_path, place, told, said):
@@ -150,7 +150,7 @@ def test_a_checkpoint_is_not_played_as_something_else(faithful, tmp_path):
 
 def test_a_report_that_cannot_be_written_is_known_before_anything_is_played(tmp_path):
     (tmp_path / "file").write_text("")
-    run = CliRunner().invoke(evaluate, [str(BUILT_IN / "model-service"), "--out", str(tmp_path / "file" / "out")])
+    run = CliRunner().invoke(evaluate, [str(BUILT_IN / "webservice"), "--out", str(tmp_path / "file" / "out")])
     assert run.exit_code == 1
     assert "cannot be written: Not a directory" in run.output
 

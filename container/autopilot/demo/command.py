@@ -53,7 +53,8 @@ def demo(out: Path) -> None:
     write_chart(day, out / "demo.png")
     write_page(day, out / "demo.html")
     console.print(f"Charts: {out / 'demo.png'} and {out / 'demo.html'}", soft_wrap=True)
-    console.print("Next: `make serve` and `curl`, or `make backtest ARGS=your-demand.csv` for your own fleet.")
+    console.print("Next: `autopilot serve`, or `autopilot backtest your-demand.csv` for your own fleet.")
+    console.print("From a checkout: `make serve`, or `make backtest CSV=your-demand.csv`.")
 
 
 def _sample() -> tuple[list[datetime], list[int]]:

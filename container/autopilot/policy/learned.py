@@ -15,6 +15,9 @@ from autopilot.policy.litert import Network
 from autopilot.policy.metadata import CALIBRATED, FLEET, Metadata, read_metadata, read_model
 from autopilot.ports import ModelError, Policy
 
+BUILT_IN_MODEL = Path(__file__).parents[1] / "models" / "default"
+"""The default policy: a part of the package, so of the images too."""
+
 Floats = npt.NDArray[np.float32]
 
 _GRID_MINUTES = 10

@@ -30,11 +30,11 @@ class ArchiveError(ModelError):
 
 @contextmanager
 def unpacked(directory: Path) -> Iterator[Path]:
-    """The model directory itself or, where it holds an archive instead, a place where that is unpacked meanwhile.
+    """The model directory itself or, where it is or holds an archive instead, a place where that is unpacked meanwhile.
 
     Raises ArchiveError.
     """
-    archive = directory / ARCHIVE_FILE
+    archive = directory if directory.is_file() else directory / ARCHIVE_FILE
     if not archive.is_file() or (directory / METADATA_FILE).exists():
         yield directory
         return

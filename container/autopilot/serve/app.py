@@ -6,7 +6,6 @@ answers: both hand each request to the same `Invocations`.
 
 import atexit
 import logging
-import os
 from dataclasses import dataclass
 
 import msgspec
@@ -24,6 +23,9 @@ from autopilot.serve.wire.content_types import JSON
 from autopilot.service import Autopilot
 from autopilot.settings import Settings
 from autopilot.wiring import build
+
+BATCHED_MB = 1
+"""Size of a batch job's requests: some 20,000 rows, which one worker decides within its time-out."""
 
 logger = logging.getLogger("autopilot")
 
@@ -80,9 +82,8 @@ class _Pages:
         return Response(status=status, mimetype=JSON)
 
     def execution_parameters(self) -> Response:
-        """How Batch Transform should call."""
-        at_once = self.settings.model_server_workers or len(os.sched_getaffinity(0))
-        body = {"MaxConcurrentTransforms": min(at_once, 16), "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
+        """How Batch Transform should call: one request after the other, for rows are the history of later ones."""
+        body = {"MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": BATCHED_MB}
         self.metrics.responded("/execution-parameters", 200)
         return Response(msgspec.json.encode(body), mimetype=JSON)
 

@@ -12,6 +12,7 @@ from autopilot.serve.emf import Counted, EmfMetrics
 from autopilot.serve.memory import check_decoded_size
 from autopilot.serve.messages import Call, Reply
 from autopilot.serve.metrics import Metrics
+from autopilot.serve.recorded import decide_in_order
 from autopilot.serve.wire import decoder, encoder
 from autopilot.serve.wire.answers import (
     AnswerOut,
@@ -107,7 +108,7 @@ class Invocations:
         if not call.body.strip():
             raise RequestError(400, "empty", "the request has no body", "body")
         check_decoded_size(call.body)
-        now, most = self.autopilot.clock(), self.settings.autopilot_max_instances
+        now, most = self.autopilot.clock(), self.settings.most_elements
         context = RequestContext(now, most, bool(self.settings.gs_inventory_url))
         parsed = decoder.read(reads, call.body, context)
         if isinstance(parsed, Fleets) and parsed.single and isinstance(parsed.asks[0], RequestError):
@@ -163,7 +164,8 @@ class Invocations:
         if self.autopilot is None or not asks:
             return []
         try:
-            outcomes = self.autopilot.decide(asks)
+            decide = self.autopilot.decide
+            outcomes = decide_in_order(decide, asks) if self.settings.sagemaker_batch else decide(asks)
         except ModelError as error:  # a model of another environment
             message = f"the model answers raw observation vectors only: {error}"
             return [RequestError(400, "wrong_model", message, "instances")] * len(asks)

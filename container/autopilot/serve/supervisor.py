@@ -39,7 +39,7 @@ _GENTLE = {"nginx": (signal.SIGQUIT, NGINX_DRAIN_SECONDS), "gunicorn": (signal.S
 _STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """The last: its terminal was closed. Its children, in groups of their own, would keep the port."""
 _WATCHED = {*_STOP, signal.SIGCHLD}
-_TEMPLATE = Path(__file__).parents[2] / "nginx.conf"
+_TEMPLATE = Path(__file__).with_name("nginx.conf")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a place, not a file name that somebody could guess
 
 
@@ -92,9 +92,9 @@ def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) ->
     return Server(
         app=app,
         port=settings.sagemaker_bind_to_port,
-        workers=settings.model_server_workers or default_workers(),
+        workers=1 if settings.sagemaker_batch else settings.model_server_workers or default_workers(),
         threads=settings.model_server_threads,
-        timeout=max(settings.model_server_timeout, LEAST_ALIVE_SECONDS),
+        timeout=max(settings.timeout_seconds, LEAST_ALIVE_SECONDS),
         log_level=settings.autopilot_log_level,
         nginx=nginx,
         runtime=runtime,

@@ -13,7 +13,7 @@ from autopilot.core import features
 from autopilot.core.address import shown
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
 from autopilot.policy.calibrated import CalibratedPolicy
-from autopilot.policy.learned import load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
 from autopilot.ports import Policy
 from autopilot.training import verdict as judge
@@ -31,7 +31,6 @@ from autopilot.training.recorded import RecordedFleet, left_out, read_channel, r
 from autopilot.training.report import told_verdict, write_report
 from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
 
-BUILT_IN_MODEL = Path(__file__).parents[2] / "model"
 REPORT = "report.html"
 _HURRIED_FLEETS = 60
 """Simulated fleets that judge a run that was told to stop: seconds, not minutes."""
