@@ -15,8 +15,8 @@ MOST_PENDING = LARGEST_BODY + 7 * 1024 * 1024
 _KEPT_FREE = 4 * 1024 * 1024  # of these, for bodies of up to 1 MB: no few large ones take it all
 _MIDDLE_BODY = 1024 * 1024
 
-MOST_VALUES = 500_000
-"""Values in one body: ten thousand fleets have seventy thousand, a history of 20,000 observations has 40,000."""
+MOST_VALUES = 600_000
+"""Values in one body. Fifty thousand fleets have some 350,000, a megabyte of the shortest rows has 525,000."""
 
 
 class PendingBodies:
