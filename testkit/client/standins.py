@@ -25,7 +25,7 @@ def as_json(document: object, status: int = 200) -> Answer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: object, client_address: object) -> None:
         pass  # a client that gives up is part of the tests
 
 
@@ -37,7 +37,7 @@ def serving(handler: Handler) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
-        def _serve(self):
+        def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, reply = handler(self.command, self.path, body)
             self.send_response(status)
@@ -47,7 +47,7 @@ def serving(handler: Handler) -> Iterator[str]:
 
         do_GET = do_POST = do_PATCH = do_PUT = _serve  # noqa: N815
 
-        def log_message(self, *args):
+        def log_message(self, *args: object) -> None:
             pass
 
     server = _Server(("127.0.0.1", 0), Requests)

@@ -10,7 +10,7 @@ import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO, TextIOWrapper
@@ -19,9 +19,11 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import urllib3
 import yaml
 from flask import Flask
 
+from autopilot.core.history import DaySlots
 from autopilot.demand.csv_file import DemandCsvError, read_demand_csv
 from autopilot.demand.http import HttpDemand
 from autopilot.history.cache import RecentHistory
@@ -29,7 +31,7 @@ from autopilot.history.none import NoHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import parse_metadata, read_metadata
 from autopilot.policy.model_archive import ArchiveError, unpack
-from autopilot.ports import ModelError
+from autopilot.ports import ModelError, Observed
 from autopilot.serve.app import create_app
 from autopilot.serve.messages import Call, headers_by_name
 from autopilot.serve.wire import decoder
@@ -233,7 +235,7 @@ def endpoint() -> Callable[..., Iterable[bytes]]:
 class _Forgetful(FakeHistory):
     """Keeps few days, so that memory is the parsers' alone."""
 
-    def record(self, observed):
+    def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
         if len(self.days) > 200:
             self.days.clear()
         return super().record(observed)
@@ -356,7 +358,7 @@ def _place(_: int) -> Path:
     return Path(kept.name)
 
 
-_kept: list[tempfile.TemporaryDirectory] = []
+_kept: "list[tempfile.TemporaryDirectory[str]]" = []
 
 
 def job() -> Job:
@@ -541,13 +543,14 @@ class Reply:
         """Nothing to close."""
 
 
-class Pool:
+class Pool(urllib3.PoolManager):
     """Stands in for urllib3's pool: the answer by the first part of a URL that matches."""
 
     def __init__(self, answers: dict[str, bytes]) -> None:
+        super().__init__()
         self.answers = answers
 
-    def request(self, method: str, url: str, body: bytes | None = None, **_: object) -> Reply:
+    def request(self, method: str, url: str, body: Any = None, **_: Any) -> Any:  # type: ignore[override]
         found = next((answer for part, answer in self.answers.items() if part in url), b"{}")
         if (
             found == b"" and "autopilot/" in url and body is not None

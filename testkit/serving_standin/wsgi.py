@@ -9,13 +9,20 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
+
+from autopilot.serve.decisions import Message, Receive, Send
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PATIENCE = 60
 
 
-def wait_for(file):
+def wait_for(file: Path) -> None:
     giving_up = time.monotonic() + PATIENCE
     while not file.exists() and time.monotonic() < giving_up:
         time.sleep(0.02)
@@ -25,14 +32,14 @@ if "STANDIN_LOADS_WITH" in os.environ:
     wait_for(Path(os.environ["STANDIN_LOADS_WITH"]))
 
 
-def seen(path, size, attributes):
+def seen(path: str, size: int, attributes: str | None) -> bytes:
     return json.dumps({
         "path": path, "pid": os.getpid(), "size": size, "attributes": attributes,
         "metrics": os.environ["PROMETHEUS_MULTIPROC_DIR"],
     }).encode()  # fmt: skip
 
 
-def app(environ, start_response):
+def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
     query = parse_qs(environ["QUERY_STRING"])
     size = len(environ["wsgi.input"].read())
     linger(query)
@@ -40,9 +47,10 @@ def app(environ, start_response):
     return [seen(environ["PATH_INFO"], size, environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"))]
 
 
-async def decisions(scope, receive, send):
+async def decisions(scope: Message, receive: Receive, send: Send) -> None:
     """The same for what comes through nginx, as ASGI has it."""
-    size, message = 0, {"more_body": True}
+    size = 0
+    message: Message = {"more_body": True}
     while message["more_body"]:
         message = await receive()
         if message["type"] != "http.request":
@@ -59,7 +67,7 @@ async def decisions(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-def linger(query):
+def linger(query: Mapping[str, Sequence[str]]) -> None:
     time.sleep(float(query.get("sleep", ["0"])[0]))
     for directory in query.get("wait", []):
         tempfile.mkstemp(dir=directory)

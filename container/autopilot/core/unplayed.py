@@ -10,9 +10,7 @@ Doubles = npt.NDArray[np.float64]
 _SLOT_MINUTES = SLOT_SECONDS / 60
 _UNPLAYED = 36  # slots: three hours without anybody
 _OLDEST = 12  # of them, one of which has to be known
-_PATIENCE = (
-    12  # slots: the usual hour is given up after one; servers for as long cost what their lead without them does
-)
+_PATIENCE = 12  # slots until a usual hour is given up: idle servers for so long cost what missing ones would
 _SEEN = 24  # slots back in which it is looked for whether the usual hour is over
 
 
