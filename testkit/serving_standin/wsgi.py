@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from autopilot.serve.decisions import Message, Receive, Send
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from autopilot.serve.decisions import Message, Receive, Send
 
 PATIENCE = 60
 
@@ -47,7 +47,7 @@ def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[byt
     return [seen(environ["PATH_INFO"], size, environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"))]
 
 
-async def decisions(scope: Message, receive: Receive, send: Send) -> None:
+async def decisions(scope: "Message", receive: "Receive", send: "Send") -> None:
     """The same for what comes through nginx, as ASGI has it."""
     size = 0
     message: Message = {"more_body": True}
