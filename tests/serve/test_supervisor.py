@@ -17,7 +17,7 @@ import pytest
 
 from autopilot.serve.supervisor import gunicorn_command, has_ipv6, server_of
 from autopilot.settings import Settings
-from testkit.server import PATIENCE, ROOT, is_open, running, start, until
+from testkit.server import PATIENCE, ROOT, Running, is_open, running, start, until
 
 NGINX = pytest.param("nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed"))
 ALONE = "no-such-program"
@@ -319,8 +319,31 @@ def test_a_port_that_is_taken_ends_the_server(door):
         second = start(door, "testkit.serving_standin.wsgi:app", {"SAGEMAKER_BIND_TO_PORT": str(first.port)})
         _, log = second.process.communicate(timeout=PATIENCE)
         assert second.process.returncode == 1
-        assert "Address already in use; SAGEMAKER_BIND_TO_PORT names another" in log
+        assert log == f"autopilot: port {first.port}: Address already in use; SAGEMAKER_BIND_TO_PORT names another\n"
         assert first.ask("/ping")[0] == 200
+
+
+def test_a_port_that_becomes_free_soon_is_taken(door):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        second = start(door, "testkit.serving_standin.wsgi:app", {"SAGEMAKER_BIND_TO_PORT": str(port)})
+    second = Running(second.process, port)
+    until(lambda: second.children("gunicorn"), "it goes on")
+    until(lambda: is_open(port), "the port opens")
+    assert second.ask("/ping")[0] == 200
+    second.process.terminate()
+    second.process.communicate(timeout=PATIENCE)
+    assert second.process.returncode == 0
+
+
+@needs_nginx
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root has capabilities to drop")
+def test_nginx_without_the_right_to_set_groups_is_no_emergency():
+    with running("nginx", before=("setpriv", "--bounding-set=-setgid")) as server:
+        assert server.ask("/ping")[0] == 200
+        server.process.terminate()
+        log = server.process.communicate(timeout=PATIENCE)[1]
+    assert [line for line in log.splitlines() if not line.startswith("autopilot: port")] == []
 
 
 @pytest.mark.parametrize(

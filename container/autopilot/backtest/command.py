@@ -213,7 +213,8 @@ def _progress(scenario: Scenario) -> Iterator[Progress]:
     except ImportError:
         yield lambda _: None
         return
-    with Bar(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(scenario.fleet), total=total)
         yield lambda made: bar.update(task, advance=made)
 

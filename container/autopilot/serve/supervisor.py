@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 
+from autopilot.serve.nginx_log import nginx_stderr
 from autopilot.serve.worker_count import default_workers
 from autopilot.settings import Settings, SettingsError
 
@@ -31,6 +32,9 @@ GUNICORN_DRAIN_SECONDS = 5
 APPLICATION_SOCKET = "application.sock"
 SOCKETS = (APPLICATION_SOCKET, "operations.sock")
 """Between nginx and gunicorn: one for decisions, one for pings, metrics and parameters."""
+
+_PORT_SECONDS = 3.0
+"""How long a port may stay in use at the start, as where one server follows another."""
 
 LEAST_ALIVE_SECONDS = 3
 """A worker gives a sign of life once a second, and later on a busy machine: none is taken for stuck sooner."""
@@ -105,7 +109,7 @@ def nginx_configuration(server: Server, root: bool) -> str:
     """The text of nginx's configuration, from the template beside the package."""
     return _NginxTemplate(_TEMPLATE.read_text()).substitute(
         # Without a name nginx would change to another user, and without the right to do so it would not start. With
-        # this one it stays what it is; where every capability is dropped it logs that `initgroups` failed, no more.
+        # this one it stays what it is; see nginx_log for what it says where every capability is dropped.
         user="user root root;" if root else "",
         nginx_workers=-(-server.workers // 8),
         drain_seconds=NGINX_DRAIN_SECONDS - 1,
@@ -173,11 +177,13 @@ class _Signals:
 def _run(server: Server, environ: Mapping[str, str]) -> int:
     signals = _Signals()  # before there is a child, so that no end of one is missed
     _allow_many_connections()
-    if reason := _why_not(server):
-        _say(f"port {server.port}: {reason}; SAGEMAKER_BIND_TO_PORT names another. Trying for some seconds")
+    if (status := _await_port(server, signals)) is not None:
+        return status
     sockets = [_listening(server.runtime / name) for name in SOCKETS] if server.nginx else []
     commands = {"nginx": nginx_command(server), "gunicorn": gunicorn_command(server, sockets)}
-    children = {name: _spawn(command, environ) for name, command in commands.items() if command}
+    with nginx_stderr() as log:
+        errors = {"nginx": log, "gunicorn": 2}
+        children = {name: _spawn(command, environ, errors[name]) for name, command in commands.items() if command}
     door = "behind nginx" if server.nginx else "for this machine only, because nginx is not installed"
     _say(f"port {server.port}, {server.workers} workers with {server.threads} threads, {door}")
     try:
@@ -193,6 +199,20 @@ def _listening(path: Path) -> int:
     listener.listen(2048)
     listener.set_inheritable(True)
     return listener.detach()
+
+
+def _await_port(server: Server, signals: _Signals) -> int | None:
+    """Wait some seconds for a port that is in use: who has it may be about to end.
+
+    Returns the exit status where it stays so, or where a stop comes first; else None.
+    """
+    giving_up = time.monotonic() + _PORT_SECONDS
+    while (reason := _why_not(server)) and time.monotonic() < giving_up:
+        if signals.wait(0.1) & _STOP:
+            return 0
+    if reason:
+        _say(f"port {server.port}: {reason}; SAGEMAKER_BIND_TO_PORT names another")
+    return 1 if reason else None
 
 
 def _why_not(server: Server) -> str | None:
@@ -268,9 +288,15 @@ def _ended() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def _spawn(command: list[str], environ: Mapping[str, str]) -> int:
-    """Start a child in a process group of its own: a Ctrl-C is for this process alone, which then drains."""
-    return os.posix_spawn(command[0], command, environ, setpgroup=0, setsigdef=(signal.SIGPIPE,))
+def _spawn(command: list[str], environ: Mapping[str, str], errors: int) -> int:
+    """Start a child in a process group of its own: a Ctrl-C is for this process alone, which then drains.
+
+    `errors` is the file descriptor of its standard error.
+    """
+    redirected = [(os.POSIX_SPAWN_DUP2, errors, 2)]
+    return os.posix_spawn(
+        command[0], command, environ, setpgroup=0, setsigdef=(signal.SIGPIPE,), file_actions=redirected
+    )
 
 
 def _kill(groups: Iterable[int]) -> None:
