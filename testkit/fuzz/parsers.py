@@ -24,7 +24,8 @@ import yaml
 from flask import Flask
 
 from autopilot.core.history import DaySlots
-from autopilot.demand.csv_file import DemandCsvError, read_demand_csv
+from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
+from autopilot.demand.export_file import read_export
 from autopilot.demand.http import HttpDemand
 from autopilot.history.cache import RecentHistory
 from autopilot.history.none import NoHistory
@@ -56,7 +57,7 @@ from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Readi
 from autopilot_client.status.review import INT32
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import Application
-from autopilot_deploy.cli import _json as payload_json
+from autopilot_deploy.cli import read_payload as payload_json
 from autopilot_deploy.core.errors import PayloadError
 from autopilot_deploy.core.payload import wanted_from
 from testkit.aws.payloads import SEED_PAYLOAD
@@ -463,17 +464,50 @@ def read_model_archive(data: bytes) -> str:
 
 
 demand_rows = [f"{AT},86", "1790000000,86.5", "2026-09-21 14:13:20+02:00,", "2026-09-21T14:20:00,nan", "1790000600,0"]
-demand_heads = ["timestamp,demand", "demand,time,x", "observed_at,demand", "timestamp;demand", "Timestamp , Demand"]
+demand_heads = ["timestamp,demand", "demand,time,x", "observed_at,demand", "timestamp;demand", "Timestamp , Demand",
+                "timestamp,fleet,demand", "time,demand,region"]  # fmt: skip
 demand_files = making.packed(making.tables(demand_heads, demand_rows))
 
 
 @refusing(DemandCsvError)
 def read_demand_file(data: bytes) -> str:
-    """A demand CSV."""
-    path = place() / "demand.csv"
+    """A demand CSV, of one fleet or several."""
+    return _read_file(data, "demand.csv", read_fleets_csv)
+
+
+MATRIX: dict[str, Any] = {"status": "success", "data": {"resultType": "matrix", "result": [
+    {"metric": {"__name__": "gs", "region": region}, "values": [[NOW, "86"], [NOW + 300, "NaN"], [NOW + 600, "8.5"]]}
+    for region in ("eu", "us")]}}  # fmt: skip
+METRIC_DATA: dict[str, Any] = {"Messages": [], "MetricDataResults": [
+    {"Id": "m1", "Label": "Demand", "Timestamps": [AT, "2026-09-21T14:08:20Z"], "Values": [86.0, 85.5],
+     "StatusCode": "Complete"}]}  # fmt: skip
+grafana_heads = ["Time,eu,us", '"Series";"Time";"Value"', "Time,region,Value", "sep=,\nTime,eu"]
+grafana_rows = ["1790000000000,86,5", '"eu";"2026-09-21T14:13:20+02:00";"86"', f"{AT},eu,8.5", "2026-09-21 14:13:20,1"]
+exports = making.packed(making.either(
+    making.documents([MATRIX, MATRIX["data"]["result"], METRIC_DATA],
+                     ["status", "data", "resultType", "result", "metric", "values", "MetricDataResults", "Timestamps"]),
+    making.tables(grafana_heads, grafana_rows)))  # fmt: skip
+
+
+@refusing(DemandCsvError)
+def read_exported(data: bytes) -> str:
+    """What monitoring exported: where it is taken, it is demand."""
+    return _read_file(data, "export", lambda path: read_export(path)[1])
+
+
+def _read_file(data: bytes, name: str, read: Callable[[Path], dict[str, DemandSeries]]) -> str:
+    path = place() / name
     path.write_bytes(data)
-    series = read_demand_csv(path)
-    return "ok" if len(series) else ""
+    try:
+        fleets = read(path)
+    except DemandCsvError as error:
+        if len(str(error)) > 500:
+            raise BrokenPromiseError(f"an error of {len(str(error))} characters") from error
+        raise
+    for one in fleets.values():
+        if not len(one) or (np.diff(one.times) <= 0).any() or not (one.demand >= 0).all():
+            raise BrokenPromiseError("a series without demand, out of order, or below 0")
+    return "ok"
 
 
 # Settings
@@ -762,6 +796,7 @@ PARSERS = [
     Parser("resourceconfig", 2, making.documents([RESOURCES], list(RESOURCES)), read_resources),
     Parser("checkpoint", 2, checkpoints, read_checkpoint),
     Parser("demand CSV, gzip too", 6, demand_files, read_demand_file),
+    Parser("what monitoring exports", 4, exports, read_exported),
     Parser("schedule", 6, making.documents([EVENTS], ["fleet", "start", "end", "min", "max", "add"]), read_schedule),
     Parser("settings", 4, environments, read_settings),
     Parser("GS_INVENTORY_URL's answer", 4, inventory_answers, read_inventory),
