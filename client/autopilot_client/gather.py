@@ -14,6 +14,7 @@ from autopilot_client.demand.pods import common_selector, demand_of_pods
 from autopilot_client.demand.prometheus import read_prometheus
 from autopilot_client.endpoint.wire import answer, instance
 from autopilot_client.kube.api import Kube
+from autopilot_client.kube.boots import read_boots
 from autopilot_client.kube.pods import Pod, read_pods
 from autopilot_client.kube.targets import Target, read_targets
 from autopilot_client.ports import (
@@ -26,6 +27,7 @@ from autopilot_client.ports import (
 )
 from autopilot_client.rules.domain import Answer, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
+from autopilot_client.rules.lead import BootTimes, watch
 from autopilot_client.status.store import StatusStore
 
 AT_ONCE = 8
@@ -67,6 +69,7 @@ class _Sources:
 def gather(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gathered]:
     """What one pass knows of every fleet, in their order. Raises nothing that an outside system causes."""
     gathered = _read_cluster(outside, fleets, now)
+    _measure_leads(outside, gathered, now)
     gathered = _read_demand(outside, gathered, now)
     return _ask(outside, gathered, now)
 
@@ -87,6 +90,23 @@ def _located(fleet: Fleet, target: Target | KubeError, store: StatusStore, now: 
         return Gathered(fleet, Seen(now, None, fault=Fault.CLUSTER_UNKNOWN), None, str(target))
     away = isinstance(target, KubeUnavailableError)
     return Gathered(fleet, Seen(now, None, uid="" if away else store.reviewed_uid(fleet.object)))
+
+
+def _measure_leads(outside: Outside, gathered: Sequence[Gathered], now: float) -> None:
+    """Look at the servers of the fleets whose lead is measured. What cannot be read is said, and changes nothing."""
+    boots = outside.store.boots
+    for one in gathered:
+        name = one.fleet.name
+        if not one.fleet.measures_lead or one.target is None:
+            continue
+        try:
+            servers = read_boots(outside.kube, one.fleet.target, one.target, now)
+        except KubeError as error:
+            hint = "; add components/measured-lead" if isinstance(error, KubeRefusedError) else ""
+            log.warning("%s: its lead time is not measured: %s%s", name, error, hint)
+            outside.store.passes["unmeasured_lead"] += 1
+            continue
+        boots[name] = watch(boots.get(name, BootTimes()), servers, now)
 
 
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
@@ -160,7 +180,10 @@ def _ask(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathere
     askable = [(g, g.seen.reading) for g in gathered if g.seen.reading is not None]
     if not askable:
         return gathered
-    instances = [instance(g.fleet.name, reading, g.seen.replicas, g.fleet.bounds) for g, reading in askable]
+    instances = [
+        instance(g.fleet.name, reading, g.seen.replicas, g.fleet.bounds, outside.store.lead(g.fleet))
+        for g, reading in askable
+    ]
     try:
         elements = outside.ask.ask(instances)
     except EndpointUnavailableError as error:

@@ -24,9 +24,10 @@ import yaml
 from flask import Flask
 
 from autopilot.core.history import DaySlots
-from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
+from autopilot.demand.csv_file import read_fleets_csv
 from autopilot.demand.export_file import read_export
 from autopilot.demand.http import HttpDemand
+from autopilot.demand.series import DemandCsvError, DemandSeries
 from autopilot.history.cache import RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy

@@ -1,6 +1,7 @@
 """Whole passes against a small API server: what is patched, how often the API is called, and what a refusal does."""
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 import urllib3
@@ -13,6 +14,7 @@ from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
 from autopilot_client.rules.domain import FallbackLevel
+from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
 from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
@@ -606,3 +608,51 @@ def test_a_hold_of_the_endpoint_is_told_at_its_begin_and_its_end(world):
     events = [event for event in world.cluster.events if event["reason"].startswith("OutageHold")]
     assert [event["reason"] for event in events] == ["OutageHold", "OutageHoldEnded"]
     assert "arrivals stopped" in events[0]["message"]
+
+
+def at(seconds):
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def pod_of(world, name, created, ready):
+    """A pod of the Deployment `a` that was created and became ready at these times; None: not yet."""
+    conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": at(ready)}] if ready else []
+    meta = {"name": name, "uid": name, "creationTimestamp": at(created), "labels": {"app": "a"}}
+    world.cluster.objects[f"pods/{name}"] = {"metadata": meta, "status": {"phase": "Running", "conditions": conditions}}
+
+
+def test_a_measured_lead_is_sent_shown_and_counted(world):
+    world.client([world.fleet(lead_minutes="measured")])
+    for i in range(6):
+        pod_of(world, f"p{i}", T0, None)
+    (first,) = world.passes()
+    assert (first.lead, "lead_minutes" in world.endpoint.asked[0]) == (None, False)
+    for i in range(6):
+        pod_of(world, f"p{i}", T0, T0 + 60 * (11 + i))
+    (later,) = world.passes(20)
+    assert later.lead == Lead(13, 16)
+    assert world.endpoint.asked[0]["lead_minutes"] == [13, 16]
+
+
+def test_game_servers_tell_their_boot_time_by_the_passes_that_saw_them(world):
+    world.cluster.add("fleets", "x", 5, allocatedReplicas=0, reservedReplicas=0, readyReplicas=0)
+    world.client([world.fleet("x", kind="fleet", lead_minutes="measured")])
+    for state in ("Scheduled", "Scheduled", "Ready"):
+        for i in range(5):
+            meta = {"name": f"g{i}", "uid": f"g{i}", "creationTimestamp": at(T0)}
+            world.cluster.objects[f"gameservers/g{i}"] = {"metadata": meta, "status": {"state": state}}
+        (view,) = world.passes()
+    assert view.lead == Lead(3, 3)
+
+
+@pytest.mark.parametrize("given", [12, "10-15", [10, 15]])
+def test_a_given_lead_is_sent_as_a_range(world, given):
+    world.client([world.fleet(lead_minutes=given)]).passes()
+    assert world.endpoint.asked[0]["lead_minutes"] == ([12, 12] if given == 12 else [10, 15])
+
+
+def test_a_lead_that_may_not_be_measured_is_said_and_costs_nothing_else(world, caplog):
+    world.cluster.refuse = {"/pods": 403}
+    (view,) = world.client([world.fleet(lead_minutes="measured")]).passes()
+    assert (view.outcome, view.lead) == ("scaled", None)
+    assert "add components/measured-lead" in caplog.text
