@@ -18,7 +18,8 @@ from autopilot.backtest.replay import Progress, ReplayConfig
 from autopilot.core.cost import Doubles
 from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
 from autopilot.core.history import rfc3339
-from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
+from autopilot.demand.csv_file import read_fleets_csv
+from autopilot.demand.series import DemandCsvError, DemandSeries
 from autopilot.ports import ModelError, Policy
 from autopilot.settings import Settings, SettingsError
 from autopilot.wiring import build_policy
