@@ -309,11 +309,16 @@ def _kill(groups: Iterable[int]) -> None:
 
 
 def _surroundings(metrics: str) -> dict[str, str]:
-    """What the children's environment has on top of ours: a worker is one CPU's, in arithmetic and in memory."""
+    """What the children's environment has on top of ours.
+
+    A worker is one CPU's, in arithmetic and in memory; what a large request took goes back to the system.
+    """
     return {
         "PROMETHEUS_MULTIPROC_DIR": metrics,
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "131072",
         "PYTHONUNBUFFERED": "1",
     }
 
