@@ -162,9 +162,9 @@ class Prometheus:
 def test_a_partial_answer_of_prometheus_is_unknown(warnings):
     """Thanos and Mimir answer with what is left when a store is away, and a warning."""
     data = {"resultType": "vector", "result": [{"metric": {}, "value": [NOW, "80"]}]}
-    with serving(Document({"status": "success", "warnings": warnings, "data": data})) as url:
-        with pytest.raises(DemandUnknownError, match="a partial answer"):
-            read_prometheus(PrometheusDemand(url=url, query="d"), NOW)
+    partial = Document({"status": "success", "warnings": warnings, "data": data})
+    with serving(partial) as url, pytest.raises(DemandUnknownError, match="a partial answer"):
+        read_prometheus(PrometheusDemand(url=url, query="d"), NOW)
 
 
 def test_an_age_a_little_below_zero_is_the_difference_of_two_clocks():
