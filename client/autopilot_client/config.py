@@ -116,6 +116,7 @@ class Capacity(_Section, frozen=True):
 
     buffer: Name | None = None
     pause_deployment: Name | None = None
+    node_minutes: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
 
 
 class Fleet(_Section, frozen=True):
@@ -253,6 +254,7 @@ REMEDIES = {
     "interval_seconds": "seconds between passes, 1 to 3600",
     "read": "auto, named (get each object) or list (one call)",
     "events": "pass (one event a pass), fleet (one event a resize) or off",
+    "node_minutes": "minutes that a new node takes, up to 60",
     "cron": "a cron line such as 0 18 * * 5, with time_zone and minutes",
     "time_zone": "a time zone such as Europe/Berlin",
     "minutes": "the length of the event, 1 to 10080",

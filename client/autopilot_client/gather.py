@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import urllib3
 
@@ -27,7 +28,7 @@ from autopilot_client.ports import (
 )
 from autopilot_client.rules.domain import Answer, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
-from autopilot_client.rules.lead import BootTimes, watch
+from autopilot_client.rules.lead import LONGEST_MINUTES, USUAL_LEAD, BootTimes, Lead, watch
 from autopilot_client.status.store import StatusStore
 
 AT_ONCE = 8
@@ -184,14 +185,36 @@ def _ask(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathere
         instance(g.fleet.name, reading, g.seen.replicas, g.fleet.bounds, outside.store.lead(g.fleet))
         for g, reading in askable
     ]
+    further = [(g, reading) for g, reading in askable if g.fleet.capacity and g.fleet.apply != "observe"]
     try:
-        elements = outside.ask.ask(instances)
+        elements = outside.ask.ask(instances + [_for_nodes(g, reading, outside.store) for g, reading in further])
     except EndpointUnavailableError as error:
         return [_fault(g, Fault.ENDPOINT_UNAVAILABLE, str(error)) if g.seen.reading else g for g in gathered]
     judged = {
-        g.fleet.name: _judged(g, reading, element, now) for (g, reading), element in zip(askable, elements, strict=True)
+        g.fleet.name: _judged(g, reading, element, now)
+        for (g, reading), element in zip(askable, elements, strict=False)
     }
-    return [_with_answer(g, judged.get(g.fleet.name), outside.store) for g in gathered]
+    ahead = {
+        g.fleet.name: _judged(g, reading, element, now)
+        for (g, reading), element in zip(further, elements[len(askable) :], strict=True)
+    }
+    answered = [_with_answer(g, judged.get(g.fleet.name), outside.store) for g in gathered]
+    return [_with_forecast_for_nodes(g, ahead.get(g.fleet.name)) for g in answered]
+
+
+def _for_nodes(gathered: Gathered, reading: Reading, store: StatusStore) -> dict[str, Any]:
+    """The question for what will be needed once a new node, and a server on it, could be there."""
+    fleet = gathered.fleet
+    lead = store.lead(fleet) or USUAL_LEAD
+    longest = min(LONGEST_MINUTES, lead.longest + (fleet.capacity.node_minutes if fleet.capacity else 0.0))
+    return instance(fleet.name, reading, gathered.seen.replicas, fleet.bounds, Lead(lead.shortest, longest))
+
+
+def _with_forecast_for_nodes(gathered: Gathered, found: Answer | Refused | None) -> Gathered:
+    if not isinstance(found, Answer) or found.history_missing:
+        return gathered
+    ahead = found.allocation if found.forecast is None else found.forecast
+    return replace(gathered, seen=replace(gathered.seen, ahead=ahead))
 
 
 def _judged(gathered: Gathered, reading: Reading, element: object, now: float) -> Answer | Refused:

@@ -265,9 +265,11 @@ class Loop:
 
     def _write_capacity(self, view: View) -> None:
         self._capacity = self._capacity or CapacityWriter(self.outside.kube)
-        room = headroom(view.decision.allocation, view.seen.replicas)
-        if view.fleet.capacity and view.fleet.apply != "observe" and room is not None:
-            self._capacity.write(view.fleet.capacity, room)
+        capacity = view.fleet.capacity
+        ordered = [size for size in (view.decision.allocation, view.size) if size is not None]
+        room = headroom(view.seen.ahead, max(ordered, default=None), view.fleet.maximum)
+        if capacity and view.fleet.apply != "observe" and room is not None:
+            self._capacity.write(capacity, room)
 
     def _put_metrics(self, views: Sequence[View]) -> None:
         settings = self.outside.store.config.cloudwatch

@@ -334,17 +334,48 @@ def test_an_unknown_demand_is_not_sent_as_zero_but_the_false_positive_always_is(
     assert {d["MetricName"] for d in world.metrics.data} == {"num_of_gs", "new_size", "false-positive"}
 
 
+def looks_further(instance):
+    """What is needed now and a fifth, and for those who ask beyond 15 minutes twenty servers more."""
+    needed = instance["demand"] * 1.2 + (20 if instance.get("lead_minutes", [0, 0])[1] > 15 else 0)
+    return min(needed, instance["limits"]["max"])
+
+
+def test_room_for_nodes_comes_before_the_pods_and_never_beside_their_order(world):
+    world.cluster.add("deployments", "pause", 0)
+    world.endpoint.answer = looks_further
+    fleet = world.fleet(capacity={"pause_deployment": "pause"})
+    (view,) = world.client([fleet]).passes()
+    assert (view.size, world.cluster.size("deployments/pause"), view.seen.ahead) == (60, 20, 80)
+    world.demand.document = {"demand": 66}  # the players come, and with them the order: 80
+    world.endpoint.answer = lambda instance: 80
+    (view,) = world.passes()
+    assert (view.size, world.cluster.size("deployments/pause")) == (80, 0)
+
+
+def test_room_for_nodes_stays_below_the_maximum_and_as_it_was_without_an_answer(world):
+    world.cluster.add("deployments", "pause", 7)
+    world.endpoint.answer = looks_further
+    world.client([world.fleet(capacity={"pause_deployment": "pause"}, maximum=65)]).passes()
+    assert world.cluster.size("deployments/pause") == 5
+    world.endpoint.mode = "503"
+    world.passes()
+    assert world.cluster.size("deployments/pause") == 5
+
+
 def test_headroom_is_written_when_it_changes(world):
     world.cluster.add("deployments", "pause", 0)
+    world.endpoint.answer = looks_further
     fleet = world.fleet(capacity={"pause_deployment": "pause"})
     world.client([fleet]).passes()
     assert world.cluster.size("deployments/pause") == 20
+    world.endpoint.answer = lambda instance: instance["demand"] * 1.2
     world.passes(2)
     assert world.cluster.size("deployments/pause") == 0
     assert sum("pause" in call for call in world.cluster.calls) == 2
 
 
 def test_headroom_that_is_refused_keeps_neither_other_headroom_nor_events_back(world):
+    world.endpoint.answer = looks_further
     for name in ("b", "pause"):
         world.cluster.add("deployments", name, 40)
     fleets = [world.fleet("a", capacity={"buffer": "none"}), world.fleet("b", capacity={"pause_deployment": "pause"})]
@@ -355,6 +386,7 @@ def test_headroom_that_is_refused_keeps_neither_other_headroom_nor_events_back(w
 
 
 def test_headroom_that_another_leader_wrote_meanwhile_is_written_again(world):
+    world.endpoint.answer = looks_further
     world.cluster.add("deployments", "pause", 0)
     world.client([world.fleet(capacity={"pause_deployment": "pause"})]).passes(2)
     world.leader.leading = False
@@ -362,13 +394,13 @@ def test_headroom_that_another_leader_wrote_meanwhile_is_written_again(world):
     world.cluster.resize("deployments/pause", 17)
     world.leader.leading = True
     world.passes()
-    assert world.cluster.size("deployments/pause") == 0
+    assert world.cluster.size("deployments/pause") == 20
 
 
 def test_headroom_whose_writing_broke_off_is_written_again(world):
     world.cluster.add("deployments", "pause", 0)
     world.client([world.fleet(capacity={"pause_deployment": "pause"})]).passes(2)
-    world.demand.document = {"demand": 100}
+    world.endpoint.answer = looks_further
 
     def lose_the_answer(path):
         if "pause" in path:
@@ -380,10 +412,11 @@ def test_headroom_whose_writing_broke_off_is_written_again(world):
     world.passes()
     assert world.cluster.size("deployments/pause") == 60
     world.passes()
-    assert world.cluster.size("deployments/pause") == 0
+    assert world.cluster.size("deployments/pause") == 20
 
 
 def test_headroom_finds_the_version_that_the_cluster_serves(world):
+    world.endpoint.answer = looks_further
     world.cluster.refuse = {"autoscaling.x-k8s.io/v1beta1": 404}
     world.cluster.add("capacitybuffers", "room", 0)
     world.client([world.fleet(capacity={"buffer": "room"})]).passes()

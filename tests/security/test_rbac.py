@@ -145,6 +145,10 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
                    "deletion_cost": {"in_use": "s=busy"}}}),
     "deployment, with busy servers protected": (
         ["deployment", "components/protect"], {"fleet": {"demand": DEMAND, "protect": {"in_use": "s=busy"}}}),
+    "deployment, with its lead measured": (
+        ["deployment", "components/measured-lead"], {"fleet": {"demand": DEMAND, "lead_minutes": "measured"}}),
+    "agones, with its lead measured": (
+        ["agones", "components/measured-lead"], {"fleet": {"lead_minutes": "measured"}}),
     "deployment, with a buffer": (
         ["deployment", "components/capacity"],
         {"fleet": {"demand": DEMAND, "capacity": {"buffer": "autopilot-headroom"}}}),
@@ -216,7 +220,7 @@ def test_what_must_go_unnamed_is_a_list_a_create_or_a_pod():
     assert unnamed == {
         ("create", "", "events"), ("create", "coordination.k8s.io", "leases"), ("list", "apps", "replicasets"),
         ("list", "", "pods"), ("patch", "", "pods"), ("list", "", "nodes"),
-        ("list", "apps", "deployments"), ("list", "agones.dev", "fleets"),
+        ("list", "apps", "deployments"), ("list", "agones.dev", "fleets"), ("list", "agones.dev", "gameservers"),
     }  # fmt: skip
 
 

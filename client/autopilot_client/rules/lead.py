@@ -20,6 +20,10 @@ class Lead:
     longest: float
 
 
+USUAL_LEAD = Lead(10.0, 15.0)
+"""What the endpoint takes where nothing is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Boot:
     """One server: when it was created, and when it became ready; None: not yet. Seconds since the epoch."""
