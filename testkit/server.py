@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +83,11 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def start(door: str, app: str, settings: Mapping[str, str], *how: str) -> Running:
-    """A server in front of an application; it may not be ready yet. `door`: nginx, or what is not installed."""
+def start(door: str, app: str, settings: Mapping[str, str], *how: str, before: Sequence[str] = ()) -> Running:
+    """A server in front of an application; it may not be ready yet. `door`: nginx, or what is not installed.
+
+    `before` is a program that starts it with fewer rights.
+    """
     port = free_port()
     environ = {
         **os.environ,
@@ -93,16 +96,20 @@ def start(door: str, app: str, settings: Mapping[str, str], *how: str) -> Runnin
         "MODEL_SERVER_WORKERS": "2",
         **settings,
     }
-    command = [sys.executable, "-c", START, app, door, *how]
+    command = [*before, sys.executable, "-c", START, app, door, *how]
     return Running(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd="/"), port)
 
 
 @contextmanager
 def running(
-    door: str = "nginx", app: str = "testkit.serving_standin.wsgi:app", *how: str, **settings: str
+    door: str = "nginx",
+    app: str = "testkit.serving_standin.wsgi:app",
+    *how: str,
+    before: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[Running]:
     """A server that answers; ended at the latest when the test is."""
-    server = start(door, app, settings, *how)
+    server = start(door, app, settings, *how, before=before)
     try:
         until(lambda: is_open(server.port) or server.process.poll() is not None, "the port opens")
         yield server

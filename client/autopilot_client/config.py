@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from autopilot_client.rules.domain import Bounds
+from autopilot_client.rules.lead import REMEDY, Lead, parse_lead
 from autopilot_client.rules.schedule import MOST_MINUTES, Event, ScheduleError, check
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -115,6 +116,7 @@ class Capacity(_Section, frozen=True):
 
     buffer: Name | None = None
     pause_deployment: Name | None = None
+    node_minutes: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
 
 
 class Fleet(_Section, frozen=True):
@@ -133,6 +135,7 @@ class Fleet(_Section, frozen=True):
     deletion_cost: DeletionCost | None = None
     protect: Protect | None = None
     schedules: tuple[Schedule, ...] = ()
+    lead_minutes: float | list[float] | Text | None = None
     capacity: Capacity | None = None
 
     @property
@@ -151,9 +154,14 @@ class Fleet(_Section, frozen=True):
         return tuple(schedule.event for schedule in self.schedules)
 
     @property
-    def lead(self) -> float:
-        """Minutes from ordering a server to it being ready, at most."""
-        return 15.0
+    def measures_lead(self) -> bool:
+        """Whether its lead time is measured from its own servers."""
+        return self.lead_minutes == "measured"
+
+    @property
+    def lead(self) -> Lead | None:
+        """Minutes from ordering a server to it being ready, where they are given."""
+        return None if self.lead_minutes is None or self.measures_lead else parse_lead(self.lead_minutes)
 
     @property
     def bounds(self) -> Bounds:
@@ -246,6 +254,7 @@ REMEDIES = {
     "interval_seconds": "seconds between passes, 1 to 3600",
     "read": "auto, named (get each object) or list (one call)",
     "events": "pass (one event a pass), fleet (one event a resize) or off",
+    "node_minutes": "minutes that a new node takes, up to 60",
     "cron": "a cron line such as 0 18 * * 5, with time_zone and minutes",
     "time_zone": "a time zone such as Europe/Berlin",
     "minutes": "the length of the event, 1 to 10080",
@@ -337,6 +346,14 @@ def _complaints(config: Config) -> Iterable[str]:
         yield from (f"fleets[{i}].{complaint}" for complaint in _schedule_complaints(fleet))
 
 
+def _wrong_lead(fleet: Fleet) -> bool:
+    try:
+        _ = fleet.lead
+    except ValueError:
+        return True
+    return False
+
+
 def _schedule_complaints(fleet: Fleet) -> Iterable[str]:
     for i, schedule in enumerate(fleet.schedules):
         where, once = f"schedules[{i}]", schedule.start is not None and schedule.end is not None
@@ -399,6 +416,11 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
     (
         lambda f: any(not usable_condition(condition) for condition in conditions(f)),
         "in_use: write a label such as state=busy, or ready, or not-ready",
+    ),
+    (_wrong_lead, f"lead_minutes: write {REMEDY}"),
+    (
+        lambda f: f.measures_lead and isinstance(f.demand, ReviewDemand),
+        "lead_minutes: measured needs to read the cluster, which source review does without; write 10-15",
     ),
     (
         lambda f: f.capacity is not None and (f.capacity.buffer is None) == (f.capacity.pause_deployment is None),

@@ -19,6 +19,7 @@ from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
+from autopilot_client.rules.lead import USUAL, Lead
 from autopilot_client.rules.notices import holding, of_hold, of_rivalry
 from autopilot_client.rules.operator import OperatorRules, decide_within
 from autopilot_client.rules.overrides import read_overrides
@@ -116,7 +117,7 @@ class Loop:
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name
-        rules = _rules(gathered)
+        rules = _rules(gathered, self.outside.store.lead(gathered.fleet) or USUAL)
         decision, memory = decide_within(
             gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds, rules
         )
@@ -219,7 +220,7 @@ class Loop:
         self._ours[name] = size if outcome in ("scaled", "already right") else None
         before = store.views.get(name)
         hold = holding(before.hold if before else None, seen.answer, seen.at)
-        rules = (decided.rules, hold, decided.rivalry)
+        rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet))
         return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, *rules)
 
     def _protect(self, decided: Sequence[Decided]) -> None:
@@ -264,9 +265,11 @@ class Loop:
 
     def _write_capacity(self, view: View) -> None:
         self._capacity = self._capacity or CapacityWriter(self.outside.kube)
-        room = headroom(view.decision.allocation, view.seen.replicas)
-        if view.fleet.capacity and view.fleet.apply != "observe" and room is not None:
-            self._capacity.write(view.fleet.capacity, room)
+        capacity = view.fleet.capacity
+        ordered = [size for size in (view.decision.allocation, view.size) if size is not None]
+        room = headroom(view.seen.ahead, max(ordered, default=None), view.fleet.maximum)
+        if capacity and view.fleet.apply != "observe" and room is not None:
+            self._capacity.write(capacity, room)
 
     def _put_metrics(self, views: Sequence[View]) -> None:
         settings = self.outside.store.config.cloudwatch
@@ -288,10 +291,10 @@ class Loop:
             return None
 
 
-def _rules(gathered: Gathered) -> OperatorRules:
+def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
     """What people say of the fleet now: annotations of its object, and its schedules."""
     target, now = gathered.target, gathered.seen.at
-    scheduled = in_force(gathered.fleet.events, now, gathered.fleet.lead)
+    scheduled = in_force(gathered.fleet.events, now, lead.longest)
     if target is None:
         return OperatorRules(scheduled=scheduled)
     return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)

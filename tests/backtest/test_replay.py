@@ -10,7 +10,7 @@ from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.history import Windows, history_from_pairs, slot_of, window_of
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.history.cache import RecentHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.serve.app import create_app

@@ -8,7 +8,7 @@ from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.fleet import Lead, Limits
 from autopilot.core.history import WEEK_BEFORE, WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.core.unplayed import unplayed
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.wiring import BUILT_IN_MODEL, build_policy
 
 DAY = 288

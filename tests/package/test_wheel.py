@@ -133,3 +133,4 @@ def pings(server):
 def test_it_scores_a_recorded_fleet_outside_the_checkout(program, installed):
     out, errors = program("backtest", str(installed / "autopilot/demo/sample_day.csv")).communicate(timeout=PATIENCE)
     assert "On your history the autopilot costs" in out, errors
+    assert errors == ""  # no line of LiteRT's before the result

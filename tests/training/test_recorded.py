@@ -5,7 +5,7 @@ import pytest
 
 from autopilot.core import features
 from autopilot.core.fleet import DEFAULT_LEAD
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Predictions
 from autopilot.training.fleet_ppo import ending

@@ -117,6 +117,7 @@ def _facts(view: View) -> str:
         "queue": _servers(reading.queue) if reading and reading.queue is not None else "",
         "decided": _servers(view.decision.allocation),
         "in cluster": _servers(view.size),
+        "lead": f"{view.lead.shortest:g} to {view.lead.longest:g} min" if view.lead else "",
         "reason": view.decision.reason.replace("_", " "),
         "this pass": view.outcome,
     }

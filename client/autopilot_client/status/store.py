@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from autopilot_client.config import Config, Fleet
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
+from autopilot_client.rules.lead import BootTimes, Lead
 from autopilot_client.rules.notices import Hold
 from autopilot_client.rules.offer import Standing
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
@@ -22,7 +23,8 @@ LONGEST_SERVED = 900.0
 class View:
     """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now.
 
-    `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage.
+    `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage;
+    `lead` the provisioning lead time that is given or measured.
     """
 
     fleet: Fleet
@@ -34,6 +36,7 @@ class View:
     rules: OperatorRules = NO_RULES
     hold: Hold | None = None
     rivalry: Rivalry = NO_RIVAL
+    lead: Lead | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class StatusStore:
     began: float = 0.0
     finished: float = 0.0
     told: dict[str, tuple[int, float]] = field(default_factory=dict)
+    boots: dict[str, BootTimes] = field(default_factory=dict)
     not_taken: dict[str, int] = field(default_factory=dict)
     _reviews: dict[str, tuple[Review, float]] = field(default_factory=dict)
     _remade: Counter[str] = field(default_factory=Counter)
@@ -82,6 +86,10 @@ class StatusStore:
         """Count something of a fleet; `label` is the counter's own label value."""
         with self._lock:
             self.counts[metric, fleet, label] += 1
+
+    def lead(self, fleet: Fleet) -> Lead | None:
+        """The fleet's provisioning lead time, given or measured; None: not known, the endpoint's default counts."""
+        return self.boots.get(fleet.name, BootTimes()).measured() if fleet.measures_lead else fleet.lead
 
     def remember_review(self, fleet: Fleet, review: Review, now: float) -> None:
         """Keep the latest review of a Fleet. Of one that was made anew, nothing is to be told before the next pass."""

@@ -27,7 +27,7 @@ from autopilot.core.cost import (
 )
 from autopilot.core.decide import applied
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Lead, Limits, Reason
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.sim.fleet import draw_leads, play
 
 AUTOPILOT = "autopilot"

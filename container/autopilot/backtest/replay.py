@@ -14,7 +14,7 @@ from autopilot.core.history import SLOT_SECONDS, Windows
 from autopilot.core.outage import NO_EVIDENCE, Belief, Evidence, judge
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.series import SlottedSeries, slotted
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
 
 Progress = Callable[[int], None]

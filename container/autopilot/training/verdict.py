@@ -15,7 +15,7 @@ from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.cost import Doubles, Interval
 from autopilot.core.fleet import Lead
 from autopilot.core.history import SLOT_SECONDS
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.traces import Traces, observed
