@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-import urllib3
 import yaml
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -78,7 +77,7 @@ class Games:
     def restart(self):
         kube = Kube(connection(self.address), "games")
         self.store = StatusStore(self.config, "games", self.dry_run)
-        self.loop = Loop(Outside(kube, self.endpoint, urllib3.PoolManager(), self.store), Alone(), clock=self.clock)
+        self.loop = Loop(Outside(kube, self.endpoint, self.store), Alone(), clock=self.clock)
         look = LiveSpecs(kube, clock=self.clock)
         self.port = Application(self.store, Alone(), {}, self.clock, look)
         self.agreed: list[tuple[float, int | None]] = []

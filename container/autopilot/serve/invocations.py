@@ -5,14 +5,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from autopilot.ports import ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
 from autopilot.serve.memory import check_decoded_size
 from autopilot.serve.messages import Call, Reply
 from autopilot.serve.metrics import Metrics
-from autopilot.serve.recorded import decide_in_order
+from autopilot.serve.order import decide_in_order, runs
 from autopilot.serve.wire import decoder, encoder
 from autopilot.serve.wire.answers import (
     AnswerOut,
@@ -84,7 +84,7 @@ class Invocations:
         started = time.perf_counter()
         read = [self._read(call) for call in calls]
         asked = [_asks(one) for one in read]
-        outcomes = iter(self._outcomes([ask for asks in asked for ask in asks]))
+        outcomes = chain.from_iterable(self._outcomes(list(chain(*asked[run]))) for run in runs(map(_fleets_of, asked)))
         replies = [self._reply(one, list(islice(outcomes, len(asks)))) for one, asks in zip(read, asked, strict=True)]
         took = time.perf_counter() - started
         for reply, call in zip(replies, calls, strict=True):
@@ -194,6 +194,10 @@ def _asks(asked: _Asked | RequestError) -> Sequence[Ask]:
             return [ask]
         case _:
             return []
+
+
+def _fleets_of(asks: Sequence[Ask]) -> set[str]:
+    return {ask.now.fleet for ask in asks}
 
 
 def _decided(outcome: Outcome) -> Answer | Refusal:
