@@ -118,8 +118,8 @@ def interval(value: Estimate, form: str) -> str:
 def rewards_csv(history: History, episode_minutes: int) -> str:
     """The reward in the course of training as CSV, a row for each iteration, under the example's names of columns.
 
-    `Training Reward` is what the iteration's minutes earned, while exploring, in dollars an episode; `Evaluation Reward`
-    the expected profit of the deterministic policy, where it was validated. Episodes are those of all services.
+    `Training Reward` is what the iteration's minutes earned while exploring, in dollars an episode; `Evaluation Reward`
+    is the expected profit of the deterministic policy, where it was validated. Episodes are those of all services.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
