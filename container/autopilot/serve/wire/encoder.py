@@ -5,9 +5,11 @@ import io
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
-from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, ManyOut, PredictionOut
-from autopilot.serve.wire.content_types import JSON, LINES
+from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, ManyOut, PredictionOut, RawResults
+from autopilot.serve.wire.content_types import JSON, LINES, NPY
+from autopilot.serve.wire.forms import npy
 
 Many = Sequence[PredictionOut | ErrorAnswer]
 
@@ -28,6 +30,16 @@ def write_many(format_: str, many: Many, header: bool) -> bytes:
     if format_ == JSON:
         return write(ManyOut(list(many)))
     return _lines(many) if format_ == LINES else _csv(many, header)
+
+
+def write_vectors(format_: str, results: RawResults) -> bytes:
+    """The network's answers to vectors in one of the VECTOR_FORMATS; CSV and NumPy's hold the actions alone, [N, A]."""
+    if format_ == JSON:
+        return write(results)
+    actions = [one.actions for one in results.predictions]
+    if format_ == NPY:
+        return npy.write(np.array(actions, np.float32))
+    return "".join(",".join(map(repr, row)) + "\n" for row in actions).encode()
 
 
 def _lines(many: Many) -> bytes:
