@@ -24,7 +24,7 @@ from autopilot.serve.wire.answers import (
     refusal_error,
     request_error,
 )
-from autopilot.serve.wire.content_types import FORMATS, HEADERS, JSON, accepted, format_of, not_acceptable
+from autopilot.serve.wire.content_types import FORMATS, HEADERS, JSON, VECTOR_FORMATS, accepted, format_of
 from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms import review
 from autopilot.serve.wire.forms.parsed import Fleets, Parsed, Review, Vectors
@@ -104,7 +104,6 @@ class Invocations:
         if self.autopilot is None:
             raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
         reads = format_of(call.media_type, call.encoding)
-        writes = accepted(call.accept, self._default_format(reads))
         if not call.body.strip():
             raise RequestError(400, "empty", "the request has no body", "body")
         check_decoded_size(call.body)
@@ -113,7 +112,8 @@ class Invocations:
         parsed = decoder.read(reads, call.body, context)
         if isinstance(parsed, Fleets) and parsed.single and isinstance(parsed.asks[0], RequestError):
             raise parsed.asks[0]
-        return _Asked(self.autopilot, parsed, writes)
+        formats = VECTOR_FORMATS if isinstance(parsed, Vectors) else FORMATS
+        return _Asked(self.autopilot, parsed, accepted(call.accept, self._default_format(reads), formats))
 
     def _default_format(self, reads: str) -> str:
         default = self.settings.sagemaker_default_invocations_accept
@@ -139,13 +139,11 @@ class Invocations:
                 return self._fleets(asked.parsed, outcomes, asked.writes)
 
     def _vectors(self, autopilot: Autopilot, parsed: Vectors, writes: str) -> Reply:
-        if writes != JSON:
-            raise not_acceptable(JSON)
         try:
             raw = autopilot.policy.act(parsed.values)
         except ValueError as error:
             raise RequestError(400, "bad_value", str(error), "instances") from error
-        return json_reply(encoder.write(raw_results(raw.actions, raw.logits)))
+        return Reply(200, encoder.write_vectors(writes, raw_results(raw.actions, raw.logits)), HEADERS[writes])
 
     def _fleets(self, parsed: Fleets, outcomes: Iterator[Answer | Refusal], writes: str) -> Reply:
         """Answers in the order of what was asked, written as they are decided; what was wrong keeps its place."""

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import msgspec
+import numpy as np
 
-from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, PredictionOut
-from autopilot.serve.wire.content_types import JSON, LINES
+from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, PredictionOut, RawResults
+from autopilot.serve.wire.content_types import JSON, LINES, NPY
+from autopilot.serve.wire.forms import npy
 
 Many = Iterable[PredictionOut | ErrorAnswer]
 _AT_ONCE = 1000
@@ -37,6 +39,16 @@ def _parts(many: Many) -> Iterator[list[PredictionOut | ErrorAnswer]]:
     left = iter(many)
     while part := list(islice(left, _AT_ONCE)):
         yield part
+
+
+def write_vectors(format_: str, results: RawResults) -> bytes:
+    """The network's answers to vectors in one of the VECTOR_FORMATS; CSV and NumPy's hold the actions alone, [N, A]."""
+    if format_ == JSON:
+        return write(results)
+    actions = [one.actions for one in results.predictions]
+    if format_ == NPY:
+        return npy.write(np.array(actions, np.float32))
+    return "".join(",".join(map(repr, row)) + "\n" for row in actions).encode()
 
 
 def _lines(many: Many) -> bytes:
