@@ -42,6 +42,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "training/__main__": {"training/command"},
         "webservice/evaluate": {"ports", "policy", "training", "training/command", "webservice",
                                 "webservice/observation"},
+        "environments": {"core", "sim", "webservice", "webservice/observation"},
         "cli": set(),
     },
 }  # fmt: skip

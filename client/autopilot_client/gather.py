@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import urllib3
-
 from autopilot_client.config import AgonesDemand, Fleet, HttpDemand, PodsDemand, PrometheusDemand, ReviewDemand
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
@@ -18,6 +16,7 @@ from autopilot_client.kube.api import Kube
 from autopilot_client.kube.boots import read_boots
 from autopilot_client.kube.pods import Pod, read_pods
 from autopilot_client.kube.targets import Target, read_targets
+from autopilot_client.net.fetch import RetryBudget, Send, fetch
 from autopilot_client.ports import (
     Ask,
     DemandUnknownError,
@@ -53,8 +52,8 @@ class Outside:
 
     kube: Kube
     ask: Ask
-    pool: urllib3.PoolManager
     store: StatusStore
+    send: Send = fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def _measure_leads(outside: Outside, gathered: Sequence[Gathered], now: float) -
 
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
     pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
-    sources = _Sources(HttpSource(outside.pool, now), pods, outside.store, now)
+    sources = _Sources(HttpSource(now, RetryBudget(outside.send)), pods, outside.store, now)
     urls = {g.fleet.demand.url for g in gathered if isinstance(g.fleet.demand, HttpDemand | PrometheusDemand)}
     if not urls:
         return [_with_demand(g, sources) for g in gathered]
@@ -152,7 +151,7 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
         case HttpDemand() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:
-            return read_prometheus(sources.http.pool, source, sources.now, sources.http.budget)
+            return read_prometheus(source, sources.now, sources.http.budget)
         case PodsDemand() as source:
             if isinstance(sources.pods, KubeError):
                 forbidden = isinstance(sources.pods, KubeRefusedError) and sources.pods.status == 403

@@ -4,7 +4,6 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-import urllib3
 import yaml
 
 from autopilot_client.config import Endpoint as EndpointSettings
@@ -53,10 +52,9 @@ class World:
     def client(self, fleets, dry_run=False, **document):
         whole = {"endpoint": {"url": self.urls["endpoint"]}, "fleets": fleets} | document
         config = parse(yaml.safe_dump(whole), "test")
-        pool = urllib3.PoolManager()
         kube = Kube(connection(self.urls["cluster"]), "games")
         settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=60)
-        outside = Outside(kube, HttpEndpoint(pool, settings, 0), pool, StatusStore(config, "games", dry_run))
+        outside = Outside(kube, HttpEndpoint(settings, 0), StatusStore(config, "games", dry_run))
         self.loop = Loop(outside, self.leader, self.metrics, self.tick)
         self.kube = kube
         return self

@@ -79,6 +79,12 @@ def values_in(body: bytes) -> int:
 
 def check_decoded_size(body: bytes) -> None:
     """Refuse a body that would decode to more values than a worker bears, before it is decoded. Raises RequestError."""
-    if len(body) > SMALL_BODY and (values := values_in(body)) > MOST_VALUES:
+    if len(body) > SMALL_BODY:
+        check_values(values_in(body))
+
+
+def check_values(values: int) -> None:
+    """Refuse so many values in one body. Raises RequestError."""
+    if values > MOST_VALUES:
         message = f"about {values} values in one request, {MOST_VALUES} at most: split it"
         raise RequestError(413, "too_many", message, "body")
