@@ -265,13 +265,14 @@ def _sizes_before(ask: Ask, recalled: Recalled, rules: GuardrailRules) -> SizeMe
 
 
 def _last_hours(history: FleetHistory | None, observed_at: float, minutes: float) -> tuple[Floats, Floats]:
-    """Needs and allocations of the last minutes up to the slot of now, oldest first."""
-    return _last_slots(history or FleetHistory({}), observed_at, max(1, int(minutes * 60 / SLOT_SECONDS)))
+    """Needs as they were believed and allocations, of the last minutes up to the slot of now, oldest first."""
+    count, stop, known = max(1, int(minutes * 60 / SLOT_SECONDS)), slot_of(observed_at) + 1, history or FleetHistory({})
+    return known.needed_between(stop - count, stop), known.allocation_between(stop - count, stop)
 
 
 def _last_slots(history: FleetHistory, observed_at: float, count: int) -> tuple[Floats, Floats]:
     stop = slot_of(observed_at) + 1
-    return history.needed_between(stop - count, stop), history.allocation_between(stop - count, stop)
+    return history.demand_between(stop - count, stop), history.allocation_between(stop - count, stop)
 
 
 def _last(values: Floats) -> float | None:

@@ -61,7 +61,7 @@ def test_an_allocation_is_a_whole_number_that_keeps_every_promise(prediction, no
 @given(ANYTHING, FLEETS, RECENTS, RULES)
 def test_the_reason_is_the_rule_that_decided(prediction, now, recent, rules):
     decision = apply_guardrail(prediction, now, recent, rules)
-    lowest, size = max(math.ceil(now.need), now.sessions), decision.allocation
+    lowest, size = max(whole(now.need), now.sessions), decision.allocation
 
     def rounds_up(servers: float) -> bool:
         return -2e-9 * (1 + size) <= size - servers < 1 + 1e-9 * size

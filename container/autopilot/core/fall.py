@@ -57,7 +57,7 @@ class Seen(NamedTuple):
 def find_fall(seen: Seen) -> Fall | None:
     """The fall that nothing explains; None where demand is believed."""
     lags = LAGS if seen.since is None else LAGS[seen.since >= LAGS + LEVEL_SLOTS - 1]
-    expected = seen.usual.expected(lags, LEVEL_SLOTS)
+    expected = seen.usual.least_expected(lags, LEVEL_SLOTS)
     with np.errstate(invalid="ignore"):
         fallen = (seen.demand < FALLEN[: len(lags)] * expected) & (expected - seen.demand > SMALLEST_FALL)
     for at in np.flatnonzero(fallen).tolist():
@@ -65,7 +65,7 @@ def find_fall(seen: Seen) -> Fall | None:
         if expected[at] - seen.demand > _ERRORS * error * expected[at]:
             if _explained(seen, float(expected[at]), int(lags[at])):
                 return None
-            return _from_before(expected, lags, error)
+            return _from_before(seen.usual.expected(lags, LEVEL_SLOTS), lags, error)
     return None
 
 

@@ -46,11 +46,18 @@ class Usual:
 
     def expected(self, back: Columns, slots: int) -> Doubles:
         """What the fleet would have now, by each level that it had: the mean of `slots` up to `back` slots ago."""
+        return self._moved(back, slots, self._at_now)
+
+    def least_expected(self, back: Columns, slots: int) -> Doubles:
+        """The same, or less where this very slot brought less on the days before: a sharp fall at a fixed time."""
+        return np.fmin(self._moved(back, slots, self._at_now), self._moved(back, slots, self._days[1:, REACH]))
+
+    def _moved(self, back: Columns, slots: int, at_now: Doubles) -> Doubles:
         means = self._means(REACH - back, slots)
         with np.errstate(invalid="ignore"):
-            growth = (self._at_now[:, None] + _ONE_SERVER) / (means[1:] + _ONE_SERVER)
-        expected: Doubles = means[0] * np.where(np.isnan(usual := _medians(growth)), 1.0, usual)
-        return expected
+            growth = (at_now[:, None] + _ONE_SERVER) / (means[1:] + _ONE_SERVER)
+        moved: Doubles = means[0] * np.where(np.isnan(usual := _medians(growth)), 1.0, usual)
+        return moved
 
     def at_this_hour(self) -> float:
         """What this time of day brought on the days before; NaN where none is known."""
