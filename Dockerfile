@@ -30,6 +30,7 @@ EXPOSE 8080
 ENTRYPOINT ["/opt/program/entrypoint"]
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
       org.opencontainers.image.title="GameServer Autopilot" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.description="Safe allocations for game-server fleets, on SageMaker or in plain Docker"
 
 FROM runtime AS build-serve
@@ -59,7 +60,8 @@ FROM program AS serve
 RUN rm -f train backtest
 COPY --from=build-serve /opt/venv-slim /opt/venv
 ARG REVISION=unknown
-LABEL org.opencontainers.image.revision=${REVISION}
+ARG VERSION=unknown
+LABEL org.opencontainers.image.revision=${REVISION} org.opencontainers.image.version=${VERSION}
 
 FROM build-serve AS build-full
 ARG PIP_INDEX_URL
@@ -78,4 +80,5 @@ FROM program AS full
 ENV MPLCONFIGDIR=/tmp/matplotlib
 COPY --from=build-full /opt/venv /opt/venv
 ARG REVISION=unknown
-LABEL org.opencontainers.image.revision=${REVISION}
+ARG VERSION=unknown
+LABEL org.opencontainers.image.revision=${REVISION} org.opencontainers.image.version=${VERSION}

@@ -20,6 +20,11 @@ serve: ## the endpoint in the foreground, on SAGEMAKER_BIND_TO_PORT or 8080
 	@scripts/setup-venv.sh demo
 	@exec env OPENBLAS_NUM_THREADS=1 $(PYTHON_IN_VENV) -m autopilot.serve.supervisor
 
+.PHONY: desk
+desk: ## endpoint, client, a matchmaker and a fleet that boots its servers, on this machine (ARGS: --day 10 --boot 20-40)
+	@scripts/setup-venv.sh desk
+	@local-test/desk.sh $(ARGS)
+
 .PHONY: backtest
 backtest: ## score the policy on your own demand: make backtest CSV=demand.csv ARGS="--price 0.10"
 	@scripts/setup-venv.sh demo

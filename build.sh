@@ -61,7 +61,8 @@ build_arguments() {
 }
 
 build() {
-    local context=. arguments=(--build-arg "REVISION=$revision" --tag "$name:$revision" --tag "$name:latest")
+    local context=. arguments=(--build-arg "REVISION=$revision" --build-arg "VERSION=$version")
+    arguments+=(--tag "$name:$revision" --tag "$name:$version" --tag "$name:latest")
     build_arguments
     [ -z "$target" ] || arguments+=(--target "$target")
     if [ "$what" = client ]; then
@@ -99,7 +100,7 @@ open_registry() {
 
 push() {
     local tag
-    for tag in "$revision" latest; do
+    for tag in "$revision" "$version" latest; do
         docker tag "$name:$revision" "$registry/$name:$tag"
         docker push --quiet "$registry/$name:$tag" >&2
     done
@@ -111,6 +112,7 @@ push() {
 cd -- "$(dirname -- "$0")"
 read_arguments "$@"
 command -v docker >/dev/null || die "docker is not installed"
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' container/autopilot/__init__.py)
 revision=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unversioned)
 [ -z "$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || revision=$revision-modified
 [ "$push" = no ] || find_registry

@@ -146,14 +146,13 @@ def wired(urls, options):
     server = {"host": "127.0.0.1", "port": 0}
     whole = {"endpoint": {"url": urls["endpoint"]}, "defaults": {"apply": "scale"}, "fleets": fleets, "server": server}
     config = parse(json.dumps(whole), "bench")
-    pool = urllib3.PoolManager()
     way = (
         from_kubeconfig(options.kubeconfig)
         if options.kubeconfig
         else Connection(urls["cluster"], urllib3.PoolManager(), lambda: None)
     )
     kube = Kube(way, NAMESPACE)
-    outside = Outside(kube, HttpEndpoint(pool, config.endpoint), pool, StatusStore(config, NAMESPACE))
+    outside = Outside(kube, HttpEndpoint(config.endpoint), StatusStore(config, NAMESPACE))
     return Loop(outside, Alone()), kube
 
 

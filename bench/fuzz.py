@@ -4,6 +4,7 @@
 bench/fuzz.py --inputs 1000000           that many, shared out among the parsers; ends with 1 if any promise was broken
 bench/fuzz.py --only 'request CSV'       parsers whose name holds this
 bench/fuzz.py --seed 7 --replay 'request CSV:1234'   one input again, with its traceback
+bench/fuzz.py --differential 100000      that many requests batched and single, hot and slow: the answers must agree
 bench/fuzz.py --http 120                 schemathesis against a real server (nginx where installed) for so many seconds
 bench/fuzz.py --guided 60                atheris, guided by coverage, so many seconds for each parser (where installed)
 
@@ -178,6 +179,21 @@ def guided(parsers, seconds):
     return found
 
 
+def differential(requests, seed):
+    """Ask the same two ways, under each of the settings; show what differs. Returns how many answers did."""
+    from testkit.fuzz.differential import SETTINGS, differences
+
+    found = 0
+    for name, environ in SETTINGS.items():
+        started, wrong = time.process_time(), differences(environ, seed, requests // len(SETTINGS))
+        print(f"{requests // len(SETTINGS):,} requests, {name}: {len(wrong)} answered otherwise, "
+              f"{time.process_time() - started:.0f} s CPU", flush=True)  # fmt: skip
+        for one in wrong[:3]:
+            print(f"  {one.asked}\n    hot:  {one.hot}\n    slow: {one.slow}")
+        found += len(wrong)
+    return found
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--inputs", type=int, default=20_000)
@@ -185,6 +201,7 @@ def main():
     arguments.add_argument("--only", default="")
     arguments.add_argument("--replay")
     arguments.add_argument("--http", type=int, metavar="SECONDS", default=0)
+    arguments.add_argument("--differential", type=int, metavar="REQUESTS", default=0)
     arguments.add_argument("--guided", type=int, metavar="SECONDS", default=0)
     given = arguments.parse_args()
     logging.disable(logging.CRITICAL)
@@ -193,6 +210,8 @@ def main():
         return replay(given.replay, given.seed)
     if given.guided:
         return guided(parsers, given.guided)
+    if given.differential:
+        return differential(given.differential, given.seed)
     if given.http:
         from testkit.fuzz.over_http import fuzz_for
 

@@ -29,7 +29,8 @@ from autopilot.core.cost import Score, regular
 from autopilot.core.fleet import MISSING_PRICE, Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.core.hold_rules import HoldRules
-from autopilot.demand.csv_file import DemandSeries, read_demand_csv
+from autopilot.demand.csv_file import read_demand_csv
+from autopilot.demand.series import DemandSeries
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.wiring import build_policy
 

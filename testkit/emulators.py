@@ -44,7 +44,10 @@ def dynalite() -> Iterator[str]:
 @contextlib.contextmanager
 def locked_moto() -> Iterator[str]:
     """moto's server in this process, one request at a time: it loses updates without a lock. Yields its URL."""
-    from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415  (seconds)
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415  (seconds)
+        DomainDispatcherApplication,
+        create_backend_app,
+    )
     from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: PLC0415
 
     class Quiet(WSGIRequestHandler):
@@ -61,7 +64,7 @@ def locked_moto() -> Iterator[str]:
             return list(application(environ, start_response))
 
     server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True, request_handler=Quiet)
-    server.daemon_threads = True
+    server.daemon_threads = True  # type: ignore[attr-defined]  # threaded=True makes it a threading server
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
@@ -75,7 +78,7 @@ def locked_moto() -> Iterator[str]:
 def client(url: str, **config: Any) -> Any:
     """A DynamoDB client for an emulator, with credentials that no one checks."""
     session = botocore.session.get_session()
-    settings = {
+    settings: dict[str, Any] = {
         "connect_timeout": 0.5,
         "read_timeout": 0.9,
         "retries": {"mode": "standard", "total_max_attempts": 2},

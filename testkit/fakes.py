@@ -21,7 +21,7 @@ class FakeHistory:
 
     def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
         self._check()
-        out = []
+        out: list[DaySlots | None] = []
         for one in observed:
             day, slot = self._day(one)
             day.demand[slot] = one.demand
@@ -77,7 +77,7 @@ class FakePolicy:
         self.asked = lead, missing_price
         servers = windows.demand[:, -1].astype(float) * self.ratio
         ratios = np.full((len(windows), 1), self.ratio, np.float32)
-        return Predictions(servers, ratios, np.tile(np.float32([0.1, -2.0]), (len(windows), 1)))
+        return Predictions(servers, ratios, np.tile(np.array([0.1, -2.0], np.float32), (len(windows), 1)))
 
     def act(self, observations: np.ndarray) -> Predictions:
         if observations.shape[1] != self.width:

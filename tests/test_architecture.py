@@ -28,7 +28,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "serve": {"core", "ports", "settings", "service", "wiring"},
         "backtest": {"core", "ports", "demand", "sim"},
         "backtest/command": {"core", "ports", "settings", "demand", "wiring", "backtest"},
-        "demo": {"core", "demand", "backtest"},
+        "demo": {"core", "demand", "sim", "backtest"},
         "training/network": {"core"},
         "webservice/observation": set(),
         "webservice/head": {"training/network", "webservice/observation"},
@@ -42,6 +42,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "training/__main__": {"training/command"},
         "webservice/evaluate": {"ports", "policy", "training", "training/command", "webservice",
                                 "webservice/observation"},
+        "environments": {"core", "sim", "webservice", "webservice/observation"},
         "cli": set(),
     },
 }  # fmt: skip

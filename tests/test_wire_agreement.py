@@ -55,7 +55,7 @@ def pool():
 def ask(pool: urllib3.PoolManager, url: str, readings: dict[str, Reading]) -> dict[str, Answer | Refused]:
     """The client's own question and its own reading of the answers."""
     instances = [instance(name, reading, 95, BOUNDS) for name, reading in readings.items()]
-    elements = HttpEndpoint(pool, Endpoint(url=url)).ask(instances)
+    elements = HttpEndpoint(Endpoint(url=url)).ask(instances)
     return {name: answer(name, element, time.time()) for name, element in zip(readings, elements, strict=True)}
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from autopilot_client import __version__
 from autopilot_client.config import Config, ConfigError, parse
+from autopilot_client.operator_cli import pause, resume, set_size, show_status
 from autopilot_client.ports import KubeError
 from autopilot_client.status.store import View
 from autopilot_client.wiring import Client, RunContext, build
@@ -20,7 +21,10 @@ from autopilot_client.wiring import Client, RunContext, build
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.option(
     "--config",
     "path",
@@ -49,8 +53,15 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
     help="How much to log.",
 )
 @click.version_option(__version__)
-def main(**options: object) -> None:
-    """Keep game-server fleets at the size that the autopilot's endpoint says, and never make an outage worse."""
+@click.pass_context
+def main(context: click.Context, /, **options: object) -> None:
+    """Keep game-server fleets at the size that the autopilot's endpoint says, and never make an outage worse.
+
+    Without a command it runs until it is told to end. The commands are for people: they write annotations on a
+    Deployment or Fleet, which the running client obeys within a pass.
+    """
+    if context.invoked_subcommand:
+        return
     logging.basicConfig(level=str(options["log_level"]).upper(), format="%(asctime)s %(levelname)s %(message)s")
     for name in ("botocore", "urllib3"):  # at DEBUG they write down whole requests, tokens and signatures too
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
@@ -64,6 +75,10 @@ def main(**options: object) -> None:
     except (ConfigError, KubeError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(status)
+
+
+for command in (pause, set_size, resume, show_status):
+    main.add_command(command)
 
 
 def _load(path: Path, interval: object) -> Config:

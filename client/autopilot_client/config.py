@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
+from autopilot_client.net.access import Access
 from autopilot_client.rules.domain import Bounds
+from autopilot_client.rules.lead import REMEDY, Lead, parse_lead
 from autopilot_client.rules.schedule import MOST_MINUTES, Event, ScheduleError, check
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -41,30 +43,67 @@ class ReviewDemand(_Section, tag_field="source", tag="review", frozen=True):
     max_age_seconds: Seconds = 120.0
 
 
-class HttpDemand(_Section, tag_field="source", tag="http", frozen=True):
+class BasicAuth(_Section, frozen=True):
+    """A name, and a file with the password."""
+
+    username: Text
+    password_file: Text
+
+
+class SigV4(_Section, frozen=True):
+    """Sign requests for AWS, as Amazon Managed Prometheus (`aps`) and API Gateway (`execute-api`) want them."""
+
+    region: Text
+    service: Text = "execute-api"
+
+
+class _Web(_Section, frozen=True, kw_only=True):
+    """A service that is asked over HTTP, and as whom."""
+
+    token_file: Text | None = None
+    basic_auth: BasicAuth | None = None
+    headers: dict[Text, str] = {}
+    ca_file: Text | None = None
+    sigv4: SigV4 | None = None
+
+    @property
+    def access(self) -> Access:
+        """As whom it is asked."""
+        basic = self.basic_auth
+        return Access(
+            token_file=self.token_file,
+            username=basic.username if basic else None,
+            password_file=basic.password_file if basic else None,
+            headers=tuple(sorted(self.headers.items())),
+            ca_file=self.ca_file,
+            sign=(self.sigv4.region, self.sigv4.service) if self.sigv4 else None,
+        )
+
+
+class HttpDemand(_Web, tag_field="source", tag="http", frozen=True, kw_only=True):
     """A matchmaker's JSON. Fields are dotted paths into it."""
 
     url: Url
     field: Text = "demand"
     queue_field: Text | None = None
     sessions_field: Text | None = None
+    arrivals_field: Text | None = None
     at_field: Text | None = None
     max_age_seconds: Seconds = 300.0
     timeout_seconds: Seconds = 3.0
-    token_file: Text | None = None
 
 
-class PrometheusDemand(_Section, tag_field="source", tag="prometheus", frozen=True):
+class PrometheusDemand(_Web, tag_field="source", tag="prometheus", frozen=True, kw_only=True):
     """Instant queries, each with exactly one result."""
 
     url: Url
     query: Text
     queue_query: Text | None = None
     sessions_query: Text | None = None
+    arrivals_query: Text | None = None
     age_query: Text | None = None
     max_age_seconds: Seconds = 300.0
     timeout_seconds: Seconds = 3.0
-    token_file: Text | None = None
 
 
 class PodsDemand(_Section, tag_field="source", tag="pods", frozen=True):
@@ -115,6 +154,7 @@ class Capacity(_Section, frozen=True):
 
     buffer: Name | None = None
     pause_deployment: Name | None = None
+    node_minutes: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
 
 
 class Fleet(_Section, frozen=True):
@@ -133,6 +173,7 @@ class Fleet(_Section, frozen=True):
     deletion_cost: DeletionCost | None = None
     protect: Protect | None = None
     schedules: tuple[Schedule, ...] = ()
+    lead_minutes: float | list[float] | Text | None = None
     capacity: Capacity | None = None
 
     @property
@@ -151,9 +192,14 @@ class Fleet(_Section, frozen=True):
         return tuple(schedule.event for schedule in self.schedules)
 
     @property
-    def lead(self) -> float:
-        """Minutes from ordering a server to it being ready, at most."""
-        return 15.0
+    def measures_lead(self) -> bool:
+        """Whether its lead time is measured from its own servers."""
+        return self.lead_minutes == "measured"
+
+    @property
+    def lead(self) -> Lead | None:
+        """Minutes from ordering a server to it being ready, where they are given."""
+        return None if self.lead_minutes is None or self.measures_lead else parse_lead(self.lead_minutes)
 
     @property
     def bounds(self) -> Bounds:
@@ -163,7 +209,7 @@ class Fleet(_Section, frozen=True):
         )
 
 
-class Endpoint(_Section, frozen=True):
+class Endpoint(_Web, frozen=True, kw_only=True):
     """Whom to ask: an http `url`, or a `sagemaker` endpoint's name (`sagemaker_url` overrides AWS' address)."""
 
     url: Url | None = None
@@ -173,7 +219,6 @@ class Endpoint(_Section, frozen=True):
     connect_seconds: Seconds = 1.0
     read_seconds: Seconds = 5.0
     attempts: Annotated[int, msgspec.Meta(ge=1, le=5)] = 2
-    token_file: Text | None = None
 
 
 class Lease(_Section, frozen=True):
@@ -246,6 +291,7 @@ REMEDIES = {
     "interval_seconds": "seconds between passes, 1 to 3600",
     "read": "auto, named (get each object) or list (one call)",
     "events": "pass (one event a pass), fleet (one event a resize) or off",
+    "node_minutes": "minutes that a new node takes, up to 60",
     "cron": "a cron line such as 0 18 * * 5, with time_zone and minutes",
     "time_zone": "a time zone such as Europe/Berlin",
     "minutes": "the length of the event, 1 to 10080",
@@ -312,7 +358,7 @@ def _explain(message: str) -> str:
 
 def sections() -> Iterable[type[msgspec.Struct]]:
     """Every section of the document."""
-    return _Section.__subclasses__()
+    return [*_Section.__subclasses__(), *_Web.__subclasses__()]
 
 
 def known_fields() -> list[str]:
@@ -325,6 +371,8 @@ def _complaints(config: Config) -> Iterable[str]:
     endpoint = config.endpoint
     if (endpoint.url is None) == (endpoint.sagemaker is None):
         yield "endpoint: exactly one of url and sagemaker; write url: http://HOST/invocations or sagemaker: NAME"
+    if _two_ways(endpoint):
+        yield "endpoint: one of token_file, basic_auth and sigv4; each would replace the other"
     if config.lease.renew_seconds * 2 > config.lease.duration_seconds:
         yield "lease.renew_seconds: at most half of duration_seconds, or one late renewal loses the lease"
     for field in ("name", "target"):
@@ -335,6 +383,14 @@ def _complaints(config: Config) -> Iterable[str]:
     for i, fleet in enumerate(config.fleets):
         yield from (f"fleets[{i}].{complaint}" for wrong, complaint in FLEET_RULES if wrong(fleet))
         yield from (f"fleets[{i}].{complaint}" for complaint in _schedule_complaints(fleet))
+
+
+def _wrong_lead(fleet: Fleet) -> bool:
+    try:
+        _ = fleet.lead
+    except ValueError:
+        return True
+    return False
 
 
 def _schedule_complaints(fleet: Fleet) -> Iterable[str]:
@@ -363,6 +419,11 @@ def _room_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
     both = [room.pause_deployment for room in rooms if room.pause_deployment in games]
     if both:
         yield f"fleets: capacity.pause_deployment {both[0]} is a fleet's own target; name a Deployment of pause pods"
+
+
+def _two_ways(web: _Web) -> bool:
+    """Whether it would say who asks in two ways at once."""
+    return sum(way is not None for way in (web.token_file, web.basic_auth, web.sigv4)) > 1
 
 
 FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
@@ -399,6 +460,15 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
     (
         lambda f: any(not usable_condition(condition) for condition in conditions(f)),
         "in_use: write a label such as state=busy, or ready, or not-ready",
+    ),
+    (
+        lambda f: isinstance(f.demand, _Web) and _two_ways(f.demand),
+        "demand: one of token_file, basic_auth and sigv4; each would replace the other",
+    ),
+    (_wrong_lead, f"lead_minutes: write {REMEDY}"),
+    (
+        lambda f: f.measures_lead and isinstance(f.demand, ReviewDemand),
+        "lead_minutes: measured needs to read the cluster, which source review does without; write 10-15",
     ),
     (
         lambda f: f.capacity is not None and (f.capacity.buffer is None) == (f.capacity.pause_deployment is None),

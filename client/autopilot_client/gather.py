@@ -4,8 +4,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-
-import urllib3
+from typing import Any
 
 from autopilot_client.config import AgonesDemand, Fleet, HttpDemand, PodsDemand, PrometheusDemand, ReviewDemand
 from autopilot_client.demand.agones import read_agones
@@ -14,8 +13,10 @@ from autopilot_client.demand.pods import common_selector, demand_of_pods
 from autopilot_client.demand.prometheus import read_prometheus
 from autopilot_client.endpoint.wire import answer, instance
 from autopilot_client.kube.api import Kube
+from autopilot_client.kube.boots import read_boots
 from autopilot_client.kube.pods import Pod, read_pods
 from autopilot_client.kube.targets import Target, read_targets
+from autopilot_client.net.fetch import RetryBudget, Send, fetch
 from autopilot_client.ports import (
     Ask,
     DemandUnknownError,
@@ -26,6 +27,7 @@ from autopilot_client.ports import (
 )
 from autopilot_client.rules.domain import Answer, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
+from autopilot_client.rules.lead import LONGEST_MINUTES, USUAL_LEAD, BootTimes, Lead, watch
 from autopilot_client.status.store import StatusStore
 
 AT_ONCE = 8
@@ -50,8 +52,8 @@ class Outside:
 
     kube: Kube
     ask: Ask
-    pool: urllib3.PoolManager
     store: StatusStore
+    send: Send = fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class _Sources:
 def gather(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gathered]:
     """What one pass knows of every fleet, in their order. Raises nothing that an outside system causes."""
     gathered = _read_cluster(outside, fleets, now)
+    _measure_leads(outside, gathered, now)
     gathered = _read_demand(outside, gathered, now)
     return _ask(outside, gathered, now)
 
@@ -89,9 +92,26 @@ def _located(fleet: Fleet, target: Target | KubeError, store: StatusStore, now: 
     return Gathered(fleet, Seen(now, None, uid="" if away else store.reviewed_uid(fleet.object)))
 
 
+def _measure_leads(outside: Outside, gathered: Sequence[Gathered], now: float) -> None:
+    """Look at the servers of the fleets whose lead is measured. What cannot be read is said, and changes nothing."""
+    boots = outside.store.boots
+    for one in gathered:
+        name = one.fleet.name
+        if not one.fleet.measures_lead or one.target is None:
+            continue
+        try:
+            servers = read_boots(outside.kube, one.fleet.target, one.target, now)
+        except KubeError as error:
+            hint = "; add components/measured-lead" if isinstance(error, KubeRefusedError) else ""
+            log.warning("%s: its lead time is not measured: %s%s", name, error, hint)
+            outside.store.passes["unmeasured_lead"] += 1
+            continue
+        boots[name] = watch(boots.get(name, BootTimes()), servers, now)
+
+
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
     pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
-    sources = _Sources(HttpSource(outside.pool, now), pods, outside.store, now)
+    sources = _Sources(HttpSource(now, RetryBudget(outside.send)), pods, outside.store, now)
     urls = {g.fleet.demand.url for g in gathered if isinstance(g.fleet.demand, HttpDemand | PrometheusDemand)}
     if not urls:
         return [_with_demand(g, sources) for g in gathered]
@@ -131,7 +151,7 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
         case HttpDemand() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:
-            return read_prometheus(sources.http.pool, source, sources.now, sources.http.budget)
+            return read_prometheus(source, sources.now, sources.http.budget)
         case PodsDemand() as source:
             if isinstance(sources.pods, KubeError):
                 forbidden = isinstance(sources.pods, KubeRefusedError) and sources.pods.status == 403
@@ -160,15 +180,40 @@ def _ask(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathere
     askable = [(g, g.seen.reading) for g in gathered if g.seen.reading is not None]
     if not askable:
         return gathered
-    instances = [instance(g.fleet.name, reading, g.seen.replicas, g.fleet.bounds) for g, reading in askable]
+    instances = [
+        instance(g.fleet.name, reading, g.seen.replicas, g.fleet.bounds, outside.store.lead(g.fleet))
+        for g, reading in askable
+    ]
+    further = [(g, reading) for g, reading in askable if g.fleet.capacity and g.fleet.apply != "observe"]
     try:
-        elements = outside.ask.ask(instances)
+        elements = outside.ask.ask(instances + [_for_nodes(g, reading, outside.store) for g, reading in further])
     except EndpointUnavailableError as error:
         return [_fault(g, Fault.ENDPOINT_UNAVAILABLE, str(error)) if g.seen.reading else g for g in gathered]
     judged = {
-        g.fleet.name: _judged(g, reading, element, now) for (g, reading), element in zip(askable, elements, strict=True)
+        g.fleet.name: _judged(g, reading, element, now)
+        for (g, reading), element in zip(askable, elements, strict=False)
     }
-    return [_with_answer(g, judged.get(g.fleet.name), outside.store) for g in gathered]
+    ahead = {
+        g.fleet.name: _judged(g, reading, element, now)
+        for (g, reading), element in zip(further, elements[len(askable) :], strict=True)
+    }
+    answered = [_with_answer(g, judged.get(g.fleet.name), outside.store) for g in gathered]
+    return [_with_forecast_for_nodes(g, ahead.get(g.fleet.name)) for g in answered]
+
+
+def _for_nodes(gathered: Gathered, reading: Reading, store: StatusStore) -> dict[str, Any]:
+    """The question for what will be needed once a new node, and a server on it, could be there."""
+    fleet = gathered.fleet
+    lead = store.lead(fleet) or USUAL_LEAD
+    longest = min(LONGEST_MINUTES, lead.longest + (fleet.capacity.node_minutes if fleet.capacity else 0.0))
+    return instance(fleet.name, reading, gathered.seen.replicas, fleet.bounds, Lead(lead.shortest, longest))
+
+
+def _with_forecast_for_nodes(gathered: Gathered, found: Answer | Refused | None) -> Gathered:
+    if not isinstance(found, Answer) or found.history_missing:
+        return gathered
+    ahead = found.allocation if found.forecast is None else found.forecast
+    return replace(gathered, seen=replace(gathered.seen, ahead=ahead))
 
 
 def _judged(gathered: Gathered, reading: Reading, element: object, now: float) -> Answer | Refused:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from autopilot_client.config import Fleet
 from autopilot_client.gather import Gathered, Outside, gather
 from autopilot_client.kube.capacity import CapacityWriter, headroom
 from autopilot_client.kube.deletion_cost import prepare_scale_down
-from autopilot_client.kube.events import Resize, write_events
+from autopilot_client.kube.events import Resize, Told, write_events
 from autopilot_client.kube.nodes import count_nodes
 from autopilot_client.kube.protection import protect_busy
 from autopilot_client.kube.scale import apply_scale
@@ -19,9 +19,12 @@ from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
+from autopilot_client.rules.lead import USUAL, Lead
+from autopilot_client.rules.notices import holding, of_hold, of_rivalry
 from autopilot_client.rules.operator import OperatorRules, decide_within
 from autopilot_client.rules.overrides import read_overrides
 from autopilot_client.rules.plan import Hold, Scale, plan
+from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, undone, watch
 from autopilot_client.rules.schedule import in_force
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.store import View
@@ -51,6 +54,7 @@ class Decided:
     decision: Decision
     memory: Memory
     rules: OperatorRules
+    rivalry: Rivalry = NO_RIVAL
 
     @property
     def fleet(self) -> Fleet:
@@ -68,6 +72,7 @@ class Loop:
     clock: Callable[[], float] = time.time
     _memories: dict[str, Memory] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
+    _ours: dict[str, int | None] = field(default_factory=dict)
     _capacity: CapacityWriter | None = None
     _decided_at: float = 0.0
 
@@ -92,8 +97,9 @@ class Loop:
         decided = [self._decide(one) for one in gathered]
         views, resizes = self._apply(decided)
         self._protect(decided)
+        notices = _notices(store.views, decided, views)
         store.publish(views, self.clock())
-        self._tell(views, resizes, now)
+        self._tell(views, [*notices, *resizes], now)
         return views
 
     def _forget_after_a_gap(self, now: float) -> None:
@@ -111,13 +117,23 @@ class Loop:
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name
-        rules = _rules(gathered)
+        rules = _rules(gathered, self.outside.store.lead(gathered.fleet) or USUAL)
         decision, memory = decide_within(
             gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds, rules
         )
         self._memories[name] = memory
         self._report(name, gathered.trouble)
-        return Decided(gathered, decision, memory, rules)
+        rivalry = self._watch_size(gathered, rules)
+        return Decided(gathered, decision, memory, rules, rivalry)
+
+    def _watch_size(self, gathered: Gathered, rules: OperatorRules) -> Rivalry:
+        """Whether somebody else sets the size: it is not what this client set, or told Agones, the last time."""
+        name, store = gathered.fleet.name, self.outside.store
+        theirs = undone(self._ours.get(name), gathered.seen.replicas)
+        if gathered.fleet.apply == "webhook":
+            theirs = store.not_taken.pop(name, None)
+        before = store.views.get(name)
+        return watch(before.rivalry if before else NO_RIVAL, theirs, rules.overrides.paused, gathered.seen.at)
 
     def _report(self, name: str, trouble: str) -> None:
         """Say when trouble begins and ends, not every minute in between."""
@@ -139,7 +155,7 @@ class Loop:
             outcome, resize = self._carry_out(one, wanted)
             away = away or (outcome if outcome == "unavailable" else "")
             resizes += [resize] if resize else []
-            views[one.fleet.name] = _view(one, outcome, resize)
+            views[one.fleet.name] = self._view(one, outcome, resize)
         return [views[d.fleet.name] for d in decided], resizes
 
     def _plan(self, decided: Decided) -> Scale | Hold:
@@ -147,6 +163,8 @@ class Loop:
             return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
         if not self.leadership.leads():
             return Hold("not leader")
+        if decided.rivalry.held_since is not None:
+            return Hold("held")
         return plan(decided.gathered.seen.replicas, decided.decision.allocation)
 
     def _carry_out(self, decided: Decided, wanted: Scale | Hold) -> tuple[str, Resize | None]:
@@ -195,6 +213,16 @@ class Loop:
         apply_scale(kube, fleet.target, target, wanted)
         return wanted
 
+    def _view(self, decided: Decided, outcome: str, resize: Resize | None) -> View:
+        """The fleet after the pass; what it is set to now is what the next one should find."""
+        seen, name, store = decided.gathered.seen, decided.fleet.name, self.outside.store
+        size = resize.scale.wanted if resize else seen.replicas
+        self._ours[name] = size if outcome in ("scaled", "already right") else None
+        before = store.views.get(name)
+        hold = holding(before.hold if before else None, seen.answer, seen.at)
+        rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet))
+        return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, *rules)
+
     def _protect(self, decided: Sequence[Decided]) -> None:
         """Busy pods say that their node must not be emptied: best effort, after everything that matters."""
         if self.outside.store.dry_run or not self.leadership.leads():
@@ -209,18 +237,18 @@ class Loop:
                 log.warning("%s: busy pods are not protected: %s", fleet.name, error)
                 self.outside.store.passes["unprotected"] += 1
 
-    def _tell(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
+    def _tell(self, views: Sequence[View], news: Sequence[Resize | Told], now: float) -> None:
         """Capacity, events and CloudWatch: best effort, each by itself, after everything that matters."""
         if not self.leadership.leads():
             self._capacity = None  # another replica writes now: what this one wrote is no longer what is there
             return
         try:
-            self._tell_cluster(views, resizes, now)
+            self._tell_cluster(views, news, now)
         except KubeError as error:
             self._untold(error)
         self._put_metrics(views)
 
-    def _tell_cluster(self, views: Sequence[View], resizes: Sequence[Resize], now: float) -> None:
+    def _tell_cluster(self, views: Sequence[View], news: Sequence[Resize | Told], now: float) -> None:
         """Each by itself: what is refused for one does not keep the others back. Raises KubeUnavailableError."""
         store = self.outside.store
         for view in [] if store.dry_run else views:
@@ -228,8 +256,8 @@ class Loop:
                 self._write_capacity(view)
             except KubeRefusedError as error:
                 self._untold(error)
-        if resizes and store.config.events != "off":
-            write_events(self.outside.kube, resizes, store.config.events == "fleet", now)
+        if news and store.config.events != "off" and not store.dry_run:
+            write_events(self.outside.kube, news, store.config.events == "fleet", now)
 
     def _untold(self, error: KubeError) -> None:
         log.warning("not told to the cluster: %s", error)
@@ -237,9 +265,11 @@ class Loop:
 
     def _write_capacity(self, view: View) -> None:
         self._capacity = self._capacity or CapacityWriter(self.outside.kube)
-        room = headroom(view.decision.allocation, view.seen.replicas)
-        if view.fleet.capacity and view.fleet.apply != "observe" and room is not None:
-            self._capacity.write(view.fleet.capacity, room)
+        capacity = view.fleet.capacity
+        ordered = [size for size in (view.decision.allocation, view.size) if size is not None]
+        room = headroom(view.seen.ahead, max(ordered, default=None), view.fleet.maximum)
+        if capacity and view.fleet.apply != "observe" and room is not None:
+            self._capacity.write(capacity, room)
 
     def _put_metrics(self, views: Sequence[View]) -> None:
         settings = self.outside.store.config.cloudwatch
@@ -261,23 +291,31 @@ class Loop:
             return None
 
 
-def _rules(gathered: Gathered) -> OperatorRules:
+def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
     """What people say of the fleet now: annotations of its object, and its schedules."""
     target, now = gathered.target, gathered.seen.at
-    scheduled = in_force(gathered.fleet.events, now, gathered.fleet.lead)
+    scheduled = in_force(gathered.fleet.events, now, lead.longest)
     if target is None:
         return OperatorRules(scheduled=scheduled)
     return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
 
 
+def _notices(before: Mapping[str, View], decided: Sequence[Decided], views: Sequence[View]) -> list[Told]:
+    """What began or ended in this pass, in the log at once, and for the Events."""
+    found: list[Told] = []
+    for one, view in zip(decided, views, strict=True):
+        was = before.get(view.fleet.name)
+        notices = of_hold(was.hold if was else None, view.hold)
+        notices += of_rivalry(was.rivalry if was else NO_RIVAL, view.rivalry)
+        for notice in notices:
+            log.log(logging.WARNING if notice.warning else logging.INFO, "%s: %s", view.fleet.name, notice.text)
+        if one.gathered.target is not None and view.fleet.apply != "observe":
+            found += [Told(view.fleet.target, one.gathered.target, notice) for notice in notices]
+    return found
+
+
 def _removes(wanted: Scale | Hold) -> int:
     return wanted.removes if isinstance(wanted, Scale) else 0
-
-
-def _view(decided: Decided, outcome: str, resize: Resize | None) -> View:
-    seen = decided.gathered.seen
-    size = resize.scale.wanted if resize else seen.replicas
-    return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, decided.rules)
 
 
 def _sample(view: View) -> cloudwatch.Sample:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import urllib3
-
 from autopilot_client.config import Config, Endpoint, Fleet
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
@@ -17,7 +15,6 @@ from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.kube.live import LiveSpecs
 from autopilot_client.loop import Loop
 from autopilot_client.net.aws import new_session
-from autopilot_client.net.fetch import http_pool
 from autopilot_client.ports import Ask
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.server import HttpServer
@@ -86,7 +83,6 @@ class Client:
 
 def build(config: Config, context: RunContext) -> Client:
     """Wire one replica. Raises KubeUnavailableError without credentials for a cluster, and ConfigError."""
-    pool = http_pool()
     path = context.kubeconfig
     kube = Kube(from_kubeconfig(path) if path else in_cluster(context.environ), context.namespace)
     store = StatusStore(config, context.namespace, context.dry_run)
@@ -95,7 +91,7 @@ def build(config: Config, context: RunContext) -> Client:
         election = Leadership(kube, config.lease, context.identity)
     session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
     metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None
-    loop = Loop(Outside(kube, endpoint(config.endpoint, pool, session), pool, store), election, metrics)
+    loop = Loop(Outside(kube, endpoint(config.endpoint, session), store), election, metrics)
     read_spec = LiveSpecs(replace(kube, connect_seconds=0.5, read_seconds=1.0))
     application = Application(store, election, kube.calls, read_spec=read_spec)
     return Client(loop, election, store, lambda: HttpServer(application, config.server))
@@ -107,8 +103,8 @@ def unprotected(config: Config) -> list[Fleet]:
     return [f for f in acting if f.kind == "deployment" and f.deletion_cost is None]
 
 
-def endpoint(settings: Endpoint, pool: urllib3.PoolManager, session: Any = None) -> Ask:  # noqa: ANN401  boto3's
+def endpoint(settings: Endpoint, session: Any = None) -> Ask:  # noqa: ANN401  boto3's
     """The endpoint that a configuration names. Raises ConfigError."""
     if settings.sagemaker:
         return SageMakerEndpoint(runtime(settings, session), settings)
-    return HttpEndpoint(pool, settings)
+    return HttpEndpoint(settings)

@@ -58,10 +58,6 @@ class AwsSession:
     clock: Clock
 
 
-def _connect(region: str | None, rehearsal: bool) -> AwsSession:
-    return AwsSession(connect_aws(region, rehearsal), SystemClock())
-
-
 def _with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
     """Errors become one message and their exit code."""
 
@@ -95,7 +91,7 @@ def main(context: click.Context, region: str | None, timeout: float) -> None:
     still at work; 4 a permission is missing.
     """
     context.ensure_object(dict)
-    context.obj.setdefault("connect", _connect)
+    context.obj.setdefault("connect", lambda *how: AwsSession(connect_aws(*how), SystemClock()))
     context.obj.update(region=region, timeout=timeout)
 
 
@@ -148,7 +144,9 @@ _instance_price = click.option(
 def deploy(payload: Any, image: str | None, model_data: str | None, role: str | None, **rest: Any) -> None:  # noqa: ANN401
     """Create or update the endpoint of PAYLOAD (a JSON file, - for standard input)."""
     given = {"image": image, "modelDataUrl": model_data, "roleArn": role}
-    wanted = wanted_from(_with(_json(payload), {name: one for name, one in given.items() if one}))
+    read = read_payload(payload)
+    more = {name: one for name, one in given.items() if one}
+    wanted = wanted_from(read | more if isinstance(read, dict) else read)
     context = _context(wanted.endpoint, _StdoutConsole(), rest["dry_run"])
     usage = Usage(rest["fleets"], rest["seconds"], instance_price=rest["instance_price"])
     run_deploy(Deployment(wanted, rest["log_days"], rest["dry_run"], usage), context)
@@ -169,7 +167,8 @@ def cost(instance_type: str, instance_price: float | None, **rest: Any) -> None:
     click.echo(f"not in it: the client's own metrics, where its cloudwatch is on: {dollars(by_fleet)}; logs; transfer")
 
 
-def _json(payload: TextIO) -> object:
+def read_payload(payload: TextIO) -> object:
+    """A payload as JSON. Raises PayloadError."""
     try:
         return json.loads(payload.read(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -179,10 +178,6 @@ def _json(payload: TextIO) -> object:
 def _no_number(name: str) -> None:
     """Python reads these, AWS does not."""
     raise ValueError(f"{name} is not a number of JSON")
-
-
-def _with(payload: object, more: dict[str, str]) -> object:
-    return payload | more if isinstance(payload, dict) else payload
 
 
 @main.command()

@@ -1,6 +1,6 @@
 """An AWS account for tests: moto for everything, and in front of it the endpoint states and rules that moto lacks."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -33,8 +33,8 @@ SCRIPTS = {
 @cache
 def _shared() -> BotoAws:
     """Making clients takes longer than all calls of a test: all accounts share them, moto empties itself between."""
-    keys = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
-    return BotoAws(boto3.Session(region_name=REGION, **keys))
+    session = boto3.Session("emulator", "emulator", region_name=REGION)
+    return BotoAws(session)
 
 
 class Clock:
@@ -73,6 +73,8 @@ class _Endpoint:
 class Account:
     """An Aws over moto. `script`: how the next creation or update of the endpoint goes. `denied`: actions refused."""
 
+    _publish: Callable[[AwsCall], Any]
+
     def __init__(self, script: str = "fine") -> None:
         self._moto = _shared()
         self.script = script
@@ -86,7 +88,8 @@ class Account:
         return REGION
 
     def make(self, call: AwsCall) -> Json:
-        faults = list(problems(operation(call.service, call.operation).input_shape, dict(call.parameters), "$"))
+        shape = operation(call.service, call.operation).input_shape
+        faults = [] if shape is None else list(problems(shape, dict(call.parameters), "$"))
         assert not faults, f"{call.title()} does not fit AWS's model: {faults}"
         self.made.append(call)
         if self.failing.get(call.operation):

@@ -17,6 +17,7 @@ class TransformJob:
     content_type: str
     accept: str
     payload_bytes: int | None = None
+    strategy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ def transform(server: str, data: bytes, job: TransformJob) -> bytes:
     """The output for an input, split by line and assembled by line. Raises ValueError on a failed request."""
     wished = execution_parameters(server)
     bound = job.payload_bytes or wished.megabytes * MEGABYTE
-    payloads = list(_payloads(data.splitlines(keepends=True), bound if wished.strategy == "MULTI_RECORD" else 0))
+    payloads = list(
+        _payloads(data.splitlines(keepends=True), bound if (job.strategy or wished.strategy) == "MULTI_RECORD" else 0)
+    )
     with ThreadPoolExecutor(wished.at_once) as pool:
         answers = pool.map(lambda payload: _transformed(server, payload, job), payloads)
         return b"".join(answer.removesuffix(b"\n") + b"\n" for answer in answers)

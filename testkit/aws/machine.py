@@ -130,7 +130,8 @@ class _Client:
         try:
             answer = dict(self._account.make(call) or {})
         except AwsError as error:
-            said = {"Code": error.code, "Message": error.message}
-            metadata = {"HTTPStatusCode": 400, "RequestId": "1"}
+            said: Any = {"Code": error.code, "Message": error.message}
+            metadata: Any = {"HTTPStatusCode": 400, "RequestId": "1"}
             raise ClientError({"Error": said, "ResponseMetadata": metadata}, call.operation) from error
-        return json.loads(json.dumps(answer, default=str))
+        plain: dict[str, Any] = json.loads(json.dumps(answer, default=str))
+        return plain

@@ -170,7 +170,7 @@ class Fleet:
         }
 
 
-COUNTS = ("replicas", "readyReplicas", "reservedReplicas", "allocatedReplicas", "allocations")
+COUNTS: tuple[str, ...] = ("replicas", "readyReplicas", "reservedReplicas", "allocatedReplicas", "allocations")
 
 Policy = Callable[[Fleet], int]
 """From a Fleet, as the autoscaler's cache has it, to its size. Raises PolicyError."""

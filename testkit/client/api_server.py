@@ -108,7 +108,7 @@ def _alive(pid: int) -> bool:
 
 def rules_of(*folders: str) -> list[dict[str, Any]]:
     """The rules of the base Role with the patches of folders (`agones`, `components/many-fleets`), without kubectl."""
-    role = yaml.safe_load((SPECS / "base" / "role.yaml").read_text())
+    role: dict[str, list[dict[str, Any]]] = yaml.safe_load((SPECS / "base" / "role.yaml").read_text())
     for folder in folders:
         for patch in _role_patches(SPECS / folder):
             role["rules"] += [step["value"] for step in patch]

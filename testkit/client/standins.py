@@ -25,7 +25,7 @@ def as_json(document: object, status: int = 200) -> Answer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: object, client_address: object) -> None:
         pass  # a client that gives up is part of the tests
 
 
@@ -37,7 +37,7 @@ def serving(handler: Handler) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
-        def _serve(self):
+        def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, reply = handler(self.command, self.path, body)
             self.send_response(status)
@@ -47,7 +47,7 @@ def serving(handler: Handler) -> Iterator[str]:
 
         do_GET = do_POST = do_PATCH = do_PUT = _serve  # noqa: N815
 
-        def log_message(self, *args):
+        def log_message(self, *args: object) -> None:
             pass
 
     server = _Server(("127.0.0.1", 0), Requests)
@@ -72,6 +72,7 @@ class Endpoint:
 
     answer: Callable[[dict[str, Any]], float] = lambda instance: instance["demand"] * 1.2
     mode: str = "well"
+    more: dict[str, Any] = field(default_factory=dict)
     hits: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
     passing: int = 0
@@ -96,7 +97,7 @@ class Endpoint:
             "text": "many",
             "negative": -5,
         }
-        wanted = [prediction(i["fleet"], sizes.get(self.mode, self.answer(i))) for i in instances]
+        wanted = [prediction(i["fleet"], sizes.get(self.mode, self.answer(i)), **self.more) for i in instances]
         if self.mode == "error":
             wanted = [{"error": {"code": "value", "message": "demand", "field": "demand"}} for _ in instances]
         return as_json({"predictions": wanted[:-1] if self.mode == "short" else wanted})
@@ -168,8 +169,23 @@ class Cluster:
         version = patch.get("metadata", {}).get("resourceVersion")
         if version not in (None, self.objects[key]["metadata"]["resourceVersion"]):
             return as_json({"kind": "Status", "message": "the object has been modified"}, 409)
-        self.resize(key, patch["spec"]["replicas"])
+        self._annotate(key, patch.get("metadata", {}).get("annotations", {}))
+        if "spec" in patch:
+            self.resize(key, patch["spec"]["replicas"])
         return as_json(self.objects[key])
+
+    def _annotate(self, key: str, changed: dict[str, str | None]) -> None:
+        if changed:
+            metadata = self.objects[key]["metadata"]
+            whole = metadata.get("annotations", {}) | changed
+            metadata["annotations"] = {name: value for name, value in whole.items() if value is not None}
+
+
+def kubeconfig(address: str) -> str:
+    """A kubeconfig file for a stand-in, without credentials."""
+    context = {"name": "x", "context": {"cluster": "x", "user": "x"}}
+    document = {"clusters": [{"name": "x", "cluster": {"server": address}}], "users": [{"name": "x", "user": {}}]}
+    return json.dumps(document | {"contexts": [context], "current-context": "x"})
 
 
 def connection(address: str) -> Connection:

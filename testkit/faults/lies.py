@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from autopilot.core.history import SLOT_SECONDS, rfc3339
@@ -47,6 +48,14 @@ def _dripping(answer: bytes) -> Callable[[socket.socket], None]:
     return drip
 
 
+def _in_turn(*parts: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    def each(connection: socket.socket) -> None:
+        for part in parts:
+            part(connection)
+
+    return each
+
+
 def _silent(_connection: socket.socket) -> None:
     time.sleep(4 * TIMEOUT)
 
@@ -75,9 +84,8 @@ LIES: dict[str, Callable[[socket.socket], None]] = {
     "20 MB": _at_once(_whole(b'{"x": "' + b"y" * 20_000_000 + b'"}')),
     "gzip bomb": _at_once(_whole(gzip.compress(bytes(50_000_000)), "200 OK", "Content-Encoding: gzip")),
     "deep nesting": _at_once(_whole(b"[" * 100_000)),
-    "slow drip of the body": lambda connection: (
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n"),
-        _dripping(b'{"demand":  86}')(connection),
+    "slow drip of the body": _in_turn(
+        _at_once(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n"), _dripping(b'{"demand":  86}')
     ),
     "slow drip of the head": _dripping(_said({"demand": TRUTH})),
     "100 Continue for ever": _dripping(b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
@@ -112,15 +120,19 @@ class Liar:
             (LIES[fleet] if self.lying else _at_once(_said({"demand": TRUTH})))(connection)
 
 
+Answered = tuple[int, float, dict[str, Any]]
+"""Status, seconds and prediction."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What the endpoint answered about one fleet, before, during and after the lie."""
 
     lie: str
     sessions: int
-    before: list[tuple[int, float, dict]]
-    during: list[tuple[int, float, dict]]
-    after: list[tuple[int, float, dict]]
+    before: list[Answered]
+    during: list[Answered]
+    after: list[Answered]
 
     @property
     def slowest(self) -> float:
@@ -161,8 +173,10 @@ def tell_all() -> list[Told]:
     try:
         with _one(settings) as server, ThreadPoolExecutor(16) as pool:
 
-            def ask_all(first: int, slots: int) -> list[list[tuple[int, float, dict]]]:
-                return list(pool.map(lambda fleet: _asked(server, *fleet, range(first, first + slots)), fleets))
+            def ask_all(first: int, slots: int) -> list[list[Answered]]:
+                return list(
+                    pool.map(lambda fleet: _asked(server, fleet[0], fleet[1], range(first, first + slots)), fleets)
+                )
 
             before = ask_all(0, BEFORE)
             liar.lying = True
@@ -182,7 +196,7 @@ def _one(settings: dict[str, str]) -> Iterator[Native]:
             yield server
 
 
-def _asked(server: Native, lie: str, sessions: int, slots: range) -> list[tuple[int, float, dict]]:
+def _asked(server: Native, lie: str, sessions: int, slots: range) -> list[Answered]:
     """Status, seconds and prediction of one question for each slot."""
     answers = []
     for slot in slots:

@@ -27,9 +27,9 @@ from testkit.faults.traffic import (
     OLD_FLEETS,
     SHARED,
     Books,
-    Call,
-    Plan,
+    Exchange,
     Traffic,
+    TrafficShape,
     compare,
     fresh_fleets_now,
     of_slot,
@@ -57,7 +57,7 @@ class Trial:
     door: stores.Door | None = None
     model: Path | None = None
     clock: Path | None = None
-    before: Sequence[Call] = ()
+    before: Sequence[Exchange] = ()
     destroyed_at: float = 0.0
 
     @property
@@ -90,7 +90,7 @@ class Fault:
     destroys: bool = False
     tested: bool = True
     servers: int = 1
-    plan: Plan = own_and_shared
+    plan: TrafficShape = own_and_shared
     clients: int = 8
     app: str = "autopilot.serve.wsgi:app"
     memory: str = "512m"
@@ -102,7 +102,7 @@ class Row:
     """What was seen. `began`: when the fault did, on the clock of `time.monotonic`; other times in seconds."""
 
     fault: Fault
-    calls: Sequence[Call]
+    calls: Sequence[Exchange]
     pings: Sequence[tuple[float, int | str]]
     books: Books
     began: float
@@ -124,7 +124,7 @@ class Row:
         return Counter(call.history for call in self.calls if call.history)
 
     @property
-    def since(self) -> Sequence[Call]:
+    def since(self) -> Sequence[Exchange]:
         """What was answered since the fault began."""
         return [call for call in self.calls if call.sent + call.took >= self.began]
 
@@ -234,12 +234,11 @@ def surroundings(fault: Fault, pause: float, image: str) -> Iterator[Trial]:
             **store.pop("settings"),
             **fault.settings,
         }
-        started = (
-            contained(fault.servers, image, directory, settings, fault.memory)
-            if image
-            else native(fault.servers, settings, fault.app)
-        )
-        servers = stack.enter_context(started)
+        servers: list[Server]
+        if image:
+            servers = stack.enter_context(contained(fault.servers, image, directory, settings, fault.memory))
+        else:
+            servers = [*stack.enter_context(native(fault.servers, settings, fault.app))]
         traffic = Traffic([server.port for server in servers], fault.plan, fault.clients, pause)
         yield Trial(servers, traffic, model=model, clock=clock, **store)
 
@@ -252,7 +251,7 @@ def _sqlite(stack: contextlib.ExitStack, directory: Path, small: bool) -> dict[s
     return {"settings": settings, "file": file, "disk": disk, "before": before, "read": lambda: stores.in_sqlite(file)}
 
 
-def _yesterday(file: Path) -> list[Call]:
+def _yesterday(file: Path) -> list[Exchange]:
     """A file that is in use already, with some of yesterday's slots of the fleets to come and of others."""
     fleets = [
         SHARED,
@@ -263,7 +262,7 @@ def _yesterday(file: Path) -> list[Call]:
     history = SqliteHistory(file, budget_seconds=60)
     assert None not in history.record([Observed(one.fleet, one.at, one.need) for one in said])
     history.close()
-    return [Call(one, 0, 0, 200, history="ok", allocation=one.floor) for one in said]
+    return [Exchange(one, 0, 0, 200, history="ok", allocation=one.floor) for one in said]
 
 
 def _dynamodb(stack: contextlib.ExitStack) -> dict[str, Any]:
@@ -337,6 +336,14 @@ def destroyed(how: Callable[[Path], None]) -> Callable[[Trial], Any]:
     return inject
 
 
+def _two_others(server: Server, victim: int) -> None:
+    until(lambda: len(set(server.workers()) - {victim}) == 2, "two workers again")
+
+
+def _another_child(process: int, gone: int) -> None:
+    until(lambda: children_of(process) not in ([], [gone]), "another")
+
+
 @contextlib.contextmanager
 def workers_killed(trial: Trial) -> Iterator[None]:
     """One after the other, four times."""
@@ -344,7 +351,7 @@ def workers_killed(trial: Trial) -> Iterator[None]:
     for _ in range(4):
         victim = chance.choice(trial.server.workers())
         trial.server.kill_worker(victim)
-        until(lambda victim=victim: len(set(trial.server.workers()) - {victim}) == 2, "two workers again")
+        _two_others(trial.server, victim)
         time.sleep(0.3)
     yield
 
@@ -366,7 +373,7 @@ def doormen_killed(trial: Trial) -> Iterator[None]:
         (master,) = trial.server.children("nginx")
         (doorman,) = children_of(master)
         os.kill(doorman, signal.SIGKILL)
-        until(lambda doorman=doorman, master=master: children_of(master) not in ([], [doorman]), "another")
+        _another_child(master, doorman)
         time.sleep(0.3)
     yield
 

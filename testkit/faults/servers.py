@@ -166,9 +166,9 @@ def contained(count: int, image: str, directory: Path, settings: dict[str, str],
 
 
 @contextlib.contextmanager
-def native(count: int, settings: dict[str, str], app: str = "autopilot.serve.wsgi:app") -> Iterator[list[Server]]:
+def native(count: int, settings: dict[str, str], app: str = "autopilot.serve.wsgi:app") -> Iterator[list[Native]]:
     """So many servers, ready, all with these settings."""
-    started: list[Server] = []
+    started: list[Native] = []
     try:
         started += [Native(settings, app) for _ in range(count)]
         for server in started:

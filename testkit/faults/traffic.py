@@ -52,7 +52,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Call:
+class Exchange:
     """One request and what came of it. `status`: the HTTP status, or a word where there was none."""
 
     observation: Observation
@@ -99,7 +99,7 @@ def fresh_fleets_now(client: int, _clients: int) -> Iterator[Observation]:
         yield Observation(f"own/{client}-{turn}", int(time.time()), 1000 * (client + 1) + turn, 10)
 
 
-Plan = Callable[[int, int], Iterator[Observation]]
+TrafficShape = Callable[[int, int], Iterator[Observation]]
 
 
 @dataclass
@@ -111,10 +111,10 @@ class Traffic:
     """
 
     ports: Sequence[int]
-    plan: Plan = own_and_shared
+    plan: TrafficShape = own_and_shared
     clients: int = 8
     pause: float = 0.02
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Exchange] = field(default_factory=list)
     pings: list[tuple[float, int | str]] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -170,15 +170,15 @@ class _Line:
         self._port = port
         self._connection: http.client.HTTPConnection | None = None
 
-    def ask(self, observation: Observation) -> Call:
+    def ask(self, observation: Observation) -> Exchange:
         sent = time.monotonic()
         status, body = self._request("POST", "/invocations", observation.body(), PATIENCE)
         took = time.monotonic() - sent
         if status != 200:
-            return Call(observation, sent, took, status, reason=_code(body))
+            return Exchange(observation, sent, took, status, reason=_code(body))
         answer = json.loads(body)["Prediction"]
         allocation = answer["num_of_gameservers"]
-        return Call(observation, sent, took, status, answer["reason"], answer["history"], allocation)
+        return Exchange(observation, sent, took, status, answer["reason"], answer["history"], allocation)
 
     def ping(self) -> tuple[float, int | str]:
         """Seconds that a ping took, and what came of it."""
@@ -236,10 +236,10 @@ class Books:
     lost: list[tuple[str, int]]
     gone: list[tuple[str, int]]
     doubled: list[tuple[str, int]]
-    below: list[Call]
+    below: list[Exchange]
 
 
-def compare(calls: Sequence[Call], stored: dict[tuple[str, int], float], destroyed_at: float = 0.0) -> Books:
+def compare(calls: Sequence[Exchange], stored: dict[tuple[str, int], float], destroyed_at: float = 0.0) -> Books:
     """`stored`: need by fleet and slot. `destroyed_at`: until then, what was acknowledged may be gone with its file."""
     said = {call.observation.key: call.observation.need for call in calls}
     kept = {call.observation.key: call for call in calls if call.acknowledged}

@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 Make = Callable[[Random], bytes]
 
@@ -17,7 +18,7 @@ class Literal(str):
     __slots__ = ()
 
 
-class Pairs(list):
+class Pairs(list[tuple[str, Any]]):
     """An object as its pairs, so that a key can come twice."""
 
 

@@ -19,13 +19,20 @@ TRACE = '[phases.coverage]\nunexpected-methods = ["PUT", "DELETE", "PATCH", "OPT
 """nginx refuses TRACE by itself, without an Allow header."""
 
 
-def run_against(port: int, seed: int, *options: str) -> subprocess.CompletedProcess:
+def run_against(port: int, seed: int, *options: str) -> "subprocess.CompletedProcess[str]":
     """Run schemathesis against a server on this machine; it leaves nothing behind."""
     with tempfile.TemporaryDirectory() as place:
         Path(place, "openapi.json").write_text(openapi_json())
         Path(place, "schemathesis.toml").write_text(TRACE)
         command = [
-            *(SCHEMATHESIS, "run", "openapi.json", f"--url=http://127.0.0.1:{port}", f"--seed={seed}", "--no-color"),
+            *(
+                str(SCHEMATHESIS),
+                "run",
+                "openapi.json",
+                f"--url=http://127.0.0.1:{port}",
+                f"--seed={seed}",
+                "--no-color",
+            ),
             *("--checks=all", f"--exclude-checks={','.join(EXCLUDED)}", "--continue-on-failure", "--warnings=off"),
             *("--generation-database=none", *options),
         ]

@@ -10,7 +10,7 @@ import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO, TextIOWrapper
@@ -19,17 +19,23 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import urllib3
 import yaml
+from flask import Flask
 
-from autopilot.demand.csv_file import DemandCsvError, read_demand_csv
+from autopilot.core.history import DaySlots
+from autopilot.demand.csv_file import read_fleets_csv
+from autopilot.demand.export_file import read_export
 from autopilot.demand.http import HttpDemand
+from autopilot.demand.series import DemandCsvError, DemandSeries
 from autopilot.history.cache import RecentHistory
+from autopilot.history.none import NoHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import parse_metadata, read_metadata
 from autopilot.policy.model_archive import ArchiveError, unpack
-from autopilot.ports import ModelError
-from autopilot.serve import batching
+from autopilot.ports import ModelError, Observed
 from autopilot.serve.app import create_app
+from autopilot.serve.messages import Call, headers_by_name
 from autopilot.serve.wire import decoder
 from autopilot.serve.wire.content_types import CSV, JSON, LINES
 from autopilot.serve.wire.errors import RequestError
@@ -47,16 +53,17 @@ from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.loop import Loop
+from autopilot_client.net.fetch import Call as ClientCall
 from autopilot_client.ports import KubeError
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Reading, Seen
 from autopilot_client.status.review import INT32
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import Application
-from autopilot_deploy.cli import _json as payload_json
+from autopilot_deploy.cli import read_payload as payload_json
 from autopilot_deploy.core.errors import PayloadError
 from autopilot_deploy.core.payload import wanted_from
 from testkit.aws.payloads import SEED_PAYLOAD
-from testkit.fakes import FakeHistory
+from testkit.fakes import FakeHistory, FakePolicy
 from testkit.fuzz import making
 
 Read = Callable[[bytes], str]
@@ -225,13 +232,13 @@ def endpoint() -> Callable[..., Iterable[bytes]]:
     pilot = Autopilot(
         load_policy(BUILT_IN_MODEL), RecentHistory(_Forgetful()), Operator(max_clock_skew=0), None, lambda: NOW
     )
-    return create_app(Settings.from_env({"AUTOPILOT_MAX_INSTANCES": "100"}), pilot).wsgi_app
+    return create_app(Settings.from_env({"AUTOPILOT_MAX_INSTANCES": "100"}), pilot)
 
 
 class _Forgetful(FakeHistory):
     """Keeps few days, so that memory is the parsers' alone."""
 
-    def record(self, observed):
+    def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
         if len(self.days) > 200:
             self.days.clear()
         return super().record(observed)
@@ -270,49 +277,41 @@ def several_requests(rng: Random) -> bytes:
     return BETWEEN.join(right if rng.random() < 0.5 else whole_requests(rng) for _ in range(rng.randrange(2, 7)))
 
 
+@lru_cache(maxsize=1)
+def without_memory() -> Flask:
+    """An endpoint that answers the same request with the same bytes, whatever came before."""
+    parts = (FakePolicy(), RecentHistory(NoHistory(), off=True), Operator(max_clock_skew=0), None, lambda: NOW)
+    return create_app(Settings.from_env({"AUTOPILOT_MAX_INSTANCES": "100"}), Autopilot(*parts))
+
+
 def read_together(data: bytes) -> str:
-    """Requests that are answered together: each as it would be alone, whatever its neighbours are."""
-    quick = endpoint().quick_way
-    asked = [environ_of(one) for one in data.split(BETWEEN)]
-    answers = quick.together([(environ, environ["wsgi.input"].read()) for environ in asked])
-    if len(answers) != len(asked):
-        raise BrokenPromiseError(f"{len(answers)} answers to {len(asked)} requests")
-    ends = {_as_documented(int(status.split()[0]), dict(headers), body) for status, headers, body in answers}
+    """Requests that are decided in one batch: each is answered, to the last byte, as Flask answers it alone."""
+    flask, requests = without_memory(), data.split(BETWEEN)
+    batch = flask.extensions["invocations"].answer([_call(_framed(one)) for one in requests])
+    alone = [called(flask, _framed(one)) for one in requests]
+    for reply, (status, headers, body) in zip(batch, alone, strict=True):
+        fast = {name.decode().title(): value.decode("latin-1") for name, value in reply.headers}
+        if (reply.status, fast, reply.body) != (status, headers, body):
+            raise BrokenPromiseError(
+                f"in a batch {reply.status} {fast} {reply.body[:200]!r}, alone {status} {body[:200]!r}"
+            )
+    ends = {_as_documented(*one) for one in alone}
     return "ok" if ends == {"ok"} else REFUSED
 
 
-FIRST_LINES = [
-    *(b"POST /invocations HTTP/1.1", b"GET /ping HTTP/1.1", b"POST /invocations?a=%ff HTTP/1.1", b"A", b"A B C D", b""),
-    *(b"POST http://x/invocations HTTP/1.1", b"POST /%00%ff HTTP/1.1", b"PUT /invocations HTTP/1.1"),
-]
+def _framed(data: bytes) -> dict[str, Any]:
+    """The WSGI environment of a request whose length is that of its body: the server has seen to that."""
+    environ = environ_of(data)
+    return environ | {"CONTENT_LENGTH": str(len(environ["wsgi.input"].getvalue()))}
 
 
-def raw_requests(rng: Random) -> bytes:
-    """What comes in on the socket between nginx and the application, and worse."""
-    head, _, body = whole_requests(rng).partition(b"\n\n")
-    lines = [*head.split(b"\n"), b"Content-Length: %d" % len(body)]
-    first = FIRST_LINES[0] if rng.random() < 0.5 else rng.choice(FIRST_LINES)
-    return making.maybe_damaged(rng, b"\r\n".join([first, *lines])) + b"\r\n\r\n" + body
-
-
-@refusing(ValueError)
-def read_lane(data: bytes) -> str:
-    """A request as the lane reads it off a socket, and the endpoint's answer to it."""
-    request = batching._whole(None, data)
-    if request is None:
-        return REFUSED  # it waits for more
-    environ = {**request.environ, "wsgi.input": BytesIO(request.body), "wsgi.errors": BytesIO()}
-    return _as_documented(*_through_lane(environ))
-
-
-def _through_lane(environ: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-    try:
-        status, headers, body = called(endpoint(), environ)
-    except ValueError as error:
-        raise BrokenPromiseError(f"the application: {error!r}") from error
-    if status in (404, 405, 308) or environ["PATH_INFO"] != "/invocations":
-        return 400, {"Content-Type": "application/json"}, b'{"error": {"code": "route", "message": "another route"}}'
-    return status, headers, body
+def _call(environ: dict[str, Any]) -> Call:
+    """The request as uvicorn hands it on."""
+    names = {name: name.removeprefix("HTTP_") for name in environ if name.startswith(("HTTP_", "CONTENT_"))}
+    lines = [
+        (names[one].replace("_", "-").lower().encode("latin-1"), str(environ[one]).encode("latin-1")) for one in names
+    ]
+    return Call(headers_by_name(lines), environ["wsgi.input"].read())
 
 
 def _long(text: str) -> int:
@@ -362,7 +361,7 @@ def _place(_: int) -> Path:
     return Path(kept.name)
 
 
-_kept: list[tempfile.TemporaryDirectory] = []
+_kept: "list[tempfile.TemporaryDirectory[str]]" = []
 
 
 def job() -> Job:
@@ -467,17 +466,50 @@ def read_model_archive(data: bytes) -> str:
 
 
 demand_rows = [f"{AT},86", "1790000000,86.5", "2026-09-21 14:13:20+02:00,", "2026-09-21T14:20:00,nan", "1790000600,0"]
-demand_heads = ["timestamp,demand", "demand,time,x", "observed_at,demand", "timestamp;demand", "Timestamp , Demand"]
+demand_heads = ["timestamp,demand", "demand,time,x", "observed_at,demand", "timestamp;demand", "Timestamp , Demand",
+                "timestamp,fleet,demand", "time,demand,region"]  # fmt: skip
 demand_files = making.packed(making.tables(demand_heads, demand_rows))
 
 
 @refusing(DemandCsvError)
 def read_demand_file(data: bytes) -> str:
-    """A demand CSV."""
-    path = place() / "demand.csv"
+    """A demand CSV, of one fleet or several."""
+    return _read_file(data, "demand.csv", read_fleets_csv)
+
+
+MATRIX: dict[str, Any] = {"status": "success", "data": {"resultType": "matrix", "result": [
+    {"metric": {"__name__": "gs", "region": region}, "values": [[NOW, "86"], [NOW + 300, "NaN"], [NOW + 600, "8.5"]]}
+    for region in ("eu", "us")]}}  # fmt: skip
+METRIC_DATA: dict[str, Any] = {"Messages": [], "MetricDataResults": [
+    {"Id": "m1", "Label": "Demand", "Timestamps": [AT, "2026-09-21T14:08:20Z"], "Values": [86.0, 85.5],
+     "StatusCode": "Complete"}]}  # fmt: skip
+grafana_heads = ["Time,eu,us", '"Series";"Time";"Value"', "Time,region,Value", "sep=,\nTime,eu"]
+grafana_rows = ["1790000000000,86,5", '"eu";"2026-09-21T14:13:20+02:00";"86"', f"{AT},eu,8.5", "2026-09-21 14:13:20,1"]
+exports = making.packed(making.either(
+    making.documents([MATRIX, MATRIX["data"]["result"], METRIC_DATA],
+                     ["status", "data", "resultType", "result", "metric", "values", "MetricDataResults", "Timestamps"]),
+    making.tables(grafana_heads, grafana_rows)))  # fmt: skip
+
+
+@refusing(DemandCsvError)
+def read_exported(data: bytes) -> str:
+    """What monitoring exported: where it is taken, it is demand."""
+    return _read_file(data, "export", lambda path: read_export(path)[1])
+
+
+def _read_file(data: bytes, name: str, read: Callable[[Path], dict[str, DemandSeries]]) -> str:
+    path = place() / name
     path.write_bytes(data)
-    series = read_demand_csv(path)
-    return "ok" if len(series) else ""
+    try:
+        fleets = read(path)
+    except DemandCsvError as error:
+        if len(str(error)) > 500:
+            raise BrokenPromiseError(f"an error of {len(str(error))} characters") from error
+        raise
+    for one in fleets.values():
+        if not len(one) or (np.diff(one.times) <= 0).any() or not (one.demand >= 0).all():
+            raise BrokenPromiseError("a series without demand, out of order, or below 0")
+    return "ok"
 
 
 # Settings
@@ -547,13 +579,14 @@ class Reply:
         """Nothing to close."""
 
 
-class Pool:
+class Pool(urllib3.PoolManager):
     """Stands in for urllib3's pool: the answer by the first part of a URL that matches."""
 
     def __init__(self, answers: dict[str, bytes]) -> None:
+        super().__init__()
         self.answers = answers
 
-    def request(self, method: str, url: str, body: bytes | None = None, **_: object) -> Reply:
+    def request(self, method: str, url: str, body: Any = None, **_: Any) -> Any:  # type: ignore[override]
         found = next((answer for part, answer in self.answers.items() if part in url), b"{}")
         if (
             found == b"" and "autopilot/" in url and body is not None
@@ -561,6 +594,10 @@ class Pool:
             asked = [one["fleet"] for one in json.loads(body)["instances"]]
             found = json.dumps({"predictions": [{**ANSWER, "fleet": name} for name in asked]}).encode()
         return Reply(found)
+
+    def send(self, call: ClientCall) -> bytes:
+        """The same, as the client asks services outside its cluster."""
+        return bytes(self.request("GET", call.url, call.body).data)
 
 
 inventory_answers = making.documents(
@@ -672,8 +709,8 @@ def read_answers(data: bytes) -> str:
     config = configuration()
     kube = Kube(Connection("http://kube", pool, lambda: None), "games")
     store = StatusStore(config, "games")
-    loop = Loop(Outside(kube, HttpEndpoint(pool, Endpoint(url="http://autopilot/", attempts=1)), pool, store), Alone(),
-                clock=lambda: NOW)  # fmt: skip
+    endpoint = HttpEndpoint(Endpoint(url="http://autopilot/", attempts=1), send=pool.send)
+    loop = Loop(Outside(kube, endpoint, store, pool.send), Alone(), clock=lambda: NOW)
     views = {view.fleet.name: view for view in loop.run_pass()}
     _untouched({name: view for name, view in views.items() if name not in concerned}, concerned)
     for view in views.values():
@@ -758,14 +795,14 @@ PARSERS = [
     Parser("request JSON lines", 10, fleets_lines, read_lines),
     Parser("request CSV", 12, fleets_csv, read_csv),
     Parser("whole request, headers too", 14, whole_requests, read_request),
-    Parser("requests decided together", 4, several_requests, read_together),
-    Parser("requests on nginx's socket", 5, raw_requests, read_lane),
+    Parser("requests in a batch and alone", 9, several_requests, read_together),
     Parser("model metadata", 6, making.documents([METADATA], [*METADATA, "format"]), read_model_metadata),
     Parser("model archive", 4, model_archives, read_model_archive),
     Parser("hyperparameters", 5, making.documents([HYPERPARAMETERS], list(HYPERPARAMETERS)), read_hyperparameters),
     Parser("resourceconfig", 2, making.documents([RESOURCES], list(RESOURCES)), read_resources),
     Parser("checkpoint", 2, checkpoints, read_checkpoint),
     Parser("demand CSV, gzip too", 6, demand_files, read_demand_file),
+    Parser("what monitoring exports", 4, exports, read_exported),
     Parser("schedule", 6, making.documents([EVENTS], ["fleet", "start", "end", "min", "max", "add"]), read_schedule),
     Parser("settings", 4, environments, read_settings),
     Parser("GS_INVENTORY_URL's answer", 4, inventory_answers, read_inventory),

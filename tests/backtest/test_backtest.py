@@ -28,7 +28,8 @@ from autopilot.backtest.html import MEANING
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.cost import regular
 from autopilot.core.fleet import Lead, Reason
-from autopilot.demand.csv_file import DemandSeries, fleet_of, read_demand_csv
+from autopilot.demand.csv_file import fleet_of, read_demand_csv
+from autopilot.demand.series import DemandSeries
 from autopilot.policy.calibrated import CalibratedPolicy
 
 START = 1_760_054_400

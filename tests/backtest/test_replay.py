@@ -10,10 +10,13 @@ from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.history import Windows, history_from_pairs, slot_of, window_of
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.history.cache import RecentHistory
 from autopilot.policy.calibrated import CalibratedPolicy
+from autopilot.serve.app import create_app
 from autopilot.service import Answer, Ask, Autopilot, Operator
+from autopilot.settings import Settings
+from autopilot.wiring import BUILT_IN_MODEL, build, build_policy
 from testkit.fakes import FakeHistory
 
 START = 1_760_000_100.0  # the start of a slot
@@ -136,3 +139,43 @@ def test_progress_counts_every_decision():
     replay("f", course(*[5.0] * 5000), np.arange(5000), ReplayConfig(CalibratedPolicy()), made.append)
     assert sum(made) == 5000
     assert len(made) > 1
+
+
+def through_http(tmp_path, environ: dict[str, str], series: DemandSeries) -> list[tuple[int, int, str]]:
+    """Size, forecast and reason of each observation, as a caller of the endpoint gets them."""
+    environ = {"AUTOPILOT_HISTORY": f"sqlite:///{tmp_path}/history.sqlite3", "AUTOPILOT_MAX_CLOCK_SKEW": "0", **environ}
+    settings = Settings.from_env(environ)
+    service = build(settings)
+    client, found = create_app(settings, service).test_client(), []
+    for at, demand in zip(series.times.tolist(), series.demand.tolist(), strict=True):
+        answer = client.post("/invocations", json={"fleet": "f", "demand": demand, "observed_at": at}).get_json()
+        decided = answer["Prediction"]
+        found.append((decided["num_of_gameservers"], decided["forecast"], decided["reason"]))
+    service.history.close()
+    return found
+
+
+ENVIRONMENTS = {
+    "as shipped": {},
+    "another lead and price": {"AUTOPILOT_LEAD_MINUTES": "25", "AUTOPILOT_MISSING_PRICE": "12"},
+    "small steps, stabilized": {
+        "AUTOPILOT_MAX_STEP_UP": "0.05", "AUTOPILOT_MAX_STEP_DOWN": "0.02", "AUTOPILOT_STABILIZATION_MINUTES": "10",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("environ", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
+def test_a_backtest_sets_the_sizes_that_the_endpoint_answers(tmp_path, environ):
+    rng = np.random.default_rng(6)
+    steps = np.arange(700)
+    demand = rng.poisson(80 + 30 * np.sin(steps / 288 * 2 * np.pi)).astype(float)
+    demand[620:650] = 15
+    series = DemandSeries(START + 300.0 * steps, demand)
+    settings = Settings.from_env(environ)
+    config = ReplayConfig(
+        build_policy(BUILT_IN_MODEL), settings.lead(), settings.autopilot_missing_price, settings.guardrail_rules()
+    )
+    replayed = replay("f", series, steps, config)
+    expected = zip(replayed.allocation, replayed.forecast, (REASONS[code] for code in replayed.reason), strict=True)
+    assert through_http(tmp_path, environ, series) == list(expected)
+    assert replayed.allocation[620:650].min() > 60  # the hold is part of it

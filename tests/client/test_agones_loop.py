@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-import urllib3
 import yaml
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -78,7 +77,7 @@ class Games:
     def restart(self):
         kube = Kube(connection(self.address), "games")
         self.store = StatusStore(self.config, "games", self.dry_run)
-        self.loop = Loop(Outside(kube, self.endpoint, urllib3.PoolManager(), self.store), Alone(), clock=self.clock)
+        self.loop = Loop(Outside(kube, self.endpoint, self.store), Alone(), clock=self.clock)
         look = LiveSpecs(kube, clock=self.clock)
         self.port = Application(self.store, Alone(), {}, self.clock, look)
         self.agreed: list[tuple[float, int | None]] = []
@@ -263,6 +262,21 @@ def test_observing_is_without_effect_in_every_mode(play, apply, dry_run):
     assert (size != 20) == acts
     assert bool(games.api.patched) == (acts and apply == "scale")
     assert acts == (200 in games.statuses) or apply == "scale"
+
+
+def test_a_size_that_agones_is_told_and_somebody_else_sets_back_is_seen_and_not_fought_for_ever(play):
+    games = play()
+    games.fleet.allocate(8)
+    assert games.minutes(6) == 10
+    sizes = []
+    for _ in range(12):
+        games.step()
+        games.fleet.scale(20)  # Argo CD's self-heal
+        games.step()
+        sizes.append(games.fleet.replicas)
+    (view,) = games.store.views.values()
+    assert view.rivalry.held_since is not None
+    assert sizes[-5:] == [20] * 5
 
 
 OPERATIONS = {

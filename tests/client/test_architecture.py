@@ -9,18 +9,19 @@ import pytest
 from testkit.client.api_server import ROOT
 
 PACKAGE = ROOT / "client" / "autopilot_client"
-FLAT = {"__init__", "__main__", "cli", "config", "gather", "loop", "ports", "wiring"}
+FLAT = {"__init__", "__main__", "cli", "config", "gather", "loop", "operator_cli", "ports", "wiring"}
 ALLOWED = {
     "rules": {"rules"},
     "ports": {"rules"},
-    "config": {"rules"},
-    "net": {"net", "ports", "config"},
+    "net": {"net", "config"},
+    "config": {"net", "rules", "ports"},
     "kube": {"kube", "rules", "ports", "config"},
     "demand": {"demand", "kube", "net", "rules", "ports", "config"},
     "endpoint": {"endpoint", "net", "rules", "ports", "config"},
     "status": {"status", "net", "rules", "ports", "config"},
-    "gather": {"demand", "endpoint", "kube", "status", "rules", "ports", "config"},
+    "gather": {"demand", "endpoint", "kube", "net", "status", "rules", "ports", "config"},
     "loop": {"gather", "kube", "status", "rules", "ports", "config"},
+    "operator_cli": {"kube", "rules", "ports"},
     "wiring": {"loop", "gather", "demand", "endpoint", "kube", "net", "status", "ports", "config"},
 }
 """What each group, or flat file, may import of the package, innermost first."""

@@ -136,6 +136,20 @@ def test_rights_follow_from_the_features_that_are_used(helm):
     ]
 
 
+@pytest.mark.parametrize(
+    ("example", "right"),
+    [
+        ("minecraft-values", ("list", "", "pods", "")),
+        ("agones-sagemaker-values", ("list", "agones.dev", "gameservers", "")),
+    ],
+)
+def test_a_lead_that_is_measured_brings_the_right_to_look_at_servers(helm, example, right):
+    measured = rendered(helm, *values(example), "--set", "client.config.fleets[0].lead_minutes=measured")
+    plain = rendered(helm, *values(example))
+    added = rights(measured["Role/ap-client"]["rules"]) - rights(plain["Role/ap-client"]["rules"])
+    assert added == {right}
+
+
 def test_with_sqlite_the_history_lives_on_a_volume_and_with_dynamodb_replicas_share_a_table(helm):
     single = rendered(helm, *values("minecraft-values"))["StatefulSet/ap-endpoint"]["spec"]
     shared = rendered(helm, *values("dynamodb-values"))["Deployment/ap-endpoint"]["spec"]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-import urllib3
 import yaml
 from botocore.exceptions import EndpointConnectionError
 
@@ -64,9 +63,8 @@ class Trial:
         ]
         whole = {"endpoint": {"url": self.urls["endpoint"]}, "fleets": fleets, "cloudwatch": {}}
         config = parse(yaml.safe_dump(whole | {"defaults": {"apply": "scale", "maximum": 500}}), "test")
-        pool = urllib3.PoolManager()
         settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=60)
-        outside = Outside(self.kube, HttpEndpoint(pool, settings, 0), pool, StatusStore(config, self.games.namespace))
+        outside = Outside(self.kube, HttpEndpoint(settings, 0), StatusStore(config, self.games.namespace))
         self.loop = Loop(outside, self, self.metrics, lambda: self.now)
 
     def passes(self, minutes: int):
@@ -159,7 +157,7 @@ def api_server_killed_in_the_middle(trial: Trial):
             return ask(instances)
 
     outside = trial.loop.outside
-    trial.loop.outside = Outside(outside.kube, Killing(), outside.pool, outside.store)
+    trial.loop.outside = Outside(outside.kube, Killing(), outside.store)
     trial.need(98)  # so that there is something to patch
     trial.passes(1)
     trial.loop.outside = outside
@@ -187,7 +185,7 @@ def conflict(trial: Trial):
             return ask(instances)
 
     outside = trial.loop.outside
-    trial.loop.outside = Outside(outside.kube, Meddling(), outside.pool, outside.store)
+    trial.loop.outside = Outside(outside.kube, Meddling(), outside.store)
     trial.need(130)
     trial.passes(3)
     trial.loop.outside = outside

@@ -1,9 +1,9 @@
 """Whole passes against a small API server: what is patched, how often the API is called, and what a refusal does."""
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
-import urllib3
 import yaml
 
 from autopilot_client.config import Endpoint as EndpointSettings
@@ -13,6 +13,7 @@ from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
 from autopilot_client.rules.domain import FallbackLevel
+from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
 from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
@@ -51,10 +52,9 @@ class World:
     def client(self, fleets, dry_run=False, **document):
         whole = {"endpoint": {"url": self.urls["endpoint"]}, "fleets": fleets} | document
         config = parse(yaml.safe_dump(whole), "test")
-        pool = urllib3.PoolManager()
         kube = Kube(connection(self.urls["cluster"]), "games")
         settings = EndpointSettings(url=self.urls["endpoint"], attempts=1, read_seconds=60)
-        outside = Outside(kube, HttpEndpoint(pool, settings, 0), pool, StatusStore(config, "games", dry_run))
+        outside = Outside(kube, HttpEndpoint(settings, 0), StatusStore(config, "games", dry_run))
         self.loop = Loop(outside, self.leader, self.metrics, self.tick)
         self.kube = kube
         return self
@@ -332,17 +332,48 @@ def test_an_unknown_demand_is_not_sent_as_zero_but_the_false_positive_always_is(
     assert {d["MetricName"] for d in world.metrics.data} == {"num_of_gs", "new_size", "false-positive"}
 
 
+def looks_further(instance):
+    """What is needed now and a fifth, and for those who ask beyond 15 minutes twenty servers more."""
+    needed = instance["demand"] * 1.2 + (20 if instance.get("lead_minutes", [0, 0])[1] > 15 else 0)
+    return min(needed, instance["limits"]["max"])
+
+
+def test_room_for_nodes_comes_before_the_pods_and_never_beside_their_order(world):
+    world.cluster.add("deployments", "pause", 0)
+    world.endpoint.answer = looks_further
+    fleet = world.fleet(capacity={"pause_deployment": "pause"})
+    (view,) = world.client([fleet]).passes()
+    assert (view.size, world.cluster.size("deployments/pause"), view.seen.ahead) == (60, 20, 80)
+    world.demand.document = {"demand": 66}  # the players come, and with them the order: 80
+    world.endpoint.answer = lambda instance: 80
+    (view,) = world.passes()
+    assert (view.size, world.cluster.size("deployments/pause")) == (80, 0)
+
+
+def test_room_for_nodes_stays_below_the_maximum_and_as_it_was_without_an_answer(world):
+    world.cluster.add("deployments", "pause", 7)
+    world.endpoint.answer = looks_further
+    world.client([world.fleet(capacity={"pause_deployment": "pause"}, maximum=65)]).passes()
+    assert world.cluster.size("deployments/pause") == 5
+    world.endpoint.mode = "503"
+    world.passes()
+    assert world.cluster.size("deployments/pause") == 5
+
+
 def test_headroom_is_written_when_it_changes(world):
     world.cluster.add("deployments", "pause", 0)
+    world.endpoint.answer = looks_further
     fleet = world.fleet(capacity={"pause_deployment": "pause"})
     world.client([fleet]).passes()
     assert world.cluster.size("deployments/pause") == 20
+    world.endpoint.answer = lambda instance: instance["demand"] * 1.2
     world.passes(2)
     assert world.cluster.size("deployments/pause") == 0
     assert sum("pause" in call for call in world.cluster.calls) == 2
 
 
 def test_headroom_that_is_refused_keeps_neither_other_headroom_nor_events_back(world):
+    world.endpoint.answer = looks_further
     for name in ("b", "pause"):
         world.cluster.add("deployments", name, 40)
     fleets = [world.fleet("a", capacity={"buffer": "none"}), world.fleet("b", capacity={"pause_deployment": "pause"})]
@@ -353,6 +384,7 @@ def test_headroom_that_is_refused_keeps_neither_other_headroom_nor_events_back(w
 
 
 def test_headroom_that_another_leader_wrote_meanwhile_is_written_again(world):
+    world.endpoint.answer = looks_further
     world.cluster.add("deployments", "pause", 0)
     world.client([world.fleet(capacity={"pause_deployment": "pause"})]).passes(2)
     world.leader.leading = False
@@ -360,13 +392,13 @@ def test_headroom_that_another_leader_wrote_meanwhile_is_written_again(world):
     world.cluster.resize("deployments/pause", 17)
     world.leader.leading = True
     world.passes()
-    assert world.cluster.size("deployments/pause") == 0
+    assert world.cluster.size("deployments/pause") == 20
 
 
 def test_headroom_whose_writing_broke_off_is_written_again(world):
     world.cluster.add("deployments", "pause", 0)
     world.client([world.fleet(capacity={"pause_deployment": "pause"})]).passes(2)
-    world.demand.document = {"demand": 100}
+    world.endpoint.answer = looks_further
 
     def lose_the_answer(path):
         if "pause" in path:
@@ -378,10 +410,11 @@ def test_headroom_whose_writing_broke_off_is_written_again(world):
     world.passes()
     assert world.cluster.size("deployments/pause") == 60
     world.passes()
-    assert world.cluster.size("deployments/pause") == 0
+    assert world.cluster.size("deployments/pause") == 20
 
 
 def test_headroom_finds_the_version_that_the_cluster_serves(world):
+    world.endpoint.answer = looks_further
     world.cluster.refuse = {"autoscaling.x-k8s.io/v1beta1": 404}
     world.cluster.add("capacitybuffers", "room", 0)
     world.client([world.fleet(capacity={"buffer": "room"})]).passes()
@@ -546,3 +579,111 @@ def test_a_rollout_that_begins_between_look_and_patch_keeps_the_servers(world):
     world.cluster.before_patch = roll
     world.passes(2)
     assert world.cluster.size("deployments/a") == 80
+
+
+def rival(world, size):
+    world.cluster.resize("deployments/a", size)
+
+
+def test_somebody_else_who_sets_the_size_is_seen_in_the_next_pass_said_and_after_three_times_left_alone(world, caplog):
+    world.client([world.fleet()]).passes(2)
+    sizes = []
+    for _ in range(5):
+        rival(world, 20)
+        (view,) = world.passes()
+        sizes.append(world.cluster.size("deployments/a"))
+    assert sizes == [60, 60, 20, 20, 20]
+    assert (view.outcome, view.decision.allocation) == ("held", 60)
+    told = [(e["reason"], e["type"]) for e in world.cluster.events if e["reason"] == "SizeContested"]
+    assert told == [("SizeContested", "Warning")] * 2  # when it was first seen, and when it was given up
+    assert sum("somebody else" in line for line in caplog.messages) == 2
+
+
+def test_a_person_who_sets_the_size_once_is_no_fight(world):
+    world.client([world.fleet()]).passes(2)
+    rival(world, 20)
+    (view,) = world.passes(30)
+    assert (len(view.rivalry.reversals), view.rivalry.held_since) == (1, None)
+    assert world.cluster.size("deployments/a") == 60
+
+
+def test_a_fleet_that_is_held_is_released_by_pausing_it_and_letting_it_go(world):
+    world.client([world.fleet()]).passes(2)
+    for _ in range(3):
+        rival(world, 20)
+        world.passes()
+    annotate(world, paused="true")
+    world.passes()
+    annotate(world)
+    (view,) = world.passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("scaled", 60)
+    assert "SizeReleased" in {event["reason"] for event in world.cluster.events}
+
+
+def test_a_dry_run_and_a_follower_fight_with_nobody(world):
+    world.leader.leading = False
+    world.client([world.fleet()]).passes(2)
+    for size in (20, 30, 25, 40):
+        rival(world, size)
+        (view,) = world.passes()
+    assert view.rivalry.reversals == ()
+
+
+def test_a_hold_of_the_endpoint_is_told_at_its_begin_and_its_end(world):
+    world.client([world.fleet()]).passes()
+    world.endpoint.more = {"reason": "outage_hold", "why": ["arrivals stopped", "players still have sessions"]}
+    (held,) = world.passes(3)
+    world.endpoint.more = {}
+    (over,) = world.passes()
+    assert (held.hold.why, over.hold) == ("arrivals stopped; players still have sessions", None)
+    events = [event for event in world.cluster.events if event["reason"].startswith("OutageHold")]
+    assert [event["reason"] for event in events] == ["OutageHold", "OutageHoldEnded"]
+    assert "arrivals stopped" in events[0]["message"]
+
+
+def at(seconds):
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def pod_of(world, name, created, ready):
+    """A pod of the Deployment `a` that was created and became ready at these times; None: not yet."""
+    conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": at(ready)}] if ready else []
+    meta = {"name": name, "uid": name, "creationTimestamp": at(created), "labels": {"app": "a"}}
+    world.cluster.objects[f"pods/{name}"] = {"metadata": meta, "status": {"phase": "Running", "conditions": conditions}}
+
+
+def test_a_measured_lead_is_sent_shown_and_counted(world):
+    world.client([world.fleet(lead_minutes="measured")])
+    for i in range(6):
+        pod_of(world, f"p{i}", T0, None)
+    (first,) = world.passes()
+    assert (first.lead, "lead_minutes" in world.endpoint.asked[0]) == (None, False)
+    for i in range(6):
+        pod_of(world, f"p{i}", T0, T0 + 60 * (11 + i))
+    (later,) = world.passes(20)
+    assert later.lead == Lead(13, 16)
+    assert world.endpoint.asked[0]["lead_minutes"] == [13, 16]
+
+
+def test_game_servers_tell_their_boot_time_by_the_passes_that_saw_them(world):
+    world.cluster.add("fleets", "x", 5, allocatedReplicas=0, reservedReplicas=0, readyReplicas=0)
+    world.client([world.fleet("x", kind="fleet", lead_minutes="measured")])
+    for state in ("Scheduled", "Scheduled", "Ready"):
+        for i in range(5):
+            meta = {"name": f"g{i}", "uid": f"g{i}", "creationTimestamp": at(T0)}
+            world.cluster.objects[f"gameservers/g{i}"] = {"metadata": meta, "status": {"state": state}}
+        (view,) = world.passes()
+    assert view.lead == Lead(3, 3)
+
+
+@pytest.mark.parametrize("given", [12, "10-15", [10, 15]])
+def test_a_given_lead_is_sent_as_a_range(world, given):
+    world.client([world.fleet(lead_minutes=given)]).passes()
+    assert world.endpoint.asked[0]["lead_minutes"] == ([12, 12] if given == 12 else [10, 15])
+
+
+def test_a_lead_that_may_not_be_measured_is_said_and_costs_nothing_else(world, caplog):
+    world.cluster.refuse = {"/pods": 403}
+    (view,) = world.client([world.fleet(lead_minutes="measured")]).passes()
+    assert (view.outcome, view.lead) == ("scaled", None)
+    assert "add components/measured-lead" in caplog.text

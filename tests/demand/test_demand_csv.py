@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autopilot.demand.csv_file import DemandCsvError, read_demand_csv, read_fleets_csv
+from autopilot.demand.csv_file import read_demand_csv, read_fleets_csv
+from autopilot.demand.series import DemandCsvError
 
 TEN = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
 TEN_SECONDS = int(TEN)

@@ -149,6 +149,14 @@ def test_what_cannot_be_brought_in_is_refused_with_the_remedy(tmp_path, text, me
     assert len(str(refused.value)) <= 500
 
 
+@pytest.mark.parametrize("cut", [10, 30, -8, -1])
+def test_a_damaged_gzip_file_is_named(tmp_path, cut):
+    path = tmp_path / "export.gz"
+    path.write_bytes(gzip.compress(ONE_SERIES.encode())[:cut])
+    with pytest.raises(DemandCsvError, match="damaged gzip file"):
+        read_export(path)
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -31,6 +31,7 @@ TAKEN = {
     "odd bytes in a header": post(FLEET, b"X-A: \x01\x7f\xff"),
     "a header of 7 KB": post(FLEET, b"X-A: " + b"x" * 7000),
     "a key twice: the last counts": post(b'{"fleet":"a","demand":1,"demand":5}'),
+    "a byte order mark": post(b"\xef\xbb\xbf" + FLEET),
     "numbers that no float holds": post(b'{"fleet":"a","demand":5.' + b"0" * 10_000 + b"1}"),
     "20,000 observations": post(HISTORY % b",".join([b'["2026-01-01T00:00:00Z",1]'] * 20_000)),
     "the platform's headers, odd": post(FLEET, b"X-Amzn-SageMaker-Custom-Attributes: \xff\x01", b"X-Amzn-SageMaker-: "),
@@ -80,7 +81,6 @@ REFUSED = {
     "UTF-16": (400, post(FLEET.decode().encode("utf-16"))),
     "UTF-16, and said so": (400, post(FLEET.decode().encode("utf-16"), kind=b"application/json; charset=utf-16")),
     "latin-1": (400, post('{"fleet":"\xe9","demand":5}'.encode("latin-1"))),
-    "a byte order mark": (400, post(b"\xef\xbb\xbf" + FLEET)),
     "half a surrogate pair": (400, post(b'{"fleet":"\\ud800","demand":5}')),
     "arrays a hundred thousand deep": (400, post(b"[" * 100_000)),
     "a field that nobody reads, 50,000 deep": (
@@ -91,7 +91,7 @@ REFUSED = {
     "a field twice, with limits that cross": (
         400, post(b'{"fleet":"a","demand":5,"limits":{"min":1},"limits":{"min":9,"max":1}}')),
     "20,001 observations": (400, post(HISTORY % b",".join([b"[1,1]"] * 20_001))),
-    "10,001 fleets": (413, post(b'{"instances":[' + b",".join([FLEET] * 10_001) + b"]}")),
+    "50,001 fleets": (413, post(b'{"instances":[' + b",".join([FLEET] * 50_001) + b"]}")),
     "a type of 5 KB": (415, post(kind=b"x" * 5000)),
     "an answer in a form that nobody writes": (406, post(FLEET, b"Accept: text/html")),
 }  # fmt: skip

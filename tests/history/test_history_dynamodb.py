@@ -179,6 +179,7 @@ def test_throttling_that_lasts_is_unavailable_but_no_outage() -> None:
     [
         ("UnrecognizedClientException", "check the role or the credentials"),
         ("InvalidSignatureException", "its clock"),
+        ("ValidationException", "the table observations needs the key `fleet`"),
         ("AccessDeniedException", "allow dynamodb:UpdateItem on the table observations"),
     ],
 )

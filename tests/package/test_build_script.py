@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from autopilot import __version__
+
 ROOT = Path(__file__).parents[2]
 
 DOCKER = """#!/bin/sh
@@ -57,12 +59,12 @@ def revision():
     return commit.stdout.strip()
 
 
-def test_it_pushes_by_commit_and_by_latest_and_tells_uri_and_digest(build):
+def test_it_pushes_by_commit_version_and_latest_and_tells_uri_and_digest(build):
     ran, asked = build()
     assert ran.returncode == 0, ran.stderr
     pushed = [line.split()[-1] for line in asked if line.startswith("docker push")]
     assert pushed[0].startswith(f"{ECR}/autopilot:{revision()}")
-    assert pushed[1] == f"{ECR}/autopilot:latest"
+    assert pushed[1:] == [f"{ECR}/autopilot:{__version__}", f"{ECR}/autopilot:latest"]
     assert f"uri     {pushed[0]}" in ran.stdout
     assert f"digest  {ECR}/autopilot@sha256:5eed" in ran.stdout
 

@@ -47,6 +47,10 @@ ON_BEHALF = {
             *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcs"),
         )
     },
+    "kms:CreateGrant": "SageMaker hands `kmsKeyId` on to the disks of instances; bound to AWS's services",
+    "kms:DescribeKey": "SageMaker looks at the key before it uses it",
+    "kms:GenerateDataKey": "S3 encrypts captured data and asynchronous answers in SageMaker's name",
+    "kms:Decrypt": "S3 needs it for objects that are written in parts, and to read them",
     "sagemaker:UpdateEndpointWeightsAndCapacities": "RegisterScalableTarget checks that its caller may scale",
     "sagemaker:AddTags": "CreateEndpoint and CreateEndpointConfig are called with tags",
     "cloudwatch:PutMetricAlarm": "PutScalingPolicy makes the alarms of target tracking in its caller's name",
@@ -87,7 +91,9 @@ def everything_asked() -> dict[str, Any]:
         "vpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
         "asyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://answers/autopilot/"}},
         "dataCaptureConfig": {"DestinationS3Uri": "s3://capture/autopilot/", "InitialSamplingPercentage": 1,
-                              "CaptureOptions": [{"CaptureMode": "Input"}]},
+                              "CaptureOptions": [{"CaptureMode": "Input"}],
+                              "KmsKeyId": "1234abcd-12ab-34cd-56ef-12345678"},
+        "kmsKeyId": "alias/games",
     }  # fmt: skip
 
 
@@ -138,6 +144,16 @@ def test_every_action_is_called_by_code_or_has_its_reason(policies):
     assert granted <= called_by_code() | ON_BEHALF.keys()
     assert ON_BEHALF.keys() <= granted, "a reason for what nobody is granted"
     assert called_by_code() <= granted | {"sns:Publish"}
+
+
+def test_a_right_on_every_key_is_bound_to_an_alias_and_a_grant_to_services_of_aws(policies):
+    statements = {one["Sid"]: one for one in policies["command line"] if "kms:DescribeKey" in one["Action"]}
+    assert set(statements) == {"DiskKey", "ObjectKey1"}
+    bound = statements["DiskKey"]["Condition"]
+    assert statements["DiskKey"]["Resource"].endswith(":key/*")
+    assert bound["ForAnyValue:StringEquals"] == {"kms:ResourceAliases": "alias/games"}
+    assert bound["Bool"] == {"kms:GrantIsForAWSResource": "true"}
+    assert statements["ObjectKey1"]["Resource"].endswith(":key/1234abcd-12ab-34cd-56ef-12345678")
 
 
 def test_everything_is_allowed_and_nothing_by_exclusion(policies):

@@ -50,15 +50,23 @@ class Cluster:
             return self._reply({"predictions": many})
         if url.startswith("http://demand"):
             return self._reply({"demand": 25})
-        self.asked.add(right(method, url))
-        return self._reply(self._answer(right(method, url)))
+        asked = right(method, url)
+        missing = asked[:3] == ("get", "coordination.k8s.io", "leases") and asked not in self.asked
+        self.asked.add(asked)
+        reply = self._reply(self._answer(asked))
+        reply.status = 404 if missing else 200  # the Lease is missing at first
+        return reply
 
     def _answer(self, asked: Right) -> dict[str, Any]:
         verb, _, resource, name = asked
         if resource == "pods":
-            pods = [{"metadata": {"name": f"p{n}", "labels": {"app": "minecraft"}}, "status": {"phase": "Running"}}
-                    for n in range(90)]  # fmt: skip
+            owned = [{"uid": "set", "controller": True}]
+            pods = [{"metadata": {"name": f"p{n}", "ownerReferences": owned,
+                                  "labels": {"app": "minecraft", "s": "busy" if n == 0 else "idle"}},
+                     "status": {"phase": "Running"}} for n in range(90)]  # fmt: skip
             return {"items": pods} if verb == "list" else {}
+        if resource == "replicasets":
+            return {"items": [{"metadata": {"uid": "set", "ownerReferences": [{"uid": "u", "controller": True}]}}]}
         if resource == "leases":
             return {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "me"}}
         names = ["minecraft", "xonotic"] if verb == "list" else [name]
@@ -135,6 +143,12 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["deployment", "components/idle-first"],
         {"fleet": {"demand": {"source": "pods", "selector": "app=minecraft", "in_use": "s=busy"},
                    "deletion_cost": {"in_use": "s=busy"}}}),
+    "deployment, with busy servers protected": (
+        ["deployment", "components/protect"], {"fleet": {"demand": DEMAND, "protect": {"in_use": "s=busy"}}}),
+    "deployment, with its lead measured": (
+        ["deployment", "components/measured-lead"], {"fleet": {"demand": DEMAND, "lead_minutes": "measured"}}),
+    "agones, with its lead measured": (
+        ["agones", "components/measured-lead"], {"fleet": {"lead_minutes": "measured"}}),
     "deployment, with a buffer": (
         ["deployment", "components/capacity"],
         {"fleet": {"demand": DEMAND, "capacity": {"buffer": "autopilot-headroom"}}}),
@@ -200,12 +214,13 @@ def test_no_right_is_on_everything_and_none_sees_a_secret(name):
         assert verb in {"get", "list", "patch", "create"}
 
 
-def test_what_must_go_unnamed_is_a_list_an_event_or_a_pod():
+def test_what_must_go_unnamed_is_a_list_a_create_or_a_pod():
     """RBAC cannot bind a list or a create to names; pods have names that nobody knows before."""
     unnamed = {one[:3] for folders, _ in CASES.values() for one in shipped(folders) if one[3] == "*"}
     assert unnamed == {
-        ("create", "", "events"), ("list", "", "pods"), ("patch", "", "pods"), ("list", "", "nodes"),
-        ("list", "apps", "deployments"), ("list", "agones.dev", "fleets"),
+        ("create", "", "events"), ("create", "coordination.k8s.io", "leases"), ("list", "apps", "replicasets"),
+        ("list", "", "pods"), ("patch", "", "pods"), ("list", "", "nodes"),
+        ("list", "apps", "deployments"), ("list", "agones.dev", "fleets"), ("list", "agones.dev", "gameservers"),
     }  # fmt: skip
 
 

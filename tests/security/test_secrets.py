@@ -243,8 +243,7 @@ def client_pass(url: str, token_file: Path, log: io.StringIO) -> str:
     cluster = Pool({"": json.dumps(scale).encode()})
     kube = Kube(Connection("http://kube", cluster, lambda: f"Bearer {BEARER}"), "games")
     store = StatusStore(config, "games")
-    pool = urllib3.PoolManager()
-    Loop(Outside(kube, HttpEndpoint(pool, config.endpoint), pool, store), Alone()).run_pass()
+    Loop(Outside(kube, HttpEndpoint(config.endpoint), store), Alone()).run_pass()
     return log.getvalue() + render(store, True, 0.0) + exposition(StatusCollector(store, Alone(), {})).decode()
 
 

@@ -37,6 +37,14 @@ def test_fallback_hold_and_lost_history_are_told():
     assert line["history-unavailable"] == [0, 0, 1]
 
 
+def test_unknown_demand_is_left_out_and_never_zero():
+    (line,) = written(counted(demand=None))
+    assert "curr_demand" not in line
+    assert "curr_demand" not in str(line["_aws"])
+    (line,) = written(counted(demand=None), counted(demand=5.0), counted(demand=7.0))
+    assert (line["curr_demand"], line["curr_alloc"]) == ([5, 7], [97, 97, 97])
+
+
 def test_many_decisions_share_lines_that_a_pipe_takes_in_one_piece():
     lines = []
     EmfMetrics("autopilot", False, lines.append).answered([counted(demand=1234567.25)] * 120)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autopilot.serve.app import create_app
-from autopilot.serve.recorded import rounds
+from autopilot.serve.order import rounds, runs
 from autopilot.settings import Settings
 
 MARCH = 1_772_323_200  # of 2026: long ago, or far ahead, whatever the clock says
@@ -100,3 +100,17 @@ def test_outside_of_batch_as_many_short_rows_are_accepted():
 def test_a_round_has_each_fleet_once_in_its_own_order():
     assert rounds(["a", "b", "a", "a", "c", "b"]) == [[0, 1, 4], [2, 5], [3]]
     assert rounds([]) == []
+
+
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [
+        ([], [slice(0, 0)]),
+        ([{"a"}], [slice(0, 1)]),
+        ([{"a"}, {"b"}, set(), {"c"}], [slice(0, 4)]),
+        ([{"a"}, {"b"}, {"a"}, {"c"}], [slice(0, 2), slice(2, 4)]),
+        ([{"a", "b"}, {"b"}, {"b"}], [slice(0, 1), slice(1, 2), slice(2, 3)]),
+    ],
+)
+def test_requests_about_one_fleet_are_decided_one_after_the_other(requests, expected):
+    assert list(runs(requests)) == expected

@@ -1,5 +1,6 @@
 """The supervisor over real processes: gunicorn, and nginx where it is installed."""
 
+import http.client
 import json
 import os
 import select
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from autopilot.serve.supervisor import gunicorn_command, server_of
+from autopilot.serve.supervisor import gunicorn_command, has_ipv6, server_of
 from autopilot.settings import Settings
-from testkit.server import PATIENCE, ROOT, is_open, running, start, until
+from testkit.server import PATIENCE, ROOT, Running, is_open, running, start, until
 
 NGINX = pytest.param("nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed"))
 ALONE = "no-such-program"
@@ -153,6 +154,57 @@ def test_pings_are_answered_while_every_thread_is_busy(tmp_path):
 
 
 @needs_nginx
+def test_a_worker_whose_decisions_hang_is_replaced_while_pings_are_answered():
+    with running(MODEL_SERVER_WORKERS="1", MODEL_SERVER_TIMEOUT="3") as server, ThreadPoolExecutor() as pool:
+        first = server.ask("/ping")[2]["pid"]
+        stuck = pool.submit(server.ask, "/invocations?hang=60", b"{}")
+        assert server.ask("/ping")[2]["pid"] == first
+        until(lambda: server.ask("/ping")[0] == 200 and server.ask("/ping")[2]["pid"] != first, "another worker")
+        assert not stuck.done()
+
+
+@needs_nginx
+def test_who_closes_its_side_after_the_request_is_answered(tmp_path):
+    with running() as server, socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+        head = f"POST /invocations?wait={tmp_path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}"
+        connection.sendall(head.encode())
+        connection.shutdown(socket.SHUT_WR)
+        until(lambda: os.listdir(tmp_path), "it is in a worker")
+        (tmp_path / "go").touch()
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_it_listens_on_ipv6_too(door):
+    with running(door) as server:
+        connection = http.client.HTTPConnection("::1", server.port, timeout=PATIENCE)
+        connection.request("GET", "/ping")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def test_without_nginx_only_this_machine_is_served(tmp_path):
+    command = gunicorn_command(server_of(Settings.from_env({}), "app", None, tmp_path), [])
+    binds = [one for one in command if one.startswith("--bind=")]
+    assert {one.rpartition(":")[0] for one in binds} <= {"--bind=127.0.0.1", "--bind=[::1]"}
+    server = start(ALONE, "testkit.serving_standin.wsgi:app", {})
+    try:
+        until(lambda: is_open(server.port), "the port opens")
+    finally:
+        server.process.terminate()
+    assert "for this machine only, because nginx is not installed" in server.process.communicate(timeout=PATIENCE)[1]
+
+
+@needs_nginx
+def test_large_bodies_of_unknown_length_pass_and_a_wrong_method_is_refused():
+    with running() as server:
+        chunks = iter([b"x" * 70_000, b"y" * 70_000])
+        assert server.ask("/invocations", chunks)[2]["size"] == 140_000
+        for method in ("GET", "PUT"):
+            assert server.ask("/invocations", b"x" * 20_000, method)[2]["path"] == "/invocations"
+
+
+@needs_nginx
 def test_slow_senders_take_no_thread():
     with running(MODEL_SERVER_WORKERS="1", MODEL_SERVER_THREADS="1") as server:
         slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
@@ -267,8 +319,31 @@ def test_a_port_that_is_taken_ends_the_server(door):
         second = start(door, "testkit.serving_standin.wsgi:app", {"SAGEMAKER_BIND_TO_PORT": str(first.port)})
         _, log = second.process.communicate(timeout=PATIENCE)
         assert second.process.returncode == 1
-        assert "Address already in use; SAGEMAKER_BIND_TO_PORT names another" in log
+        assert log == f"autopilot: port {first.port}: Address already in use; SAGEMAKER_BIND_TO_PORT names another\n"
         assert first.ask("/ping")[0] == 200
+
+
+def test_a_port_that_becomes_free_soon_is_taken(door):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        second = start(door, "testkit.serving_standin.wsgi:app", {"SAGEMAKER_BIND_TO_PORT": str(port)})
+    second = Running(second.process, port)
+    until(lambda: second.children("gunicorn"), "it goes on")
+    until(lambda: is_open(port), "the port opens")
+    assert second.ask("/ping")[0] == 200
+    second.process.terminate()
+    second.process.communicate(timeout=PATIENCE)
+    assert second.process.returncode == 0
+
+
+@needs_nginx
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root has capabilities to drop")
+def test_nginx_without_the_right_to_set_groups_is_no_emergency():
+    with running("nginx", before=("setpriv", "--bounding-set=-setgid")) as server:
+        assert server.ask("/ping")[0] == 200
+        server.process.terminate()
+        log = server.process.communicate(timeout=PATIENCE)[1]
+    assert [line for line in log.splitlines() if not line.startswith("autopilot: port")] == []
 
 
 @pytest.mark.parametrize(

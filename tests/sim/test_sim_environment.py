@@ -1,11 +1,9 @@
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
 from autopilot.core import features
 from autopilot.core.history import SLOTS_PER_DAY, WEEK_BEFORE, WINDOW_SLOTS
-from autopilot.sim.environment import WARM_UP_SLOTS, FleetEnvironment, GymFleet, Plan, observe_all
+from autopilot.sim.environment import WARM_UP_SLOTS, FleetEnvironment, Plan, observe_all
 from autopilot.sim.evaluation import calibrated_player, compare, paired, play, ratio_player
 from autopilot.sim.fleet import FleetConfig
 from autopilot.sim.traces import Sampling, Traces, observed, traces_from_observations, windows_at
@@ -28,20 +26,6 @@ def waves(count=4, length=LENGTH):
 
 def environment(count=4, **plan):
     return FleetEnvironment(waves(count), FleetConfig(), Plan(**({"steps": 24} | plan)))
-
-
-def test_the_environment_is_a_gymnasium_environment():
-    check_env(GymFleet(waves(1), plan=PLAN), skip_render_check=True)
-
-
-def test_a_gymnasium_episode_is_truncated_and_tells_its_cost():
-    fleet: gymnasium.Env = GymFleet(waves(1), plan=PLAN)
-    fleet.reset(seed=3)
-    for at in range(24):
-        _, reward, terminated, truncated, told = fleet.step(np.array([0.3], np.float32))
-        assert reward == pytest.approx(-5 * told["missing"] - told["idle"])
-        assert not terminated
-        assert truncated is (at == 23)
 
 
 def test_the_same_seed_and_episode_are_the_same_and_others_differ():

@@ -5,7 +5,7 @@ import pytest
 
 from autopilot.core import features
 from autopilot.core.fleet import DEFAULT_LEAD
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Predictions
 from autopilot.training.fleet_ppo import ending
@@ -20,6 +20,7 @@ from autopilot.training.recorded import (
     split,
     weigh,
 )
+from autopilot.training.report import told_verdict
 from autopilot.training.verdict import decide, recorded_costs, scenario_of, simulated_costs
 
 DAY = 86400.0
@@ -220,13 +221,55 @@ def test_the_verdict_can_be_stopped():
 
 
 def test_the_verdict_is_the_geometric_mean_over_fleets():
-    costs = {"calibrated": np.array([10.0, 1000.0]), "trained": np.array([5.0, 2000.0])}
+    costs = {"calibrated": days(10.0, 1000.0), "trained": days(5.0, 2000.0)}
     assert decide(costs, "x").ratios["trained"] == pytest.approx(1.0, abs=0.05)
 
 
+def days(*fleets: float) -> list[np.ndarray]:
+    """One day of each fleet."""
+    return [np.array([cost]) for cost in fleets]
+
+
 def test_a_tie_keeps_what_served_before():
-    cost = np.array([3.0])
+    cost = days(3.0)
     assert decide({"default": cost, "calibrated": cost, "trained": cost}, "x").chosen == "default"
+
+
+def noisy(factor: float, spread: float, shape: tuple[int, int], seed: int) -> list[np.ndarray]:
+    """Costs of days [fleets, days] around a factor of what the same days cost by default."""
+    rng, base = np.random.default_rng(seed), np.random.default_rng(99).gamma(9, 1, shape)
+    return list(base * factor * np.exp(rng.normal(0, spread, shape)))
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (4, 10), (60, 1)], ids=["one fleet", "four fleets", "many fleets"])
+@pytest.mark.parametrize(
+    ("case", "factor", "spread", "chosen"),
+    [
+        ("a gain within the noise", 0.97, 0.5, "default"),
+        ("a clear gain", 0.8, 0.1, "trained"),
+        ("a loss", 1.2, 0.1, "default"),
+    ],
+)
+def test_nothing_takes_the_place_of_the_default_for_a_gain_within_the_noise(case, factor, spread, chosen, shape):
+    costs = {
+        "default": noisy(1.0, 0.0, shape, 0), "calibrated": noisy(1.3, 0.1, shape, 1),
+        "trained": noisy(factor, spread, shape, 2),
+    }  # fmt: skip
+    found = decide(costs, "x")
+    assert found.chosen == chosen, case
+    assert (
+        found.intervals["trained"].low
+        < found.ratios["trained"] / found.ratios["default"]
+        < (found.intervals["trained"].high)
+    )
+    assert ("no difference" in told_verdict(found)) == (spread > 0.2)
+
+
+def test_too_few_days_are_no_reason_to_replace_the_default():
+    costs = {"default": days(3.0), "calibrated": days(4.0), "trained": days(1.0)}
+    found = decide(costs, "x")
+    assert (found.chosen, found.intervals["trained"]) == ("default", None)
+    assert "too little was judged" in told_verdict(found)
 
 
 def test_a_live_source_that_does_not_answer_leaves_gaps():

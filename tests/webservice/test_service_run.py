@@ -1,5 +1,6 @@
 """Training jobs of the web service, tiny ones, and what is done with what they leave."""
 
+import csv
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ from autopilot.training.command import run_job
 from autopilot.training.job import Job
 from autopilot.training.ppo_run import PPORun
 from autopilot.webservice.evaluate import evaluate
+from autopilot.webservice.report import show
 
 TINY = {
     "environment": "service",
@@ -220,3 +222,35 @@ def test_the_example_s_own_hyperparameters_are_understood(tmp_path):
     assert run_job(one, {}) == 0, failure(one)
     told = read_metadata(one.model).hyperparameters
     assert (told["environment"], told["gamma"], told["evaluation_episodes"]) == ("service", 0.8, 10)
+    answer = load_policy(one.model).act(np.arange(1, 26)[None])
+    assert answer.actions.shape == (1, 2), "the example's world, and its observation of 25 numbers"
+
+
+def test_a_job_leaves_the_reward_by_episode_and_the_checkpoint_beside_its_report(faithful, tmp_path):
+    with (faithful.output / "rewards.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["Total steps"]) for row in rows] == [160, 320, 480]
+    assert [float(row["Episode #"]) for row in rows] == [0.8, 1.6, 2.4]
+    assert all(float(row["Training Reward"]) for row in rows)
+    assert [bool(row["Evaluation Reward"]) for row in rows] == [False, False, True]
+    channel(tmp_path, "checkpoint", faithful.output / "checkpoint")
+    assert run_job(Job(tmp_path), FAITHFUL | {"evaluate_steps": "200"}) == 0
+
+
+@pytest.mark.parametrize(("steps", "episodes"), [("200", 1), ("400", 2), ("401", 3)])
+def test_as_many_episodes_are_evaluated_as_asked_and_few_are_said_to_be_few(
+    faithful, tmp_path, capsys, monkeypatch, steps, episodes
+):
+    played = []
+    monkeypatch.setattr("autopilot.webservice.run.show", lambda *told: played.append(told[-1]) or show(*told))
+    channel(tmp_path, "checkpoint", faithful.root / "checkpoints")
+    assert run_job(Job(tmp_path), FAITHFUL | {"evaluate_steps": steps}) == 0
+    assert played == [episodes]
+    assert "Fewer than 10 episodes are few: they tell no interval." in capsys.readouterr().out
+
+
+def test_a_run_that_is_judged_on_few_episodes_leaves_scores_that_any_reader_of_json_takes(tmp_path):
+    one = made(tmp_path, evaluation_episodes="2", total_iterations="1")
+    text = (one.model / "metadata.json").read_text()
+    scores = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))["scores"]
+    assert scores["learned"]["profit"]["low"] is None

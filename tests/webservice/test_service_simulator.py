@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -8,7 +7,6 @@ from hypothesis.extra import numpy as hnp
 from autopilot.webservice.observation import MAX_MACHINES, first_averages, next_averages, observation
 from autopilot.webservice.simulator import (
     EPISODE_MINUTES,
-    GymService,
     ServiceConfig,
     ServiceEnvironment,
     ServiceState,
@@ -181,26 +179,6 @@ def test_whatever_is_asked_for_the_books_are_right(actions, loads, initial, fait
 
 
 @BOTH
-@pytest.mark.filterwarnings("ignore:.*symmetric and normalized space")  # a recommendation; 0 to 10 is the example's
-def test_the_service_is_a_gymnasium_environment(config):
-    check_env(GymService(config), skip_render_check=True)
-
-
-@BOTH
-def test_a_gymnasium_episode_is_truncated_and_tells_its_minutes(config):
-    service = GymService(config)
-    seen, _ = service.reset(seed=3)
-    assert seen.shape == (config.width,)
-    for step in range(1, config.minutes + 1):
-        _, reward, terminated, truncated, told = service.step(np.array([1.0, 1.0], np.float32))
-        served = told["load"] - told["failed"]
-        expected = served * 0.0009 - told["active"] * 0.05 - 200 * told["down"]
-        assert reward == pytest.approx(expected, rel=1e-5)
-        assert not terminated
-        assert truncated is (step == config.minutes)
-
-
-@BOTH
 def test_the_same_seed_and_episode_are_the_same_and_others_differ(config):
     def profits(seed, episode):
         service = ServiceEnvironment(3, config)
@@ -297,14 +275,6 @@ def test_faithful_averages_go_on_through_a_reset_and_repaired_ones_begin_anew():
 def test_faithful_averages_begin_at_zero_with_the_example_s_own_reset_before_ours():
     down = steady(3000, FAITHFUL).reset(0)[0].reshape(-1)[[2, 6, 10]]
     np.testing.assert_allclose(down, [1, 1 - 0.9**2, 1 - 0.99**2], rtol=1e-5)
-
-
-def test_a_seed_makes_a_faithful_gymnasium_episode_begin_anew_and_none_goes_on():
-    service = GymService(FAITHFUL)
-    first, _ = service.reset(seed=1)
-    service.step(np.zeros(2, np.float32))
-    assert not np.array_equal(service.reset()[0][:20], first[:20])
-    np.testing.assert_array_equal(service.reset(seed=1)[0], first)
 
 
 @pytest.mark.parametrize(("config", "down", "profit"), [(FAITHFUL, 1, -202.5), (REPAIRED, 0, -2.5)])

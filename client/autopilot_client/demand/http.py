@@ -5,31 +5,29 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import urllib3
-
 from autopilot_client.config import HttpDemand
-from autopilot_client.demand.json_path import number_at, time_at
-from autopilot_client.net.fetch import Call, FetchError, RetryBudget, bearer, shown
+from autopilot_client.demand.json_path import MOST_ARRIVALS, number_at, time_at
+from autopilot_client.net.access import Access
+from autopilot_client.net.fetch import Call, FetchError, RetryBudget, shown
 from autopilot_client.ports import DemandUnknownError
-from autopilot_client.rules.domain import Reading
+from autopilot_client.rules.domain import Reading, age
 
 AT_ONCE = 8
 """URLs that are fetched at the same time."""
 
 
-_Key = tuple[str, str | None]
+_Key = tuple[str, Access]
 
 
 def _key(source: HttpDemand) -> _Key:
     """What makes two fetches one: the address, and who asks."""
-    return source.url, source.token_file
+    return source.url, source.access
 
 
 @dataclass(slots=True)
 class HttpSource:
     """The URLs of one pass: each is fetched once with the same token, success or failure."""
 
-    pool: urllib3.PoolManager
     now: float
     budget: RetryBudget = field(default_factory=RetryBudget)
     _seen: dict[_Key, object] = field(default_factory=dict)
@@ -45,14 +43,19 @@ class HttpSource:
         """Demand, queue and sessions by their fields. Raises DemandUnknownError."""
         document = self._document(source)
         at = time_at(document, source.at_field) if source.at_field else self.now
-        if self.now - at > source.max_age_seconds:
-            raise DemandUnknownError(f"{shown(source.url)}: {self.now - at:.0f} s old")
+        since = age(at, self.now)
+        if since is None:
+            raise DemandUnknownError(f"{shown(source.url)}: of a time {at - self.now:.0f} s ahead")
+        if since > source.max_age_seconds:
+            raise DemandUnknownError(f"{shown(source.url)}: {since:.0f} s old")
         sessions = number_at(document, source.sessions_field) if source.sessions_field else None
+        arrivals = number_at(document, source.arrivals_field, MOST_ARRIVALS) if source.arrivals_field else None
         return Reading(
             demand=number_at(document, source.field),
             at=min(at, self.now),  # the endpoint refuses observations from the future
             sessions=None if sessions is None else round(sessions),
             queue=number_at(document, source.queue_field) if source.queue_field else None,
+            arrivals=None if arrivals is None else int(arrivals),
         )
 
     def _document(self, source: HttpDemand) -> object:
@@ -65,9 +68,8 @@ class HttpSource:
 
     def _fetch(self, source: HttpDemand) -> object:
         try:
-            headers = {"Accept": "application/json"} | bearer(source.token_file)
-            call = Call(source.url, 1.0, source.timeout_seconds, headers=headers)
-            return json.loads(self.budget.fetch(self.pool, call))
+            call = Call(source.url, 1.0, source.timeout_seconds, access=source.access)
+            return json.loads(self.budget.fetch(call))
         except FetchError as error:
             return DemandUnknownError(str(error))
         except (ValueError, RecursionError):

@@ -10,24 +10,33 @@ LARGEST = 2**31 - 1
 """Beyond this it is no number of servers: Kubernetes itself counts replicas no further."""
 
 
-def number_at(document: object, path: str) -> float:
-    """The number from 0 to LARGEST at a path such as `data.fleets.0.demand`. Raises DemandUnknownError."""
+MOST_ARRIVALS = 2**53
+"""A counter goes further than a number of servers."""
+MILLISECONDS = 1e11
+"""As seconds this is a time 3,000 years ahead: a larger number counts milliseconds."""
+
+
+def number_at(document: object, path: str, largest: int = LARGEST) -> float:
+    """The number from 0 to `largest` at a path such as `data.fleets.0.demand`. Raises DemandUnknownError."""
     value = _at(document, path)
     try:
         found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise DemandUnknownError(f"{path}: {_shown(value)} is not a number") from error
-    if not 0 <= found <= LARGEST:  # nor NaN
+    if not 0 <= found <= largest:  # nor NaN
         raise DemandUnknownError(f"{path}: {found} is not a demand")
     return found
 
 
 def time_at(document: object, path: str) -> float:
-    """The time at a path, in seconds since the epoch or as RFC 3339 (no zone: UTC). Raises DemandUnknownError."""
+    """The time at a path, in seconds or milliseconds since the epoch or as RFC 3339 (no zone: UTC).
+
+    Raises DemandUnknownError.
+    """
     value = _at(document, path)
     try:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
+            return float(value) / 1000 if value > MILLISECONDS else float(value)
         at = datetime.fromisoformat(str(value))
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:

@@ -1,57 +1,75 @@
 """Demand from Prometheus: instant queries that must each give exactly one number."""
 
 import json
+import math
 from urllib.parse import urlencode
 
-import urllib3
-
 from autopilot_client.config import PrometheusDemand
-from autopilot_client.demand.json_path import number_at
-from autopilot_client.net.fetch import Call, FetchError, RetryBudget, bearer, shown
+from autopilot_client.demand.json_path import MOST_ARRIVALS, number_at
+from autopilot_client.net.fetch import Call, FetchError, RetryBudget, shown
 from autopilot_client.ports import DemandUnknownError
-from autopilot_client.rules.domain import Reading
+from autopilot_client.rules.domain import Reading, age
 
 
-def read_prometheus(
-    pool: urllib3.PoolManager, source: PrometheusDemand, now: float, budget: RetryBudget | None = None
-) -> Reading:
-    """Demand, queue and sessions by their queries. No result, many, or NaN: DemandUnknownError, never zero."""
+def read_prometheus(source: PrometheusDemand, now: float, budget: RetryBudget | None = None) -> Reading:
+    """Demand and the rest by their queries. No result, many, or NaN: DemandUnknownError, never zero."""
 
-    def ask(query: str) -> float:
-        return _ask(pool, source, query, budget or RetryBudget())
+    def ask(query: str | None) -> object:
+        return None if query is None else _ask(source, query, budget or RetryBudget())
 
-    age = ask(source.age_query) if source.age_query else 0.0
-    if age > source.max_age_seconds:
-        raise DemandUnknownError(f"{source.age_query}: {age:.0f} s old")
-    sessions = ask(source.sessions_query) if source.sessions_query else None
+    def number(query: str | None) -> float | None:
+        return None if query is None else number_at(ask(query), "value")
+
+    seconds = 0.0 if source.age_query is None else _age(ask(source.age_query))
+    if seconds > source.max_age_seconds:
+        raise DemandUnknownError(f"{source.age_query}: {seconds:.0f} s old")
+    sessions, arrivals = number(source.sessions_query), source.arrivals_query
     return Reading(
-        demand=ask(source.query),
-        at=now - age,
+        demand=number_at(ask(source.query), "value"),
+        at=now - seconds,
         sessions=None if sessions is None else round(sessions),
-        queue=ask(source.queue_query) if source.queue_query else None,
+        queue=number(source.queue_query),
+        arrivals=None if arrivals is None else int(number_at(ask(arrivals), "value", MOST_ARRIVALS)),
     )
 
 
-def _ask(pool: urllib3.PoolManager, source: PrometheusDemand, query: str, budget: RetryBudget) -> float:
+def _age(found: object) -> float:
+    """Seconds; a little below 0 is the difference of two clocks. Raises DemandUnknownError."""
+    text = found.get("value") if isinstance(found, dict) else None
+    try:
+        seconds = age(-float(str(text)), 0.0)
+    except ValueError:
+        seconds = None
+    if seconds is None or not seconds < math.inf:
+        raise DemandUnknownError(f"{str(text)[:60]!r} is not an age in seconds")
+    return seconds
+
+
+def _ask(source: PrometheusDemand, query: str, budget: RetryBudget) -> object:
     url = f"{source.url.rstrip('/')}/api/v1/query?" + urlencode({"query": query})
     try:
-        call = Call(url, 1.0, source.timeout_seconds, headers=bearer(source.token_file))
-        reply = json.loads(budget.fetch(pool, call))
+        call = Call(url, 1.0, source.timeout_seconds, access=source.access)
+        reply = json.loads(budget.fetch(call))
     except FetchError as error:
         raise DemandUnknownError(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise DemandUnknownError(f"{shown(source.url)}: the reply is not JSON") from error
-    return _single(reply, query)
+    return {"value": _single(reply, query)}
 
 
-def _single(reply: object, query: str) -> float:
+def _single(reply: object, query: str) -> object:
+    """The one value of a reply. A reply with warnings may lack a part of the series: it is unknown."""
     data = reply.get("data") if isinstance(reply, dict) and reply.get("status") == "success" else None
-    if not isinstance(data, dict):
+    if not isinstance(reply, dict) or not isinstance(data, dict):
         raise DemandUnknownError(f"{query}: Prometheus reported no success")
-    if data.get("resultType") == "scalar":
-        return number_at(data, "result.1")
+    if reply.get("warnings"):
+        raise DemandUnknownError(f"{query}: a partial answer: {str(reply['warnings'])[:200]}")
     results = data.get("result")
-    if not isinstance(results, list) or len(results) != 1:
-        count = len(results) if isinstance(results, list) else "no"
-        raise DemandUnknownError(f"{query}: {count} results instead of one")
-    return number_at(results[0], "value.1")
+    if data.get("resultType") != "scalar":
+        if not isinstance(results, list) or len(results) != 1:
+            count = len(results) if isinstance(results, list) else "no"
+            raise DemandUnknownError(f"{query}: {count} results instead of one")
+        results = results[0].get("value") if isinstance(results[0], dict) else None
+    if not isinstance(results, list) or len(results) != 2:
+        raise DemandUnknownError(f"{query}: a result that is not a pair of time and value")
+    return results[1]

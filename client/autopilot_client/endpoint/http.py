@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tenacity
-import urllib3
 
 from autopilot_client.config import Endpoint
-from autopilot_client.net.fetch import Call, FetchError, bearer, fetch
+from autopilot_client.net.fetch import Call, FetchError, Send, fetch
 from autopilot_client.ports import EndpointUnavailableError
 
 LARGEST_REPLY = 32 << 20
@@ -17,8 +16,8 @@ LARGEST_REPLY = 32 << 20
 class HttpEndpoint:
     """The container's /invocations. It is idempotent: the same observation again rewrites its own slot."""
 
-    def __init__(self, pool: urllib3.PoolManager, endpoint: Endpoint, wait_seconds: float = 0.2) -> None:
-        self._pool, self._endpoint = pool, endpoint
+    def __init__(self, endpoint: Endpoint, wait_seconds: float = 0.2, send: Send = fetch) -> None:
+        self._endpoint, self._send = endpoint, send
         self._retrying = retrying(endpoint.attempts, wait_seconds, _passing)
 
     def ask(self, instances: Sequence[dict[str, Any]]) -> list[Any]:
@@ -32,8 +31,7 @@ class HttpEndpoint:
 
     def _post(self, body: bytes) -> bytes:
         e = self._endpoint
-        headers = {"Content-Type": "application/json", "Accept": "application/json"} | bearer(e.token_file)
-        return fetch(self._pool, Call(e.url or "", e.connect_seconds, e.read_seconds, body, headers, LARGEST_REPLY))
+        return self._send(Call(e.url or "", e.connect_seconds, e.read_seconds, body, e.access, LARGEST_REPLY))
 
 
 def _passing(error: BaseException) -> bool:

@@ -1,4 +1,9 @@
-"""Nodes before pods: keep a CapacityBuffer, or a Deployment of pause pods, at the servers that are still to come."""
+"""Nodes before pods: keep a CapacityBuffer, or a Deployment of pause pods, at the servers that will be ordered soon.
+
+A node takes longer than a pod on a node that is there. So the endpoint is asked for one lead more: what that forecast
+says beyond the servers that are ordered already is the room to make. It shrinks by each server that is ordered, which
+takes its place; room and orders together are never more than the forecast.
+"""
 
 from dataclasses import dataclass, field
 
@@ -10,9 +15,9 @@ VERSIONS = ("v1beta1", "v1alpha1")
 """Served versions of autoscaling.x-k8s.io, the newer first."""
 
 
-def headroom(allocation: int | None, replicas: int | None) -> int | None:
-    """Servers that are decided but not there yet; None where either is unknown."""
-    return None if allocation is None or replicas is None else max(0, allocation - replicas)
+def headroom(ahead: int | None, ordered: int | None, maximum: int) -> int | None:
+    """Servers that the forecast for new nodes asks for beyond those ordered, within the maximum; None: not known."""
+    return None if ahead is None or ordered is None else max(0, min(ahead, maximum) - ordered)
 
 
 @dataclass(slots=True)

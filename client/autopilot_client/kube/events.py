@@ -1,4 +1,4 @@
-"""Kubernetes Events for resizes: one for a pass, or one for each resize."""
+"""Kubernetes Events: for resizes one a pass or one each, and one for whatever else begins or ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.targets import KINDS, Target
+from autopilot_client.rules.notices import Notice
 from autopilot_client.rules.plan import Scale
 
 LONGEST = 1000
@@ -28,29 +29,58 @@ class Resize:
         return f"{self.name}: {self.scale.current} to {self.scale.wanted} servers ({self.reason})"
 
 
-def write_events(kube: Kube, resizes: Sequence[Resize], each: bool, now: float) -> None:
-    """Tell of resizes. One event for all is about the largest, and names the others. Raises KubeError."""
-    ordered = sorted(resizes, key=lambda r: -abs(r.scale.wanted - r.scale.current))
-    groups = [[resize] for resize in ordered] if each else [ordered]
-    for group in groups:
-        kube.post(kube.path("v1", "events"), event(group, kube.namespace, now))
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something else that began or ended, about one object."""
+
+    name: str
+    target: Target
+    notice: Notice
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        return f"{self.name}: {self.notice.text}"
 
 
-def event(resizes: Sequence[Resize], namespace: str, now: float) -> dict[str, Any]:
-    """One core/v1 Event about the first of the resizes; its message names them all, as far as there is room."""
+def write_events(kube: Kube, news: Sequence[Resize | Told], each: bool, now: float) -> None:
+    """Tell of resizes and the rest. One event for all resizes is about the largest, and names the others.
+
+    Raises KubeError.
+    """
+    resizes = sorted((r for r in news if isinstance(r, Resize)), key=lambda r: -abs(r.scale.wanted - r.scale.current))
+    groups = [[resize] for resize in resizes] if each else [resizes]
+    written = [_of_resizes(group, kube.namespace, now) for group in groups if group]
+    told = [one for one in news if isinstance(one, Told)]
+    written += [_event((one.name, one.target), one.notice, one.text, (kube.namespace, now)) for one in told]
+    for number, event in enumerate(written):
+        event["metadata"]["name"] += f"-{number}" if number else ""
+        kube.post(kube.path("v1", "events"), event)
+
+
+def _of_resizes(resizes: Sequence[Resize], namespace: str, now: float) -> dict[str, Any]:
+    """One Event about the first of the resizes; its message names them all, as far as there is room."""
     first = resizes[0]
-    kind, name = first.name.split("/", 1)
-    at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    reason = "ScaledUp" if first.scale.wanted > first.scale.current else "ScaledDown"
     message = "; ".join(resize.text for resize in resizes)
-    about = {"apiVersion": KINDS[kind].group, "kind": KINDS[kind].kind, "name": name, "namespace": namespace}
+    text = message if len(message) <= LONGEST else f"{message[:LONGEST]}… ({len(resizes)} fleets)"
+    return _event((first.name, first.target), Notice(reason, "", warning=False), text, (namespace, now))
+
+
+def _event(about: tuple[str, Target], notice: Notice, text: str, where: tuple[str, float]) -> dict[str, Any]:
+    """One core/v1 Event about an object, in a namespace at a time."""
+    (full, target), (namespace, now) = about, where
+    kind, name = full.split("/", 1)
+    at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    involved = {"apiVersion": KINDS[kind].group, "kind": KINDS[kind].kind, "name": name, "namespace": namespace}
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{name}.{int(now * 1e6):x}", "namespace": namespace},
-        "involvedObject": about | {"uid": first.target.uid, "resourceVersion": first.target.version},
-        "reason": "ScaledUp" if first.scale.wanted > first.scale.current else "ScaledDown",
-        "message": message if len(message) <= LONGEST else f"{message[:LONGEST]}… ({len(resizes)} fleets)",
-        "type": "Normal",
+        "involvedObject": involved | {"uid": target.uid, "resourceVersion": target.version},
+        "reason": notice.reason,
+        "message": text[: LONGEST + 20],
+        "type": "Warning" if notice.warning else "Normal",
         "source": {"component": "autopilot-client"},
         "firstTimestamp": at,
         "lastTimestamp": at,

@@ -1,19 +1,28 @@
-"""One bounded HTTP exchange with a service that may be slow, dripping, huge or gone."""
+"""One bounded HTTP exchange with a service that may be slow, dripping, huge or gone.
 
-import contextlib
-import socket
+aiohttp, because its time-out is for an exchange as a whole: most clients count anew with every byte. It runs in a
+thread of its own, so that the loop's threads simply wait.
+"""
+
+import asyncio
+import base64
+import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
+import aiohttp
 
-Clock = Callable[[], float]
+from autopilot_client.net.access import NOBODY, Access
+from autopilot_client.net.sign import SignError, signed
+
+CHUNK = 65536
 
 
 def shown(url: str) -> str:
@@ -35,84 +44,96 @@ class FetchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What to send, and how long and how much to wait for."""
+    """What to send, as whom, and how long and how much to wait for. GET without a body, else POST of JSON."""
 
     url: str
     connect_seconds: float
     read_seconds: float
     body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    access: Access = NOBODY
     largest: int = 1 << 20
 
 
-class _Watched(HTTPConnection):
-    """A connection that can be cut from another thread while it is in use."""
-
-    in_use = threading.local()
-
-    def request(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - urllib3's own shape
-        getattr(self.in_use, "connections", []).append(self)
-        super().request(*arguments, **named)
+Send = Callable[[Call], bytes]
+"""The body of a 200 reply. Raises FetchError within about connect_seconds + read_seconds."""
 
 
-class _WatchedTls(_Watched, HTTPSConnection):
-    pass
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Watched
-
-
-class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _WatchedTls
-
-
-def http_pool() -> urllib3.PoolManager:
-    """Connections whose exchanges `fetch` ends in time, also where each byte comes just before a time-out."""
-    pool = urllib3.PoolManager(num_pools=16, maxsize=8)
-    pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-    return pool
-
-
-@contextlib.contextmanager
-def _cut_after(seconds: float) -> Iterator[None]:
-    """End this thread's connections after so many seconds: a socket's time-out starts anew with every byte."""
-    connections: list[HTTPConnection] = []
-    _Watched.in_use.connections = connections
-
-    def cut() -> None:
-        for one in connections:
-            with contextlib.suppress(OSError, AttributeError):  # not yet connected, or just closed
-                one.sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
+def fetch(call: Call) -> bytes:
+    """The body of a 200 reply. Raises FetchError within about connect_seconds + read_seconds."""
     try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def fetch(pool: urllib3.PoolManager, call: Call, clock: Clock = time.monotonic) -> bytes:
-    """The body of a 200 reply; GET without a body, else POST. Raises FetchError within about read_seconds."""
-    budget = call.connect_seconds + call.read_seconds
-    until = clock() + budget
-    try:
-        with _cut_after(budget):
-            response = pool.request(
-                "GET" if call.body is None else "POST",
-                call.url,
-                body=call.body,
-                headers=dict(call.headers),
-                timeout=urllib3.Timeout(connect=call.connect_seconds, read=call.read_seconds),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-            return _read(response, call, until, clock)
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        url, headers = _url_and_headers(call)
+        task = asyncio.run_coroutine_threadsafe(_exchange(call, url, headers), _event_loop())
+        return task.result()
+    except SignError as error:
+        raise FetchError(str(error)) from error
+    except TimeoutError as error:
+        raise FetchError(f"{shown(call.url)}: no complete reply in time") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         raise FetchError(f"{shown(call.url)}: {_reason(error, call.url)}") from error
+
+
+async def _exchange(call: Call, url: str, headers: dict[str, str]) -> bytes:
+    seconds = aiohttp.ClientTimeout(call.connect_seconds + call.read_seconds, sock_connect=call.connect_seconds)
+    tls = _tls(call.access.ca_file, _stamp(call.access.ca_file))
+    async with (
+        aiohttp.ClientSession(timeout=seconds, cookie_jar=aiohttp.DummyCookieJar()) as session,
+        session.request(
+            "GET" if call.body is None else "POST",
+            url,
+            data=call.body,
+            headers=headers,
+            allow_redirects=False,
+            proxy=proxy_of(url),
+            ssl=tls,
+        ) as response,
+    ):
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(CHUNK):
+            body += chunk
+            if len(body) > call.largest:
+                raise FetchError(f"{shown(call.url)}: more than {call.largest} bytes")
+        if response.status != 200:
+            raise FetchError(f"{shown(call.url)}: HTTP {response.status}", response.status)
+        return bytes(body)
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address: HTTP_PROXY, HTTPS_PROXY, but not for NO_PROXY."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+@lru_cache(maxsize=1)
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """The one loop of all exchanges, in a thread that ends with the process."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="http", daemon=True).start()
+    return loop
+
+
+@lru_cache(maxsize=32)
+def _tls(ca_file: str | None, _stamp: float) -> ssl.SSLContext | bool:
+    """Whom to trust: the authorities of a file, read again when it changes, or the system's."""
+    return True if ca_file is None else ssl.create_default_context(cafile=ca_file)
+
+
+def _stamp(path: str | None) -> float:
+    return Path(path).stat().st_mtime if path else 0.0
+
+
+def _url_and_headers(call: Call) -> tuple[str, dict[str, str]]:
+    """The address without its user, who goes into a header, and all headers. Raises SignError, ValueError."""
+    parts = urlsplit(call.url)
+    url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    if call.body is not None:
+        headers["Content-Type"] = "application/json"
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return url, signed(call.access, ("GET" if call.body is None else "POST", url, call.body), headers)
 
 
 SILENT_AFTER = 8
@@ -128,10 +149,11 @@ class RetryBudget:
     An address that stays silent is not asked for every fleet anew, so that it takes no time from the others.
     """
 
+    send: Send = fetch
     until: float = field(default_factory=lambda: time.monotonic() + LONGEST_SECONDS)
     silent: Counter[str] = field(default_factory=Counter)
 
-    def fetch(self, pool: urllib3.PoolManager, call: Call) -> bytes:
+    def fetch(self, call: Call) -> bytes:
         """As `fetch`. Raises FetchError at once where the budget is used up."""
         address = _address(call.url)
         if self.silent[address] >= SILENT_AFTER:
@@ -139,7 +161,7 @@ class RetryBudget:
         if time.monotonic() > self.until:
             raise FetchError(f"{shown(call.url)}: not asked, for the sources before it took the time of this pass")
         try:
-            body = fetch(pool, call)
+            body = self.send(call)
         except FetchError as error:
             self.silent[address] = 0 if error.status else self.silent[address] + 1
             raise
@@ -154,42 +176,8 @@ def _address(url: str) -> str:
         return url
 
 
-def _read(response: urllib3.BaseHTTPResponse, call: Call, until: float, clock: Clock) -> bytes:
-    """The whole body, or FetchError when it is too large or drips past the time."""
-    body = bytearray()
-    try:
-        while chunk := response.read1(65536):
-            body += chunk
-            if len(body) > call.largest:
-                raise FetchError(f"{shown(call.url)}: more than {call.largest} bytes")
-            if clock() > until:
-                raise FetchError(f"{shown(call.url)}: no complete reply in time")
-    except BaseException:
-        response.close()
-        raise
-    response.release_conn()
-    if response.status != 200:
-        raise FetchError(f"{shown(call.url)}: HTTP {response.status}", response.status)
-    return bytes(body)
-
-
 def _reason(error: Exception, url: str) -> str:
     """The error's own words; its kind alone where they repeat what the address keeps to itself."""
     parts = urlsplit(url) if shown(url).startswith("http") else None
     kept = (parts.query, parts.netloc.rpartition("@")[0]) if parts else (url,)
-    return type(error).__name__ if any(one and one in str(error) for one in kept) else str(error)
-
-
-def bearer(token_file: str | None) -> dict[str, str]:
-    """The header for a token file, read now so that a rotated token counts. Raises FetchError."""
-    if token_file is None:
-        return {}
-    try:
-        with open(token_file, encoding="utf-8") as file:
-            token = file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not text"
-        raise FetchError(f"{token_file}: {why}") from error
-    if not token.isascii() or not token.isprintable() or not token or " " in token:
-        raise FetchError(f"{token_file}: not one token on one line")  # http.client's own words would repeat it
-    return {"Authorization": f"Bearer {token}"}
+    return type(error).__name__ if any(one and one in str(error) for one in kept) else str(error) or "no reply"

@@ -147,7 +147,8 @@ class Seen:
     """What one pass knows of one fleet; None where it is unknown. `answer` has passed the guards.
 
     `replicas` is the size that the object's spec asks for, never a count of what runs: that has a rollout's surge in it
-    and lacks what is still being made. `uid` tells which object it is, "" where nobody says.
+    and lacks what is still being made. `uid` tells which object it is, "" where nobody says. `ahead` is the forecast
+    for as long as a new node and a server on it take, where that was asked for.
     """
 
     at: float
@@ -156,6 +157,7 @@ class Seen:
     answer: Answer | None = None
     fault: Fault = Fault.NONE
     uid: str = ""
+    ahead: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def read_overrides(annotations: Mapping[str, str], now: float) -> Overrides:
     written = {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
     values: dict[str, bool | int] = {}
     until: list[tuple[str, float]] = []
-    ignored = [f"{PREFIX}{name}: unknown; {_KNOWN}" for name in sorted(written) if name not in _NAMES]
+    ignored = [f"{PREFIX}{name}: unknown; {_KNOWN}" for name in sorted(written) if name not in NAMES]
     for name, read in _READERS.items():
         if name not in written:
             continue
@@ -75,7 +75,7 @@ _READERS: dict[str, Callable[[str], bool | int | None]] = {
     "paused": _boolean, "size": _whole, "minimum": _whole, "maximum": _whole,
 }  # fmt: skip
 _TAKES = {"paused": "true or false", **dict.fromkeys(("size", "minimum", "maximum"), "a whole number of servers")}
-_NAMES = {*_READERS, *(f"{name}-until" for name in _READERS)}
+NAMES = {*_READERS, *(f"{name}-until" for name in _READERS)}
 _KNOWN = "write paused, size, minimum or maximum, or one of them with -until"
 _TIME = "write it like 2026-12-24T06:00:00Z"
 

@@ -46,8 +46,15 @@ GAUGES = (
     (
         "outage_hold",
         "1 while the endpoint holds the size in a demand outage",
-        lambda v: v.decision.reason == "outage_hold",
+        lambda v: v.hold is not None,
     ),
+    (
+        "size_contested",
+        "1 while somebody else keeps setting the size and the fleet is left alone",
+        lambda v: v.rivalry.held_since is not None,
+    ),
+    ("override_active", "1 while an annotation of the operator rules", lambda v: bool(v.rules.overrides.active)),
+    ("rolling_out", "1 while a new version is rolled out and nothing is removed", lambda v: v.rules.rolling),
     ("on_hold", "1 while the size cannot be decided and stays", lambda v: v.decision.level is FallbackLevel.HOLD),
 )
 """Name without prefix, meaning, value (None: unknown, and then absent: a gauge never shows a made-up zero)."""
@@ -72,6 +79,8 @@ class StatusCollector(Collector):
         yield self._fallback(views)
         yield self._forecast_error(views)
         yield from self._counters()
+        yield self._reversals()
+        yield self._leads(views)
         yield from self._seconds()
         yield from self._process()
 
@@ -111,6 +120,22 @@ class StatusCollector(Collector):
             return None
         then = trail.allocation_at(view.seen.at - view.last_answer.horizon_minutes * 60)
         return (then - reading.need) / reading.need
+
+    def _leads(self, views: list[View]) -> Metric:
+        meaning = "Minutes from creation to ready, given or measured: the usual, and what nine of ten stay below"
+        family = GaugeMetricFamily("autopilot_lead_minutes", meaning, labels=[*FLEET, "quantile"])
+        for view in views:
+            if view.lead:
+                family.add_metric([self._store.namespace, view.fleet.name, "0.5"], view.lead.shortest)
+                family.add_metric([self._store.namespace, view.fleet.name, "0.9"], view.lead.longest)
+        return family
+
+    def _reversals(self) -> Metric:
+        family = CounterMetricFamily("autopilot_size_reversals", "Sizes that somebody else has undone", labels=FLEET)
+        for (which, fleet, _), count in dict(self._store.counts).items():
+            if which == "reversals":
+                family.add_metric([self._store.namespace, fleet], count)
+        return family
 
     def _counters(self) -> Iterator[Metric]:
         counts = dict(self._store.counts)

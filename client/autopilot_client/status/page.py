@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from autopilot_client.rules.domain import Fault
+from autopilot_client.rules.schedule import upcoming
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.trail import SLOT_SECONDS, SLOTS, Point, Trail
 
@@ -25,6 +26,7 @@ dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(6.2rem,1fr));gap:.3
 dt{font-size:.8rem}dd{margin:0;font-size:1.15rem;font-weight:600}
 p{margin:.3rem 0}.fault{border-left:.4rem double currentColor;padding-left:.6rem;font-weight:600}
 svg{width:100%;max-width:38rem;height:auto;display:block}svg text{font-size:14px;fill:currentColor}
+.said{border-left:.4rem solid #8888;padding-left:.6rem}
 .key{white-space:nowrap;margin-right:1rem}.key svg{width:2.2rem;display:inline-block;vertical-align:middle}
 .line{fill:none;stroke:currentColor;stroke-width:2}.decided{stroke-dasharray:9 5}
 .size{fill:currentColor;fill-opacity:.16;stroke:none}
@@ -77,12 +79,35 @@ def _head(store: StatusStore, views: Sequence[View], leads: bool) -> str:
 def _card(view: View, trail: Trail | None, now: float) -> str:
     points = trail.points(now) if trail else []
     fault = view.decision.fault
-    warning = f"<p class=fault>{WORDS[fault]}</p>" if fault in WORDS else ""
+    said = [WORDS[fault]] if fault in WORDS else []
+    if view.hold:
+        said.append(f"Held through an outage of demand since {_clock(view.hold.since)} UTC: {view.hold.why}.")
+    if view.rivalry.words:
+        said.append(f"{view.rivalry.words[0].upper()}{view.rivalry.words[1:]}.")
+    warning = "".join(f"<p class=fault>{escape(words)}</p>" for words in said)
     return (
         f"<section><h2>{escape(view.fleet.name)}</h2>"
         f"<p>{escape(view.fleet.target)}, {view.fleet.apply}, {view.fleet.minimum} to {view.fleet.maximum} servers</p>"
-        f"{warning}{_facts(view)}{_chart(points, now)}{_reasons(points)}</section>"
+        f"{warning}{_said_by_people(view, now)}{_facts(view)}{_chart(points, now)}{_reasons(points)}</section>"
     )
+
+
+def _said_by_people(view: View, now: float) -> str:
+    """Overrides and events: those in force, those that are no use, and the next ones."""
+    rules, until = view.rules, dict(view.rules.overrides.until)
+    ends = {word: until.get(word.split()[0]) for word in rules.overrides.active}
+    lines = [f"Override: {word}{f', until {_day_clock(end)} UTC' if end else ''}." for word, end in ends.items()]
+    lines += [f"Event: {name}." for name in rules.scheduled.names]
+    lines += [f"Ignored: {text}." for text in rules.overrides.ignored]
+    if rules.rolling:
+        lines.append("A new version is being rolled out: nothing is removed until it is done.")
+    later = [one for one in upcoming(view.fleet.events, now, 2) if one[0] > now]
+    lines += [f"Next event: {event.name}, {_day_clock(begin)} UTC." for begin, _, event in later]
+    return "".join(f"<p class=said>{escape(line)}</p>" for line in lines)
+
+
+def _day_clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _facts(view: View) -> str:
@@ -92,6 +117,7 @@ def _facts(view: View) -> str:
         "queue": _servers(reading.queue) if reading and reading.queue is not None else "",
         "decided": _servers(view.decision.allocation),
         "in cluster": _servers(view.size),
+        "lead": f"{view.lead.shortest:g} to {view.lead.longest:g} min" if view.lead else "",
         "reason": view.decision.reason.replace("_", " "),
         "this pass": view.outcome,
     }

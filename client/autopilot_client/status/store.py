@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from autopilot_client.config import Config, Fleet
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
+from autopilot_client.rules.lead import BootTimes, Lead
+from autopilot_client.rules.notices import Hold
 from autopilot_client.rules.offer import Standing
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
+from autopilot_client.rules.rivals import NO_RIVAL, Rivalry
 from autopilot_client.status.review import Review
 from autopilot_client.status.trail import Trail
 
@@ -20,7 +23,8 @@ LONGEST_SERVED = 900.0
 class View:
     """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now.
 
-    `rules` is what stood above the decision: overrides, schedule, a rollout.
+    `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage;
+    `lead` the provisioning lead time that is given or measured.
     """
 
     fleet: Fleet
@@ -30,6 +34,9 @@ class View:
     size: int | None
     last_answer: Answer | None = None
     rules: OperatorRules = NO_RULES
+    hold: Hold | None = None
+    rivalry: Rivalry = NO_RIVAL
+    lead: Lead | None = None
 
 
 @dataclass(slots=True)
@@ -49,7 +56,9 @@ class StatusStore:
     last_success: float = 0.0
     began: float = 0.0
     finished: float = 0.0
-    told: dict[str, int] = field(default_factory=dict)
+    told: dict[str, tuple[int, float]] = field(default_factory=dict)
+    boots: dict[str, BootTimes] = field(default_factory=dict)
+    not_taken: dict[str, int] = field(default_factory=dict)
     _reviews: dict[str, tuple[Review, float]] = field(default_factory=dict)
     _remade: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -64,10 +73,10 @@ class StatusStore:
             for view in views:
                 self._account(view, self.views.get(view.fleet.name))
                 self.views[view.fleet.name] = view
-                if view.decision.allocation is not None:
-                    self.serving[view.fleet.name] = view
-                elif view.rules.overrides.paused:
+                if view.rules.overrides.paused or view.rivalry.held_since is not None:
                     self.serving.pop(view.fleet.name, None)
+                elif view.decision.allocation is not None:
+                    self.serving[view.fleet.name] = view
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
                 self.last_success = now
             self.passes["finished"] += 1
@@ -77,6 +86,10 @@ class StatusStore:
         """Count something of a fleet; `label` is the counter's own label value."""
         with self._lock:
             self.counts[metric, fleet, label] += 1
+
+    def lead(self, fleet: Fleet) -> Lead | None:
+        """The fleet's provisioning lead time, given or measured; None: not known, the endpoint's default counts."""
+        return self.boots.get(fleet.name, BootTimes()).measured() if fleet.measures_lead else fleet.lead
 
     def remember_review(self, fleet: Fleet, review: Review, now: float) -> None:
         """Keep the latest review of a Fleet. Of one that was made anew, nothing is to be told before the next pass."""
@@ -118,6 +131,8 @@ class StatusStore:
         demand = seen.reading.demand if seen.reading else None
         self.trails.setdefault(name, Trail()).add(seen.at, demand, decision.allocation, view.size, decision.reason)
         self.counts["decisions", name, decision.reason] += 1
+        undone = set(view.rivalry.reversals) - set(before.rivalry.reversals if before else ())
+        self.counts["reversals", name, ""] += len(undone)
         if before is None or seen.reading is None or seen.replicas is None:
             return
         elapsed = min(seen.at - before.seen.at, 3 * self.config.interval_seconds)

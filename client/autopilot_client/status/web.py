@@ -15,6 +15,7 @@ from autopilot_client.config import Fleet
 from autopilot_client.ports import KubeError, ReadSpec
 from autopilot_client.rules.domain import Spec
 from autopilot_client.rules.offer import Question, Unsure, offer
+from autopilot_client.rules.rivals import not_taken
 from autopilot_client.status.metrics import Leads, StatusCollector, exposition
 from autopilot_client.status.page import render
 from autopilot_client.status.review import Review, ReviewError, parse_review, refusal, reply
@@ -108,7 +109,9 @@ class Application:
         if self._leadership.refused:
             return Reply(503, f"{self._leadership.refused}\n".encode(), "text/plain")
         if self._store.finished:
-            return Reply(200, b"ok\n", "text/plain")
+            held = [view for view in self._store.views.values() if view.rivalry.held_since is not None]
+            words = "".join(f"{view.fleet.name}: {view.rivalry.words}\n" for view in held)
+            return Reply(200, f"ok\n{words}".encode(), "text/plain; charset=utf-8")
         return Reply(503, b"no pass has finished yet\n", "text/plain")
 
     def _metrics(self, _: str) -> Reply:
@@ -161,6 +164,7 @@ class Application:
         """The size to tell now: the latest decision, held against the object as it is at this moment."""
         if self._store.dry_run:
             return Unsure("a dry run")
+        told = self._store.told.pop(fleet.name, None)
         standing = self._store.standing(fleet.name)
         if standing is None:
             return Unsure("nothing is decided")
@@ -168,8 +172,11 @@ class Application:
             spec = self._read_spec(fleet.target)
         except KubeError as error:
             return Unsure(f"its size cannot be read: {error}")
-        question = Question(self._clock(), in_use, spec, self._store.told.get(fleet.name))
-        size = offer(standing, question)
+        now = self._clock()
+        theirs = not_taken(told, standing.decision.allocation or 0, spec.replicas if spec else None, now)
+        if theirs is not None:
+            self._store.not_taken[fleet.name] = theirs
+        size = offer(standing, Question(now, in_use, spec, told[0] if told else None))
         if isinstance(size, int):
-            self._store.told[fleet.name] = size
+            self._store.told[fleet.name] = size, now
         return size

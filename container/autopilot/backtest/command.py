@@ -18,7 +18,8 @@ from autopilot.backtest.replay import Progress, ReplayConfig
 from autopilot.core.cost import Doubles
 from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
 from autopilot.core.history import rfc3339
-from autopilot.demand.csv_file import DemandCsvError, DemandSeries, read_fleets_csv
+from autopilot.demand.csv_file import read_fleets_csv
+from autopilot.demand.series import DemandCsvError, DemandSeries
 from autopilot.ports import ModelError, Policy
 from autopilot.settings import Settings, SettingsError
 from autopilot.wiring import build_policy
@@ -213,7 +214,8 @@ def _progress(scenario: Scenario) -> Iterator[Progress]:
     except ImportError:
         yield lambda _: None
         return
-    with Bar(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(scenario.fleet), total=total)
         yield lambda made: bar.update(task, advance=made)
 

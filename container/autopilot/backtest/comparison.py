@@ -27,7 +27,7 @@ from autopilot.core.cost import (
 )
 from autopilot.core.decide import applied
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Lead, Limits, Reason
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.sim.fleet import draw_leads, play
 
 AUTOPILOT = "autopilot"
@@ -211,10 +211,10 @@ def scenario_for(
     return Scenario(fleet, series, grid, lead, scored, missing_price)
 
 
-def played(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Score:
-    """What a fleet would have cost whose sizes the client sets by what `config` decides.
+def daily_cost(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Doubles:
+    """What a fleet would have cost on each scored day, in idle server-hours, by what `config` decides: [days].
 
-    Decisions are made for the steps that are played alone.
+    The client sets its sizes; decisions are made for the steps that are played alone.
     """
     grid, part = scenario.grid, scenario.part
     chosen = np.flatnonzero(grid.known[: part.stop])
@@ -222,7 +222,7 @@ def played(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda
     replayed = replay(scenario.fleet, scenario.series, grid.observed[chosen], config, progress)
     decided = np.full(len(grid), np.nan)
     decided[chosen] = applied(grid.demand[chosen], replayed.forecast, grid.times[chosen], config.limits)
-    return scenario.score(decided)
+    return scenario.daily(decided)[1]
 
 
 def decide_again(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Replayed:

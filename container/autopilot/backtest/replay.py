@@ -16,7 +16,7 @@ from autopilot.core.outage import Belief, judge
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.series import SlottedSeries, slotted
 from autopilot.core.usual import PAST_SLOTS
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
 
 Progress = Callable[[int], None]

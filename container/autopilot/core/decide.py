@@ -27,6 +27,7 @@ from autopilot.core.guardrail import (
 )
 from autopilot.core.history import Floats, Windows
 from autopilot.core.outage import Belief, judge
+from autopilot.core.unplayed import unplayed
 
 Doubles = npt.NDArray[np.float64]
 
@@ -135,7 +136,7 @@ def decide_believed(
     """
     windows = belief.windows
     leads, prices = np.array([one.lead for one in contexts]), np.array([one.missing_price for one in contexts])
-    predictions = policy(windows, leads, prices)
+    predictions = _predictions(windows, leads, prices, policy)
     peaks = np.fmax.reduce(windows.demand, axis=1)
     fallbacks = _fallbacks(windows, _trusted(predictions.servers, peaks, contexts), leads[:, 1], prices)
     columns = (predictions.servers.tolist(), peaks.tolist(), belief.held.tolist(), windows.slot.tolist())
@@ -149,6 +150,15 @@ def decide_believed(
             decision = replace(decision, recommended=memories[row].keep(slot, decision.recommended, one.now.need))
         each.append(decision)
     return Decisions(each, predictions, belief)
+
+
+def _predictions(windows: Windows, leads: Doubles, prices: Doubles, policy: Predict) -> Predictions:
+    """What the policy says; of fleets that nobody has played for hours, what their usual hours say."""
+    found = policy(windows, leads, prices)
+    if windows.demand[:, -1].all():
+        return found
+    usual = unplayed(windows, leads[:, 1])
+    return Predictions(np.where(np.isnan(usual), found.servers, usual), found.actions, found.logits)
 
 
 def _trusted(predictions: Doubles, peaks: Floats, contexts: Sequence[FleetContext]) -> npt.NDArray[np.bool_]:

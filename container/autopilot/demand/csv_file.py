@@ -24,8 +24,6 @@ from autopilot.demand.cells import CellError, ServerColumn, TimeColumn
 from autopilot.demand.content import HEAD_BYTES, IMPORT, is_gzip, not_csv, not_text
 from autopilot.demand.series import DemandCsvError, DemandSeries, Doubles, cut, echo, in_order
 
-__all__ = ["DemandCsvError", "DemandSeries", "read_demand_csv", "read_fleets_csv"]
-
 _TIME_NAMES = ("timestamp", "observed_at", "time")
 _DEMAND_NAME = "demand"
 _FLEET_NAME = "fleet"

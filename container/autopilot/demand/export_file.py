@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,8 +28,10 @@ def read_export(path: Path) -> tuple[str, dict[str, DemandSeries]]:
         raise DemandCsvError(path, error.line, error.message) from error
     except UnicodeDecodeError as error:
         raise DemandCsvError(path, None, f"not UTF-8 text ({error.reason}): save the file as UTF-8") from error
-    except (OSError, EOFError) as error:
-        raise DemandCsvError(path, None, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DemandCsvError(path, None, f"damaged gzip file ({error}): compress it again") from error
+    except OSError as error:
+        raise DemandCsvError(path, None, f"cannot be read: {error.strerror or error}") from error
 
 
 def _read(content: bytes) -> tuple[str, dict[str, DemandSeries]]:

@@ -27,13 +27,15 @@ _PAGE = jinja2.Template(
  td:last-child, th:last-child { text-align: left; } details { margin-top: 1rem; }
 </style>
 <h1>The sample day</h1>
-<p>Demand as reported, the capacity that had been asked for one lead time (10 minutes) before, and the rule that decided
-each allocation. {{ missing }} server-hours were missing, {{ idle }} were idle.</p>
-<img alt="Demand and capacity over the day, with the deciding rule below" src="data:image/svg+xml;base64,{{ chart }}">
+<p>Demand as reported, what players really needed, the servers that were ready in a simulated fleet whose servers take
+10 to 15 minutes to come up, and the rule that decided. {{ missing }} server-hours were missing, {{ idle }} were
+idle.</p>
+<img alt="Demand and ready servers over the day, with the deciding rule below"
+src="data:image/svg+xml;base64,{{ chart }}">
 <details><summary>Every decision</summary>
-<table><tr><th>time (UTC)</th><th>demand</th><th>in force</th><th>allocation</th><th>reason</th></tr>
-{% for step in day %}<tr><td>{{ step.at.strftime("%H:%M") }}</td><td>{{ step.demand }}</td>
-<td>{{ step.capacity }}</td><td>{{ step.allocation }}</td><td>{{ step.reason }}</td></tr>
+<table><tr><th>time (UTC)</th><th>reported</th><th>needed</th><th>ready</th><th>size set</th><th>reason</th></tr>
+{% for step in day %}<tr><td>{{ step.at.strftime("%H:%M") }}</td><td>{{ step.demand }}</td><td>{{ step.needed }}</td>
+<td>{{ step.ready }}</td><td>{{ step.size }}</td><td>{{ step.reason }}</td></tr>
 {% endfor %}</table></details></html>
 """,
     autoescape=True,
@@ -42,23 +44,30 @@ each allocation. {{ missing }} server-hours were missing, {{ idle }} were idle.<
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request and its answer, with the capacity that an earlier answer had put in force by then."""
+    """One request and its answer, in servers.
+
+    demand  as it was reported
+    needed  what players really needed
+    size    what the client set
+    ready   what ran then: a server that was ordered comes a lead later
+    """
 
     at: datetime
     demand: int
-    allocation: int
+    needed: int
+    size: int
     reason: str
-    capacity: int | None
+    ready: int
 
     @property
     def missing(self) -> int:
-        """Servers short of demand."""
-        return 0 if self.capacity is None else max(self.demand - self.capacity, 0)
+        """Servers short of what was needed."""
+        return max(self.needed - self.ready, 0)
 
     @property
     def idle(self) -> int:
-        """Servers beyond demand."""
-        return 0 if self.capacity is None else max(self.capacity - self.demand, 0)
+        """Servers beyond what was needed."""
+        return max(self.ready - self.needed, 0)
 
 
 def write_chart(day: Sequence[Step], path: Path) -> None:
@@ -87,12 +96,12 @@ def _figure(day: Sequence[Step]) -> Figure:
 def _servers(axes: Axes, day: Sequence[Step]) -> None:
     times = date2num([step.at for step in day])  # type: ignore[no-untyped-call]
     demand = np.array([step.demand for step in day])
-    capacity = np.array([step.capacity or 0 for step in day])
-    axes.step(times, capacity, where="post", color="#1b6ca8", linewidth=1.8, label="servers in force")
+    needed, ready = (np.array([getattr(step, name) for step in day]) for name in ("needed", "ready"))
+    axes.step(times, ready, where="post", color="#1b6ca8", linewidth=1.8, label="servers ready")
+    axes.step(times, needed, where="post", color="#777777", linewidth=1.1, label="what players needed")
     axes.step(times, demand, where="post", color="black", linewidth=1.1, linestyle="--", label="demand as reported")
-    short = demand > capacity
     axes.fill_between(
-        times, demand, capacity, where=short, step="post", color="#c0392b", hatch="xxx", alpha=0.6,
+        times, needed, ready, where=needed > ready, step="post", color="#c0392b", hatch="xxx", alpha=0.6,
         label="missing servers",
     )  # fmt: skip
     axes.set_ylabel("servers")

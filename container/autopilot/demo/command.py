@@ -1,4 +1,4 @@
-"""`autopilot demo`: replay a recorded day through a real server, and show what it decided and why."""
+"""`autopilot demo`: replay a simulated day through a real server, and show what it decided, why, and what it cost."""
 
 import contextlib
 import json
@@ -9,24 +9,29 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
 import urllib3
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from autopilot.backtest.html import MEANING
-from autopilot.core.fleet import Reason
+from autopilot.core.decide import applied
+from autopilot.core.fleet import DEFAULT_LEAD, Limits, Reason
 from autopilot.demand.csv_file import read_demand_csv
 from autopilot.demo.chart import Step, write_chart, write_page
+from autopilot.demo.sample_day import STEP_MINUTES, needed
+from autopilot.sim.fleet import draw_leads, play
 
+Answer = Mapping[str, Any]
+"""The `Prediction` of an answer."""
 SAMPLE = Path(__file__).parent / "sample_day.csv"
-LEAD = timedelta(minutes=10)
-"""What is decided now is the capacity in force this much later."""
 _FLEET = "demo/shooter"
 
 
@@ -34,21 +39,23 @@ _FLEET = "demo/shooter"
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("out/demo"), show_default=True,
               help="Where the chart goes.")  # fmt: skip
 def demo(out: Path) -> None:
-    """Replay a recorded day through a real server and chart what it decided.
+    """Replay a simulated day through a real server and chart what it decided.
 
     Needs no AWS account and no Docker: the history is an SQLite file in a temporary directory, the policy is the
     built-in one. The day has a launch at 17:00 and a matchmaking outage from 01:00 to 03:30, in which demand seems to
-    fall from about 86 servers to 32.
+    fall from about 86 servers to 32. What the client would set is played in a simulated fleet: growing takes 10 to 15
+    minutes, shrinking is at once.
     """
     console = Console()
     times, demands = _sample()
     with tempfile.TemporaryDirectory(prefix="autopilot-demo-") as scratch, _server(Path(scratch)) as url:
         console.print(f"The server answers at {url}. {len(times)} observations go through /invocations.")
         answers = list(_replay(url, times, demands, console))
-    steps = _in_force(times, demands, answers)
+    steps = play_sizes(times, demands, answers)
     day = [step for step in steps if step.at.date() == times[-1].date()]
     console.print(_table(day))
-    _print_verdict(console, day)
+    for held in holds(day):
+        console.print(_outage_line(day, held))
     out.mkdir(parents=True, exist_ok=True)
     write_chart(day, out / "demo.png")
     write_page(day, out / "demo.html")
@@ -100,7 +107,7 @@ def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise click.ClickException(f"the server did not come up:\n{log.read_text()[-2000:]}")
 
 
-def _replay(url: str, times: Sequence[datetime], demands: Sequence[int], console: Console) -> Iterator[dict[str, str]]:
+def _replay(url: str, times: Sequence[datetime], demands: Sequence[int], console: Console) -> Iterator[Answer]:
     with urllib3.PoolManager(retries=False, timeout=30) as pool:
         for at, demand in track(list(zip(times, demands, strict=True)), "Replaying", console=console):
             body = {"fleet": _FLEET, "demand": demand, "observed_at": at.isoformat()}
@@ -110,44 +117,60 @@ def _replay(url: str, times: Sequence[datetime], demands: Sequence[int], console
             yield json.loads(response.data)["Prediction"]
 
 
-def _in_force(times: Sequence[datetime], demands: Sequence[int], answers: Sequence[dict[str, str]]) -> list[Step]:
-    """Put beside each observation the capacity that was decided one lead time before it."""
-    decided = {at: int(answer["num_of_gameservers"]) for at, answer in zip(times, answers, strict=True)}
-    return [
-        Step(at, demand, decided[at], answer["reason"], decided.get(at - LEAD))
-        for at, demand, answer in zip(times, demands, answers, strict=True)
-    ]
+def play_sizes(times: Sequence[datetime], demands: Sequence[int], answers: Sequence[Answer]) -> list[Step]:
+    """Set each size as the client would, in a simulated fleet that needs what players really needed."""
+    forecasts = np.array([answer["forecast"] for answer in answers], np.float64)
+    seconds = np.array([at.timestamp() for at in times])
+    sizes = applied(np.array(demands, np.float64), forecasts, seconds, Limits())
+    course = play(sizes, draw_leads(DEFAULT_LEAD, STEP_MINUTES, len(sizes), seed=0))
+    reasons = [str(answer["reason"]) for answer in answers]
+    rows = zip(times, demands, needed(), sizes.astype(int).tolist(), reasons, course.ready.astype(int).tolist(),
+               strict=True)  # fmt: skip
+    return [Step(*row) for row in rows]
+
+
+def cost_rows(day: Sequence[Step]) -> list[tuple[str, int, float, float]]:
+    """For each reason, the most frequent first, and for all: decisions, missing and idle server-hours.
+
+    Hours are rounded before they are added up, so that the table does.
+    """
+    rows = []
+    for reason, count in Counter(step.reason for step in day).most_common():
+        steps = [step for step in day if step.reason == reason]
+        missing, idle = (sum(getattr(one, name) for one in steps) * STEP_MINUTES / 60 for name in ("missing", "idle"))
+        rows.append((reason, count, round(missing, 1), round(idle, 1)))
+    return [*rows, ("all", len(day), sum(row[2] for row in rows), sum(row[3] for row in rows))]
 
 
 def _table(day: Sequence[Step]) -> Table:
-    table = Table(title="What decided, and what it cost")
+    table = Table(title="What decided, and what the fleet then cost")
     table.add_column("reason", no_wrap=True)
     table.add_column("meaning", min_width=20)
     for name in ("decisions", "missing\nserver-hours", "idle\nserver-hours"):
         table.add_column(name, justify="right")
-    lead = int(LEAD / (day[1].at - day[0].at))
-    in_force = list(zip(day, day[lead:], strict=False))  # a decision, and the step at which it is in force
-    for reason, count in Counter(step.reason for step in day).most_common():
-        missing, idle = _hours([then for decided, then in in_force if decided.reason == reason])
+    *rows, whole = cost_rows(day)
+    for reason, count, missing, idle in rows:
         table.add_row(reason, MEANING[Reason(reason)], str(count), f"{missing:.1f}", f"{idle:.1f}")
-    missing, idle = _hours(day)
     table.add_section()
-    table.add_row("all", "", str(len(day)), f"{missing:.1f}", f"{idle:.1f}")
+    table.add_row("all", "", str(whole[1]), f"{whole[2]:.1f}", f"{whole[3]:.1f}")
     return table
 
 
-def _hours(steps: Sequence[Step]) -> tuple[float, float]:
-    """Missing and idle server-hours of steps of five minutes."""
-    return sum(step.missing for step in steps) / 12, sum(step.idle for step in steps) / 12
+def holds(day: Sequence[Step]) -> Iterator[list[Step]]:
+    """The steps of each hold; what is not further apart than an hour is one."""
+    held = [step for step in day if step.reason == Reason.OUTAGE_HOLD]
+    first = 0
+    for at in range(1, len(held) + 1):
+        if at == len(held) or held[at].at - held[at - 1].at > timedelta(hours=1):
+            yield held[first:at]
+            first = at
 
 
-def _print_verdict(console: Console, day: Sequence[Step]) -> None:
-    held = [step for step in day if step.reason == "outage_hold"]
-    if not held:
-        return
-    back = next(step for step in day if step.at > held[-1].at)
-    console.print(
-        f"Outage: {held[0].at:%H:%M} to {held[-1].at:%H:%M} UTC, held at {held[-1].allocation} servers while "
-        f"{min(step.demand for step in held)} were reported; when demand returned at {back.demand}, "
-        f"{back.missing} were missing."
+def _outage_line(day: Sequence[Step], held: Sequence[Step]) -> str:
+    sizes = [step.size for step in held]
+    back = next((step for step in day if step.at > held[-1].at), held[-1])
+    return (
+        f"Outage: {held[0].at:%H:%M} to {held[-1].at:%H:%M} UTC, held at {min(sizes)} to {max(sizes)} servers while "
+        f"{min(step.demand for step in held)} to {max(step.demand for step in held)} were reported; when demand "
+        f"returned at {back.demand}, {back.missing} were missing."
     )

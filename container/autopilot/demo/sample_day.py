@@ -33,6 +33,11 @@ def sample_day(seed: int = SEED) -> list[tuple[datetime, int]]:
     return [(START + timedelta(minutes=STEP_MINUTES * i), int(count)) for i, count in enumerate(reported)]
 
 
+def needed(seed: int = SEED) -> list[int]:
+    """The servers that players really needed at the times of `sample_day`, whatever was reported."""
+    return [int(count) for count in _sessions(np.random.default_rng(seed))[::STEP_MINUTES]]
+
+
 def _sessions(random: np.random.Generator) -> npt.NDArray[np.int64]:
     """Live sessions at every minute: arrivals come, and each session ends with the same chance every minute."""
     minutes = np.arange(DAYS * 1440)

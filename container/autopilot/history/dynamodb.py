@@ -406,6 +406,7 @@ def _explain(error: Exception, table: str) -> str:
     credentials = "check the role or the credentials of this container"
     remedy = {
         "ResourceNotFoundException": f"{action}: create the table {table} in this region, or correct AUTOPILOT_HISTORY",
+        "ValidationException": f"the table {table} needs the key `fleet` (HASH) and `day` (RANGE), both strings",
         "AccessDeniedException": f"allow {action} on the table {table} to the role of this container",
         "UnrecognizedClientException": credentials,
         "InvalidSignatureException": f"{credentials}, and its clock",

@@ -1,6 +1,9 @@
 """A LiteRT network that answers batches of any size from several threads. Neither TensorFlow nor the domain here."""
 
+import contextlib
+import os
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,32 @@ Floats = npt.NDArray[np.float32]
 
 CHUNK = 2048
 """Most rows in one call of the interpreter: bounds its memory whatever the size of a request."""
+
+_GREETING = b"XNNPACK delegate"
+_SWAPPING = threading.Lock()
+
+
+@contextlib.contextmanager
+def without_greeting() -> Iterator[None]:
+    """Standard error without the line that LiteRT writes for its first network; it has no switch for it.
+
+    What else is written meanwhile, by whomever, is written at the end.
+    """
+    with _SWAPPING, contextlib.ExitStack() as stack:
+        try:
+            kept = os.dup(2)
+        except OSError:  # closed: nobody would read the greeting
+            yield
+            return
+        held = stack.enter_context(open(os.memfd_create("stderr"), "rb"))
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if _GREETING not in line))
 
 
 class _Runner:
@@ -53,7 +82,8 @@ class Network:
         self._width = width
         self._outputs = outputs
         self._mine = threading.local()
-        self._probe()
+        with without_greeting():
+            self._probe()
 
     def run(self, observations: Floats) -> tuple[Floats, Floats]:
         """Actions [N, A] and logits [N, 2A]. Raises ValueError unless observations are [N, width]."""

@@ -64,12 +64,12 @@ class Metrics:
         """Count one fleet without a decision."""
         self._errors.labels(code).inc()
 
-    def responded(self, route: str, code: int) -> None:
-        """Count one HTTP answer."""
+    def responded(self, route: str, code: int, count: int = 1) -> None:
+        """Count HTTP answers."""
         counter = self._by_response.get((route, code))
         if counter is None:
             counter = self._by_response[route, code] = self._responses.labels(route, str(code))
-        counter.inc()
+        counter.inc(count)
 
     def took(self, seconds: float) -> None:
         """Note how long an invocation took."""

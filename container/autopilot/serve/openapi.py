@@ -106,6 +106,7 @@ def _invocations() -> JsonObject:
         "application/json": {"schema": {"anyOf": [_ref("FleetIn"), many, vector, _review()]}},
         "application/jsonlines": {"schema": lines},
         "text/csv": {"schema": lines},
+        "application/x-npy": {"schema": _npy("Observation vectors, [width] or [N, width]")},
     }
     errors = {
         "400": "The request cannot be understood; `field` names what to mend",
@@ -115,7 +116,8 @@ def _invocations() -> JsonObject:
         "503": "The model is not ready, or demand could not be read and nothing is known of the fleet",
     }
     answers: JsonObject = {"application/json": {"schema": answer}, "application/jsonlines": {"schema": lines},
-                           "text/csv": {"schema": lines}}  # fmt: skip
+                           "text/csv": {"schema": lines},
+                           "application/x-npy": {"schema": _npy("Actions, [N, A]")}}  # fmt: skip
     return {
         "summary": "Decide allocations",
         "requestBody": {"required": True, "content": body},
@@ -125,6 +127,10 @@ def _invocations() -> JsonObject:
             for code, text in errors.items()
         },
     }
+
+
+def _npy(description: str) -> JsonObject:
+    return {"type": "string", "format": "binary", "description": description}
 
 
 def _review() -> JsonObject:

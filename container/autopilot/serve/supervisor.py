@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 
+from autopilot.serve.nginx_log import nginx_stderr
 from autopilot.serve.worker_count import default_workers
 from autopilot.settings import Settings, SettingsError
 
@@ -32,7 +33,10 @@ APPLICATION_SOCKET = "application.sock"
 SOCKETS = (APPLICATION_SOCKET, "operations.sock")
 """Between nginx and gunicorn: one for decisions, one for pings, metrics and parameters."""
 
-_LEAST_ALIVE_SECONDS = 3
+_PORT_SECONDS = 3.0
+"""How long a port may stay in use at the start, as where one server follows another."""
+
+LEAST_ALIVE_SECONDS = 3
 """A worker gives a sign of life once a second, and later on a busy machine: none is taken for stuck sooner."""
 
 _GENTLE = {"nginx": (signal.SIGQUIT, NGINX_DRAIN_SECONDS), "gunicorn": (signal.SIGTERM, GUNICORN_DRAIN_SECONDS)}
@@ -94,7 +98,7 @@ def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) ->
         port=settings.sagemaker_bind_to_port,
         workers=1 if settings.sagemaker_batch else settings.model_server_workers or default_workers(),
         threads=settings.model_server_threads,
-        timeout=max(settings.timeout_seconds, _LEAST_ALIVE_SECONDS),
+        timeout=max(settings.timeout_seconds, LEAST_ALIVE_SECONDS),
         log_level=settings.autopilot_log_level,
         nginx=nginx,
         runtime=runtime,
@@ -105,12 +109,13 @@ def nginx_configuration(server: Server, root: bool) -> str:
     """The text of nginx's configuration, from the template beside the package."""
     return _NginxTemplate(_TEMPLATE.read_text()).substitute(
         # Without a name nginx would change to another user, and without the right to do so it would not start. With
-        # this one it stays what it is; where every capability is dropped it logs that `initgroups` failed, no more.
+        # this one it stays what it is; see nginx_log for what it says where every capability is dropped.
         user="user root root;" if root else "",
         nginx_workers=-(-server.workers // 8),
         drain_seconds=NGINX_DRAIN_SECONDS - 1,
         read_timeout=server.timeout + 5,
         port=server.port,
+        listen_ipv6=f"listen [::]:{server.port} default_server backlog=2048 ipv6only=on;" if has_ipv6() else "",
         runtime=server.runtime,
     )
 
@@ -125,7 +130,10 @@ def nginx_command(server: Server) -> list[str]:
 
 
 def gunicorn_command(server: Server, sockets: Sequence[int]) -> list[str]:
-    """The command that runs gunicorn: behind nginx on listening sockets (file descriptors), or on the port itself."""
+    """The command that runs gunicorn: behind nginx on listening sockets (file descriptors), or alone.
+
+    Alone it serves this machine only: slow senders would take its threads, and its refusals are not the contract's.
+    """
     options = {
         "config": "python:autopilot.serve.workers",
         "workers": server.workers,
@@ -137,7 +145,10 @@ def gunicorn_command(server: Server, sockets: Sequence[int]) -> list[str]:
         "limit-request-fields": 4096,
         "log-level": "debug" if server.log_level == "DEBUG" else "warning",
     }
-    binds = [f"fd://{socket}" for socket in sockets] or [f"0.0.0.0:{server.port}"]
+    binds = [f"fd://{socket}" for socket in sockets] or [
+        f"127.0.0.1:{server.port}",
+        *([f"[::1]:{server.port}"] if has_ipv6() else []),
+    ]
     return [
         *(sys.executable, "-m", "gunicorn", server.app, "--no-control-socket"),
         *(f"--{name}={value}" for name, value in options.items()),
@@ -166,12 +177,14 @@ class _Signals:
 def _run(server: Server, environ: Mapping[str, str]) -> int:
     signals = _Signals()  # before there is a child, so that no end of one is missed
     _allow_many_connections()
-    if reason := _why_not(server.port):
-        _say(f"port {server.port}: {reason}; SAGEMAKER_BIND_TO_PORT names another. Trying for some seconds")
+    if (status := _await_port(server, signals)) is not None:
+        return status
     sockets = [_listening(server.runtime / name) for name in SOCKETS] if server.nginx else []
     commands = {"nginx": nginx_command(server), "gunicorn": gunicorn_command(server, sockets)}
-    children = {name: _spawn(command, environ) for name, command in commands.items() if command}
-    door = "behind nginx" if server.nginx else "without nginx, which is not installed"
+    with nginx_stderr() as log:
+        errors = {"nginx": log, "gunicorn": 2}
+        children = {name: _spawn(command, environ, errors[name]) for name, command in commands.items() if command}
+    door = "behind nginx" if server.nginx else "for this machine only, because nginx is not installed"
     _say(f"port {server.port}, {server.workers} workers with {server.threads} threads, {door}")
     try:
         return _watch(children, signals)
@@ -188,12 +201,38 @@ def _listening(path: Path) -> int:
     return listener.detach()
 
 
-def _why_not(port: int) -> str | None:
+def _await_port(server: Server, signals: _Signals) -> int | None:
+    """Wait some seconds for a port that is in use: who has it may be about to end.
+
+    Returns the exit status where it stays so, or where a stop comes first; else None.
+    """
+    giving_up = time.monotonic() + _PORT_SECONDS
+    while (reason := _why_not(server)) and time.monotonic() < giving_up:
+        if signals.wait(0.1) & _STOP:
+            return 0
+    if reason:
+        _say(f"port {server.port}: {reason}; SAGEMAKER_BIND_TO_PORT names another")
+    return 1 if reason else None
+
+
+def _why_not(server: Server) -> str | None:
     """Why the port cannot be listened on, if it cannot."""
-    with socket.socket() as probe:
+    places = ("0.0.0.0", "::") if server.nginx else ("127.0.0.1", "::1")  # noqa: S104 - as those who serve it do
+    return _cannot_bind(places[0], server.port) or (_cannot_bind(places[1], server.port) if has_ipv6() else None)
+
+
+def has_ipv6() -> bool:
+    """Whether there is IPv6 here: a kernel may be without, and a container too."""
+    return socket.has_ipv6 and _cannot_bind("::1", 0) is None
+
+
+def _cannot_bind(host: str, port: int) -> str | None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ":" in host:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - as those who serve it do
+            probe.bind((host, port))
         except OSError as error:
             return error.strerror
     return None
@@ -249,9 +288,15 @@ def _ended() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def _spawn(command: list[str], environ: Mapping[str, str]) -> int:
-    """Start a child in a process group of its own: a Ctrl-C is for this process alone, which then drains."""
-    return os.posix_spawn(command[0], command, environ, setpgroup=0, setsigdef=(signal.SIGPIPE,))
+def _spawn(command: list[str], environ: Mapping[str, str], errors: int) -> int:
+    """Start a child in a process group of its own: a Ctrl-C is for this process alone, which then drains.
+
+    `errors` is the file descriptor of its standard error.
+    """
+    redirected = [(os.POSIX_SPAWN_DUP2, errors, 2)]
+    return os.posix_spawn(
+        command[0], command, environ, setpgroup=0, setsigdef=(signal.SIGPIPE,), file_actions=redirected
+    )
 
 
 def _kill(groups: Iterable[int]) -> None:
@@ -264,8 +309,13 @@ def _kill(groups: Iterable[int]) -> None:
 
 
 def _surroundings(metrics: str) -> dict[str, str]:
-    """What the children's environment has on top of ours. One thread for arithmetic: a worker is one CPU's."""
-    return {"PROMETHEUS_MULTIPROC_DIR": metrics, "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    """What the children's environment has on top of ours: a worker is one CPU's, in arithmetic and in memory."""
+    return {
+        "PROMETHEUS_MULTIPROC_DIR": metrics,
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _metrics_directory(runtime: Path) -> tempfile.TemporaryDirectory[str]:

@@ -1,4 +1,4 @@
-"""What gunicorn is told in Python: the worker with a lane for what comes through nginx, and the hooks."""
+"""What gunicorn is told in Python: its worker with a server for decisions beside it, and the hooks."""
 
 import contextlib
 import gc
@@ -7,15 +7,18 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import uvicorn
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from autopilot.serve.batching import Lane
-from autopilot.serve.supervisor import APPLICATION_SOCKET
+from autopilot.serve.supervisor import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
 
 _TERM = (signal.SIGTERM,)
 # A worker that is told to stop before it has handlers of its own would never hear of it, and the stop would take all
@@ -28,18 +31,19 @@ os.register_at_fork(
 _SWITCH_SECONDS = 0.001
 """How long a thread computes before others get a turn: a ping takes several, and must not wait for a large call."""
 
-worker_class = "autopilot.serve.workers.AnsweringWorker"
+_CENTURIES = 10**10  # seconds
+
+worker_class = "autopilot.serve.workers.Worker"
 
 
-class AnsweringWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, with a lane for decisions that come through nginx.
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker for Flask's routes, and uvicorn on a thread for decisions that come through nginx.
 
-    Its own threads are left for the operations socket, so that it answers pings also while the lane is full; without
-    nginx they do everything.
+    So a ping never waits behind decisions. Without nginx, gunicorn's threads do everything.
     """
 
-    sockets: list[socket.socket]
-    lanes: Sequence[Lane] = ()
+    sockets: list[Any]  # gunicorn's own, around a socket.socket
+    decisions: "Sequence[DecisionServer]" = ()
 
     def init_signals(self) -> None:
         """gunicorn's own handlers, and then what arrived before them."""
@@ -50,25 +54,86 @@ class AnsweringWorker(ThreadWorker):  # type: ignore[misc]
         """gunicorn's hook for the worker's loop: ends after a stop, when what was under way is answered."""
         sys.setswitchinterval(_SWITCH_SECONDS)
         gc.freeze()  # what is loaded stays: no collection needs to look through it
-        quick = getattr(getattr(self.wsgi, "wsgi_app", None), "quick_way", None)
-        mine = [one for one in self.sockets if _from_nginx(one.getsockname())]
+        mine = [one for one in self.sockets if str(one.getsockname()).endswith(APPLICATION_SOCKET)]
         self.sockets = [one for one in self.sockets if one not in mine]
-        self.lanes = [Lane(one, self.wsgi, self.cfg.threads, quick) for one in mine]
+        if mine:
+            application = importlib.import_module(self.app.app_uri.partition(":")[0]).decisions
+            self.decisions = [DecisionServer(one.sock, application, self.cfg.graceful_timeout) for one in mine]
         super().run()
         deadline = time.monotonic() + self.cfg.graceful_timeout
-        for lane in self.lanes:
-            lane.close(deadline - time.monotonic())
+        for one in self.decisions:
+            one.close(deadline - time.monotonic())
 
     def notify(self) -> None:
-        """gunicorn's hook for a sign of life: a worker whose lane is stuck gives none, and is replaced."""
-        if any(lane.gone for lane in self.lanes):
+        """gunicorn's hook for a sign of life: a worker whose decisions are stuck gives none, and is replaced."""
+        if any(one.ended for one in self.decisions):
             self.alive = False  # nobody reads what nginx sends: the next worker will
-        if not any(lane.stuck(self.cfg.timeout) for lane in self.lanes):
+        if all(one.silent_seconds < LEAST_ALIVE_SECONDS for one in self.decisions):
             super().notify()
 
 
-def _from_nginx(address: object) -> bool:
-    return str(address).endswith(APPLICATION_SOCKET)
+class _BehindNginx(HttpToolsProtocol):
+    """uvicorn's HTTP, which takes the odd bytes in headers that nginx lets pass, and refuses the rest in JSON."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*args, **kwargs)
+        self.parser.set_dangerous_leniencies(lenient_headers=True, lenient_data_after_close=True)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and close."""
+        body = b'{"error": {"code": "bad_request", "message": "the HTTP request is malformed", "field": null}}\n'
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.transport.close()
+
+
+class DecisionServer:
+    """uvicorn on a thread of its own, which answers what comes in on a listening socket."""
+
+    def __init__(self, listener: socket.socket, application: Any, drain_seconds: float) -> None:  # noqa: ANN401 - ASGI
+        config = uvicorn.Config(
+            application,
+            interface="asgi3",
+            http=_BehindNginx,
+            loop="uvloop",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,  # longer than nginx keeps its side, so that none is closed under a request
+            timeout_graceful_shutdown=int(drain_seconds),
+            callback_notify=self._give_sign,
+            timeout_notify=-_CENTURIES,  # once a second, also after the clock was set back
+        )
+        self._server = uvicorn.Server(config)
+        self._last_sign = time.monotonic()
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="decisions", daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has ended: by `close`, or by a defect."""
+        return not self._thread.is_alive()
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the event loop last gave a sign, which it does once a second unless something keeps it."""
+        return time.monotonic() - self._last_sign
+
+    def close(self, patience: float) -> None:
+        """Take nothing new; wait at most so many seconds for what is under way."""
+        self._server.should_exit = True
+        self._thread.join(max(0.0, patience))
+
+    def _run(self, listener: socket.socket) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the worker's main thread
+        self._server.run([listener])
+
+    async def _give_sign(self) -> None:
+        self._last_sign = time.monotonic()
 
 
 def when_ready(server: Arbiter) -> None:

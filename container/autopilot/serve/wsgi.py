@@ -1,14 +1,17 @@
-"""The application object that gunicorn's workers import."""
+"""The applications that gunicorn's workers import: Flask's for every route, and the faster one for decisions alone."""
 
 import logging
 import os
 import sys
 
 from autopilot.serve.app import create_app
+from autopilot.serve.decisions import DecisionApp
 from autopilot.settings import Settings
 
 settings = Settings.from_env(os.environ)
 logging.basicConfig(stream=sys.stdout, level=settings.autopilot_log_level, format="%(levelname)s %(name)s %(message)s")
 for name in ("botocore", "urllib3"):  # at DEBUG they write down whole requests: tokens, and signatures with their keys
     logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
 app = create_app(settings)
+decisions = DecisionApp(app.extensions["invocations"], settings.model_server_threads)

@@ -1,4 +1,4 @@
-"""Fleets to control: a vector environment over hundreds of fleets at once, and its Gymnasium form for one.
+"""Fleets to control: a vector environment over hundreds of fleets at once.
 
 What a policy sees depends on demand alone, not on what it did before. So the features of a whole episode are computed
 in one call when it starts, and a step costs a few array operations.
@@ -6,9 +6,7 @@ in one call when it starts, and a step costs a few array operations.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, SupportsFloat
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 
@@ -24,8 +22,6 @@ WARM_UP_SLOTS = 8 * SLOTS_PER_DAY
 """Slots of a trace before the first decision: what windows look back to."""
 ACTION_LIMIT = 1.5
 """Actions, log ratios of allocation to reference demand, are cut to plus and minus this (a factor of 4.5)."""
-OBSERVATION_LIMIT = 1e4
-"""The features module cuts its numbers to this."""
 _ROWS_AT_ONCE = 8192
 
 
@@ -111,6 +107,12 @@ class FleetEnvironment:
         return due
 
     @property
+    def demand(self) -> npt.NDArray[np.float64]:
+        """Demand of the decision that is due, [N] servers; sessions where it is not known."""
+        demand = self._demand[self._at]
+        return np.where(np.isnan(demand), self._state.sessions, demand)
+
+    @property
     def state(self) -> FleetState:
         """The fleets as they stand."""
         return self._state
@@ -158,38 +160,3 @@ def observe_all(traces: Traces, first: int, horizon: int) -> tuple[Floats, npt.N
         observations[start:stop] = features.observe(windows, horizon).reshape(-1, count, features.WIDTH)
         reference[start:stop] = features.reference(windows).reshape(-1, count)
     return observations, reference
-
-
-class GymFleet(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
-    """One fleet as a Gymnasium environment.
-
-    Observation: the features. Action [1], from -1 to 1: the log ratio of the size to the reference demand, divided by
-    ACTION_LIMIT. Reward: minus the weighted server-minutes of the slot. `info` tells missing and idle server-minutes.
-    Truncated after the plan's steps.
-    """
-
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (Gymnasium's own shape)
-
-    def __init__(self, draw: Draw, config: FleetConfig | None = None, plan: Plan | None = None) -> None:
-        self._fleet = FleetEnvironment(draw, config or FleetConfig(), plan)
-        self.observation_space = gymnasium.spaces.Box(
-            -OBSERVATION_LIMIT, OBSERVATION_LIMIT, (self._fleet.width,), np.float32
-        )
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Start an episode of one fleet."""
-        super().reset(seed=seed, options=options)
-        return self._fleet.reset(int(self.np_random.integers(2**31)))[0].copy(), {}
-
-    def step(
-        self, action: npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Set the size, let one slot pass."""
-        observations, _, truncated = self._fleet.step(ACTION_LIMIT * np.asarray(action, np.float32).reshape(1, 1))
-        outcome = self._fleet.outcome
-        assert outcome is not None  # noqa: S101  (a step leaves its outcome)
-        told = {"missing": float(outcome.missing[0]), "idle": float(outcome.idle[0])}
-        return observations[0].copy(), float(outcome.reward[0]), False, truncated, told

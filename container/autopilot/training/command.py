@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from autopilot.demand.csv_file import DemandCsvError
+from autopilot.demand.series import DemandCsvError
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import ModelError
 from autopilot.training.hyperparameters import (

@@ -125,8 +125,9 @@ class Hyperparameters:
     """Minutes of simulated services to train on (service); 0: as many as `total_iterations` says."""
     episode_minutes: Annotated[int, Bounds(60, 100_000)] = 10_001
     """Length of an episode (service)."""
-    evaluation_episodes: Annotated[int, Bounds(2, 1000)] = 40
-    """Episodes that are played beside the simple rules at the end, and by every validation (service)."""
+    evaluation_episodes: Annotated[int, Bounds(1, 1000)] = 40
+    """Episodes that are played beside the simple rules at the end, and by every validation; fewer than 10 tell no
+    interval (service)."""
     evaluate_steps: Annotated[int, Bounds(0)] = 0
     """Minutes to evaluate the checkpoint or the model of the `checkpoint` or `model` channel, without training
     (service); 0: train."""
@@ -193,6 +194,8 @@ _ALIASES = {
 }
 """Names of the field's example (its launcher is Coach), and ours."""
 _PRESET, _PRESET_VALUE = "RLCOACH_PRESET", "preset-autoscale-ppo"
+_PRESET_MEANS = {"environment": "service", "faithful": "true"}
+"""The example's world as it is, with its observation of 25 numbers; `environment=service` alone is the repaired one."""
 _ALWAYS = {"save_model"}
 """What the example asks for and we always do."""
 _PLATFORMS = {"_tuning_objective_metric"}
@@ -231,8 +234,10 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
     if _PRESET in named:
         preset = _unquoted(named.pop(_PRESET))
         if preset != _PRESET_VALUE:
-            raise HyperparameterError(f"{_PRESET} must be {_PRESET_VALUE} (environment=service), not {preset!r}")
-        named.setdefault("environment", "service")
+            raise HyperparameterError(
+                f"{_PRESET} must be {_PRESET_VALUE} (environment=service, faithful=true), not {preset!r}"
+            )
+        named = {**_PRESET_MEANS, **named}
     return named
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from autopilot.demand.csv_file import DemandSeries
 from autopilot.demand.http import HttpDemand
+from autopilot.demand.series import DemandSeries
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError, StopSignal
 from autopilot.training.recorded import LEAST_DAYS

@@ -11,7 +11,8 @@ from autopilot.core import features
 from autopilot.core.cost import RegularSeries, regular
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.core.series import series_windows
-from autopilot.demand.csv_file import DemandSeries, read_fleets_csv
+from autopilot.demand.csv_file import read_fleets_csv
+from autopilot.demand.series import DemandSeries
 from autopilot.sim.traces import Traces, traces_from_observations
 from autopilot.training.dataset import OVER, UNDER, Samples, join
 from autopilot.training.job import JobError

@@ -78,8 +78,20 @@ def told_verdict(verdict: Verdict) -> str:
     others = ", ".join(f"{name} {ratio:.3f}" for name, ratio in sorted(verdict.ratios.items(), key=lambda one: one[1]))
     return (
         f"Served: {verdict.chosen}. Cost relative to the calibrated rule, geometric mean of {verdict.fleets} fleets "
-        f"({verdict.judged_on}): {others}."
+        f"({verdict.judged_on}): {others}.{_differences(verdict)}"
     )
+
+
+def _differences(verdict: Verdict) -> str:
+    """What the intervals say, in words."""
+    base = next(name for name in verdict.ratios if name not in verdict.intervals)
+    parts = []
+    for name, found in verdict.intervals.items():
+        if found is None:
+            parts.append(f"{name}: too little was judged")
+        else:
+            parts.append(f"{name} {found.low:.3f} to {found.high:.3f}{'' if found.differs else ', no difference'}")
+    return f" Relative to {base}, 95 % interval: {'; '.join(parts)}." if parts else ""
 
 
 def _verdict_table(verdict: Verdict) -> str:

@@ -1,21 +1,21 @@
 """The verdict: of the default policy, the trained one and the calibrated rule, the one that serves.
 
 On recorded fleets, the part that nobody trained on is decided again and played as a backtest plays it, with the
-weights that were asked for. Without any, simulated fleets that nobody trained on are.
+weights that were asked for. Without any, simulated fleets that nobody trained on are. Nothing takes the place of the
+model that was started from for a gain that chance could have made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from autopilot.backtest.comparison import Scenario, played, scenario_for
+from autopilot.backtest.comparison import Scenario, daily_cost, scenario_for
 from autopilot.backtest.replay import ReplayConfig
-from autopilot.core.cost import Score
+from autopilot.core.cost import Doubles, Interval
 from autopilot.core.fleet import Lead
 from autopilot.core.history import SLOT_SECONDS
-from autopilot.demand.csv_file import DemandSeries
+from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.traces import Traces, observed
@@ -28,8 +28,11 @@ _DAYS = 10
 _JUDGED_DAYS = 1  # of each simulated fleet, the last
 _RUN_UP_DAYS = 0.25
 
-Costs = Mapping[str, npt.NDArray[np.float64]]
-"""Candidate -> cost of each fleet, [F], in per cent of the demanded server-minutes or any unit of the fleet's own."""
+_MANY_FLEETS = 8  # from so many on, chance is in the fleets; with fewer, in their days
+_LEAST_DAYS, _RESAMPLES = 3, 2000
+
+Costs = Mapping[str, Sequence[Doubles]]
+"""Candidate -> for each fleet the cost of each of its days, in server-hours or any unit of the fleet's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +41,59 @@ class Verdict:
 
     chosen     the candidate
     ratios     candidate -> geometric mean over fleets of its cost relative to the calibrated rule's
+    intervals  candidate -> where its cost lies relative to that of the model that was started from, or else to the
+               calibrated rule's; None where too little was judged to say so
     judged_on  what the costs were measured on, for people
     fleets     how many fleets
     """
 
     chosen: str
     ratios: Mapping[str, float]
+    intervals: Mapping[str, Interval | None]
     judged_on: str
     fleets: int
 
 
 def decide(costs: Costs, judged_on: str) -> Verdict:
-    """The candidate with the least geometric mean cost relative to the calibrated rule; earlier ones win ties."""
-    base = costs[CALIBRATED]
-    floor = 1e-3 * max(float(base.mean()), 1e-9)
-    ratios = {name: float(np.exp(np.mean(np.log((cost + floor) / (base + floor))))) for name, cost in costs.items()}
-    return Verdict(min(ratios, key=lambda name: ratios[name]), ratios, judged_on, len(base))
+    """The candidate with the least geometric mean cost relative to the calibrated rule; earlier ones win ties.
+
+    The model that was started from stays, unless the interval says that the other is better.
+    """
+    totals = {name: _totals(fleets) for name, fleets in costs.items()}
+    ratios = {name: float(np.exp(_log_ratio(own, totals[CALIBRATED]))) for name, own in totals.items()}
+    incumbent = DEFAULT if DEFAULT in costs else CALIBRATED
+    intervals = {name: _interval(costs[name], costs[incumbent]) for name in costs if name != incumbent}
+    best = min(ratios, key=lambda name: ratios[name])
+    if incumbent == DEFAULT != best and ((found := intervals[best]) is None or found.high >= 1):
+        best = DEFAULT
+    return Verdict(best, ratios, intervals, judged_on, len(costs[CALIBRATED]))
+
+
+def _totals(fleets: Sequence[Doubles]) -> Doubles:
+    return np.array([days.sum() for days in fleets])
+
+
+def _log_ratio(own: Doubles, other: Doubles) -> float:
+    """Mean over fleets of the logarithm of the ratio of their costs [F]; next to no cost tells next to nothing."""
+    floor = 1e-3 * max(float(other.mean()), 1e-9)
+    return float(np.mean(np.log((own + floor) / (other + floor))))
+
+
+def _interval(own: Sequence[Doubles], other: Sequence[Doubles]) -> Interval | None:
+    """Where the ratio of two candidates lies, had the fleets been drawn again (or, of few fleets, their days)."""
+    rng = np.random.default_rng(0)
+    if len(own) >= _MANY_FLEETS:
+        totals = _totals(own), _totals(other)
+        drawn = rng.integers(0, len(own), (_RESAMPLES, len(own)))
+        logs = [_log_ratio(totals[0][rows], totals[1][rows]) for rows in drawn]
+    elif min(map(len, own)) >= _LEAST_DAYS:
+        days = [rng.integers(0, len(one), (_RESAMPLES, len(one))) for one in own]
+        sums = [[one[at].sum(axis=1) for one, at in zip(fleets, days, strict=True)] for fleets in (own, other)]
+        logs = [_log_ratio(*(np.array([one[at] for one in each]) for each in sums)) for at in range(_RESAMPLES)]
+    else:
+        return None
+    low, high = np.exp(np.quantile(logs, (0.025, 0.975)))
+    return Interval(float(low), float(high))
 
 
 Check = Callable[[], None]
@@ -77,16 +117,13 @@ def recorded_costs(
 def _costs(
     scenarios: Sequence[Scenario], told: Hyperparameters, candidates: Mapping[str, Policy], check: Check
 ) -> Costs:
-    costs: dict[str, list[float]] = {name: [] for name in candidates}
-    for scenario in scenarios:
+    price = told.missing_weight / max(told.idle_cost, 1e-9)
+    costs: dict[str, list[Doubles]] = {name: [] for name in candidates}
+    for scenario in (replace(one, missing_price=price) for one in scenarios):
         for name, policy in candidates.items():
-            found = played(
-                scenario,
-                ReplayConfig(policy, scenario.lead, told.missing_weight / max(told.idle_cost, 1e-9)),
-                lambda _: check(),
-            )
-            costs[name].append(_weighed(found, told))
-    return {name: np.array(values) for name, values in costs.items()}
+            config = ReplayConfig(policy, scenario.lead, price)
+            costs[name].append(daily_cost(scenario, config, lambda _: check()))
+    return costs
 
 
 def lead_of_run(told: Hyperparameters) -> Lead:
@@ -109,10 +146,6 @@ def scenario_of(fleet: RecordedFleet, lead: Lead) -> Scenario:
     return scenario
 
 
-def _weighed(score: Score, told: Hyperparameters) -> float:
-    return told.missing_weight * score.under + told.idle_cost * score.over
-
-
 def simulated_costs(
     count: int, told: Hyperparameters, candidates: Mapping[str, Policy], check: Check = lambda: None
 ) -> Costs:
@@ -122,7 +155,7 @@ def simulated_costs(
     for done in range(0, count, 200):
         check()
         parts.append(_simulated_part(rng, min(200, count - done), candidates, told, check))
-    return {name: np.concatenate([part[name] for part in parts]) for name in candidates}
+    return {name: [days for part in parts for days in part[name]] for name in candidates}
 
 
 def _simulated_part(

@@ -16,7 +16,11 @@ from autopilot.webservice.observation import WIDTH_FAITHFUL
 @click.command()
 @click.argument("place", type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "--episodes", default=40, type=click.IntRange(10, 1000), show_default=True, help="Episodes to play, at least 10."
+    "--episodes",
+    default=40,
+    type=click.IntRange(1, 1000),
+    show_default=True,
+    help="Episodes to play; fewer than 10 tell no interval.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/evaluate"), show_default=True)
 @click.option("-p", "--set", "told", multiple=True, metavar="NAME=VALUE", help="A hyperparameter of the training run.")

@@ -1,14 +1,19 @@
 """Players of the web service compared on the very same loads and chances."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from math import inf, isfinite
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from autopilot.webservice.observation import Array, Floats
 from autopilot.webservice.rules import Clairvoyant, Player, Rule
 from autopilot.webservice.simulator import ServiceEnvironment
+
+FEWEST_EPISODES = 10
+"""Fewer tell no interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean and its 95 % confidence interval."""
+    """A mean and its 95 % confidence interval: without bounds where there were too few episodes to tell one."""
 
     mean: float
     low: float
@@ -59,6 +64,11 @@ class Estimate:
     def excludes_zero(self) -> bool:
         """Whether the interval tells a sign."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is an interval to tell."""
+        return isfinite(self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,13 @@ class Standing:
     downtime: float
     missing: float
     machines: float
+
+    def scores(self) -> dict[str, Any]:
+        """The same as JSON can hold it: a bound that is not known is null."""
+        found = asdict(self)
+        for name in ("profit", "difference"):
+            found[name] = {key: value if isfinite(value) else None for key, value in found[name].items()}
+        return found
 
 
 def _turn(environment: ServiceEnvironment, player: Player | Clairvoyant, seen: Floats) -> tuple[Floats, Floats, bool]:
@@ -145,11 +162,11 @@ def standing(name: str, sums: Sums, reference: Sums) -> Standing:
 
 
 def estimate(values: Array) -> Estimate:
-    """Mean of E independent values, with Student's interval. Raises ValueError for fewer than ten."""
-    if len(values) < 10:
-        raise ValueError(f"{len(values)} episodes are too few to tell an interval: play 10 or more")
-    margin = float(t_quantile(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    """Mean of E independent values, with Student's interval; an unbounded one for fewer than FEWEST_EPISODES."""
     mean = float(values.mean())
+    if len(values) < FEWEST_EPISODES:
+        return Estimate(mean, -inf, inf)
+    margin = float(t_quantile(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return Estimate(mean, mean - margin, mean + margin)
 
 

@@ -155,11 +155,12 @@ def standings_plot(standings: Sequence[Standing], reference: str) -> Figure:
 
 def _draw_gains(axes: Axes, shown: Sequence[Standing], reference: str) -> None:
     """Differences; those that are far below would hide all others, and are told in words."""
-    limit = 1.25 * max([abs(one.difference.high) for one in shown if one.difference.mean > 0] or [1000.0])
+    highest = [one.difference.high if one.difference.bounded else one.difference.mean for one in shown]
+    limit = 1.25 * max([high for high, one in zip(highest, shown, strict=True) if one.difference.mean > 0] or [1000.0])
     for place, one in enumerate(shown):
         if one.name == reference:
             continue
-        if one.difference.low < -limit:
+        if (one.difference.low if one.difference.bounded else one.difference.mean) < -limit:
             far = f" ◀ {one.difference.mean:,.0f}".replace("-", "\N{MINUS SIGN}")
             axes.text(-limit, place, far, va="center", fontsize=9.5)
         else:
@@ -169,8 +170,8 @@ def _draw_gains(axes: Axes, shown: Sequence[Standing], reference: str) -> None:
 
 
 def _interval(axes: Axes, told: Estimate, place: int) -> None:
-    axes.errorbar(told.mean, place, xerr=[[told.mean - told.low], [told.high - told.mean]], fmt="o", color=_ABLE,
-                  ms=4.5, capsize=3, lw=1.4)  # fmt: skip
+    around = [[told.mean - told.low], [told.high - told.mean]] if told.bounded else None
+    axes.errorbar(told.mean, place, xerr=around, fmt="o", color=_ABLE, ms=4.5, capsize=3, lw=1.4)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

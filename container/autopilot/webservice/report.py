@@ -1,5 +1,7 @@
 """What a run of the web service shows: the policy beside the simple rules, and how an episode went."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -7,7 +9,7 @@ from pathlib import Path
 
 from autopilot.policy.metadata import Metadata
 from autopilot.training.report import curves, paragraph, picture, settings_of, table, write_page
-from autopilot.webservice.evaluation import Episode, Estimate, Standing, compare, record
+from autopilot.webservice.evaluation import FEWEST_EPISODES, Episode, Estimate, Standing, compare, record
 from autopilot.webservice.load import MINUTES_PER_DAY
 from autopilot.webservice.observation import Array
 from autopilot.webservice.plots import episode_plot, learning_plot, load_plot, standings_plot
@@ -62,7 +64,8 @@ def verdict(found: Sequence[Standing]) -> str:
     learned = next(one for one in found if one.name == LEARNED)
     gain = learned.difference
     what = "earns more than" if gain.low > 0 else "earns less than" if gain.high < 0 else "cannot be told from"
-    return f"The learned policy {what} the {REFERENCE} rule: {_dollars(gain)} an episode, on the same episodes."
+    few = "" if gain.bounded else f" Fewer than {FEWEST_EPISODES} episodes are few: they tell no interval."
+    return f"The learned policy {what} the {REFERENCE} rule: {_dollars(gain)} an episode, on the same episodes.{few}"
 
 
 def write_service_report(
@@ -104,4 +107,25 @@ def _standings_table(found: Sequence[Standing]) -> str:
 
 
 def _dollars(value: Estimate) -> str:
-    return f"{value.mean:,.0f} [{value.low:,.0f}, {value.high:,.0f}]"
+    return f"{value.mean:,.0f}{interval(value, ',.0f')}"
+
+
+def interval(value: Estimate, form: str) -> str:
+    """The interval of an estimate behind its mean, each bound in that form; nothing where there is none."""
+    return f" [{value.low:{form}}, {value.high:{form}}]" if value.bounded else ""
+
+
+def rewards_csv(history: History, episode_minutes: int) -> str:
+    """The reward in the course of training as CSV, a row for each iteration, under the example's names of columns.
+
+    `Training Reward` is what the iteration's minutes earned while exploring, in dollars an episode; `Evaluation Reward`
+    is the expected profit of the deterministic policy, where it was validated. Episodes are those of all services.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("Episode #", "Total steps", "Training Reward", "Evaluation Reward"))
+    for steps, entry in zip(accumulate(entry["steps"] for entry in history), history, strict=True):
+        judged = f"{entry['validation_profit']:.2f}" if "validation_profit" in entry else ""
+        earned = entry["reward"] * episode_minutes
+        writer.writerow((f"{steps / episode_minutes:.2f}", int(steps), f"{earned:.2f}", judged))
+    return out.getvalue()

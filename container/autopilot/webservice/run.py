@@ -14,7 +14,7 @@ from autopilot.ports import ModelError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile, read_checkpoint
 from autopilot.training.export import export, load_network, make_reproducible
 from autopilot.training.hyperparameters import Hyperparameters
-from autopilot.training.job import Job, JobError, Stopped, StopSignal
+from autopilot.training.job import Job, JobError, Stopped, StopSignal, write_atomically
 from autopilot.training.network import Network, build_network, set_weights
 from autopilot.training.ppo_run import MAKES_THE_NETWORK, Surroundings, best_weights
 from autopilot.training.progress import Teller
@@ -22,13 +22,12 @@ from autopilot.webservice.evaluation import Standing
 from autopilot.webservice.head import OUTPUTS, ServiceFront
 from autopilot.webservice.observation import SERVICE_FEATURES_VERSION, WARM_UP_MINUTES, Floats
 from autopilot.webservice.ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
-from autopilot.webservice.report import LEARNED, Shown, show, verdict, write_service_report
+from autopilot.webservice.report import LEARNED, Shown, interval, rewards_csv, show, verdict, write_service_report
 from autopilot.webservice.rules import Act
 
 CHECKPOINT = "run.npz"
 REPORT = "report.html"
-FEWEST_EPISODES = 10
-"""Fewer tell no interval."""
+REWARDS = "rewards.csv"
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,24 @@ def run_service(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
     shown = evaluated(told, _act_of(job.model), told.evaluation_episodes, teller)  # as it would serve: loaded again
     metadata = export(trained.network, described(told, shown.found), job.model, _probe(told))
     write_service_report(job.output / REPORT, metadata, shown, trained.history, validation_levels(told))
+    _leave_training(job, told, trained)
     teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
 
 
+def _leave_training(job: Job, told: Hyperparameters, trained: Trained) -> None:
+    """Beside the report: the reward by episode, and the checkpoint, as the example's jobs leave them."""
+    write_atomically(job.output / REWARDS, rewards_csv(trained.history, told.episode_minutes).encode())
+    if (job.checkpoints / CHECKPOINT).is_file():
+        write_atomically(job.output / "checkpoint" / CHECKPOINT, (job.checkpoints / CHECKPOINT).read_bytes())
+
+
 def evaluated(told: Hyperparameters, act: Act, episodes: int, teller: Teller) -> Shown:
-    """The policy and the rules on the same episodes, at least FEWEST_EPISODES of them; tells the table."""
-    shown = show(act, service_config(told), max(episodes, FEWEST_EPISODES))
+    """The policy and the rules on the same episodes, as many as asked for; tells the table."""
+    shown = show(act, service_config(told), episodes)
     for one in shown.found:
         teller.say(
-            f"{one.name:34} {one.profit.mean:8.0f} $ an episode, to the peak rule {one.difference.mean:+8.0f} "
-            f"[{one.difference.low:+.0f}, {one.difference.high:+.0f}], downtime {one.downtime:.3f} %"
+            f"{one.name:34} {one.profit.mean:8.0f} $ an episode, to the peak rule {one.difference.mean:+8.0f}"
+            f"{interval(one.difference, '+.0f')}, downtime {one.downtime:.3f} %"
         )
     teller.say(verdict(shown.found))
     learned = next(one for one in shown.found if one.name == LEARNED)
@@ -85,7 +92,7 @@ def described(told: Hyperparameters, found: Sequence[Standing]) -> Metadata:
         algorithm=told.algorithm,
         seed=told.seed,
         weights={"downtime": told.downtime_cost, "machine": told.machine_cost},
-        scores={one.name: asdict(one) for one in found},
+        scores={one.name: one.scores() for one in found},
         hyperparameters=told.told(),
     )
 

@@ -1,4 +1,4 @@
-"""A scalable web service that earns money: the simulator, a vector environment of N services, its Gymnasium form.
+"""A scalable web service that earns money: the simulator, and a vector environment of N services.
 
 Every minute machines are added, which serve five minutes later, and removed, at once. Transactions earn, machines cost,
 and a minute in which too many transactions fail costs a fixed sum. Constants and order of events are those of the
@@ -13,9 +13,8 @@ field's known example (autoscalesim.py, Amazon SageMaker examples). `faithful` a
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, SupportsFloat
+from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 
@@ -235,35 +234,3 @@ class ServiceEnvironment:
     def _serve(self, load: Array) -> Minute:
         self.result = serve_minute(self._state, load, self._chance[self._at], self.config)
         return self.result.minute
-
-
-class GymService(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
-    """One service as a Gymnasium environment.
-
-    Action [2]: machines to add and to remove, 0 to 10, fractions dropped. Reward: the profit of the minute, in dollars.
-    `info` tells load, failed transactions, downtime and active machines. Truncated after the episode's minutes.
-    """
-
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (Gymnasium's own shape)
-
-    def __init__(self, config: ServiceConfig | None = None) -> None:
-        self._service = ServiceEnvironment(1, config)
-        self.observation_space = gymnasium.spaces.Box(-1.0, 1.0, (self._service.width,), np.float32)
-        self.action_space = gymnasium.spaces.Box(0.0, float(MAX_DELTA), (2,), np.float32)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Start an episode. A seed also forgets the averages of earlier ones, so that it fixes all, as it has to."""
-        super().reset(seed=seed, options=options)
-        if seed is not None:
-            self._service.forget()
-        return self._service.reset(int(self.np_random.integers(2**31)))[0], {}
-
-    def step(
-        self, action: npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Add and remove machines, let a minute pass."""
-        observations, profits, truncated = self._service.step(np.asarray(action).reshape(1, 2))
-        told = {name: float(value[0]) for name, value in self._service.last.minute._asdict().items()}
-        return observations[0], float(profits[0]), False, truncated, told

@@ -1,7 +1,6 @@
 """Calls through boto3. The only place that knows boto3's clients and exceptions."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import boto3
@@ -46,7 +45,7 @@ class BotoAws:
         """All entries under `key`, page after page. Raises AwsError."""
         answer = self.make(call)
         entries = list(answer.get(key, []))
-        while more := _next_page(answer):
+        while more := {parameter: answer[token] for token, parameter in _PAGING if answer.get(token)}:
             answer = self.make(AwsCall(call.service, call.operation, {**call.parameters, **more}, call.resource))
             entries += answer.get(key, [])
         return entries
@@ -56,10 +55,6 @@ class BotoAws:
             client: Any = self._session.client(service, config=_CONFIG)  # type: ignore[call-overload]
             self._clients[service] = client
         return self._clients[service]
-
-
-def _next_page(answer: Json) -> Mapping[str, str]:
-    return {parameter: answer[token] for token, parameter in _PAGING if answer.get(token)}
 
 
 def _refused(call: AwsCall, error: ClientError) -> AwsError:

@@ -120,15 +120,9 @@ def _widget(region: str, place: int, title: str, stat: str, metrics: Sequence[li
 def alarms(names: Names, sources: MetricSources, topic: str | None) -> list[dict[str, Any]]:
     """PutMetricAlarm for each alarm. Each says what to do, and tells the topic when it starts and when it ends."""
     actions = {"AlarmActions": [topic], "OKActions": [topic]} if topic else {}
+    requests = [_under_provisioned(sources), *_of_container(sources), _errors(names, sources)]
     shared = {"Tags": names.tags({}), "ActionsEnabled": True, **actions}
-    return [
-        {"AlarmName": name, **alarm, **shared}
-        for name, alarm in zip(alarm_names(names), _alarms(names, sources), strict=True)
-    ]
-
-
-def _alarms(names: Names, sources: MetricSources) -> list[Json]:
-    return [_under_provisioned(sources), *_of_container(sources), _errors(names, sources)]
+    return [{"AlarmName": name, **alarm, **shared} for name, alarm in zip(alarm_names(names), requests, strict=True)]
 
 
 def _under_provisioned(sources: MetricSources) -> Json:

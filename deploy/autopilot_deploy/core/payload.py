@@ -122,6 +122,40 @@ class Wanted:
         return bool(self.options.get("enableNetworkIsolation", False))
 
     @property
+    def topics(self) -> list[str]:
+        """SNS topics that are told how asynchronous requests end."""
+        told = self._output.get("NotificationConfig", {})
+        return sorted({told[name] for name in ("SuccessTopic", "ErrorTopic") if told.get(name)})
+
+    @property
+    def rollback_alarms(self) -> list[str]:
+        """Alarms that roll a deployment back."""
+        rollback = self.options.get("deploymentConfig", {}).get("AutoRollbackConfiguration", {})
+        return [one["AlarmName"] for one in rollback.get("Alarms", []) if "AlarmName" in one]
+
+    @property
+    def object_keys(self) -> list[str]:
+        """KMS keys under which the endpoint writes into S3: captured requests, and asynchronous answers."""
+        capture = self.options.get("dataCaptureConfig", {})
+        return sorted({one["KmsKeyId"] for one in (self._output, capture) if one.get("KmsKeyId")})
+
+    @property
+    def reads(self) -> list[str]:
+        """S3 URIs that the endpoint reads."""
+        return [one for one in (self.options.get("modelDataUrl"), self._output.get("S3OutputPath")) if one]
+
+    @property
+    def writes(self) -> list[str]:
+        """S3 URIs that the endpoint writes."""
+        captured = self.options.get("dataCaptureConfig", {}).get("DestinationS3Uri")
+        return [one for one in (self._output.get("S3OutputPath"), self._output.get("S3FailurePath"), captured) if one]
+
+    @property
+    def _output(self) -> Json:
+        output: Json = self.options.get("asyncInferenceConfig", {}).get("OutputConfig", {})
+        return output
+
+    @property
     def scaled(self) -> tuple[Variant, ...]:
         """Variants whose instance count auto scaling owns."""
         if self.scaling is None:
@@ -159,16 +193,13 @@ def payload_problems(payload: object) -> Iterator[Problem]:
 def _respelled(payload: Any) -> Any:  # noqa: ANN401 - JSON
     """With each field of a variant as AWS spells it."""
     return payload | {
-        name: [_respelled_variant(one) for one in payload[name]]
+        name: [
+            {SPELLINGS.get(key, key): one for key, one in variant.items()} if isinstance(variant, dict) else variant
+            for variant in payload[name]
+        ]
         for name in _VARIANTS
         if isinstance(payload.get(name), list)
     }
-
-
-def _respelled_variant(variant: Any) -> Any:  # noqa: ANN401 - JSON
-    if not isinstance(variant, dict):
-        return variant
-    return {SPELLINGS.get(name, name): value for name, value in variant.items()}
 
 
 def _respelled_problems(payload: dict[str, Any]) -> Iterator[Problem]:

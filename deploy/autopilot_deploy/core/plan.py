@@ -138,16 +138,16 @@ def _statements(wanted: Wanted, names: Names) -> list[Json]:
     """What the role that is made here has to grant; nothing where no role is made."""
     if wanted.image is None or "roleArn" in wanted.options:
         return []
-    statements = iam.role_statements(names, wanted.image, history_table(wanted), *_buckets(wanted))
+    statements = iam.role_statements(names, wanted.image, history_table(wanted), wanted.reads, wanted.writes)
     if wanted.options.get("vpcConfig"):
-        statements.append(_network_statement())
-    if topics := _topics(wanted):
-        statements.append(iam.topic_statement(topics))
+        statements.append(iam.network_statement())
+    if wanted.topics:
+        statements.append(iam.topic_statement(wanted.topics))
     if "kmsKeyId" in wanted.options:
         statements.append(iam.volume_key_statement(names, wanted.options["kmsKeyId"]))
-    statements += iam.object_key_statements(names, _object_keys(wanted))
-    if alarms := _alarms(wanted):
-        statements.append(iam.alarm_statement(names, alarms))
+    statements += iam.object_key_statements(names, wanted.object_keys)
+    if wanted.rollback_alarms:
+        statements.append(iam.alarm_statement(names, wanted.rollback_alarms))
     return statements
 
 
@@ -174,39 +174,6 @@ def _narrow(names: Names, found: AccountState, statements: list[Json]) -> Iterat
         yield iam.put_policy(names, iam.MAIN_POLICY, statements)
     if changed or iam.NEXT_POLICY in there:
         yield iam.delete_policy(names, iam.NEXT_POLICY)
-
-
-def _topics(wanted: Wanted) -> list[str]:
-    told = wanted.options.get("asyncInferenceConfig", {}).get("OutputConfig", {}).get("NotificationConfig", {})
-    return sorted({told[name] for name in ("SuccessTopic", "ErrorTopic") if told.get(name)})
-
-
-def _alarms(wanted: Wanted) -> list[str]:
-    rollback = wanted.options.get("deploymentConfig", {}).get("AutoRollbackConfiguration", {})
-    return [one["AlarmName"] for one in rollback.get("Alarms", []) if "AlarmName" in one]
-
-
-def _object_keys(wanted: Wanted) -> list[str]:
-    """KMS keys under which the endpoint writes into S3: captured requests, and asynchronous answers."""
-    output = wanted.options.get("asyncInferenceConfig", {}).get("OutputConfig", {})
-    capture = wanted.options.get("dataCaptureConfig", {})
-    return sorted({one["KmsKeyId"] for one in (output, capture) if one.get("KmsKeyId")})
-
-
-def _buckets(wanted: Wanted) -> tuple[list[str], list[str]]:
-    """S3 URIs that the endpoint reads, and those that it writes."""
-    output = wanted.options.get("asyncInferenceConfig", {}).get("OutputConfig", {})
-    capture = wanted.options.get("dataCaptureConfig", {})
-    writes = [output.get("S3OutputPath"), output.get("S3FailurePath"), capture.get("DestinationS3Uri")]
-    reads = [wanted.options.get("modelDataUrl"), output.get("S3OutputPath")]
-    return [one for one in reads if one], [one for one in writes if one]
-
-
-def _network_statement() -> Json:
-    verbs = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "DeleteNetworkInterface",
-             "DeleteNetworkInterfacePermission", "DescribeDhcpOptions", "DescribeNetworkInterfaces",
-             "DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcs")  # fmt: skip
-    return {"Sid": "Network", "Effect": "Allow", "Action": [f"ec2:{verb}" for verb in verbs], "Resource": "*"}
 
 
 def _table(wanted: Wanted, names: Names, found: AccountState) -> Iterator[Step]:

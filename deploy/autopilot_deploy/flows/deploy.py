@@ -6,7 +6,7 @@ from autopilot_deploy.core.account import Phase
 from autopilot_deploy.core.cost import INSTANCE_PRICES, MOST_FLEETS_BY_NAME, Usage, by_name_fault, cost_line
 from autopilot_deploy.core.errors import PayloadError
 from autopilot_deploy.core.payload import Wanted
-from autopilot_deploy.core.plan import ChangePlan, plan_deploy
+from autopilot_deploy.core.plan import plan_deploy
 from autopilot_deploy.flows.apply import RunContext, apply, await_settled, rehearse
 from autopilot_deploy.flows.gather import find_endpoint, gather_for_deploy
 
@@ -26,7 +26,8 @@ def deploy(asked: Deployment, context: RunContext) -> None:
     if not asked.dry_run:
         _settle(context)
     cost = _cost(asked)
-    plan = _plan(asked, context)
+    found = gather_for_deploy(context.aws, context.names, asked.wanted)
+    plan = plan_deploy(asked.wanted, context.names, found, asked.retention_days)
     if asked.dry_run:
         for line in (*rehearse(plan), f"# note: {cost}"):
             context.console.say(line)
@@ -35,11 +36,6 @@ def deploy(asked: Deployment, context: RunContext) -> None:
         context.console.say(f"note: {note}")
     apply(plan, context)
     context.console.say(f"{context.names.endpoint} is in service")
-
-
-def _plan(asked: Deployment, context: RunContext) -> ChangePlan:
-    found = gather_for_deploy(context.aws, context.names, asked.wanted)
-    return plan_deploy(asked.wanted, context.names, found, asked.retention_days)
 
 
 def _cost(asked: Deployment) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from autopilot_deploy.core.account import AccountState, Phase, ScalingTarget
+from autopilot_deploy.core.account import AccountState, Phase
 from autopilot_deploy.core.monitoring import alarm_names
 from autopilot_deploy.core.services import cloudwatch
 from autopilot_deploy.flows.apply import RunContext
@@ -15,7 +15,10 @@ def status(context: RunContext) -> dict[str, Any]:
     found, table = gather_for_destroy(context.aws, context.names)
     ringing = context.aws.entries(cloudwatch.describe_alarms(alarm_names(context.names)), "MetricAlarms")
     return _endpoint(found, context.names.endpoint) | {
-        "scaling": [_target(one) for one in found.targets],
+        "scaling": [
+            {"variant": one.variant, "min": one.least, "max": one.most, "policies": list(one.policies)}
+            for one in found.targets
+        ],
         "history": None if found.table is None else {"table": table, "status": found.table.status},
         "alarms": {one["AlarmName"]: one["StateValue"] for one in ringing},
         "dashboard": context.names.dashboard if found.dashboard else None,
@@ -35,10 +38,6 @@ def _endpoint(found: AccountState, name: str) -> dict[str, Any]:
         "config": there.config,
         "instances": dict(there.counts),
     }
-
-
-def _target(target: ScalingTarget) -> dict[str, Any]:
-    return {"variant": target.variant, "min": target.least, "max": target.most, "policies": list(target.policies)}
 
 
 def lines(seen: dict[str, Any]) -> Iterator[str]:

@@ -31,7 +31,10 @@ class BatchRequest:
 def transform(batch: BatchRequest, context: RunContext) -> None:
     """Run the job and wait for its end. Raises DeployError."""
     found, _ = gather_for_destroy(context.aws, context.names)
-    model = batch.model or _served_model(found.live_config, context.names)
+    if batch.model is None and found.live_config is None:
+        raise DeployError(f"there is no endpoint {context.names.endpoint} to take the model from: give --model")
+    served = (found.live_config or {}).get("ProductionVariants", [{}])[0].get("ModelName")
+    model = str(batch.model or served)
     mine = found.role is not None and found.role.ours
     given, taken = _rights(batch, context.names) if mine else ((), ())
     start = ChangePlan(
@@ -84,12 +87,6 @@ def job_request(batch: BatchRequest, model: str, names: Names) -> Json:
         "TransformResources": {"InstanceType": batch.instance_type, "InstanceCount": batch.instances},
         "Tags": [{"Key": TAG, "Value": names.endpoint}],
     }
-
-
-def _served_model(config: Json | None, names: Names) -> str:
-    if config is None:
-        raise DeployError(f"there is no endpoint {names.endpoint} to take the model from: give --model")
-    return str(config["ProductionVariants"][0]["ModelName"])
 
 
 def _await_job(job: str, context: RunContext) -> None:

@@ -6,7 +6,6 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import urllib3
 
 from autopilot_client.config import HttpDemand, PodsDemand, PrometheusDemand
 from autopilot_client.demand.agones import read_agones
@@ -22,12 +21,6 @@ from autopilot_client.status.review import parse_review
 from testkit.client.standins import Document, as_json, serving
 
 NOW = 1_790_000_000.0
-
-
-@pytest.fixture
-def pool():
-    with urllib3.PoolManager() as pool:
-        yield pool
 
 
 def test_agones_counts_allocated_and_reserved_servers():
@@ -59,7 +52,7 @@ def test_an_agones_status_that_does_not_say_is_unknown(target):
         read_agones(target, 0.2, NOW)
 
 
-def test_a_matchmaker_may_nest_its_numbers(pool):
+def test_a_matchmaker_may_nest_its_numbers():
     document = {"fleets": [{"demand": 86.5, "queue": 6, "live": "80", "at": "2026-09-21T13:33:00Z"}]}
     with serving(Document(document)) as url:
         source = HttpDemand(
@@ -69,15 +62,15 @@ def test_a_matchmaker_may_nest_its_numbers(pool):
             sessions_field="fleets.0.live",
             at_field="fleets.0.at",
         )
-        reading = HttpSource(pool, 1789997590.0).read(source)
+        reading = HttpSource(1789997590.0).read(source)
     assert reading == Reading(86.5, 1789997580.0, sessions=80, queue=6.0)
 
 
-def test_one_fetch_serves_every_fleet_of_the_same_url(pool):
+def test_one_fetch_serves_every_fleet_of_the_same_url():
     service = Document({"a": 1, "b": 2})
     with serving(service) as url:
         sources = [HttpDemand(url=url, field=field) for field in ("a", "b")]
-        web = HttpSource(pool, NOW)
+        web = HttpSource(NOW)
         web.prefetch(sources)
         assert [web.read(source).demand for source in sources] == [1, 2]
     assert service.hits == 1
@@ -95,35 +88,58 @@ def test_one_fetch_serves_every_fleet_of_the_same_url(pool):
         pytest.param({"demand": 5}, 500, id="a server error"),
         pytest.param({"demand": 5}, 302, id="a redirect"),
         pytest.param({"demand": 5, "at": NOW - 301}, 200, id="stale"),
+        pytest.param({"demand": 5, "at": (NOW - 301) * 1000}, 200, id="stale, in milliseconds"),
+        pytest.param({"demand": 5, "at": NOW + 60}, 200, id="a minute ahead"),
+        pytest.param({"demand": 5, "at": NOW + 3600}, 200, id="an hour ahead"),
+        pytest.param({"demand": 5, "at": NOW * 1e6}, 200, id="in microseconds: thousands of years ahead"),
     ],
 )
-def test_a_broken_matchmaker_is_unknown_never_zero(pool, document, status):
+def test_a_broken_matchmaker_is_unknown_never_zero(document, status):
     with serving(Document(document, status)) as url:
         at = "at" if isinstance(document, dict) and "at" in document else None
         with pytest.raises(DemandUnknownError):
-            HttpSource(pool, NOW).read(HttpDemand(url=url, at_field=at))
+            HttpSource(NOW).read(HttpDemand(url=url, at_field=at))
+
+
+@pytest.mark.parametrize(
+    ("at", "seen_at"),
+    [
+        pytest.param(NOW - 200, NOW - 200, id="seconds"),
+        pytest.param((NOW - 200) * 1000, NOW - 200, id="milliseconds"),
+        pytest.param(NOW + 59, NOW, id="a skew below a minute is now"),
+    ],
+)
+def test_a_time_that_can_be(at, seen_at):
+    with serving(Document({"demand": 5, "at": at})) as url:
+        assert HttpSource(NOW).read(HttpDemand(url=url, at_field="at")) == Reading(5, seen_at)
+
+
+def test_a_matchmaker_may_count_its_arrivals():
+    with serving(Document({"demand": 5, "begun": 5_000_000_000})) as url:
+        reading = HttpSource(NOW).read(HttpDemand(url=url, arrivals_field="begun"))
+    assert reading.arrivals == 5_000_000_000
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"12x", b"x" * (2 << 20)])
-def test_a_reply_that_is_no_json_is_unknown(pool, body):
+def test_a_reply_that_is_no_json_is_unknown(body):
     with serving(lambda *_: (200, body)) as url, pytest.raises(DemandUnknownError):
-        HttpSource(pool, NOW).read(HttpDemand(url=url))
+        HttpSource(NOW).read(HttpDemand(url=url))
 
 
-def test_a_matchmaker_that_is_gone_is_unknown(pool):
+def test_a_matchmaker_that_is_gone_is_unknown():
     with serving(Document({})) as url:
         pass
     with pytest.raises(DemandUnknownError):
-        HttpSource(pool, NOW).read(HttpDemand(url=url, timeout_seconds=1))
+        HttpSource(NOW).read(HttpDemand(url=url, timeout_seconds=1))
 
 
-def test_a_token_file_is_sent(pool, tmp_path):
+def test_a_token_file_is_sent(tmp_path):
     (tmp_path / "token").write_text("secret\n")
     with serving(Document({"demand": 3})) as url:
         source = HttpDemand(url=url, token_file=str(tmp_path / "token"))
-        assert HttpSource(pool, NOW).read(source).demand == 3
+        assert HttpSource(NOW).read(source).demand == 3
         with pytest.raises(DemandUnknownError, match="No such file"):
-            HttpSource(pool, NOW).read(HttpDemand(url=url + "/b", token_file=str(tmp_path / "none")))
+            HttpSource(NOW).read(HttpDemand(url=url + "/b", token_file=str(tmp_path / "none")))
 
 
 class Prometheus:
@@ -142,32 +158,57 @@ class Prometheus:
         return as_json({"status": "success", "data": {"resultType": "scalar", "result": [NOW, str(value)]}})
 
 
-def test_prometheus_gives_demand_queue_sessions_and_age(pool):
+@pytest.mark.parametrize("warnings", [["remote read: partial"], "cut"])
+def test_a_partial_answer_of_prometheus_is_unknown(warnings):
+    """Thanos and Mimir answer with what is left when a store is away, and a warning."""
+    data = {"resultType": "vector", "result": [{"metric": {}, "value": [NOW, "80"]}]}
+    partial = Document({"status": "success", "warnings": warnings, "data": data})
+    with serving(partial) as url, pytest.raises(DemandUnknownError, match="a partial answer"):
+        read_prometheus(PrometheusDemand(url=url, query="d"), NOW)
+
+
+def test_an_age_a_little_below_zero_is_the_difference_of_two_clocks():
+    with serving(Prometheus(d=[5], a=[-20])) as url:
+        assert read_prometheus(PrometheusDemand(url=url, query="d", age_query="a"), NOW).at == NOW
+
+
+@pytest.mark.parametrize("age", ["NaN", "+Inf", -61, "soon"])
+def test_an_age_that_is_none_is_unknown(age):
+    with serving(Prometheus(d=[5], a=[age])) as url, pytest.raises(DemandUnknownError):
+        read_prometheus(PrometheusDemand(url=url, query="d", age_query="a"), NOW)
+
+
+def test_prometheus_counts_arrivals():
+    with serving(Prometheus(d=[5], n=["41230"])) as url:
+        assert read_prometheus(PrometheusDemand(url=url, query="d", arrivals_query="n"), NOW).arrivals == 41230
+
+
+def test_prometheus_gives_demand_queue_sessions_and_age():
     with serving(Prometheus(d=[86], q=[6], s=[80], a=30)) as url:
         source = PrometheusDemand(url=url, query="d", queue_query="q", sessions_query="s", age_query="a")
-        assert read_prometheus(pool, source, NOW) == Reading(86, NOW - 30, sessions=80, queue=6)
+        assert read_prometheus(source, NOW) == Reading(86, NOW - 30, sessions=80, queue=6)
 
 
 @pytest.mark.parametrize("result", [[], [1, 2], ["NaN"], ["+Inf"], [-1], None])
-def test_a_prometheus_answer_that_is_not_one_number_is_unknown(pool, result):
+def test_a_prometheus_answer_that_is_not_one_number_is_unknown(result):
     with serving(Prometheus(d=result)) as url, pytest.raises(DemandUnknownError):
-        read_prometheus(pool, PrometheusDemand(url=url, query="d"), NOW)
+        read_prometheus(PrometheusDemand(url=url, query="d"), NOW)
 
 
-def test_a_series_that_stopped_is_unknown(pool):
+def test_a_series_that_stopped_is_unknown():
     with serving(Prometheus(d=[5], a=[301])) as url, pytest.raises(DemandUnknownError, match="301 s old"):
-        read_prometheus(pool, PrometheusDemand(url=url, query="d", age_query="a"), NOW)
+        read_prometheus(PrometheusDemand(url=url, query="d", age_query="a"), NOW)
 
 
-def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet(pool):
+def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet():
     with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        web = HttpSource(pool, NOW)
+        web = HttpSource(NOW)
         sources = [HttpDemand(url=f"{url}/{i}", timeout_seconds=0.05) for i in range(60)]
         web.prefetch(sources)
         asked = PrometheusDemand(url=url, query="d")
         with pytest.raises(DemandUnknownError, match="not asked"):
-            read_prometheus(pool, asked, NOW, web.budget)
+            read_prometheus(asked, NOW, web.budget)
         unknown = [_complaint(web, source) for source in sources]
     assert sum("not asked" not in complaint for complaint in unknown) < len(sources) / 2
     with serving(Document({"demand": 5})) as well:
@@ -180,29 +221,29 @@ def _complaint(web: HttpSource, source: HttpDemand) -> str:
     return str(unknown.value)
 
 
-def test_an_address_that_replies_now_and_then_is_asked_on(pool):
+def test_an_address_that_replies_now_and_then_is_asked_on():
     replies = itertools.cycle([(500, b""), (200, b'{"demand": 5}')])
     with serving(lambda *_: next(replies)) as url:
-        web = HttpSource(pool, NOW)
+        web = HttpSource(NOW)
         for i in range(30):
             source = HttpDemand(url=f"{url}/{i}")
             web.budget.silent[url.removeprefix("http://")] += 7
             assert web.read(source).demand == 5 if i % 2 else "500" in _complaint(web, source)
 
 
-def test_when_the_time_of_a_pass_is_over_no_source_is_asked(pool):
+def test_when_the_time_of_a_pass_is_over_no_source_is_asked():
     service = Document({"demand": 5})
     with serving(service) as url:
-        web = HttpSource(pool, NOW, RetryBudget(until=time.monotonic()))
+        web = HttpSource(NOW, RetryBudget(until=time.monotonic()))
         assert "took the time of this pass" in _complaint(web, HttpDemand(url=url))
     assert service.hits == 0
 
 
-def test_fleets_with_different_tokens_do_not_share_a_fetch(pool, tmp_path):
+def test_fleets_with_different_tokens_do_not_share_a_fetch(tmp_path):
     (tmp_path / "token").write_text("secret")
     service = Document({"demand": 5})
     with serving(service) as url:
-        web = HttpSource(pool, NOW)
+        web = HttpSource(NOW)
         mine, theirs = HttpDemand(url=url, token_file=str(tmp_path / "token")), HttpDemand(url=url, token_file="/none")
         web.prefetch([mine, theirs, mine])
         assert web.read(mine).demand == 5
@@ -211,11 +252,11 @@ def test_fleets_with_different_tokens_do_not_share_a_fetch(pool, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"secret\nsecret", b"", b"secret two", b"\xffsecret", "sécret".encode()])
-def test_a_token_file_with_something_else_is_named_and_its_content_is_not(pool, tmp_path, content):
+def test_a_token_file_with_something_else_is_named_and_its_content_is_not(tmp_path, content):
     (tmp_path / "token").write_bytes(content)
     service = Document({"demand": 5})
     with serving(service) as url:
-        web = HttpSource(pool, NOW)
+        web = HttpSource(NOW)
         complaint = _complaint(web, HttpDemand(url=url, token_file=str(tmp_path / "token")))
     assert str(tmp_path / "token") in complaint
     assert "secret" not in complaint

@@ -6,13 +6,11 @@ import threading
 
 import boto3
 import pytest
-import urllib3
 from botocore.config import Config as BotoConfig
 
 from autopilot_client.config import Endpoint as Settings
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
-from autopilot_client.net.fetch import http_pool
 from autopilot_client.ports import EndpointUnavailableError
 from testkit.client.standins import Endpoint, as_json, serving, wait_until
 
@@ -32,8 +30,7 @@ def ask(request):
 
     def over(url, **settings):
         if request.param == "http":
-            clients.append(urllib3.PoolManager())
-            return HttpEndpoint(clients[-1], Settings(url=url, **settings), wait_seconds=0)
+            return HttpEndpoint(Settings(url=url, **settings), wait_seconds=0)
         named = Settings(sagemaker="autopilot", sagemaker_url=url, region="us-west-2", **settings)
         clients.append(runtime(named))
         return SageMakerEndpoint(clients[-1], named, wait_seconds=0)
@@ -41,7 +38,7 @@ def ask(request):
     over.wraps = (lambda handler: handler) if request.param == "http" else platform
     yield over
     for client in clients:
-        client.clear() if isinstance(client, urllib3.PoolManager) else client.close()
+        client.close()
 
 
 def platform(handler):
@@ -181,8 +178,8 @@ def test_an_answer_that_drips_does_not_hold_the_loop(head):
         thread = threading.Thread(target=drip)
         thread.start()
         settings = Settings(url=f"http://127.0.0.1:{listener.getsockname()[1]}", read_seconds=0.3, attempts=1)
-        with http_pool() as pool, pytest.raises(EndpointUnavailableError):
-            HttpEndpoint(pool, settings, 0).ask(INSTANCES)
+        with pytest.raises(EndpointUnavailableError):
+            HttpEndpoint(settings, 0).ask(INSTANCES)
         thread.join(30)
         held = thread.is_alive()
         stop.set()

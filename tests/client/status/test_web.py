@@ -20,8 +20,10 @@ from autopilot_client.config import ConfigError, Server, Tls, parse
 from autopilot_client.kube.lease import Alone
 from autopilot_client.ports import KubeUnavailableError
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen, Spec
+from autopilot_client.rules.notices import Hold
 from autopilot_client.rules.operator import OperatorRules
 from autopilot_client.rules.overrides import Overrides
+from autopilot_client.rules.rivals import Rivalry
 from autopilot_client.status.server import CertificateAdapter, HttpServer
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.web import LARGEST_BODY, Application
@@ -427,3 +429,26 @@ def test_the_operators_annotations_count_for_agones_and_keda_too(store, port, ov
     status, body = get(port, "/v1/fleets/k/desired")
     assert json.loads(body).get("desired_replicas") == told
     assert status == (200 if told else 503)
+
+
+def test_a_fleet_that_is_held_for_somebody_else_gets_no_number_and_readiness_says_why(store, port):
+    show(store)
+    rivalry = Rivalry((T0,) * 3, 20, T0)
+    for view in list(store.views.values()):
+        store.publish([replace(view, rivalry=rivalry, outcome="held")], T0)
+    assert unsure(get(port, "/v1/review", review())) == "nothing is decided"
+    assert get(port, "/v1/fleets/k/desired")[0] == 503
+    status, body = get(port, "/readyz")  # ready: the port serves the other fleets, too
+    assert status == 200
+    assert "eu/x: somebody else keeps setting the size to 20" in body.decode()
+    assert "Somebody else keeps setting the size to 20" in get(port, "/")[1].decode()
+    assert 'autopilot_size_contested{fleet="eu/x",namespace="games"} 1.0' in get(port, "/metrics")[1].decode()
+    assert 'autopilot_size_reversals_total{fleet="eu/x",namespace="games"} 1.0' in get(port, "/metrics")[1].decode()
+
+
+def test_a_hold_is_shown_with_its_evidence_and_since_when(store, port):
+    show(store)
+    for view in list(store.views.values()):
+        store.publish([replace(view, hold=Hold(T0 - 600, "arrivals stopped at 14:03"))], T0)
+    assert "arrivals stopped at 14:03" in get(port, "/")[1].decode()
+    assert 'autopilot_outage_hold{fleet="eu/x",namespace="games"} 1.0' in get(port, "/metrics")[1].decode()

@@ -12,7 +12,8 @@ from autopilot.demand.series import DemandSeries, in_order
 
 ONLY = "demand"
 """The name of a series that needs none, because it is the only one."""
-_LABEL = re.compile(r'[A-Za-z_]\w*="([^"]*)"')
+_LABEL = re.compile(r'\b[A-Za-z_]\w*="([^"]*)"')
+_LONGEST_TEXT = 2_000
 _LONGEST_NAME = 128
 
 
@@ -59,7 +60,7 @@ def named(series: Sequence[tuple[str, DemandSeries | None]]) -> dict[str, Demand
 
 def fleet_name(text: str) -> str:
     """A fleet's name out of any text; the values of labels, where it is a metric such as `up{region="eu"}`."""
-    text = "/".join(_LABEL.findall(text)) or text
+    text = "/".join(_LABEL.findall(text[:_LONGEST_TEXT])) or text[:_LONGEST_TEXT]
     plain = re.sub(r"[^A-Za-z0-9 _./:@+=-]+", "-", text).lstrip(" _./:@+=-").strip()[:_LONGEST_NAME]
     return plain if is_fleet_name(plain) else "unnamed"
 

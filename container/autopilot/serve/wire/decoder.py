@@ -6,9 +6,9 @@ from types import ModuleType
 
 import msgspec
 
-from autopilot.serve.wire.content_types import CSV, JSON, LINES
+from autopilot.serve.wire.content_types import CSV, JSON, LINES, NPY
 from autopilot.serve.wire.errors import RequestError, decoded
-from autopilot.serve.wire.forms import csv_rows, fleet, instances, json_lines, review, vectors
+from autopilot.serve.wire.forms import csv_rows, csv_vectors, fleet, instances, json_lines, npy, review, vectors
 from autopilot.serve.wire.forms.parsed import Document, Parsed
 from autopilot.serve.wire.requests import RequestContext
 
@@ -19,7 +19,7 @@ _document = msgspec.json.Decoder(Document)
 
 
 def read(format_: str, body: bytes, context: RequestContext) -> Parsed:
-    """What a body of one of the FORMATS asks. Raises RequestError."""
+    """What a body in a format that is read asks. Raises RequestError."""
     return _READERS[format_](body, context)
 
 
@@ -36,6 +36,11 @@ def _json(body: bytes, context: RequestContext) -> Parsed:
     return parsed
 
 
+def _csv(body: bytes, context: RequestContext) -> Parsed:
+    body = body.removeprefix(codecs.BOM_UTF8)
+    return csv_vectors.read(body) if csv_vectors.accepts(body) else csv_rows.read(body, context)
+
+
 def _lines_as_json(body: bytes) -> RequestError | None:
     """The error for JSON lines that are called JSON."""
     lines = body.strip().split(b"\n", 2)
@@ -48,5 +53,6 @@ def _lines_as_json(body: bytes) -> RequestError | None:
 _READERS: dict[str, Callable[[bytes, RequestContext], Parsed]] = {
     JSON: _json,
     LINES: json_lines.read,
-    CSV: csv_rows.read,
+    CSV: _csv,
+    NPY: npy.read,
 }

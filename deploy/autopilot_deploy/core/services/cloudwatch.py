@@ -34,12 +34,12 @@ def put_alarm(names: Names, request: Json) -> AwsCall:
 
 
 def delete_alarms(alarms: Sequence[str]) -> AwsCall:
-    """Alarms, away."""
+    """Delete alarms."""
     return AwsCall("cloudwatch", "DeleteAlarms", {"AlarmNames": list(alarms)})
 
 
 def delete_dashboard(names: Names) -> AwsCall:
-    """The dashboard, away."""
+    """Delete the dashboard."""
     return AwsCall("cloudwatch", "DeleteDashboards", {"DashboardNames": [names.dashboard]}, _dashboard_arn(names))
 
 

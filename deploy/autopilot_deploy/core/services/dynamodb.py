@@ -70,7 +70,7 @@ def untag_user(names: Names, table: str) -> AwsCall:
 
 
 def delete(names: Names, table: str) -> AwsCall:
-    """The table, away."""
+    """Delete the table."""
     return _on(names, table, "DeleteTable")
 
 

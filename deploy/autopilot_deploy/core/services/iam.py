@@ -59,28 +59,28 @@ def trust(names: Names, service: str) -> dict[str, object]:
 
 def put_policy(names: Names, policy: str, statements: Sequence[Json]) -> AwsCall:
     """An inline policy of the role."""
-    request = {"RoleName": names.role, "PolicyName": policy, "PolicyDocument": _document(statements)}
+    request = {
+        "RoleName": names.role,
+        "PolicyName": policy,
+        "PolicyDocument": json.dumps(document(statements), separators=(",", ":")),
+    }
     return AwsCall("iam", "PutRolePolicy", request, names.role_arn)
 
 
 def delete_policy(names: Names, policy: str) -> AwsCall:
-    """An inline policy, away."""
+    """Delete an inline policy."""
     request = {"RoleName": names.role, "PolicyName": policy}
     return AwsCall("iam", "DeleteRolePolicy", request, names.role_arn, done_if=("NoSuchEntity",))
 
 
 def delete_role(names: Names) -> AwsCall:
-    """The role, away."""
+    """Delete the role."""
     return AwsCall("iam", "DeleteRole", {"RoleName": names.role}, names.role_arn)
 
 
 def document(statements: Sequence[Json]) -> dict[str, object]:
     """A policy document."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
-
-
-def _document(statements: Sequence[Json]) -> str:
-    return json.dumps(document(statements), separators=(",", ":"))
 
 
 def role_statements(
@@ -139,10 +139,19 @@ def bucket_statements(names: Names, reads: Sequence[str], writes: Sequence[str])
         for sid, action, uris in given
         if uris
     ]
-    buckets = sorted({_bucket_arn(names, uri) for uri in (*reads, *writes)})
+    named = {uri.removeprefix("s3://").partition("/")[0] for uri in (*reads, *writes)}
+    buckets = [f"arn:{names.partition}:s3:::{bucket}" for bucket in sorted(named)]
     if buckets:
         out.append({"Sid": "List", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": buckets})
     return out
+
+
+def network_statement() -> Json:
+    """Rights to put interfaces into a VPC, and to take them away."""
+    verbs = ("CreateNetworkInterface", "CreateNetworkInterfacePermission", "DeleteNetworkInterface",
+             "DeleteNetworkInterfacePermission", "DescribeDhcpOptions", "DescribeNetworkInterfaces",
+             "DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcs")  # fmt: skip
+    return {"Sid": "Network", "Effect": "Allow", "Action": [f"ec2:{verb}" for verb in verbs], "Resource": "*"}
 
 
 def topic_statement(topics: Sequence[str]) -> Json:
@@ -186,7 +195,3 @@ def _object_arn(names: Names, uri: str) -> str:
     """Batch jobs read every object whose name begins so; a model is one object. Never another bucket named alike."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return f"arn:{names.partition}:s3:::{bucket}/{key}{'' if key.endswith('.tar.gz') else '*'}"
-
-
-def _bucket_arn(names: Names, uri: str) -> str:
-    return f"arn:{names.partition}:s3:::{uri.removeprefix('s3://').partition('/')[0]}"

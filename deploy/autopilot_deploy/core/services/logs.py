@@ -35,7 +35,7 @@ def keep_for(names: Names, days: int) -> AwsCall:
 
 
 def delete(names: Names) -> AwsCall:
-    """The group, away."""
+    """Delete the group."""
     return AwsCall("logs", "DeleteLogGroup", {"logGroupName": names.log_group}, _arn(names))
 
 

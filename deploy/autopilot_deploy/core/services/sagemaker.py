@@ -80,17 +80,17 @@ def update_endpoint(names: Names, config: str, deployment: Json | None, keep_cou
 
 
 def delete_endpoint(names: Names) -> AwsCall:
-    """The endpoint, away."""
+    """Delete the endpoint."""
     return _call("DeleteEndpoint", {"EndpointName": names.endpoint}, names.sagemaker("endpoint", names.endpoint))
 
 
 def delete_config(names: Names, config: str) -> AwsCall:
-    """An endpoint config, away."""
+    """Delete an endpoint config."""
     return _call("DeleteEndpointConfig", {"EndpointConfigName": config}, names.sagemaker("endpoint-config", config))
 
 
 def delete_model(names: Names, model: str) -> AwsCall:
-    """A model, away."""
+    """Delete a model."""
     return _call("DeleteModel", {"ModelName": model}, names.sagemaker("model", model))
 
 

@@ -47,7 +47,7 @@ def put_policy(resource: str, policy: Json, name: str = POLICY) -> AwsCall:
 
 
 def deregister(resource: str) -> AwsCall:
-    """A target, away, and its policies and their alarms with it."""
+    """Delete a target, and its policies and their alarms with it."""
     return AwsCall(SERVICE, "DeregisterScalableTarget", _of(resource), done_if=("ObjectNotFoundException",))
 
 

@@ -25,6 +25,7 @@ _TOPIC = {"Ref": "Topic"}
 
 def template() -> dict[str, Any]:
     """The CloudFormation template, for the SAM transform."""
+    resources = _topic() | _store() | _serving() | _machine() | _rules() | _monitoring()
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
@@ -34,7 +35,7 @@ def template() -> dict[str, Any]:
             f"Has{what}": {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
             for what, parameter in (("Email", "NotificationEmail"), ("Key", "TopicKmsKeyId"), ("Image", "ImageUri"))
         },
-        "Resources": {name: filled(one) for name, one in _resources().items()},
+        "Resources": {name: filled(one) for name, one in resources.items()},
         "Outputs": {
             "StateMachineArn": {"Value": {"Ref": MACHINE}},
             "TopicArn": {"Value": _TOPIC},
@@ -93,10 +94,6 @@ def _parameters() -> dict[str, Json]:
 
 def _resource(kind: str, properties: Json, **more: object) -> Json:
     return {"Type": f"AWS::{kind}", **more, "Properties": properties}
-
-
-def _resources() -> dict[str, Json]:
-    return _topic() | _store() | _serving() | _machine() | _rules() | _monitoring()
 
 
 def _topic() -> dict[str, Json]:

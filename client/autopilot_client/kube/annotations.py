@@ -1,0 +1,24 @@
+"""The operator's annotations on a Deployment or Fleet: written and taken by people, read by the loop."""
+
+from collections.abc import Mapping
+
+from autopilot_client.kube.api import Kube
+from autopilot_client.kube.targets import KINDS, read_one
+from autopilot_client.rules.overrides import NAMES, PREFIX
+
+
+def write_overrides(kube: Kube, target: str, values: Mapping[str, str | None]) -> None:
+    """Write overrides (`paused`, `size`, `size-until` ...) onto `deployment/NAME` or `fleet/NAME`; None takes one away.
+
+    Raises KubeError.
+    """
+    kind, name = target.split("/", 1)
+    annotations = {f"{PREFIX}{key}": value for key, value in values.items()}
+    path = kube.path(KINDS[kind].group, KINDS[kind].resource, name)
+    kube.patch(path, {"metadata": {"annotations": annotations}})
+
+
+def clear_overrides(kube: Kube, target: str) -> None:
+    """Take every override away, also those that are no use. Raises KubeError."""
+    written = [key.removeprefix(PREFIX) for key in read_one(kube, target).annotations if key.startswith(PREFIX)]
+    write_overrides(kube, target, dict.fromkeys([name for name in written if name in NAMES]))

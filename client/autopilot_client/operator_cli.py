@@ -1,0 +1,135 @@
+"""The commands for three in the morning: pause, set, resume, status. They write and read annotations, nothing else."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+
+from autopilot_client.kube.annotations import clear_overrides, write_overrides
+from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
+from autopilot_client.kube.targets import Target, read_one
+from autopilot_client.ports import KubeError
+from autopilot_client.rules.overrides import LARGEST, read_overrides
+
+SECONDS = {"d": 86400, "h": 3600, "m": 60}
+LONGEST_DAYS = 90
+
+
+def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """`2h`, `90m`, `1d12h` in seconds."""
+    if value is None:
+        return None
+    parts = re.findall(r"(\d{1,6})([dhm])", value)
+    seconds = float(sum(int(count) * SECONDS[unit] for count, unit in parts))
+    if "".join(f"{count}{unit}" for count, unit in parts) != value or not 0 < seconds <= LONGEST_DAYS * 86400:
+        raise click.BadParameter(f"{value!r}: write it like 2h, 90m or 1d12h, at most {LONGEST_DAYS}d")
+    return seconds
+
+
+def _target(_: click.Context, __: click.Parameter, value: str) -> str:
+    """`deployment/NAME` or `fleet/NAME`, as it is."""
+    if not re.fullmatch(r"(deployment|fleet)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?", value):
+        raise click.BadParameter(f"{value!r}: write deployment/NAME or fleet/NAME (an Agones Fleet)")
+    return value
+
+
+Command = Callable[..., None]
+
+
+def _on_a_fleet(command: Command) -> Command:
+    """The argument and the options that every command has."""
+    for decorate in (
+        click.argument("fleet", callback=_target),
+        click.option("--namespace", "-n", envvar="POD_NAMESPACE", required=True, help="Where the fleet is."),
+        click.option("--kubeconfig", envvar="KUBECONFIG", help="Default: ~/.kube/config."),
+    ):
+        command = decorate(command)
+    return command
+
+
+_FOR = click.option("--for", "duration", callback=_seconds, help="How long, such as 2h; without it until `resume`.")
+
+
+@click.command()
+@_on_a_fleet
+@_FOR
+def pause(fleet: str, namespace: str, kubeconfig: str | None, duration: float | None) -> None:
+    """Leave a fleet at the size it has."""
+    _write(_cluster(kubeconfig, namespace), fleet, {"paused": "true"}, duration)
+
+
+@click.command("set")
+@_on_a_fleet
+@_FOR
+@click.option("--size", type=click.IntRange(0, LARGEST), help="The size, whatever the endpoint says.")
+@click.option("--minimum", type=click.IntRange(0, LARGEST), help="In place of the fleet's own minimum.")
+@click.option("--maximum", type=click.IntRange(0, LARGEST), help="In place of the fleet's own maximum.")
+def set_size(fleet: str, namespace: str, kubeconfig: str | None, duration: float | None, **sizes: int | None) -> None:
+    """Set a size, or other limits, over those of the configuration. Servers in use are never taken."""
+    values = {name: str(size) for name, size in sizes.items() if size is not None}
+    if not values:
+        raise click.UsageError("say what to set: --size, --minimum or --maximum")
+    _write(_cluster(kubeconfig, namespace), fleet, values, duration)
+
+
+@click.command()
+@_on_a_fleet
+def resume(fleet: str, namespace: str, kubeconfig: str | None) -> None:
+    """Take every override of a fleet away."""
+    kube = _cluster(kubeconfig, namespace)
+    with _errors():
+        clear_overrides(kube, fleet)
+    click.echo(f"{fleet}: no override; the client decides from its next pass on")
+
+
+@click.command("status")
+@_on_a_fleet
+def show_status(fleet: str, namespace: str, kubeconfig: str | None) -> None:
+    """Show a fleet's size, its overrides and until when, and what is written there and is no use."""
+    with _errors():
+        _show(fleet, read_one(_cluster(kubeconfig, namespace), fleet))
+
+
+def _write(kube: Kube, fleet: str, values: dict[str, str], duration: float | None) -> None:
+    until = None if duration is None else _rfc3339(time.time() + duration)
+    ends: dict[str, str | None] = {f"{name}-until": until for name in values}
+    with _errors():
+        write_overrides(kube, fleet, values | ends)
+        _show(fleet, read_one(kube, fleet))
+
+
+def _show(fleet: str, target: Target) -> None:
+    found = read_overrides(target.annotations, time.time())
+    until = dict(found.until)
+    rolling = "; a new version is being rolled out" if target.rolling else ""
+    click.echo(f"{fleet}: {target.replicas} servers{rolling}")
+    for word in found.active or ("no override",):
+        end = until.get(word.split()[0])
+        click.echo(f"  {word}{f' until {_rfc3339(end)}' if end else ''}")
+    for text in found.ignored:
+        click.echo(f"  ignored: {text}")
+
+
+def _rfc3339(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cluster(kubeconfig: str | None, namespace: str) -> Kube:
+    """The cluster of a kubeconfig, or of the pod that this runs in."""
+    with _errors():
+        inside = not kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ
+        path = kubeconfig or os.path.expanduser("~/.kube/config")
+        return Kube(in_cluster(os.environ) if inside else from_kubeconfig(path), namespace)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What the cluster refuses, as one line for people."""
+    try:
+        yield
+    except KubeError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,73 @@
+"""The commands for three in the morning, on a small API server: what they write, show and refuse."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner
+
+from autopilot_client.cli import main
+from testkit.client.standins import Cluster, kubeconfig, serving
+
+PREFIX = "gameserver-autopilot/"
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A cluster with one Deployment, and the environment of a person at a terminal."""
+    found = Cluster()
+    found.add("deployments", "minecraft", 40)
+    with serving(found) as address:
+        (tmp_path / "config").write_text(kubeconfig(address))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        monkeypatch.setenv("POD_NAMESPACE", "games")
+        yield found
+
+
+def say(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, words)
+    return done.exit_code, done.output
+
+
+def annotations(cluster: Cluster) -> dict[str, str]:
+    return cluster.objects["deployments/minecraft"]["metadata"].get("annotations", {})
+
+
+def test_pause_for_two_hours_writes_the_annotation_and_its_end(cluster):
+    before = datetime.now(UTC).timestamp()
+    status, text = say("pause", "deployment/minecraft", "--for", "2h")
+    assert status == 0
+    assert annotations(cluster)[f"{PREFIX}paused"] == "true"
+    end = datetime.fromisoformat(annotations(cluster)[f"{PREFIX}paused-until"]).timestamp()
+    assert before + 7199 <= end
+    assert re.fullmatch(r"deployment/minecraft: 40 servers\n  paused until \S+Z\n", text)
+
+
+def test_set_and_resume_leave_other_peoples_annotations_alone(cluster):
+    cluster.objects["deployments/minecraft"]["metadata"]["annotations"] = {"team": "eu", f"{PREFIX}unknown": "x"}
+    say("set", "deployment/minecraft", "--size", "90", "--minimum", "10")
+    _, shown = say("status", "deployment/minecraft")
+    assert "  size 90\n  minimum 10\n" in shown
+    assert f"ignored: {PREFIX}unknown: unknown" in shown
+    status, text = say("resume", "deployment/minecraft")
+    assert (status, text.startswith("deployment/minecraft: no override")) == (0, True)
+    assert annotations(cluster) == {"team": "eu", f"{PREFIX}unknown": "x"}
+
+
+REFUSED = {
+    "no such kind": (["pause", "minecraft"], "write deployment/NAME or fleet/NAME"),
+    "a duration in words": (["pause", "deployment/minecraft", "--for", "long"], "write it like 2h"),
+    "a duration of nothing": (["pause", "deployment/minecraft", "--for", "0h"], "write it like 2h"),
+    "a negative size": (["set", "deployment/minecraft", "--size", "-1"], "-1 is not in the range"),
+    "nothing to set": (["set", "deployment/minecraft"], "say what to set"),
+    "a fleet that is not there": (["status", "deployment/other"], "not found"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_mistake_is_refused_in_words(cluster, case):
+    words, message = REFUSED[case]
+    status, text = say(*words)
+    assert status != 0
+    assert message in text
+    assert annotations(cluster) == {}
