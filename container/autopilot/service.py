@@ -3,8 +3,8 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
@@ -129,15 +129,19 @@ class Autopilot:
 
         A refused ask leaves no trace in the history.
         """
-        outcome: list[Answer | Refusal | None] = [self._refused(ask) for ask in asks]
-        asks = self._with_demand(asks, outcome)
-        known = [i for i, ask in enumerate(asks) if outcome[i] is None and ask.demand_known]
-        for i, ask in enumerate(asks):
-            if outcome[i] is None and not ask.demand_known:
-                outcome[i] = self._without_demand(ask)
-        for i, answer in zip(known, self._decide_known([asks[i] for i in known]), strict=True):
-            outcome[i] = answer
-        return [one for one in outcome if one is not None]
+        return list(self.decide_each(asks))
+
+    def decide_each(self, asks: Sequence[Ask]) -> Iterator[Answer | Refusal]:
+        """As `decide`, but AT_ONCE at a time: whoever lets go of answers never has all of them in memory."""
+        refused = [self._refused(ask) for ask in asks]
+        asks = self._with_demand(asks, refused)
+        known = [ask for ask, refusal in zip(asks, refused, strict=True) if refusal is None and ask.demand_known]
+        with closing(self._decide_known(known)) as answers:
+            for ask, refusal in zip(asks, refused, strict=True):
+                if refusal is not None:
+                    yield refusal
+                else:
+                    yield next(answers) if ask.demand_known else self._without_demand(ask)
 
     def _refused(self, ask: Ask) -> Refusal | None:
         if not ask.demand_known and self.demand is None:
@@ -152,7 +156,7 @@ class Autopilot:
         )
         return Refusal("clock", message, "observed_at")
 
-    def _with_demand(self, asks: Sequence[Ask], refused: Sequence[Answer | Refusal | None]) -> Sequence[Ask]:
+    def _with_demand(self, asks: Sequence[Ask], refused: Sequence[Refusal | None]) -> Sequence[Ask]:
         """The asks, with demand fetched where callers left it to us and the source answers."""
         missing = [i for i, ask in enumerate(asks) if not ask.demand_known and refused[i] is None]
         if self.demand is None or not missing:
@@ -178,11 +182,12 @@ class Autopilot:
         return Answer(ask.now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
                       (ask.lead or self.operator.lead).end, demand_known=False)  # fmt: skip
 
-    def _decide_known(self, asks: Sequence[Ask]) -> list[Answer]:
+    def _decide_known(self, asks: Sequence[Ask]) -> Generator[Answer, None, None]:
         with self.one_large_call if len(asks) > AT_ONCE else nullcontext():
             recalled = self._recall(asks)
-            parts = [asks[first : first + AT_ONCE] for first in range(0, len(asks), AT_ONCE)]
-            return [one for part in parts for one in self._decide_some(part, list(islice(recalled, len(part))))]
+            for first in range(0, len(asks), AT_ONCE):
+                part = asks[first : first + AT_ONCE]
+                yield from self._decide_some(part, list(islice(recalled, len(part))))
 
     def _decide_some(self, asks: Sequence[Ask], recalled: Sequence[Recalled]) -> list[Answer]:
         rules = self.operator.rules

@@ -134,3 +134,16 @@ def test_it_scores_a_recorded_fleet_outside_the_checkout(program, installed):
     out, errors = program("backtest", str(installed / "autopilot/demo/sample_day.csv")).communicate(timeout=PATIENCE)
     assert "On your history the autopilot costs" in out, errors
     assert errors == ""  # no line of LiteRT's before the result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("client", "--help"), "Keep game-server fleets at the size"),
+        (("deploy", "--help"), "From an image to an auto-scaling SageMaker endpoint"),
+        (("train", "--help"), "Hyperparameters"),
+    ],
+)
+def test_what_the_extras_bring_is_there_too(program, arguments, told):
+    out, errors = program(*arguments).communicate(timeout=PATIENCE)
+    assert told in out, errors

@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
 from autopilot.ports import ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
@@ -29,7 +29,7 @@ from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms import review
 from autopilot.serve.wire.forms.parsed import Fleets, Parsed, Review, Vectors
 from autopilot.serve.wire.requests import RequestContext
-from autopilot.service import Answer, Ask, Autopilot, HistoryStatus, Refusal
+from autopilot.service import AT_ONCE, Answer, Ask, Autopilot, HistoryStatus, Refusal
 from autopilot.settings import Settings
 
 _REFUSED_STATUS = {"demand_unavailable": 503}
@@ -85,7 +85,7 @@ class Invocations:
         read = [self._read(call) for call in calls]
         asked = [_asks(one) for one in read]
         outcomes = chain.from_iterable(self._outcomes(list(chain(*asked[run]))) for run in runs(map(_fleets_of, asked)))
-        replies = [self._reply(one, list(islice(outcomes, len(asks)))) for one, asks in zip(read, asked, strict=True)]
+        replies = [self._reply(one, islice(outcomes, len(asks))) for one, asks in zip(read, asked, strict=True)]
         took = time.perf_counter() - started
         for reply, call in zip(replies, calls, strict=True):
             reply.echoed = call.echoed
@@ -119,20 +119,22 @@ class Invocations:
         default = self.settings.sagemaker_default_invocations_accept
         return default if reads == JSON and default in FORMATS else reads
 
-    def _reply(self, asked: _Asked | RequestError, outcomes: Sequence[Outcome]) -> Reply:
+    def _reply(self, asked: _Asked | RequestError, outcomes: Iterator[Outcome]) -> Reply:
         try:
             if isinstance(asked, RequestError):
                 raise asked
-            return self._answered(asked, [_decided(one) for one in outcomes])
+            return self._answered(asked, map(_decided, outcomes))
         except RequestError as error:
             return self.refused(error)
+        finally:
+            deque(outcomes, 0)  # those of the next request come after all of this one's
 
-    def _answered(self, asked: _Asked, outcomes: Sequence[Answer | Refusal]) -> Reply:
+    def _answered(self, asked: _Asked, outcomes: Iterator[Answer | Refusal]) -> Reply:
         match asked.parsed:
             case Vectors():
                 return self._vectors(asked.autopilot, asked.parsed, asked.writes)
             case Review():
-                return json_reply(encoder.write(review.write(asked.parsed, outcomes[0])))
+                return json_reply(encoder.write(review.write(asked.parsed, next(outcomes))))
             case Fleets():
                 return self._fleets(asked.parsed, outcomes, asked.writes)
 
@@ -143,14 +145,13 @@ class Invocations:
             raise RequestError(400, "bad_value", str(error), "instances") from error
         return Reply(200, encoder.write_vectors(writes, raw_results(raw.actions, raw.logits)), HEADERS[writes])
 
-    def _fleets(self, parsed: Fleets, outcomes: Sequence[Answer | Refusal], writes: str) -> Reply:
-        """Answers in the order of what was asked; what was wrong keeps its place."""
-        decided = iter(outcomes)
-        many = [
-            request_error(one) if isinstance(one, RequestError) else _out(one, next(decided)) for one in parsed.asks
-        ]
+    def _fleets(self, parsed: Fleets, outcomes: Iterator[Answer | Refusal], writes: str) -> Reply:
+        """Answers in the order of what was asked, written as they are decided; what was wrong keeps its place."""
+        many = (
+            request_error(one) if isinstance(one, RequestError) else _out(one, next(outcomes)) for one in parsed.asks
+        )
         if parsed.single and writes == JSON:
-            return self._single(many[0])
+            return self._single(next(many))
         return Reply(200, encoder.write_many(writes, many, parsed.header), HEADERS[writes])
 
     def _single(self, one: PredictionOut | ErrorAnswer) -> Reply:
@@ -158,17 +159,26 @@ class Invocations:
             return json_reply(encoder.write(AnswerOut(one)))
         return json_reply(encoder.write(one), _REFUSED_STATUS.get(one.error.code, 400))
 
-    def _outcomes(self, asks: Sequence[Ask]) -> Sequence[Outcome]:
-        if self.autopilot is None or not asks:
-            return []
+    def _outcomes(self, asks: Sequence[Ask]) -> Iterator[Outcome]:
+        """What is decided for each ask, in parts: the answers of a large request are never all in memory."""
+        if self.autopilot is None:
+            return
         try:
-            decide = self.autopilot.decide
-            outcomes = decide_in_order(decide, asks) if self.settings.sagemaker_batch else decide(asks)
+            for part in self._parts(self.autopilot, asks):
+                self._count(part)
+                yield from part
         except ModelError as error:  # a model of another environment
             message = f"the model answers raw observation vectors only: {error}"
-            return [RequestError(400, "wrong_model", message, "instances")] * len(asks)
-        self._count(outcomes)
-        return outcomes
+            yield from repeat(RequestError(400, "wrong_model", message, "instances"), len(asks))
+
+    def _parts(self, autopilot: Autopilot, asks: Sequence[Ask]) -> Iterator[list[Answer | Refusal]]:
+        if self.settings.sagemaker_batch:
+            for first in range(0, len(asks), AT_ONCE):
+                yield decide_in_order(autopilot.decide, asks[first : first + AT_ONCE])
+            return
+        outcomes = autopilot.decide_each(asks)
+        while part := list(islice(outcomes, AT_ONCE)):
+            yield part
 
     def _count(self, outcomes: Sequence[Answer | Refusal]) -> None:
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]

@@ -69,12 +69,6 @@ class ErrorAnswer(msgspec.Struct, omit_defaults=True):
     fleet: str = ""
 
 
-class ManyOut(msgspec.Struct):
-    """Answers to `instances`, in their order."""
-
-    predictions: list[PredictionOut | ErrorAnswer]
-
-
 def refusal_error(refusal: Refusal, fleet: str) -> ErrorAnswer:
     """A refusal as it stands in the place of an answer."""
     return ErrorAnswer(ErrorOut(refusal.code, refusal.message, refusal.field), fleet)

@@ -2,16 +2,19 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 import numpy as np
 
-from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, ManyOut, PredictionOut, RawResults
+from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, PredictionOut, RawResults
 from autopilot.serve.wire.content_types import JSON, LINES, NPY
 from autopilot.serve.wire.forms import npy
 
-Many = Sequence[PredictionOut | ErrorAnswer]
+Many = Iterable[PredictionOut | ErrorAnswer]
+_AT_ONCE = 1000
+"""Answers that are encoded in one go: of a large request they come one by one, and are let go of."""
 
 _COLUMNS = (
     "fleet", "observed_at", "curr_demand", "num_of_gameservers", "action", "is_false_positive", "reason", "history",
@@ -28,8 +31,14 @@ def write(value: msgspec.Struct) -> bytes:
 def write_many(format_: str, many: Many, header: bool) -> bytes:
     """Answers in their order, in one of the FORMATS; CSV under a header where the request had one."""
     if format_ == JSON:
-        return write(ManyOut(list(many)))
+        return b'{"predictions":[' + b",".join(_encoder.encode(part)[1:-1] for part in _parts(many)) + b"]}"
     return _lines(many) if format_ == LINES else _csv(many, header)
+
+
+def _parts(many: Many) -> Iterator[list[PredictionOut | ErrorAnswer]]:
+    left = iter(many)
+    while part := list(islice(left, _AT_ONCE)):
+        yield part
 
 
 def write_vectors(format_: str, results: RawResults) -> bytes:
@@ -44,7 +53,10 @@ def write_vectors(format_: str, results: RawResults) -> bytes:
 
 def _lines(many: Many) -> bytes:
     """One line for each; a decision stands under `Prediction`."""
-    return _encoder.encode_lines([AnswerOut(one) if isinstance(one, PredictionOut) else one for one in many])
+    return b"".join(
+        _encoder.encode_lines([AnswerOut(one) if isinstance(one, PredictionOut) else one for one in part])
+        for part in _parts(many)
+    )
 
 
 def _csv(many: Many, header: bool) -> bytes:
