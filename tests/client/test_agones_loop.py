@@ -21,6 +21,7 @@ from autopilot_client.ports import EndpointUnavailableError
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 from testkit.client import agones
+from testkit.client.api_server import ROOT
 from testkit.client.standins import connection, prediction, serving
 
 T0 = 1_790_000_000.0
@@ -186,59 +187,115 @@ def test_the_stand_in_rolls_out_without_taking_allocated_servers_and_ends_at_its
     assert [one.version for one in fleet.sets] == [2]
 
 
-@pytest.mark.parametrize("how", [{}, {"apply": "observe"}, {"dry_run": True}, {"source": "review"}], ids=str)
-def test_a_rolling_update_while_the_endpoint_is_away_leaves_the_size_alone(play, how):
-    games = play(**how)
+def rolling(games):
     games.fleet.allocate(10)
     games.endpoint.mode = "away"
     games.minutes(3)
     games.fleet.roll_out()
-    assert games.minutes(10) == 20
+    games.minutes(10)
 
 
-@pytest.mark.parametrize("how", [{}, {"apply": "observe"}, {"dry_run": True}, {"source": "review"}], ids=str)
-def test_a_fleet_that_is_being_created_keeps_the_size_that_it_was_created_with(play, how):
-    games = play(**how)
+def being_created(games):
     games.delete()
     games.create(20).can_start = False
     games.endpoint.mode = "away"
-    assert games.minutes(5) == 20
-
-
-def test_after_the_start_and_in_a_dry_run_the_buffer_of_the_chain_decides(play):
-    started = play(chained=True, replicas=10)
-    started.fleet.allocate(10)
-    started.fleet.tick()
-    started.review()
-    assert started.fleet.replicas == 13
-    rehearsed = play(chained=True, dry_run=True, replicas=10)
-    rehearsed.fleet.allocate(10)
-    assert rehearsed.minutes(5) == 13
-
-
-def test_a_size_of_hours_ago_is_not_told(play):
-    games = play(source="review", replicas=MAXIMUM)
-    games.fleet.allocate(38)
     games.minutes(5)
-    assert games.fleet.replicas == MAXIMUM
+
+
+def all_allocated(games):
+    games.fleet.allocate(20)
+    games.fleet.tick()
+    games.review()
+
+
+def silence(games):
+    """No review for an hour, in which the Fleet went from 40 in use to 10, and somebody made it smaller."""
+    games.fleet.allocate(20)
+    games.minutes(8)
     for _ in range(2 * 60):
         games.step(reviewed=False)
-    games.fleet.end_sessions(28)
-    games.fleet.scale(16)
-    assert games.minutes(1) == 16
-    assert games.minutes(10) <= 16
+    games.fleet.end_sessions(games.fleet.allocated - 10)
+    games.fleet.scale(20)
+    games.minutes(1)
 
 
-def test_a_fleet_that_was_made_anew_gets_no_number_that_was_meant_for_the_other(play):
-    games = play()
-    games.minutes(5)
-    games.fleet.end_sessions(20)
-    assert games.minutes(5) < 20
+def made_anew(games):
+    games.minutes(5)  # of the Fleet before, nothing is in use: it has become small
     games.delete()
     games.create(20)
     games.fleet.tick()
-    assert games.review() is None
-    assert games.fleet.replicas == 20
+    games.review()
+
+
+def well_and_then(mode):
+    def fault(games):
+        games.fleet.allocate(16)
+        games.minutes(6)
+        games.fleet.end_sessions(8)
+        mode(games)
+
+    return fault
+
+
+def api_away(games):
+    games.api.away = True
+    games.minutes(20)
+    games.api.away = False
+    games.minutes(2)
+
+
+def clock(seconds):
+    def leap(games):
+        games.leap += seconds
+        games.minutes(2)
+
+    return leap
+
+
+def restarts(games):
+    for _ in range(10):
+        games.restart()
+        games.minutes(1)
+
+
+def one_wrong_zero(games):
+    games.fleet.allocate(8)
+    games.fleet.tick()
+    games.endpoint.mode = "zero"
+    games.run_pass()
+    games.endpoint.mode = "well"
+    games.minutes(1)
+
+
+REVIEWS = {"source": "review"}
+ROWS = {
+    "rolling update, endpoint 503, 10 min": ({}, rolling, 20),
+    "rolling update, endpoint 503, `apply: observe`": ({"apply": "observe"}, rolling, 20),
+    "rolling update, endpoint 503, `--dry-run`": ({"dry_run": True}, rolling, 20),
+    "rolling update, endpoint 503, `source: review`": (REVIEWS, rolling, 20),
+    "Fleet being created, no server can start": ({}, being_created, 20),
+    "Fleet being created, `apply: observe`": ({"apply": "observe"}, being_created, 20),
+    "Fleet being created, `source: review`": (REVIEWS, being_created, 20),
+    "just started, shipped chain, all 20 allocated": ({"chained": True}, all_allocated, 25),
+    "dry run, shipped chain, all 20 allocated": ({"chained": True, "dry_run": True}, all_allocated, 25),
+    "no review for an hour, then another size": (REVIEWS, silence, 20),
+    "Fleet deleted and made anew under its name": ({}, made_anew, 20),
+    "API server away from the client, 20 min": ({}, well_and_then(api_away), 20),
+    "clock of the client set back by an hour": ({}, well_and_then(clock(-3600)), 20),
+    "clock of the client leaps by an hour": ({}, well_and_then(clock(3600)), 20),
+    "client restarted every minute, 10 min": ({}, well_and_then(restarts), 20),
+    "endpoint answers 0, once": ({}, well_and_then(one_wrong_zero), 20),
+}
+"""Fault: with which configuration, what happens to a Fleet of 20, and its size after it."""
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_in_front_of_agones_no_fault_removes_a_server(play, name):
+    options, fault, size = ROWS[name]
+    games = play(**options)
+    fault(games)
+    assert games.fleet.replicas == size
+    assert f"| {name} | 20 > {size} | 0 |" in (ROOT / "client" / "README.md").read_text()
 
 
 def test_the_autopilot_sizes_a_fleet_through_agones(play):

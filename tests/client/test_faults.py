@@ -5,6 +5,7 @@ fleets are as large as the endpoint says; then the fault, while demand falls, wh
 shrink; then the recovery. The table is printed at the end of the run.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,11 +20,11 @@ from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
 from autopilot_client.status.store import StatusStore
+from testkit.client.api_server import ROOT
 from testkit.client.standins import Document, Endpoint, serving
 from tests.client.conftest import FAULTS, Games
 from tests.client.kube.test_kube import install
 
-pytestmark = pytest.mark.kube
 T0 = 1_790_000_000.0
 TARGETS = ("deployments/minecraft", "fleets/xonotic")
 
@@ -243,6 +244,7 @@ ROWS: dict[str, Callable[[Trial], None]] = {
 }
 
 
+@pytest.mark.kube
 @pytest.mark.parametrize("name", ROWS)
 def test_no_fault_removes_a_server(games, name):
     kube = install(games, "deployment", "agones")
@@ -274,3 +276,14 @@ def run(trial: Trial, name: str) -> None:
     assert removed == 0
     assert end == dict.fromkeys(TARGETS, 75)  # well again: the endpoint's word counts
     assert all(soon[t] >= 75 for t in TARGETS)
+
+
+def test_the_readme_shows_every_fault_with_a_zero():
+    table = (
+        (ROOT / "client" / "README.md")
+        .read_text()
+        .split("## Fault after fault")[1]
+        .split("\n\n| fault, with `apply: webhook`")[0]
+    )
+    rows = dict(re.findall(r"^\| ([^|]+) \| [\d >]+ \| [\d >]+ \| (\d+) \|$", table, re.M))
+    assert rows == dict.fromkeys(ROWS, "0")

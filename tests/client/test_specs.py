@@ -108,9 +108,31 @@ def test_the_examples_point_at_the_port_that_is_served():
     assert trigger["metadata"]["url"].endswith(":8000/v1/fleets/minecraft/desired")
 
 
+def test_the_examples_cannot_expire_and_fit_each_other():
+    """Agones refuses a schedule whose end is past; what one policy allows above the maximum would go at once later."""
+    text = (SPECS / "examples" / "fleetautoscaler.yaml").read_text()
+    chain = yaml.safe_load(text)["spec"]["policy"]["chain"]
+    (fleet,) = parse((SPECS / "agones" / "config.yaml").read_text(), "config.yaml").fleets
+    buffers = [chain[0]["schedule"]["policy"]["buffer"], chain[2]["buffer"]]
+    assert all(fleet.minimum <= one["minReplicas"] <= one["maxReplicas"] <= fleet.maximum for one in buffers)
+    scaled = yaml.safe_load((SPECS / "examples" / "scaledobject.yaml").read_text())["spec"]
+    (game,) = parse((SPECS / "deployment" / "config.yaml").read_text(), "config.yaml").fleets
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (game.minimum, game.maximum)
+    assert game.minimum <= scaled["fallback"]["replicas"] <= game.maximum
+    for path in (SPECS / "examples").glob("*.yaml"):
+        assert not re.search(r"\b20\d\d-\d\d-\d\d", path.read_text()), f"{path.name} has a date, which passes"
+
+
 def test_the_alerts_ask_for_metrics_that_exist():
     groups = yaml.safe_load((SPECS / "examples" / "alerts.yaml").read_text())["spec"]["groups"]
     asked = {name for rule in groups[0]["rules"] for name in re.findall(r"autopilot_\w+", rule["expr"])}
     readme = (ROOT / "client" / "README.md").read_text().split("## Metrics")[1]
     assert asked
     assert all(name in readme for name in asked)
+
+
+def test_the_single_file_is_the_overlay():
+    written = yaml.safe_load_all((SPECS / "autopilot-client-deploy.yaml").read_text())
+    assert [document for document in written if document] == rendered("deployment"), (
+        "make it new: client/specs/render.sh"
+    )

@@ -114,7 +114,7 @@ def _remember_peak(memory: Memory, seen: Seen) -> Memory:
 
 
 def _remember_answer(memory: Memory, seen: Seen, bounds: Bounds) -> Memory:
-    """Add this pass's forecast. A pass without an answer, or with one made without history, breaks the row."""
+    """Add this pass's forecast. A pass without an answer, without the cluster or without history breaks the row."""
     if seen.answer is None and seen.replicas is None:
         return memory.without_answers()
     since = seen.at - bounds.stabilization_minutes * 60
@@ -122,7 +122,8 @@ def _remember_answer(memory: Memory, seen: Seen, bounds: Bounds) -> Memory:
     if seen.answer is None:
         return replace(memory, since=None)
     ahead = seen.answer.ahead
-    began = None if seen.answer.history_missing else seen.at if memory.since is None else memory.since
+    broken = seen.answer.history_missing or seen.fault is Fault.CLUSTER_UNKNOWN
+    began = None if broken else seen.at if memory.since is None else memory.since
     forecasts = (*(entry for entry in memory.forecasts if entry[1] > ahead), (seen.at, ahead))
     return replace(memory, last=seen.answer, since=began, before=ahead, forecasts=forecasts)
 

@@ -1,5 +1,7 @@
 """The HTTP edge: /ping, /invocations, /execution-parameters and /metrics, as SageMaker's contract has them.
 
+Where demand comes from GS_INVENTORY_URL there is also /predict/FLEET, which callers of the known example's server use.
+
 Behind nginx, decisions do not come this way but through `autopilot.serve.decisions`, which is faster and gives the same
 answers: both hand each request to the same `Invocations`.
 """
@@ -13,6 +15,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from autopilot.ports import ModelError
+from autopilot.serve import log
 from autopilot.serve.emf import EmfMetrics
 from autopilot.serve.invocations import Invocations
 from autopilot.serve.memory import LARGEST_BODY
@@ -30,25 +33,27 @@ BATCHED_MB = 1
 logger = logging.getLogger("autopilot")
 
 
-def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
+def create_app(settings: Settings, autopilot: Autopilot | None = None, metrics: Metrics | None = None) -> Flask:
     """The Flask application; its extension `invocations` is what decides.
 
     Where the model cannot be used it starts all the same, and /ping says 503.
     """
     app = Flask("autopilot")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     if autopilot is None:
         autopilot = _built(settings)
         if autopilot is not None:
             atexit.register(autopilot.history.close)  # a worker that ends writes what is pending
     metrics.ready(autopilot is not None)
-    pages = _Pages(settings, metrics, Invocations(settings, metrics, autopilot, _emf(settings)))
+    pages = _Pages(settings, metrics, Invocations(settings, metrics, autopilot, _emf(settings, metrics)))
     app.extensions["invocations"] = pages.decides
     app.add_url_rule("/ping", view_func=pages.ping, methods=["GET", "POST", "HEAD"])
     app.add_url_rule("/invocations", view_func=pages.invocations, methods=["POST"])
     app.add_url_rule("/execution-parameters", view_func=pages.execution_parameters, methods=["GET"])
     app.add_url_rule("/metrics", view_func=pages.show_metrics, methods=["GET"])
+    if settings.gs_inventory_url:
+        app.add_url_rule("/predict/<path:fleet>", view_func=pages.predict, methods=["GET"])
     app.register_error_handler(HTTPException, pages.refused)
     return app
 
@@ -63,10 +68,14 @@ def _built(settings: Settings) -> Autopilot | None:
     return autopilot
 
 
-def _emf(settings: Settings) -> EmfMetrics | None:
+def _emf(settings: Settings, metrics: Metrics) -> EmfMetrics | None:
     if not settings.autopilot_metrics_emf or settings.sagemaker_batch:
         return None
-    return EmfMetrics(settings.autopilot_metrics_emf, settings.autopilot_metrics_fleet_dimension)
+
+    def write(line: bytes) -> None:
+        metrics.dropped(log.write(log.STDOUT, line))
+
+    return EmfMetrics(settings.autopilot_metrics_emf, settings.autopilot_metrics_fleet_dimension, write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,14 @@ class _Pages:
     def invocations(self) -> Response:
         """Decide. Every error is the caller's to read: JSON with code, message and field."""
         lines = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
-        (reply,) = self.decides.answer([Call(headers_by_name(lines), request.get_data(cache=False))])
+        return self._decided(Call(headers_by_name(lines), request.get_data(cache=False)))
+
+    def predict(self, fleet: str) -> Response:
+        """Decide for one fleet, whose demand the server reads: as a request that has nothing but its name."""
+        return self._decided(Call({b"content-type": JSON.encode()}, msgspec.json.encode({"fleet": fleet})))
+
+    def _decided(self, call: Call) -> Response:
+        (reply,) = self.decides.answer([call])
         headers = [(name.decode().title(), value.decode("latin-1")) for name, value in reply.headers]
         return Response(reply.body, reply.status, headers)
 
