@@ -23,8 +23,9 @@ from types import ModuleType
 import numpy as np
 
 from autopilot.backtest.benchmark_rules import HPA
-from autopilot.backtest.comparison import AUTOPILOT, Scenario, compare, decide_again, scenario_for
+from autopilot.backtest.comparison import AUTOPILOT, compare
 from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.scenario import Scenario, decide_again, scenario_for
 from autopilot.core.cost import Score, regular
 from autopilot.core.fleet import MISSING_PRICE, Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules

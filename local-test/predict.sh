@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Ask what serves on port 8080 (or PORT):   ./predict.sh [PAYLOAD] [CONTENT-TYPE]
-# Without a payload: payload.json. Without a type: by the payload's extension (.csv, .jsonl, else JSON).
+# Without a payload: payload.csv. Without a type: by the payload's extension (.csv, .jsonl, else JSON).
 set -euo pipefail
-payload=${1:-$(dirname -- "$0")/payload.json}
+payload=${1:-$(dirname -- "$0")/payload.csv}
 [ -r "$payload" ] || { echo "predict: cannot read $payload" >&2; exit 2; }
 case $payload in
     *.csv) type=text/csv ;;

@@ -210,9 +210,13 @@ class Fleet(_Section, frozen=True):
 
 
 class Endpoint(_Web, frozen=True, kw_only=True):
-    """Whom to ask: an http `url`, or a `sagemaker` endpoint's name (`sagemaker_url` overrides AWS' address)."""
+    """Whom to ask: an http `url`, a `sagemaker` endpoint's name (`sagemaker_url` overrides AWS' address), or `predict`.
+
+    `predict` is a URL to GET, in which `{fleet}` is replaced: for servers that read demand themselves.
+    """
 
     url: Url | None = None
+    predict: Url | None = None
     sagemaker: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", max_length=63)] | None = None
     sagemaker_url: Url | None = None
     region: Text | None = None
@@ -369,8 +373,13 @@ def known_fields() -> list[str]:
 def _complaints(config: Config) -> Iterable[str]:
     """What the types cannot say, in words with the remedy."""
     endpoint = config.endpoint
-    if (endpoint.url is None) == (endpoint.sagemaker is None):
-        yield "endpoint: exactly one of url and sagemaker; write url: http://HOST/invocations or sagemaker: NAME"
+    if sum(one is not None for one in (endpoint.url, endpoint.sagemaker, endpoint.predict)) != 1:
+        yield (
+            "endpoint: exactly one of url, sagemaker and predict; write url: http://HOST/invocations, sagemaker: NAME "
+            "or predict: http://HOST/predict/{fleet}"
+        )
+    if endpoint.predict and "{fleet}" not in endpoint.predict and len(config.fleets) > 1:
+        yield "endpoint.predict: say {fleet} where the fleet's name belongs, or all fleets get one answer"
     if _two_ways(endpoint):
         yield "endpoint: one of token_file, basic_auth and sigv4; each would replace the other"
     if config.lease.renew_seconds * 2 > config.lease.duration_seconds:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from autopilot_client.config import Config, Endpoint, Fleet
 from autopilot_client.endpoint.http import HttpEndpoint
+from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
@@ -107,4 +108,4 @@ def endpoint(settings: Endpoint, session: Any = None) -> Ask:  # noqa: ANN401  b
     """The endpoint that a configuration names. Raises ConfigError."""
     if settings.sagemaker:
         return SageMakerEndpoint(runtime(settings, session), settings)
-    return HttpEndpoint(settings)
+    return PredictEndpoint(settings) if settings.predict else HttpEndpoint(settings)

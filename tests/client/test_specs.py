@@ -129,3 +129,10 @@ def test_the_alerts_ask_for_metrics_that_exist():
     readme = (ROOT / "client" / "README.md").read_text().split("## Metrics")[1]
     assert asked
     assert all(name in readme for name in asked)
+
+
+def test_the_single_file_is_the_overlay():
+    written = yaml.safe_load_all((SPECS / "autopilot-client-deploy.yaml").read_text())
+    assert [document for document in written if document] == rendered("deployment"), (
+        "make it new: client/specs/render.sh"
+    )

@@ -18,7 +18,7 @@ class HttpEndpoint:
 
     def __init__(self, endpoint: Endpoint, wait_seconds: float = 0.2, send: Send = fetch) -> None:
         self._endpoint, self._send = endpoint, send
-        self._retrying = retrying(endpoint.attempts, wait_seconds, _passing)
+        self._retrying = retrying(endpoint.attempts, wait_seconds, passing)
 
     def ask(self, instances: Sequence[dict[str, Any]]) -> list[Any]:
         """The predictions, in order. Raises EndpointUnavailableError."""
@@ -34,7 +34,7 @@ class HttpEndpoint:
         return self._send(Call(e.url or "", e.connect_seconds, e.read_seconds, body, e.access, LARGEST_REPLY))
 
 
-def _passing(error: BaseException) -> bool:
+def passing(error: BaseException) -> bool:
     """Whether another try may help: no reply, or a reply that says "not now"."""
     return isinstance(error, FetchError) and error.status in (None, 429, 502, 503, 504)
 

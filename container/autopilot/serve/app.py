@@ -1,5 +1,7 @@
 """The HTTP edge: /ping, /invocations, /execution-parameters and /metrics, as SageMaker's contract has them.
 
+Where demand comes from GS_INVENTORY_URL there is also /predict/FLEET, which callers of the known example's server use.
+
 Behind nginx, decisions do not come this way but through `autopilot.serve.decisions`, which is faster and gives the same
 answers: both hand each request to the same `Invocations`.
 """
@@ -49,6 +51,8 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
     app.add_url_rule("/invocations", view_func=pages.invocations, methods=["POST"])
     app.add_url_rule("/execution-parameters", view_func=pages.execution_parameters, methods=["GET"])
     app.add_url_rule("/metrics", view_func=pages.show_metrics, methods=["GET"])
+    if settings.gs_inventory_url:
+        app.add_url_rule("/predict/<path:fleet>", view_func=pages.predict, methods=["GET"])
     app.register_error_handler(HTTPException, pages.refused)
     return app
 
@@ -94,7 +98,14 @@ class _Pages:
     def invocations(self) -> Response:
         """Decide. Every error is the caller's to read: JSON with code, message and field."""
         lines = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
-        (reply,) = self.decides.answer([Call(headers_by_name(lines), request.get_data(cache=False))])
+        return self._decided(Call(headers_by_name(lines), request.get_data(cache=False)))
+
+    def predict(self, fleet: str) -> Response:
+        """Decide for one fleet, whose demand the server reads: as a request that has nothing but its name."""
+        return self._decided(Call({b"content-type": JSON.encode()}, msgspec.json.encode({"fleet": fleet})))
+
+    def _decided(self, call: Call) -> Response:
+        (reply,) = self.decides.answer([call])
         headers = [(name.decode().title(), value.decode("latin-1")) for name, value in reply.headers]
         return Response(reply.body, reply.status, headers)
 

@@ -59,6 +59,23 @@ class Server:
     log_level: str
     nginx: str | None
     runtime: Path
+    predicts: bool = False
+
+
+# As a request for a decision, so that it goes the way of all others. The name holds nothing that would end the string.
+_PREDICT = """
+        location ~ "^/predict/(?<fleet>[A-Za-z0-9][A-Za-z0-9 _./:@+=-]*)$" {
+            if ($request_method != GET) { return 405; }
+            proxy_method POST;
+            proxy_set_body '{"fleet": "$fleet"}';
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header Content-Type application/json;
+            proxy_set_header Content-Encoding "";
+            proxy_set_header Accept application/json;
+            rewrite ^ /invocations break;
+            proxy_pass http://application;
+        }"""
 
 
 class _NginxTemplate(string.Template):
@@ -102,6 +119,7 @@ def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) ->
         log_level=settings.autopilot_log_level,
         nginx=nginx,
         runtime=runtime,
+        predicts=bool(settings.gs_inventory_url),
     )
 
 
@@ -116,6 +134,7 @@ def nginx_configuration(server: Server, root: bool) -> str:
         read_timeout=server.timeout + 5,
         port=server.port,
         listen_ipv6=f"listen [::]:{server.port} default_server backlog=2048 ipv6only=on;" if has_ipv6() else "",
+        predict=_PREDICT if server.predicts else "",
         runtime=server.runtime,
     )
 
