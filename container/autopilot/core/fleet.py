@@ -104,7 +104,7 @@ class FleetNow:
     observed_at  seconds since the epoch, UTC
     demand       servers that players need now, without the queue; >= 0 and finite
     sessions     servers with a live session; never taken away
-    queue        servers that waiting players need, on top of demand
+    queue        servers that waiting players need, on top of demand, if the caller knows
     replicas     servers that run now, if the caller knows
     arrivals     sessions begun since some beginning: a counter that only grows, if the caller knows
     """
@@ -113,7 +113,7 @@ class FleetNow:
     observed_at: float
     demand: float
     sessions: int = 0
-    queue: float = 0.0
+    queue: float | None = None
     replicas: int | None = None
     limits: Limits = Limits()
     arrivals: float | None = None
@@ -121,7 +121,12 @@ class FleetNow:
     @property
     def need(self) -> float:
         """Servers needed now: demand and the queue."""
-        return self.demand + self.queue
+        return self.demand + self.waiting
+
+    @property
+    def waiting(self) -> float:
+        """Servers that waiting players need; 0 where nobody said."""
+        return self.queue or 0.0
 
 
 @dataclass(frozen=True, slots=True)
