@@ -66,7 +66,7 @@ class _Runner:
 
     def _resize(self, shape: tuple[int, ...]) -> None:
         self._rows = 0  # until the new size stands, so that a failure is not mistaken for it
-        self._interpreter.resize_tensor_input(self._input, list(shape))
+        self._interpreter.resize_tensor_input(self._input, list(shape), strict=True)
         self._interpreter.allocate_tensors()
         self._rows = shape[0]
 

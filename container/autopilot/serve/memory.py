@@ -16,7 +16,7 @@ _KEPT_FREE = 4 * 1024 * 1024  # of these, for bodies of up to 1 MB: no few large
 MIDDLE_BODY = 1024 * 1024
 
 MOST_VALUES = 600_000
-"""Values in one body. Fifty thousand fleets have some 350,000, a megabyte of the shortest rows has 525,000."""
+"""Values in one body. Twenty-five thousand fleets have some 175,000, a megabyte of the shortest rows has 525,000."""
 FEW_VALUES = 5_000
 """Up to here several bodies may be decided side by side; of those with more, a worker takes one at a time."""
 
