@@ -14,18 +14,10 @@ from click.testing import CliRunner, Result
 
 from autopilot.backtest.benchmark_rules import HPA
 from autopilot.backtest.command import backtest
-from autopilot.backtest.comparison import (
-    AUTOPILOT,
-    CALIBRATED,
-    REACTIVE_20,
-    Scenario,
-    compare,
-    decide_again,
-    scenario_for,
-    set_by_client,
-)
+from autopilot.backtest.comparison import AUTOPILOT, CALIBRATED, REACTIVE_20, compare
 from autopilot.backtest.html import MEANING
 from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.scenario import Scenario, decide_again, scenario_for, set_by_client
 from autopilot.core.cost import regular
 from autopilot.core.fleet import Lead, Reason
 from autopilot.demand.csv_file import fleet_of, read_demand_csv
@@ -263,7 +255,7 @@ def test_daily_data_is_said_not_to_answer_this(tmp_path, run):
     assert "the data is daily, which cannot answer this" in done.output
 
 
-def test_one_allocations_file_is_for_one_fleet(history, tmp_path, run):
+def test_one_file_of_sizes_is_for_one_fleet(history, tmp_path, run):
     done = run(history, history, "--sizes", tmp_path / "mine.csv")
     assert (done.exit_code, "one CSV at a time" in done.output) == (2, True)
 

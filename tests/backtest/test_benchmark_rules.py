@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from autopilot.backtest.benchmark_rules import (
-    LINEAR,
     holt,
     line,
     linear_regression,
@@ -42,7 +41,7 @@ def test_a_linear_regression_learns_the_day_and_holds_before_it_has_seen_one():
 
 def test_a_linear_regression_with_its_margin_is_seldom_below_demand():
     demand = np.random.default_rng(3).poisson(80, 14 * DAY).astype(float)
-    decided = dict(product_rules(series(demand), 10))[f"{LINEAR} +q"]
+    decided = dict(product_rules(series(demand), 10))[LINEAR_MARGIN]
     assert (decided[2 * DAY : -2] >= demand[2 * DAY + 2 :]).mean() == pytest.approx(5 / 6, abs=0.03)
 
 

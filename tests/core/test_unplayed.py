@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from autopilot.backtest.comparison import decide_again, scenario_for, set_by_client
 from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.scenario import decide_again, scenario_for, set_by_client
 from autopilot.core.fleet import Lead, Limits
 from autopilot.core.history import WEEK_BEFORE, WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.core.unplayed import unplayed

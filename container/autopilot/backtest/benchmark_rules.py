@@ -19,7 +19,7 @@ from autopilot.core.fleet import MISSING_PRICE
 _SMALLEST_BASE = 5.0  # servers: growth of less than that is no pattern
 _GROWTH_RANGE = (0.5, 2.0)
 HPA = "HPA at 80 %"
-LINEAR = "linear regression"
+LINEAR, LINEAR_MARGIN = "linear regression", "linear regression +q"
 _HPA_TARGET = 0.8
 _HPA_TOLERANCE = 0.1
 _HPA_WINDOW_MINUTES = 5
@@ -70,7 +70,7 @@ def product_rules(series: RegularSeries, lead_minutes: float) -> Decided:
     yield "PlayFab-like standby", demand + rolling_quantile(growth, 0.99, 2 * series.steps_a_day, 20)
     predicted = linear_regression(series, ahead)
     yield LINEAR, predicted
-    yield f"{LINEAR} +q", _with_margin(series, predicted, ahead)
+    yield LINEAR_MARGIN, _with_margin(series, predicted, ahead)
 
 
 def _predictors(series: RegularSeries, ahead: int) -> Decided:

@@ -13,8 +13,9 @@ import click
 import numpy as np
 
 from autopilot.backtest import table
-from autopilot.backtest.comparison import Comparison, Scenario, compare, decide_again, scenario_for, set_by_client
+from autopilot.backtest.comparison import Comparison, compare
 from autopilot.backtest.replay import Progress, ReplayConfig
+from autopilot.backtest.scenario import Scenario, decide_again, scenario_for, set_by_client
 from autopilot.core.cost import Doubles
 from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
 from autopilot.core.history import rfc3339

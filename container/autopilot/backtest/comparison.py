@@ -1,140 +1,22 @@
-"""One fleet's history, decided again by the autopilot and by every rule, and played in the same simulated fleet.
-
-A fleet is a closed loop: what is ordered takes the lead, what is given up is gone at once, what is in use stays, and
-the next decision comes a step later. Every player's size is raised to what is in use.
-"""
+"""One fleet's history, decided again by the autopilot and by every rule, and played in the same simulated fleet."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
-from autopilot.backtest.benchmark_rules import HPA, product_rules, reference_rules
-from autopilot.backtest.replay import REASONS, Progress, ReplayConfig, Replayed, replay
-from autopilot.core.cost import (
-    Course,
-    Doubles,
-    Flags,
-    Interval,
-    RegularSeries,
-    Score,
-    ratio_interval,
-    regular,
-    score,
-    scored_steps,
-)
-from autopilot.core.decide import applied
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Lead, Limits, Reason
-from autopilot.demand.series import DemandSeries
-from autopilot.sim.fleet import draw_leads, play
+from autopilot.backtest.benchmark_rules import HPA, LINEAR, LINEAR_MARGIN, product_rules, reference_rules
+from autopilot.backtest.excerpts import Excerpt, Excerpts
+from autopilot.backtest.replay import REASONS, ReplayConfig, Replayed
+from autopilot.backtest.scenario import Scenario, on_grid, set_by_client
+from autopilot.core.cost import Doubles, Interval, Score, ratio_interval
+from autopilot.core.fleet import Lead, Reason
 
 AUTOPILOT = "autopilot"
 CALIBRATED = "calibrated rule"
 REACTIVE_20 = "reactive +20%"
-_WARM_UP_DAYS = 7.0
-_LARGEST_WARM_UP = 0.25  # of the series
-_RUN_UP_DAYS = 2.0
-_DRAWS = 3
 _BUFFERS = range(101)  # per cent
-_WEEK_SECONDS, _DAY_SECONDS = 7 * 86400, 86400
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What is played: a fleet's series, its regular form, the lead, and which steps count ([T])."""
-
-    fleet: str
-    series: DemandSeries
-    grid: RegularSeries
-    lead: Lead
-    scored: Flags
-    missing_price: float = MISSING_PRICE
-    limits: Limits = field(default_factory=Limits)
-    run_up_days: float = _RUN_UP_DAYS
-
-    @cached_property
-    def part(self) -> slice:
-        """The steps that are played: the run-up, and all that count."""
-        first, last = np.flatnonzero(self.scored)[[0, -1]]
-        return slice(max(0, int(first) - int(self.run_up_days * self.grid.steps_a_day)), int(last) + 1)
-
-    @property
-    def demand(self) -> Doubles:
-        """Demand at the scored steps, [S] servers."""
-        return self.grid.demand[self.scored]
-
-    def sizes(self, decided: Doubles) -> Doubles:
-        """What the fleet is set to at each step: [T] whole servers, from what was decided there, [T].
-
-        Where nothing was observed nothing is decided: the last size stands. Never less than what is in use, which is
-        never more than the maximum.
-        """
-        known = np.flatnonzero(self.grid.known)
-        standing = decided[known[np.maximum(np.searchsorted(known, np.arange(len(decided)), "right") - 1, 0)]]
-        sizes: Doubles = np.maximum(np.ceil(standing - 1e-9), self.grid.demand)
-        maximum = np.inf if self.limits.maximum is None else self.limits.maximum
-        return np.clip(sizes, self.limits.minimum, maximum)
-
-    @cached_property
-    def _leads(self) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-        """The lead of every step that is played, drawn several times: the same for all players."""
-        step = self.grid.step_minutes
-        fixed = self.lead.shortest == self.lead.longest and self.lead.longest % step == 0
-        count = self.part.stop - self.part.start
-        return [draw_leads(self.lead, step, count, seed) for seed in range(1 if fixed else _DRAWS)]
-
-    def courses(self, decided: Doubles) -> list[Course]:
-        """The courses of the fleet over `part`, one for each draw of the lead."""
-        sizes = self.sizes(decided)[self.part]
-        return [play(sizes, leads) for leads in self._leads]
-
-    def score(self, decided: Doubles) -> Score:
-        """What the fleet would have cost. Raises ValueError where nothing was demanded."""
-        grid, part = self.grid, self.part
-        counted = self.scored[part]
-        return score(grid.demand[part], self.courses(decided), counted, grid.step_minutes, self.missing_price)
-
-    def ready(self, decided: Doubles) -> Doubles:
-        """The servers that would have been ready, of the first draw; NaN where nothing is played: [T]."""
-        out = np.full(len(self.grid), np.nan)
-        out[self.part] = self.courses(decided)[0].ready
-        return out
-
-    def daily(self, decided: Doubles) -> tuple[Doubles, Doubles]:
-        """Missing server-hours, and the cost in idle ones, of each UTC day with scored steps: [days] both."""
-        part = self.part
-        counted = self.scored[part]
-        demand = self.grid.demand[part][counted]
-        hours = self.grid.step_minutes / 60
-        ready = np.stack([course.ready[counted] for course in self.courses(decided)])
-        missing, idle = (np.maximum(one, 0).mean(axis=0) * hours for one in (demand - ready, ready - demand))
-        _, place = self.days
-        cost = self.missing_price * missing + idle
-        return np.bincount(place, missing).astype(np.float64), np.bincount(place, cost).astype(np.float64)
-
-    @cached_property
-    def days(self) -> tuple[Doubles, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-        """The start of each UTC day with scored steps, and which of them each scored step lies in."""
-        day, place = np.unique(self.grid.times[self.scored] // _DAY_SECONDS, return_inverse=True)
-        return day * _DAY_SECONDS, place
-
-
-@dataclass(frozen=True, slots=True)
-class Excerpt:
-    """A stretch of the history to look at.
-
-    times     [E] seconds since the epoch
-    demand    [E] servers; NaN where nothing was observed
-    capacity  [E] servers that would have been ready with the autopilot; NaN where nothing was decided
-    buffer    [E] servers that would have been ready with the best fixed buffer
-    """
-
-    times: Doubles
-    demand: Doubles
-    capacity: Doubles
-    buffer: Doubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,76 +72,18 @@ class Comparison:
         }
 
 
-def scenario_for(
-    fleet: str,
-    series: DemandSeries,
-    lead: Lead = DEFAULT_LEAD,
-    missing_price: float = MISSING_PRICE,
-    warm_up_days: float | None = None,
-) -> Scenario:
-    """Put a series on its grid and choose what is scored. Raises ValueError where nothing would be."""
-    grid = regular(series.times, series.demand)
-    span_days = len(grid) * grid.step_minutes / 1440
-    if warm_up_days is None:
-        warm_up_days = min(_WARM_UP_DAYS, _LARGEST_WARM_UP * span_days)
-    scored = scored_steps(grid, warm_up_days)
-    if not scored.any():
-        raise ValueError(
-            f"nothing is left to score: {span_days:.2g} days of demand, {warm_up_days:.2g} of them to warm up; "
-            "bring a longer history"
-        )
-    return Scenario(fleet, series, grid, lead, scored, missing_price)
-
-
-def daily_cost(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Doubles:
-    """What a fleet would have cost on each scored day, in idle server-hours, by what `config` decides: [days].
-
-    The client sets its sizes; decisions are made for the steps that are played alone.
-    """
-    grid, part = scenario.grid, scenario.part
-    chosen = np.flatnonzero(grid.known[: part.stop])
-    chosen = chosen[max(0, int(np.searchsorted(chosen, part.start, "right")) - 1) :]
-    replayed = replay(scenario.fleet, scenario.series, grid.observed[chosen], config, progress)
-    decided = np.full(len(grid), np.nan)
-    decided[chosen] = applied(grid.demand[chosen], replayed.forecast, grid.times[chosen], config.limits)
-    return scenario.daily(decided)[1]
-
-
-def decide_again(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Replayed:
-    """What the autopilot would have decided at every step whose demand is known."""
-    grid = scenario.grid
-    return replay(scenario.fleet, scenario.series, grid.observed[grid.known], config, progress)
-
-
-def set_by_client(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Doubles:
-    """The size that the client would have set at every step, [T] servers; NaN where nothing was observed."""
-    grid = scenario.grid
-    sizes = applied(grid.demand[grid.known], replayed.forecast, grid.times[grid.known], config.limits)
-    return _on_grid(grid, sizes)
-
-
 def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Comparison:
     """Play the autopilot's sizes beside every rule's."""
     grid = scenario.grid
-    own = set_by_client(scenario, replayed, config)
-    calibrated = _on_grid(grid, replayed.calibrated)
-    scores = {name: scenario.score(decided) for name, decided in _players(scenario)}
-    references = frozenset(scores)
-    scores |= {name: scenario.score(decided) for name, decided in product_rules(grid, scenario.lead.longest)}
-    buffers = {percent: scenario.score(_buffered(scenario, percent)) for percent in _BUFFERS}
-    buffer = min(_BUFFERS, key=lambda percent: buffers[percent].cost)
-    scores |= {
-        AUTOPILOT: scenario.score(own), CALIBRATED: scenario.score(calibrated), REACTIVE_20: buffers[20],
-    }  # fmt: skip
-    excerpts = _Excerpts(scenario, own, _buffered(scenario, buffer))
-    times = grid.times[scenario.scored]
-    best = min(((name, scores[name]) for name in sorted(references | {HPA})), key=lambda pair: pair[1].cost)
-    if buffers[buffer].cost < best[1].cost:
-        best = f"buffer {buffer}%", buffers[buffer]
+    own, calibrated = set_by_client(scenario, replayed, config), on_grid(grid, replayed.calibrated)
+    rivals = _played(scenario)
+    percent, best = rivals.buffer[0], rivals.best[0]
     others = {
-        "best_rule": _decided(scenario, best[0]), "best_fixed_buffer": _buffered(scenario, buffer),
+        "best_rule": _decided(scenario, best), "best_fixed_buffer": _buffered(scenario, percent),
         "calibrated_rule": calibrated, "reactive_20": _buffered(scenario, 20),
     }  # fmt: skip
+    excerpts = Excerpts(scenario, own, others["best_fixed_buffer"])
+    times = grid.times[scenario.scored]
     return Comparison(
         fleet=scenario.fleet,
         notes=(*scenario.series.notes, *_notes(scenario)),
@@ -267,16 +91,40 @@ def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Com
         lead=scenario.lead,
         period=(float(times[0]), float(times[-1])),
         scored_steps=len(times),
-        scores=scores,
-        references=references | {HPA},
-        buffer=(buffer, buffers[buffer]),
-        best=best,
+        scores=rivals.scores | {AUTOPILOT: scenario.score(own), CALIBRATED: scenario.score(calibrated)},
+        references=rivals.references,
+        buffer=rivals.buffer,
+        best=rivals.best,
         reasons=_shares(replayed.reason[scenario.scored[grid.known]]),
         typical=excerpts.typical(),
         worst=excerpts.worst(),
         daily=excerpts.daily(),
         intervals=intervals(scenario, own, others),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rivals:
+    """What rules and buffers cost: see Comparison."""
+
+    scores: dict[str, Score]
+    references: frozenset[str]
+    buffer: tuple[int, Score]
+    best: tuple[str, Score]
+
+
+def _played(scenario: Scenario) -> _Rivals:
+    scores = {name: scenario.score(decided) for name, decided in _players(scenario)}
+    products = {name: scenario.score(decided) for name, decided in product_rules(scenario.grid, scenario.lead.longest)}
+    references = frozenset(scores) | {HPA, LINEAR, LINEAR_MARGIN}
+    scores |= products
+    buffers = {percent: scenario.score(_buffered(scenario, percent)) for percent in _BUFFERS}
+    percent = min(_BUFFERS, key=lambda one: buffers[one].cost)
+    rule = min(sorted(references), key=lambda name: scores[name].cost)
+    buffer, best = (percent, buffers[percent]), (rule, scores[rule])
+    if buffer[1].cost < best[1].cost:
+        best = (f"buffer {percent}%", buffer[1])
+    return _Rivals(scores | {REACTIVE_20: buffers[20]}, references, buffer, best)
 
 
 def intervals(scenario: Scenario, own: Doubles, others: Mapping[str, Doubles]) -> dict[str, Interval | None]:
@@ -309,12 +157,6 @@ def _decided(scenario: Scenario, wanted: str) -> Doubles:
     return next(decided for name, decided in chain(_players(scenario), products, buffers) if name == wanted)
 
 
-def _on_grid(grid: RegularSeries, decided: Doubles) -> Doubles:
-    out = np.full(len(grid), np.nan)
-    out[grid.known] = decided
-    return out
-
-
 def _notes(scenario: Scenario) -> Iterator[str]:
     grid = scenario.grid
     unknown = len(grid) - int(grid.known.sum())
@@ -331,46 +173,3 @@ def _shares(codes: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> dict[Reason, f
     counts = np.bincount(codes, minlength=len(REASONS))
     order = np.argsort(-counts, kind="stable")
     return {REASONS[code]: float(counts[code] / max(len(codes), 1)) for code in order if counts[code]}
-
-
-class _Excerpts:
-    """Cuts what people look at out of a scenario that two players played, from what each decided, [T] servers."""
-
-    def __init__(self, scenario: Scenario, own: Doubles, buffered: Doubles) -> None:
-        self._scenario, self._grid, self._scored = scenario, scenario.grid, scenario.scored
-        self._capacity, self._buffer = scenario.ready(own), scenario.ready(buffered)
-        self._missing = scenario.daily(own)[0], scenario.daily(buffered)[0]
-
-    def typical(self) -> Excerpt:
-        """The scored week whose cost is the median of all; all that is scored where that is shorter."""
-        steps = max(1, _WEEK_SECONDS // (self._grid.step_minutes * 60))
-        first, last = np.flatnonzero(self._scored)[[0, -1]]
-        starts = np.arange(first, max(last + 2 - steps, first + 1), steps)
-        costs = [self._cost(slice(start, start + steps)) for start in starts]
-        start = starts[np.argsort(costs, kind="stable")[(len(costs) - 1) // 2]]
-        return self._cut(start, start + steps)
-
-    def worst(self) -> Excerpt | None:
-        """The day around the most missing server-minutes."""
-        days, missing, _ = self.daily()
-        if missing.max() <= 0:
-            return None
-        steps = max(1, _DAY_SECONDS // (self._grid.step_minutes * 60))
-        start = int((days[np.argmax(missing)] - self._grid.start) // (self._grid.step_minutes * 60))
-        return self._cut(max(start, 0), start + steps + 1)
-
-    def daily(self) -> tuple[Doubles, Doubles, Doubles]:
-        """Start of each UTC day with scored steps, and missing server-hours of both players in it."""
-        return self._scenario.days[0], *self._missing
-
-    def _cost(self, steps: slice) -> float:
-        scored = self._scored[steps]
-        if not scored.any():
-            return float("inf")
-        short = self._grid.demand[steps][scored] - self._capacity[steps][scored]
-        return float(np.where(short > 0, self._scenario.missing_price * short, -short).mean())
-
-    def _cut(self, start: int, stop: int) -> Excerpt:
-        part = slice(start, min(stop, len(self._grid)))
-        demand = np.where(self._grid.known[part], self._grid.demand[part], np.nan)
-        return Excerpt(self._grid.times[part], demand, self._capacity[part], self._buffer[part])

@@ -10,7 +10,7 @@ from matplotlib import dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autopilot.backtest.comparison import Excerpt
+from autopilot.backtest.excerpts import Excerpt
 from autopilot.backtest.table import Row
 from autopilot.core.cost import Doubles
 

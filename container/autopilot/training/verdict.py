@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autopilot.backtest.comparison import Scenario, daily_cost, scenario_for
 from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.scenario import Scenario, daily_cost, scenario_for
 from autopilot.core.cost import Doubles, Interval
 from autopilot.core.fleet import Lead
 from autopilot.core.history import SLOT_SECONDS
