@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from autopilot.backtest.benchmark_rules import (
+    LINEAR_MARGIN,
     holt,
     line,
     linear_regression,
