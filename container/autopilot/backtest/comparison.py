@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from autopilot.backtest.benchmark_rules import HPA, LINEAR, LINEAR_MARGIN, product_rules, reference_rules
+from autopilot.backtest.benchmark_rules import HPA, product_rules, reference_rules
 from autopilot.backtest.excerpts import Excerpt, Excerpts
 from autopilot.backtest.replay import REASONS, ReplayConfig, Replayed
 from autopilot.backtest.scenario import Scenario, on_grid, set_by_client
@@ -116,7 +116,7 @@ class _Rivals:
 def _played(scenario: Scenario) -> _Rivals:
     scores = {name: scenario.score(decided) for name, decided in _players(scenario)}
     products = {name: scenario.score(decided) for name, decided in product_rules(scenario.grid, scenario.lead.longest)}
-    references = frozenset(scores) | {HPA, LINEAR, LINEAR_MARGIN}
+    references = frozenset(scores) | {HPA}
     scores |= products
     buffers = {percent: scenario.score(_buffered(scenario, percent)) for percent in _BUFFERS}
     percent = min(_BUFFERS, key=lambda one: buffers[one].cost)
