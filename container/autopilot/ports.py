@@ -34,13 +34,16 @@ class Decided:
     """One decision to remember, in whole servers, in the slot of the observation that it was made for.
 
     allocation  the forecast of that moment alone: what stabilization compares with must not feed on itself
-    believed    servers that were believed to be needed, where the demand that was reported was not; None: it was
+    believed    servers that were believed to be needed, where the demand that was reported was not; None: it was; NaN:
+                it is after all, and what the slot says of that is taken back
+    arrivals    sessions begun since some beginning, as counted then; None: unknown. Stores may forget it after hours
     """
 
     fleet: str
     observed_at: float
     allocation: int
     believed: float | None = None
+    arrivals: float | None = None
 
 
 class History(Protocol):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.decide import Decisions, FleetContext, Reports, SizeMemory, decide
+from autopilot.core.evidence import Evidence, evidence_of
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead
 from autopilot.core.guardrail import GuardrailRules, allocate_without_demand
 from autopilot.core.history import (
@@ -25,6 +26,7 @@ from autopilot.core.history import (
     stack_windows,
 )
 from autopilot.core.schedule import Event, override_at
+from autopilot.core.signs import COUNTED
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
 from autopilot.ports import Decided, DemandSource, Observed, Policy
 
@@ -191,11 +193,11 @@ class Autopilot:
 
     def _decide_some(self, asks: Sequence[Ask], recalled: Sequence[Recalled]) -> list[Answer]:
         rules = self.operator.rules
-        windows = _windows(asks, recalled)
+        windows, evidence = _reports(asks, recalled)
         contexts = [self._context(ask) for ask in asks]
         memories = [_sizes_before(*one, rules) for one in zip(asks, recalled, strict=True)] if rules.remember else []
-        made = decide(contexts, Reports(windows), memories, self.policy.predict, rules)
-        self._remember(asks, made.each)
+        made = decide(contexts, Reports(windows, evidence), memories, self.policy.predict, rules)
+        self._remember(asks, made)
         return [self._answer(row, asks[row], recalled[row], (windows, made)) for row in range(len(asks))]
 
     def _recall(self, asks: Sequence[Ask]) -> Iterator[Recalled]:
@@ -210,10 +212,11 @@ class Autopilot:
         price = operator.missing_price if ask.missing_price is None else ask.missing_price
         return FleetContext(ask.now, ask.lead or operator.lead, price, override)
 
-    def _remember(self, asks: Sequence[Ask], decisions: Sequence[Decision]) -> None:
+    def _remember(self, asks: Sequence[Ask], made: Decisions) -> None:
         self.history.remember([
-            Decided(ask.now.fleet, ask.now.observed_at, decision.recommended)
-            for ask, decision in zip(asks, decisions, strict=True)
+            Decided(ask.now.fleet, ask.now.observed_at, decision.recommended, None if math.isnan(held) else held,
+                    None if ask.now.arrivals is None else ask.now.arrivals % COUNTED)
+            for ask, decision, held in zip(asks, made.each, made.belief.held.tolist(), strict=True)
             if ask.pairs is None
         ])  # fmt: skip
 
@@ -241,13 +244,13 @@ def _own(ask: Ask) -> Recalled:
     return Recalled(history_from_pairs([pair for pair in ask.pairs or () if pair[0] <= until]), "caller")
 
 
-def _windows(asks: Sequence[Ask], recalled: Sequence[Recalled]) -> Windows:
+def _reports(asks: Sequence[Ask], recalled: Sequence[Recalled]) -> tuple[Windows, Evidence]:
+    """What was reported of each fleet, and what else is known of it."""
     empty = FleetHistory({})
-    return stack_windows(
-        [one.history or empty for one in recalled],
-        [slot_of(ask.now.observed_at) for ask in asks],
-        [ask.now.need for ask in asks],
-    )
+    histories = [one.history or empty for one in recalled]
+    slots = [slot_of(ask.now.observed_at) for ask in asks]
+    windows = stack_windows(histories, slots, [ask.now.need for ask in asks])
+    return windows, evidence_of([ask.now for ask in asks], histories, slots)
 
 
 def _status(recalled: Recalled, recent: Floats) -> HistoryStatus:
@@ -267,8 +270,9 @@ def _sizes_before(ask: Ask, recalled: Recalled, rules: GuardrailRules) -> SizeMe
 
 
 def _last_hours(history: FleetHistory | None, observed_at: float, minutes: float) -> tuple[Floats, Floats]:
-    """Needs and allocations of the last minutes up to the slot of now, oldest first."""
-    return _last_slots(history or FleetHistory({}), observed_at, max(1, int(minutes * 60 / SLOT_SECONDS)))
+    """Needs as they were believed and allocations, of the last minutes up to the slot of now, oldest first."""
+    count, stop, known = max(1, int(minutes * 60 / SLOT_SECONDS)), slot_of(observed_at) + 1, history or FleetHistory({})
+    return known.needed_between(stop - count, stop), known.allocation_between(stop - count, stop)
 
 
 def _last_slots(history: FleetHistory, observed_at: float, count: int) -> tuple[Floats, Floats]:

@@ -389,9 +389,9 @@ def job() -> Job:
 
 
 HYPERPARAMETERS = {
-    "environment": "fleet", "algorithm": '"forecast"', "seed": "7", "hidden": "64,64", "learn_horizons": "10,20",
+    "environment": "fleet", "algorithm": '"forecast"', "seed": "7", "hidden": "64,64", "head_hidden": "64,32",
     "epochs": "3", "learning_rate": "0.002", "anneal_lr": "True", "name": "mine", "verdict_share": 0.25,
-    "horizon_minutes": "20", "sagemaker_region": '"us-west-2"', "warm_start": "auto", "lead_minutes_max": "12.5",
+    "forecast_epochs": "4", "sagemaker_region": '"us-west-2"', "warm_start": "auto", "lead_minutes_max": "12.5",
 }  # fmt: skip
 RESOURCES = {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"], "network_interface_name": "eth0"}
 
@@ -401,7 +401,7 @@ def read_hyperparameters(data: bytes) -> str:
     """`hyperparameters.json`, up to the values in use."""
     (job().root / "input/config/hyperparameters.json").write_bytes(data)
     told = parse_hyperparameters(job().config("hyperparameters.json"))
-    return "ok" if told.layers and told.horizons else ""
+    return "ok" if told.layers and told.head_layers else ""
 
 
 @refusing(JobError)

@@ -61,7 +61,7 @@ def test_an_allocation_is_a_whole_number_that_keeps_every_promise(prediction, no
 @given(ANYTHING, FLEETS, RECENTS, RULES)
 def test_the_reason_is_the_rule_that_decided(prediction, now, recent, rules):
     decision = apply_guardrail(prediction, now, recent, rules)
-    lowest, size = max(math.ceil(now.need), now.sessions), decision.allocation
+    lowest, size = max(whole(now.need), now.sessions), decision.allocation
 
     def rounds_up(servers: float) -> bool:
         return -2e-9 * (1 + size) <= size - servers < 1 + 1e-9 * size
@@ -70,7 +70,7 @@ def test_the_reason_is_the_rule_that_decided(prediction, now, recent, rules):
         Reason.POLICY: lambda: rounds_up(prediction),
         Reason.FALLBACK: lambda: size == 0 or rounds_up(recent.fallback),
         Reason.DEMAND_FLOOR: lambda: size in {lowest, now.sessions},
-        Reason.OUTAGE_HOLD: lambda: recent.held is not None and rounds_up(recent.held),
+        Reason.OUTAGE_HOLD: lambda: recent.held is not None and size > recent.held - 1e-6 * size,
         Reason.RATE_LIMITED: lambda: rules.max_step_up is not None or rules.max_step_down is not None,
         Reason.STABILIZED: lambda: size == recent.highest,
         Reason.AT_MINIMUM: lambda: size == now.limits.minimum,
@@ -100,7 +100,7 @@ def test_a_prediction_below_need_is_flagged_as_under_provisioned(prediction, now
         ("demand and queue", 81.0, fleet(queue=5.5), Recent(0, 100), {}, (86, Reason.DEMAND_FLOOR)),
         ("below live sessions: sessions", 81.0, fleet(sessions=90), Recent(0, 100), {}, (90, Reason.DEMAND_FLOOR)),
         ("an outage is held", 35.0, fleet(32.0), Recent(0, 100, held=85.2), {}, (86, Reason.OUTAGE_HOLD)),
-        ("a hold below the policy is silent", 95.0, fleet(), Recent(0, 100, held=85.0), {}, (95, Reason.POLICY)),
+        ("a hold says so above its level, too", 95.0, fleet(), Recent(0, 100, held=85.0), {}, (95, Reason.OUTAGE_HOLD)),
         ("growth is cut", 200.0, fleet(replicas=100), Recent(0, 99), {"max_step_up": 0.2}, (120, Reason.RATE_LIMITED)),
         ("growth to need is never cut", 200.0, fleet(150.0, replicas=100), Recent(0, 99), {"max_step_up": 0.2},
          (150, Reason.RATE_LIMITED)),

@@ -1,4 +1,4 @@
-"""The outage hold: what is disbelieved, for how long, and what is not."""
+"""The outage hold: what is disbelieved, at which level, for how long, and what is not."""
 
 import math
 
@@ -8,118 +8,289 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from autopilot.core.history import SLOTS_PER_DAY, WINDOW_SLOTS
-from autopilot.core.hold_rules import HoldRules
-from autopilot.core.outage import held_level, suspicious
+from autopilot.core.evidence import NO_EVIDENCE, Evidence
+from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
+from autopilot.core.hold_rules import DEFAULT_HOLD, HoldRules
+from autopilot.core.outage import Belief, judge, suspicious
+from testkit.outages import NO_COLUMNS, Columns, believe, costs, scorer
 
-RULES = HoldRules()
-OUTAGE = 30  # slots: the seed's 01:00 to 03:30
-
-
-def steady(level: float = 86.0, seed: int = 0) -> np.ndarray:
-    """Three days of a fleet around one level, with the noise of sessions that come and go: [T] servers."""
-    random = np.random.default_rng(seed)
-    noise = np.convolve(random.normal(0, 1, WINDOW_SLOTS + 20), np.ones(8) / math.sqrt(8), "same")[:WINDOW_SLOTS]
-    return np.round(level + noise * math.sqrt(level)).astype(np.float32)
+DAY = 288
+DAYS = 5
+EVENT = 4 * DAY + 20 * 12  # the last day, 20:00
+NAN = float("nan")
 
 
-def fallen(slots_ago: int, to: float = 32.0, seed: int = 0) -> np.ndarray:
-    demand = steady(seed=seed)
-    demand[-slots_ago:] = np.round(to + (demand[-slots_ago:] - 86) * math.sqrt(to / 86))
-    return demand
+def fleet(mean: float = 100.0, depth: float = 0.5, seed: int = 0, noise: float = 0.015) -> np.ndarray:
+    """Five days of a fleet whose peak is at 20:00: [T] servers."""
+    random, hours = np.random.default_rng(seed), np.arange(DAYS * DAY) / 12
+    shape = 1 - depth / 2 + depth / 2 * np.cos((hours - 20) / 24 * 2 * math.pi)
+    return np.round(mean * shape * (1 + random.normal(0, noise, len(hours))))
 
 
-@pytest.mark.parametrize("slots_ago", [1, 2, 10, OUTAGE])
-@pytest.mark.parametrize("seed", range(5))
-def test_the_seeds_outage_is_held_at_the_level_from_before_it(slots_ago, seed):
-    level = held_level(fallen(slots_ago, seed=seed), RULES)
-    assert level is not None
-    assert 80 <= level <= 140
+def with_fall(factors: np.ndarray, start: int = EVENT, truth: np.ndarray | None = None) -> np.ndarray:
+    demand = (fleet() if truth is None else truth).copy()
+    demand[start : start + len(factors)] *= factors[: len(demand) - start]
+    return np.round(demand)
 
 
-def test_no_server_is_missing_when_demand_returns():
-    held = [held_level(fallen(OUTAGE, seed=seed), RULES) for seed in range(200)]
-    missing = [steady(seed=seed)[-1] - (level or 0.0) for seed, level in enumerate(held)]
-    assert np.mean(np.array(missing) > 0) <= 0.12  # what returns is noisy too
+def to(share: float, slots: int, over: int = 0) -> np.ndarray:
+    return np.concatenate([np.linspace(1, share, over + 2)[1:-1], np.full(slots, share)])
 
 
-def test_the_hold_ends_when_demand_is_back():
-    demand = fallen(OUTAGE)
-    demand[-1] = 86
-    assert held_level(demand, RULES) is None
+def missing_and_idle(reported: np.ndarray, truth: np.ndarray, columns: Columns = NO_COLUMNS) -> tuple[float, float]:
+    """Servers that are believed too few and too many after the fall, in server-hours per 100 servers."""
+    known = np.where(
+        np.isnan(reported), truth, believe(reported[None], slice(EVENT - 24, None), columns=columns).demand[0]
+    )
+    off = (known - truth)[EVENT:] / truth.mean() / 12 * 100
+    return float(-off[off < 0].sum()), float(off[off > 0].sum())
 
 
-def test_a_hold_that_ran_out_ramps_down_at_the_rate_at_which_sessions_end():
-    held = held_level(fallen(36), RULES)
-    later = [held_level(fallen(36 + slots), RULES) for slots in (4, 16)]
-    assert held is not None
-    assert later[0] is not None
-    assert later[0] == pytest.approx(held / 2, rel=0.25)  # four slots: one median session
-    assert later[1] is None  # by now it is below what is reported
+def drained(half: float, slots: int) -> np.ndarray:
+    return np.exp2(-5 * np.arange(1, slots + 1) / half)
 
 
-def test_a_night_that_falls_as_fast_as_sessions_end_is_believed():
-    minutes = np.arange(WINDOW_SLOTS) * 5.0
-    night = 200 * np.exp2(-np.maximum(minutes - minutes[-40], 0) / 25)  # nobody joins any more
-    assert held_level(night.astype(np.float32), RULES) is None
+OUTAGES = {
+    "at once": to(0.3, 30),
+    "over 20 minutes": to(0.3, 26, over=3),
+    "over an hour": to(0.2, 20, over=11),
+    "sessions drain, half in 15 minutes": drained(15, 24),
+    "half of it": to(0.5, 30),
+    "to nothing": to(0.0, 12),
+    "two, ten minutes between": np.concatenate([to(0.3, 12), [1, 1], to(0.3, 12)]),
+    "flapping": np.tile([0.25, 0.25, 1.0, 1.0], 6),
+}
 
 
-def test_the_end_of_a_flash_crowd_is_believed():
-    demand = steady()
-    demand[-20:-1] += 120
-    assert held_level(demand, RULES) is None
+@pytest.mark.parametrize("case", OUTAGES)
+def test_in_an_outage_hardly_a_server_is_missing(case):
+    factors, truth = OUTAGES[case], fleet()
+    lost = float(((1 - factors) * truth[EVENT : EVENT + len(factors)]).sum() / truth.mean() / 12 * 100)
+    missing, idle = missing_and_idle(with_fall(factors), truth)
+    assert missing < 0.2 * lost
+    assert idle < 0.15 * lost + 15
 
 
-def test_what_yesterday_did_too_is_believed():
-    demand = fallen(3)
-    demand[-3 - SLOTS_PER_DAY : -SLOTS_PER_DAY + 20] -= 54
-    assert held_level(demand, RULES) is None
+@pytest.mark.parametrize("mean", [5, 12, 1000])
+def test_fleets_of_any_size_are_held(mean):
+    truth = fleet(mean)
+    missing, _ = missing_and_idle(with_fall(to(0.2, 18), truth=truth), truth)
+    assert missing < 0.35 * 0.8 * 1.2 * 150
 
 
-def test_a_hole_in_the_observations_is_no_fall():
-    demand = steady()
-    demand[-40:-1] = np.nan
-    assert held_level(demand, RULES) is None
+def test_the_same_outage_on_the_next_night_is_held_too():
+    truth = fleet()
+    reported = with_fall(to(0.35, 30), EVENT - DAY, with_fall(to(0.35, 30)))
+    believed = believe(reported[None], slice(EVENT - DAY - 24, None)).demand[0]
+    assert (believed[EVENT : EVENT + 30] > 0.85 * truth[EVENT : EVENT + 30]).all()
 
 
-def test_a_fleet_that_samples_every_ten_minutes_is_held_too():
-    demand = fallen(12)
-    demand[-2::-2] = np.nan
-    assert held_level(demand, RULES) is not None
+def test_after_an_event_no_more_is_held_than_the_fleet_needs():
+    truth = fleet()
+    truth[EVENT - DAY - 24 : EVENT - DAY + 24] *= 5
+    missing, idle = missing_and_idle(with_fall(to(0.3, 24), truth=truth), truth)
+    assert missing < 15
+    assert idle < 15
 
 
-def test_a_fall_is_measured_over_the_time_between_the_observations():
-    demand = steady()
-    demand[:-1:2] = np.nan  # every ten minutes, the newest included
-    demand[-1] = np.nan
-    demand = np.append(demand[1:], 52).astype(np.float32)  # 0.6 of before: too fast for five minutes, not for ten
-    assert held_level(demand, RULES) is None
+HONEST = {
+    "the night": np.ones(1),
+    "a peak that ends": np.concatenate([np.full(5, 1.6), np.ones(40)]),
+    "a crowd of five hours that leaves": None,
+    "players who leave for an hour and a half, by a seventh": np.linspace(1, 0.85, 18),
+}
+
+
+@pytest.mark.parametrize("case", HONEST)
+def test_an_honest_fall_is_believed(case):
+    factors = HONEST[case]
+    truth = fleet()
+    if factors is None:
+        truth[EVENT - 60 : EVENT] *= 1.8
+    else:
+        truth = with_fall(factors)
+    assert not believe(truth[None], slice(EVENT - 24, None)).held.any()
+
+
+def test_a_fleet_that_closes_at_this_hour_is_believed():
+    truth = fleet()
+    for day in range(DAYS):
+        truth[day * DAY + 240 : day * DAY + 260] = 0
+    assert not believe(truth[None], slice(EVENT - 24, None)).held.any()
+
+
+def test_rounds_that_begin_every_hour_are_believed():
+    truth = np.round(fleet(depth=0.2) * (0.65 + 0.7 * (np.arange(DAYS * DAY) % 12) / 12))
+    assert not believe(truth[None], slice(EVENT - 24, None)).held.any()
+
+
+def test_a_wrong_hold_ends_and_its_cost_is_bounded():
+    truth = with_fall(to(0.6, DAY, over=6))
+    believed = believe(truth[None], slice(EVENT - 24, None))
+    assert believed.held[0, EVENT:].sum() <= 24
+    gone = with_fall(to(0.0, DAY))
+    closed = believe(gone[None], slice(EVENT - 24, None))
+    assert closed.held[0].sum() <= DEFAULT_HOLD.hold_slots + 4
+
+
+def test_a_hold_that_runs_out_gives_in_step_by_step_and_does_not_begin_again():
+    reported = with_fall(to(0.3, DAY))
+    believed = believe(reported[None], slice(EVENT - 24, EVENT + 47))
+    held = np.flatnonzero(believed.held[0])
+    assert held[-1] - held[0] + 1 == len(held) == DEFAULT_HOLD.hold_slots + 4
+    ramp = believed.demand[0, EVENT + 35 : EVENT + 42] / reported[EVENT + 35 : EVENT + 42]
+    assert (np.diff(ramp) < 0.05).all()
+
+
+def test_the_level_follows_the_night():
+    truth = fleet(depth=0.8)
+    start = 4 * DAY + 21 * 12
+    believed = believe(with_fall(to(0.2, 36), start, truth)[None], slice(start - 24, start + 34)).demand[0]
+    np.testing.assert_allclose(believed[start : start + 34], truth[start : start + 34], rtol=0.12)
+
+
+def arrivals_of(truth: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """A counter of the sessions that begin, four an hour and server, of whom a share gets through."""
+    begun = np.round(truth / 3 * np.pad(share, (EVENT, len(truth) - EVENT - len(share)), constant_values=1.0))
+    return np.cumsum(begun)[None] + 41_000.0
+
+
+def test_arrivals_that_stop_prove_an_outage_that_drains_slowly():
+    truth, factors = fleet(), drained(40, 30)
+    reported = with_fall(factors)
+    alone = believe(reported[None], slice(EVENT - 24, EVENT + 30))
+    counted = believe(reported[None], slice(EVENT - 24, EVENT + 30), columns=Columns(arrivals_of(truth, np.zeros(30))))
+    assert counted.held.sum() >= alone.held.sum()
+    assert counted.held[0, EVENT + 10 : EVENT + 30].all()
+    assert any("sessions began" in words for words in counted.why.values())
+
+
+def test_arrivals_that_go_on_never_disprove_an_outage_alone():
+    truth, factors = fleet(), to(0.4, 30)
+    leaky = Columns(arrivals_of(truth, factors))
+    assert (
+        believe(with_fall(factors)[None], slice(EVENT - 24, EVENT + 30), columns=leaky)
+        .held[0, EVENT + 5 : EVENT + 30]
+        .all()
+    )
+
+
+def test_arrivals_that_go_on_and_nobody_who_waits_disprove_it():
+    truth, factors = fleet(), to(0.4, 40)
+    both = Columns(arrivals_of(truth, factors), np.zeros((1, len(truth))))
+    assert believe(with_fall(factors)[None], slice(EVENT - 24, None), columns=both).held.sum() <= 3
+
+
+def test_a_queue_proves_an_outage():
+    truth, factors = fleet(), to(0.6, 30, over=8)
+    queue = np.zeros((1, len(truth)))
+    queue[0, EVENT + 3 : EVENT + 38] = 20
+    reported = with_fall(factors) + queue[0]
+    waiting = believe(reported[None], slice(EVENT - 24, EVENT + 38), columns=Columns(queue=queue))
+    assert any("wait" in words for words in waiting.why.values())
+
+
+def test_a_counter_that_begins_again_is_no_outage():
+    truth = fleet()
+    counter = arrivals_of(truth, np.ones(1))
+    counter[0, EVENT:] -= counter[0, EVENT]
+    assert not believe(truth[None], slice(EVENT - 24, None), columns=Columns(counter)).held.any()
+
+
+BAD_INPUT = {
+    "nothing before": ([NAN] * (5 * DAY - 1) + [0.0], False),
+    "one observation before": ([NAN] * (5 * DAY - 2) + [100.0, 80.0], False),
+    "a hole of three hours, and as before": ([100.0] * (5 * DAY - 40) + [NAN] * 39 + [98.0], False),
+    "every quarter of an hour": ([x for _ in range(5 * 96 - 1) for x in (100.0, NAN, NAN)] + [NAN, NAN, 30.0], True),
+    "a broken source says 0": ([100.0] * (5 * DAY - 1) + [0.0], True),
+    "one hour old": ([NAN] * (5 * DAY - 13) + [100.0] * 12 + [20.0], True),
+    "nobody ever": ([0.0] * (5 * DAY), False),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input(case):
+    reported, held = BAD_INPUT[case]
+    assert believe(np.array([reported]), slice(5 * DAY - 1, None)).held[0, -1] == held
+
+
+def judged(demand: np.ndarray, evidence: Evidence = NO_EVIDENCE, rules: HoldRules = DEFAULT_HOLD) -> Belief:
+    week = np.full((len(demand), WEEK_SLOTS), NAN, np.float32)
+    return judge(Windows(demand.astype(np.float32), week, np.full(len(demand), 6_000_000)), evidence, rules)
 
 
 def test_zero_hold_minutes_switch_it_off():
-    off = HoldRules(hold_minutes=0)
-    assert held_level(fallen(3), off) is None
-    assert not suspicious(fallen(3)[None], off).any()
+    demand = with_fall(to(0.2, 6))[None, EVENT + 4 - WINDOW_SLOTS : EVENT + 4]
+    assert not math.isnan(judged(demand).held[0])
+    assert math.isnan(judged(demand, rules=HoldRules(hold_minutes=0)).held[0])
+
+
+def test_the_answer_says_why():
+    demand = with_fall(to(0.2, 6))[None, EVENT + 1 - WINDOW_SLOTS : EVENT + 1]
+    (words,) = judged(demand).why.values()
+    assert "expected" in words
+    assert f"{demand[0, -1]:.0f}" in words
+
+
+def test_what_was_disbelieved_is_replaced_in_what_the_policy_sees():
+    demand = with_fall(to(0.2, 6))[None, EVENT + 3 - WINDOW_SLOTS : EVENT + 3].astype(np.float32)
+    before = np.full_like(demand, NAN)
+    before[0, -3:-1] = 98
+    belief = judged(demand, Evidence(before))
+    assert belief.windows.demand[0, -3:-1].tolist() == [98, 98]
+    assert belief.windows.demand[0, -1] == np.float32(belief.held[0])
+    np.testing.assert_array_equal(belief.windows.demand[0, :-3], demand[0, :-3])
 
 
 DEMANDS = hnp.arrays(
     np.float32,
-    WINDOW_SLOTS,
-    elements=st.floats(0, 1000, width=32) | st.just(float("nan")),
-    fill=st.sampled_from([0.0, 10.0, 86.0, float("nan")]),
+    (2, WINDOW_SLOTS),
+    elements=st.floats(0, 1000, width=32) | st.just(NAN),
+    fill=st.sampled_from([0.0, 10.0, 86.0, NAN]),
+)
+BEFORE = hnp.arrays(
+    np.float32, (2, WINDOW_SLOTS), elements=st.floats(0, 2000, width=32) | st.just(NAN), fill=st.just(NAN)
 )
 
 
 @settings(max_examples=60)
+@given(DEMANDS, BEFORE)
+def test_a_hold_is_above_the_report_and_never_above_what_the_fleet_ever_needed_and_some_noise(demand, before):
+    demand[:, -1] = np.nan_to_num(demand[:, -1])
+    before[:, -1] = NAN
+    belief = judged(demand, Evidence(before))
+    seen = np.where(np.isnan(before), demand, before)[:, :-1]
+    for row in belief.why:
+        assert demand[row, -1] < belief.held[row] <= 1.1 * np.nanmax(seen[row]) * 1.001
+    assert set(belief.why) == set(np.flatnonzero(~np.isnan(belief.held)))
+    assert len(belief.windows) == 2
+    np.testing.assert_array_equal(np.isnan(belief.windows.demand[:, -1]), False)
+
+
+@settings(max_examples=40)
 @given(DEMANDS)
-def test_the_quick_look_never_misses_what_the_close_look_finds(demand):
-    demand[-1] = 0.0 if math.isnan(demand[-1]) else demand[-1]
-    level = held_level(demand, RULES)
-    assert level is None or math.isfinite(level)
-    assert level is None or suspicious(demand[None], RULES)[0]
+def test_a_fleet_is_judged_alike_alone_and_among_others(demand):
+    demand[:, -1] = np.nan_to_num(demand[:, -1])
+    alone = [judged(demand[row : row + 1]).held[0] for row in range(2)]
+    np.testing.assert_array_equal(judged(demand).held, alone)
 
 
-def test_the_quick_look_agrees_for_one_fleet_and_for_many():
-    fleets = np.stack([fallen(n, seed=n) if n % 3 else steady(seed=n) for n in range(1, 40)])
-    alone = np.array([suspicious(one[None], RULES)[0] for one in fleets])
-    assert (suspicious(fleets, RULES) == alone).all()
+def test_a_look_at_fleets_that_did_not_fall_is_cheap():
+    assert not suspicious(np.full((300, WINDOW_SLOTS), 86, np.float32)).any()
+
+
+@pytest.mark.skipif(scorer() is None, reason="the cases lie beside the project during development only")
+def test_the_fixed_cases_cost_what_they_may():
+    scoring = scorer()
+    assert scoring is not None
+    cases = list(scoring.all_cases(1, 0))
+    events = [event for *_, event in cases]
+    slots = slice(min(start for start, _ in events) - 4 * DAY, max(end for _, end in events) + 80)
+    believed = believe(np.array([reported for _, _, _, reported, _, _ in cases]), slots).demand
+    spent: dict[str, list[tuple[float, float]]] = {}
+    for (_, kind, _, *case), mine in zip(cases, believed, strict=True):
+        spent.setdefault(kind, []).append(costs(scoring, tuple(case), mine))
+    ratio = {kind: sum(mine for mine, _ in pairs) / sum(told for _, told in pairs) for kind, pairs in spent.items()}
+    assert ratio["outage"] <= 1.55
+    assert ratio["again"] <= 1.1
+    assert ratio["honest"] <= 2.1

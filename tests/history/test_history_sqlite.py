@@ -266,8 +266,8 @@ def test_another_programs_database_is_not_touched(path: Path) -> None:
 
 def test_a_newer_versions_database_is_not_touched(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 2")
-    with pytest.raises(HistoryUnavailableError, match="schema 2"):
+        other.execute("PRAGMA user_version = 3")
+    with pytest.raises(HistoryUnavailableError, match="schema 3"):
         record(patient(path))
 
 

@@ -8,12 +8,14 @@ import numpy.typing as npt
 
 from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.decide import Doubles, FleetContext, SizeMemory, decide_believed
+from autopilot.core.evidence import Evidence
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, FleetNow, Lead, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.core.history import SLOT_SECONDS, Windows
-from autopilot.core.outage import NO_EVIDENCE, Belief, Evidence, judge
+from autopilot.core.outage import Belief, judge
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.series import SlottedSeries, slotted
+from autopilot.core.usual import PAST_SLOTS
 from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
 
@@ -69,9 +71,10 @@ class _Past:
         """What decisions at `slots` [N] see, with the demand `now` [N] that each was asked for."""
         windows = self._reported.windows(slots, now)
         if not self._doubted:
-            return windows, NO_EVIDENCE
+            return windows, Evidence(past=lambda row: self._all.before(int(slots[row]), PAST_SLOTS))
         last_week = self._all.windows(slots, now).last_week
-        return Windows(windows.demand, last_week, slots), Evidence(self._believed.recent(slots))
+        past = Evidence(self._believed.recent(slots), past=lambda row: self._all.before(int(slots[row]), PAST_SLOTS))
+        return Windows(windows.demand, last_week, slots), past
 
     def accept(self, reported: Windows, belief: Belief) -> int:
         """How many of the moments in a row may be decided before the next sees another past; remembers the last."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.calibrated_rule import calibrated_each
+from autopilot.core.evidence import NO_EVIDENCE, Evidence
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead, Limits
 from autopilot.core.guardrail import (
     BEYOND_BELIEF,
@@ -25,7 +26,7 @@ from autopilot.core.guardrail import (
     whole,
 )
 from autopilot.core.history import Floats, Windows
-from autopilot.core.outage import NO_EVIDENCE, Belief, Evidence, judge
+from autopilot.core.outage import Belief, judge
 from autopilot.core.unplayed import unplayed
 
 Doubles = npt.NDArray[np.float64]

@@ -59,7 +59,6 @@ CHEAPEST_MISSING, DEAREST_MISSING = 2.0, 20.0
 """What it may cost."""
 LONGEST_LEAD = 60.0
 """Minutes from asking for a server to it being ready, at most."""
-_GRID_MINUTES = 10
 
 
 class Lead(NamedTuple):
@@ -67,16 +66,6 @@ class Lead(NamedTuple):
 
     shortest: float = 10.0
     longest: float = 15.0
-
-    @property
-    def horizons(self) -> tuple[int, ...]:
-        """How far ahead a decision looks: every ten minutes up to the end of the lead.
-
-        What is ready before the end of the lead was ordered before, and a size that is given up now is missing then.
-        """
-        return tuple(
-            range(_GRID_MINUTES, _GRID_MINUTES * (1 + ceil(self.longest / _GRID_MINUTES - 1e-9)), _GRID_MINUTES)
-        )
 
     @property
     def end(self) -> int:
@@ -115,7 +104,7 @@ class FleetNow:
     observed_at  seconds since the epoch, UTC
     demand       servers that players need now, without the queue; >= 0 and finite
     sessions     servers with a live session; never taken away
-    queue        servers that waiting players need, on top of demand
+    queue        servers that waiting players need, on top of demand, if the caller knows
     replicas     servers that run now, if the caller knows
     arrivals     sessions begun since some beginning: a counter that only grows, if the caller knows
     """
@@ -124,7 +113,7 @@ class FleetNow:
     observed_at: float
     demand: float
     sessions: int = 0
-    queue: float = 0.0
+    queue: float | None = None
     replicas: int | None = None
     limits: Limits = Limits()
     arrivals: float | None = None
@@ -132,7 +121,12 @@ class FleetNow:
     @property
     def need(self) -> float:
         """Servers needed now: demand and the queue."""
-        return self.demand + self.queue
+        return self.demand + self.waiting
+
+    @property
+    def waiting(self) -> float:
+        """Servers that waiting players need; 0 where nobody said."""
+        return self.queue or 0.0
 
 
 @dataclass(frozen=True, slots=True)

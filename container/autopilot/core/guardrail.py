@@ -100,8 +100,8 @@ def apply_guardrail(
     lowest = max(whole(need), now.sessions)
     trusted = usable(prediction, now, recent.peak)
     wanted, reason = (whole(prediction), Reason.POLICY) if trusted else (_fallback(recent), Reason.FALLBACK)
-    if recent.held is not None and wanted < whole(recent.held):
-        wanted, reason = whole(recent.held), Reason.OUTAGE_HOLD
+    if recent.held is not None and whole(recent.held) > lowest:  # the prediction rests on what is believed instead
+        wanted, reason = max(wanted, whole(recent.held)), Reason.OUTAGE_HOLD
     limited = _rate_limited(wanted, lowest, (now, recent), rules)
     if limited != wanted:
         wanted, reason = limited, Reason.RATE_LIMITED
@@ -124,9 +124,9 @@ def allocate_without_demand(
     `now.demand` is ignored. The queue comes on top of what is known to be needed, not of what runs: the latter grows
     with each decision. None where nothing at all is known about the fleet.
     """
-    if now.replicas is last is last_need is None and now.sessions == now.queue == 0:
+    if now.replicas is last is last_need is None and now.sessions == now.waiting == 0:
         return None
-    needed = whole(max(now.sessions, last_need or 0.0) + now.queue)
+    needed = whole(max(now.sessions, last_need or 0.0) + now.waiting)
     wanted = max(now.replicas or 0, last or 0, needed)
     with_added, reason = _with_added(wanted, wanted, Reason.DEMAND_UNKNOWN, override)
     allocation, reason = _within_limits(with_added, reason, now, override)

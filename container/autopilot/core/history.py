@@ -49,12 +49,37 @@ def _empty_day() -> Floats:
     return np.full(SLOTS_PER_DAY, np.nan, np.float32)
 
 
+NOTHING = _empty_day()
+"""A day without a value: what most days have of what is rare. Never written to."""
+NOTHING.flags.writeable = False
+
+
+def _nothing() -> Floats:
+    return NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class DaySlots:
-    """One UTC day of one fleet: demand and allocation per slot, [288] servers, NaN where there is none."""
+    """One UTC day of one fleet, slot by slot, each [288]; NaN where there is none.
+
+    demand      servers that were reported
+    allocation  servers that were decided
+    believed    servers that were believed to be needed, in slots whose report was not
+    arrivals    sessions begun since some beginning, as last counted (modulo `signs.COUNTED`)
+    """
 
     demand: Floats = field(default_factory=_empty_day)
     allocation: Floats = field(default_factory=_empty_day)
+    believed: Floats = field(default_factory=_nothing)
+    arrivals: Floats = field(default_factory=_nothing)
+
+    @property
+    def needed(self) -> Floats:
+        """What was believed where the report was not, and the report elsewhere: [288] servers."""
+        if self.believed is NOTHING:
+            return self.demand
+        needed: Floats = np.where(np.isnan(self.believed), self.demand, self.believed)
+        return needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +114,24 @@ class FleetHistory:
     def demand_between(self, start: int, stop: int) -> Floats:
         """Demand of the slots start (inclusive) to stop (exclusive), counted from the epoch."""
         return self._between("demand", start, stop)
+
+    def needed_between(self, start: int, stop: int) -> Floats:
+        """As `demand_between`, with what was believed in the place of reports that were not."""
+        return self._between("needed", start, stop)
+
+    def believed_between(self, start: int, stop: int) -> Floats | None:
+        """What was believed in those slots whose report was not, NaN elsewhere; None where that is none of them."""
+        return self._rare("believed", start, stop)
+
+    def arrivals_between(self, start: int, stop: int) -> Floats | None:
+        """Arrivals as counted in those slots; None where none were."""
+        return self._rare("arrivals", start, stop)
+
+    def _rare(self, what: str, start: int, stop: int) -> Floats | None:
+        pieces = _pieces(start, stop)
+        if all(getattr(self.days[day], what) is NOTHING for day, _, _ in pieces if day in self.days):
+            return None
+        return self._between(what, start, stop)
 
     def allocation_between(self, start: int, stop: int) -> Floats:
         """Allocations decided in the slots start (inclusive) to stop (exclusive)."""
@@ -128,21 +171,24 @@ def window_of(history: FleetHistory, slot: int, demand: float) -> Windows:
 
 
 def stack_windows(histories: Sequence[FleetHistory], slots: Sequence[int], demands: Sequence[float]) -> Windows:
-    """The windows of N fleets, each at its own slot and with its own demand of now."""
+    """The windows of N fleets, each at its own slot and with its own demand of now.
+
+    Recent slots are as reported: the outage hold replaces those that it disbelieved. Last week's are replaced already.
+    """
     recent = np.full((len(slots), WINDOW_SLOTS), np.nan, np.float32)
     week = np.full((len(slots), WEEK_SLOTS), np.nan, np.float32)
     for row, (history, slot) in enumerate(zip(histories, slots, strict=True)):
-        _fill(recent[row], history, slot + 1)
-        _fill(week[row], history, slot - 7 * SLOTS_PER_DAY + WEEK_AFTER + 1)
+        _fill(recent[row], history, slot + 1, "demand")
+        _fill(week[row], history, slot - 7 * SLOTS_PER_DAY + WEEK_AFTER + 1, "needed")
     recent[:, -1] = demands
     return Windows(recent, week, np.asarray(slots, np.int64))
 
 
-def _fill(row: Floats, history: FleetHistory, stop: int) -> None:
+def _fill(row: Floats, history: FleetHistory, stop: int, what: str) -> None:
     for day, source, target in _pieces(stop - len(row), stop):
         known = history.days.get(day)
         if known is not None:
-            row[target] = known.demand[source]
+            row[target] = getattr(known, what)[source]
 
 
 def history_from_pairs(pairs: Sequence[tuple[float, float]]) -> FleetHistory:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 SLOT_MINUTES = 5
-_RAMP_SLOTS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +21,9 @@ class HoldRules:
         """The longest hold in slots."""
         return int(self.hold_minutes / SLOT_MINUTES)
 
-    @property
-    def slots_back(self) -> int:
-        """How many slots back a hold can still matter, with the ramp that follows it."""
-        return self.hold_slots + _RAMP_SLOTS
+    def share_that_stays(self, slots: int) -> float:
+        """The share of sessions that has not ended after so many slots."""
+        return float(2 ** (-slots * SLOT_MINUTES / self.session_minutes))
 
 
 DEFAULT_HOLD = HoldRules()

@@ -1,58 +1,35 @@
-"""The outage hold: demand that falls faster than sessions can end is not believed.
+"""The outage hold: a fall of demand that players cannot have caused is not believed.
 
-When a matchmaking system stops, the demand that it reports collapses while the players are still there, and they
-come back all at once. Players leave at most as fast as sessions end: of n sessions, after m minutes without a single
-arrival, n · 2^(-m / median) are left on average, with the binomial's spread. A fall below that, to a level that the
-fleet's own past does not know either, is an outage. The level from before it, moved by the daily pattern, is held
-until demand recovers or the hold runs out; then it ramps down at the rate at which sessions end.
+When a matchmaking system stops, the demand that it reports collapses while the players are still there, and they come
+back all at once. What is believed instead is what the fleet would need now. It is kept until demand recovers, until
+patience runs out, or until other signs say that the fall is honest. What was believed is remembered beside what was
+reported, slot by slot, so that no outage becomes tomorrow's pattern.
+
+`fall` finds the beginning, `hold` the end, `usual` the level, and `signs` what else speaks for it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from math import copysign, exp2, isnan, sqrt
 
 import numpy as np
 import numpy.typing as npt
 
+from autopilot.core import hold, signs
+from autopilot.core.evidence import Evidence
+from autopilot.core.fall import FALLEN, LAGS, LEVEL_SLOTS, SMALLEST_FALL, Seen, find_fall
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, Floats, Windows
 from autopilot.core.hold_rules import HoldRules
+from autopilot.core.signs import Doubt, Signs
+from autopilot.core.usual import Doubles, Usual
 
-_SLOT_MINUTES = SLOT_SECONDS / 60
-_LAGS = (1, 2, 4)  # slots: a fall is looked for over 5, 10 and 20 minutes
-_SPREADS = 3.0  # standard deviations of the binomial that still count as chance
-_SMALLEST_FALL = 5.0  # servers: below that a fleet is too small to tell an outage from an evening
-_CHANCE, _LEAST_FALL = np.array(_SPREADS, np.float32), np.array(_SMALLEST_FALL, np.float32)
 _ROWS = 256  # fleets at a time: what stays in the second-level cache
-_LEVEL_SLOTS = 6  # the half hour before the fall gives the level to hold
-_STALE_SLOTS = 12  # an observation of more than an hour ago says nothing about a fall
-_HALF = 6  # slots: half an hour on either side
-_RECOVERED = 0.85  # share of the expected level at which the outage is over
-_NOISE_MARGIN = 4.0  # step noises above the expected level
-_NOISE_STEPS = 4.0  # a fall within so many is what this fleet does all the time
-_HALFWAY = 0.5  # of the way back from the lowest: players are joining again, and the policy sees it
-_USUAL_SHARE = 0.75  # a level that the last day knew, within a quarter, is no outage
-_USUAL_BEFORE = (24, 72)  # slots: two to six hours before the fall
-_SEASON_RANGE = (0.4, 2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of N fleets besides the demand that was reported. None: of nobody.
-
-    believed  [N, WINDOW_SLOTS] servers: what was believed in the slots whose report was not; NaN where the report was
-    arrivals  [N, WINDOW_SLOTS] sessions begun since some beginning, as last counted in each slot; NaN where unknown
-    queue     [N] servers that waiting players need now; part of the demand of now already
-    sessions  [N] servers with a live session now
-    """
-
-    believed: Floats | None = None
-    arrivals: Floats | None = None
-    queue: npt.NDArray[np.float64] | None = None
-    sessions: npt.NDArray[np.float64] | None = None
-
-
-NO_EVIDENCE = Evidence()
+_SILENT_SLOTS = 24  # a hold that nothing was heard of for two hours is over
+_RECENT_HOLD_SLOTS = 40
+_GAVE_IN = 0.8  # a hold after which demand stays below this share of what was held had run out
+_SOME_NOISE = 1.1  # above the most that a fleet ever needed
+_SLOT_MINUTES = SLOT_SECONDS // 60
+_FALLEN = FALLEN.astype(np.float32)
+_SCREEN = int(LAGS.max()) + LEVEL_SLOTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +42,7 @@ class Belief:
     """
 
     windows: Windows
-    held: npt.NDArray[np.float64]
+    held: Doubles
     why: Mapping[int, str] = field(default_factory=dict)
 
     def of(self, rows: slice) -> "Belief":
@@ -78,173 +55,159 @@ class Belief:
 
 def judge(windows: Windows, evidence: Evidence, rules: HoldRules) -> Belief:
     """Which reports of N fleets are believed, and what stands in the place of those that are not."""
-    del evidence
-    held = np.full(len(windows), np.nan)
-    for row in np.flatnonzero(suspicious(windows.demand, rules)).tolist():
-        level = held_level(windows.demand[row], rules)
-        held[row] = np.nan if level is None else level
-    why = dict.fromkeys(np.flatnonzero(~np.isnan(held)).tolist(), "demand fell faster than sessions can end")
-    return Belief(windows, held, why)
+    believed = _believed_before(windows, evidence)
+    held, why = np.full(len(windows), np.nan), {}
+    if rules.hold_slots > 0:
+        for row in np.flatnonzero(suspicious(believed.demand, evidence.believed)).tolist():
+            fleet = _Fleet(windows.demand[row], believed.demand[row], row, evidence)
+            found = fleet.judged(rules)
+            if found is not None:
+                held[row], why[row] = found
+    if why:
+        rows = np.fromiter(why, np.int64)
+        demand = believed.demand.copy() if believed is windows else believed.demand
+        demand[rows, -1] = held[rows]
+        believed = Windows(demand, windows.last_week, windows.slot)
+    return Belief(believed, held, why)
 
 
-def suspicious(demand: Floats, rules: HoldRules) -> npt.NDArray[np.bool_]:
-    """Whether a fall that needs a closer look lies in reach of now, for N fleets at once: [N, T] servers → [N].
+def suspicious(demand: Floats, held_before: Floats | None = None) -> npt.NDArray[np.bool_]:
+    """Whether demand may have fallen, or is held already, for N fleets at once: [N, T] servers as believed → [N].
 
-    Cheap and never too strict: where it says no, `held_level` returns None.
+    `held_before` [N, T]: NaN in slots whose report was believed. Cheap; only where it says yes is a closer look taken.
     """
-    if rules.hold_minutes <= 0:
-        return np.zeros(len(demand), np.bool_)
     found = np.empty(len(demand), np.bool_)
     for first in range(0, len(found), _ROWS):
         rows = slice(first, first + _ROWS)
-        np.logical_or.reduce(_falls(demand[rows], rules), axis=1, out=found[rows])
+        found[rows] = _may_have_fallen(demand[rows])
+    if held_before is not None:
+        found[(~np.isnan(held_before[:, -1 - _SILENT_SLOTS : -1])).any(axis=1)] = True
     return found
 
 
-def _falls(demand: Floats, rules: HoldRules) -> npt.NDArray[np.bool_]:
-    """Which slots in reach of now lie further below those before them than sessions can end: [N, T] → [N, reach]."""
-    reach = min(rules.slots_back, demand.shape[1] - max(_LAGS))
-    recent = demand[:, -(reach + max(_LAGS) + _STALE_SLOTS) :]
-    now, known = recent[:, None, -reach:], _forward_filled(recent)
-    stay, variance = _shares_that_stay(rules.session_minutes)
-    before = known.take(_before(known.shape[1], reach), axis=1)  # [N, lags, reach]
-    floor = stay * before - _CHANCE * np.sqrt(variance * before)
-    found: npt.NDArray[np.bool_] = np.logical_or.reduce((now < floor) & (before - now >= _LEAST_FALL), axis=1)
+def _may_have_fallen(demand: Floats) -> npt.NDArray[np.bool_]:
+    """Whether demand of now is low against any level of the last 75 minutes, moved as on one of two days before."""
+    width = demand.shape[1]
+    now = demand[:, -1:]
+    levels = _levels(demand[:, width - 1 - _SCREEN : width - 1])
+    growth: Floats | None = None
+    for day in (1, 2):
+        end = width - 1 - day * SLOTS_PER_DAY
+        if end < _SCREEN:
+            break
+        at_now = _mean(demand[:, end - 1 : end + 2])
+        one = (at_now + 1) / (_levels(demand[:, end - _SCREEN : end]) + 1)
+        growth = one if growth is None else np.fmax(growth, one)
+    expected = levels if growth is None else levels * np.nan_to_num(growth, nan=1.0)
+    fallen = (now < _FALLEN * expected) & (expected - now > SMALLEST_FALL)
+    found: npt.NDArray[np.bool_] = np.logical_or.reduce(fallen, axis=1)
     return found
 
 
-@lru_cache(maxsize=8)
-def _shares_that_stay(session_minutes: float) -> tuple[Floats, Floats]:
-    """The share of the sessions that is left after each lag, and the variance of one session's staying: [lags, 1]."""
-    shares = [exp2(-lag * _SLOT_MINUTES / session_minutes) for lag in _LAGS]
-    variances = [share * (1 - share) for share in shares]
-    return np.array(shares, np.float32)[:, None], np.array(variances, np.float32)[:, None]
+def _levels(before: Floats) -> Floats:
+    """The levels that end LAGS slots before the slot after the last column: [n, _SCREEN] → [n, lags]."""
+    known = ~np.isnan(before)
+    sums = np.zeros((len(before), _SCREEN + 1), np.float32)
+    counts = np.zeros((len(before), _SCREEN + 1), np.float32)
+    np.cumsum(np.where(known, before, np.float32(0)), axis=1, out=sums[:, 1:])
+    np.cumsum(known, axis=1, out=counts[:, 1:])
+    stop = _SCREEN + 1 - LAGS
+    count = counts[:, stop] - counts[:, stop - LEVEL_SLOTS]
+    count[count == 0] = np.nan
+    levels: Floats = (sums[:, stop] - sums[:, stop - LEVEL_SLOTS]) / count
+    return levels
 
 
-@lru_cache(maxsize=8)
-def _before(width: int, reach: int) -> npt.NDArray[np.int64]:
-    """The columns that lie each lag before the last `reach` of `width`: [lags, reach]."""
-    columns: npt.NDArray[np.int64] = np.arange(width - reach, width) - np.array(_LAGS)[:, None]
-    return columns
+def _mean(values: Floats) -> Floats:
+    known = ~np.isnan(values)
+    count = known.sum(axis=1, keepdims=True, dtype=np.float32)
+    total = np.where(known, values, np.float32(0)).sum(axis=1, keepdims=True)
+    count[count == 0] = np.nan
+    mean: Floats = total / count
+    return mean
 
 
-def _forward_filled(values: Floats) -> Floats:
-    missing = np.isnan(values)
-    if not missing.any():
-        return values
-    columns = np.where(missing, 0, np.arange(values.shape[1]))
-    np.maximum.accumulate(columns, axis=1, out=columns)
-    filled: Floats = np.take_along_axis(values, columns, axis=1)
-    return filled
+def _believed_before(windows: Windows, evidence: Evidence) -> Windows:
+    """The windows with what was believed in earlier slots."""
+    if evidence.believed is None:
+        return windows
+    demand = np.where(np.isnan(evidence.believed), windows.demand, evidence.believed)
+    demand[:, -1] = windows.demand[:, -1]
+    return Windows(demand, windows.last_week, windows.slot)
 
 
-def held_level(demand: Floats, rules: HoldRules) -> float | None:
-    """The level to hold now, in servers, or None when demand is believed.
+class _Fleet:
+    """One fleet whose demand may have fallen, or whose fall is held already."""
 
-    `demand`: [T] servers by slot, the last is now, NaN where nothing was observed.
-    """
-    if rules.hold_minutes <= 0:
-        return None
-    falls = _falls(demand[None], rules)[0].tolist()
-    onset, first = None, len(demand) - len(falls)
-    for now in range(first, len(demand)):
-        if isnan(demand[now]) or (onset is None and not falls[now - first]):
-            continue
-        if onset is not None and not _over(demand, onset, now, rules):
-            continue
-        onset = now if _implausible(demand, now, rules) and not _over(demand, now, now, rules) else None
-    return None if onset is None else _level(demand, onset, len(demand) - 1, rules)
+    def __init__(self, reported: Floats, believed: Floats, row: int, evidence: Evidence) -> None:
+        self._reported = reported
+        self._held = None if evidence.believed is None else evidence.believed[row]
+        past = believed.astype(np.float64) if evidence.past is None else evidence.past(row)
+        self._usual = Usual(past)
+        self._demand = float(reported[-1])
+        self._signs = Signs(
+            None if evidence.arrivals is None else evidence.arrivals[row].astype(np.float64),
+            np.nan if evidence.queue is None else float(evidence.queue[row]),
+            np.nan if evidence.sessions is None else float(evidence.sessions[row]),
+        )
 
+    def judged(self, rules: HoldRules) -> tuple[float, str] | None:
+        """The level to hold and why; None where the report is believed."""
+        began = self._began()
+        return self._begin() if began is None else self._go_on(began, rules)
 
-def _implausible(demand: Floats, now: int, rules: HoldRules) -> bool:
-    """Demand fell faster than sessions end, by more than the fleet's own noise, to a level that is not usual."""
-    for lag in _LAGS:
-        at = _last_known(demand, now - lag)
-        if at is None:
-            continue
-        before = float(demand[at])
-        stay = exp2(-(now - at) * _SLOT_MINUTES / rules.session_minutes)
-        chance = _SPREADS * sqrt(stay * (1 - stay) * before)
-        if before - demand[now] >= _SMALLEST_FALL and demand[now] < stay * before - chance:
-            noise = _NOISE_STEPS * _step_noise(demand[:now])
-            return bool(demand[now] < stay * before - noise and demand[now] < _USUAL_SHARE * _usual(demand, now))
-    return False
+    def _began(self) -> int | None:
+        """How many slots ago the hold under way began; None where none is."""
+        if self._held is None:
+            return None
+        held = ~np.isnan(self._held[:-1])
+        stops = np.flatnonzero(~held & ~np.isnan(self._reported[:-1]))
+        run = np.flatnonzero(held[stops[-1] + 1 if len(stops) else 0 :])
+        if not len(run):
+            return None
+        first = int(run[0]) + (int(stops[-1]) + 1 if len(stops) else 0)
+        last = int(np.flatnonzero(held)[-1])
+        return None if len(held) - last > _SILENT_SLOTS else len(held) - first
 
+    def _begin(self) -> tuple[float, str] | None:
+        fall = find_fall(Seen(self._usual, self._demand, self._since()))
+        if fall is None:
+            return None
+        return self._told(fall.level, Doubt(self._demand, fall.level, 0))
 
-def _last_known(demand: Floats, slot: int) -> int | None:
-    """The last slot with an observation, at a slot or up to an hour before it."""
-    return next((at for at in range(slot, max(slot - _STALE_SLOTS, -1), -1) if not isnan(demand[at])), None)
+    def _go_on(self, began: int, rules: HoldRules) -> tuple[float, str] | None:
+        slots = min(4, began)
+        expected = float(self._usual.expected(np.array([began - slots + 1]), slots)[0])
+        expected = min(expected, _SOME_NOISE * self._usual.highest())
+        path = self._reported[max(len(self._reported) - 1 - began - 6, 0) :].astype(np.float64)
+        now = hold.Hold(expected, began, path)
+        doubt = Doubt(self._demand, expected, began)
+        if hold.over(now, self._usual.error(min(began + 2, 15))) or signs.disproof(self._signs, doubt):
+            return None
+        level = hold.level(now, rules, proven=bool(signs.proof(self._signs, doubt)))
+        return None if level is None else self._told(level, doubt)
 
+    def _since(self) -> int | None:
+        """Slots since the end of a hold that ran out lately: what was expected then is not expected any more."""
+        if self._held is None:
+            return None
+        recent = self._held[-1 - _RECENT_HOLD_SLOTS : -1]
+        held = np.flatnonzero(~np.isnan(recent))
+        if not len(held):
+            return None
+        end = int(held[-1]) + 1
+        after = self._reported[-1 - _RECENT_HOLD_SLOTS : -1][end : end + 2]
+        after = after[~np.isnan(after)]
+        level = np.nanmax(recent[max(end - 6, 0) : end])
+        return None if len(after) and after.max() >= _GAVE_IN * level else len(recent) - end
 
-def _step_noise(before: Floats) -> float:
-    """Robust standard deviation (MAD) of the steps of the last six hours around their own median, in servers."""
-    known = before[-_USUAL_BEFORE[1] :]
-    steps = np.diff(known[~np.isnan(known)])
-    return 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) if len(steps) else 0.0
-
-
-def _usual(demand: Floats, now: int) -> float:
-    """The lower of what the fleet had hours before and at this time yesterday; infinite where neither is known."""
-    first, last = now - _USUAL_BEFORE[1], now - _USUAL_BEFORE[0]
-    hours_before = _median(demand[max(first, 0) : max(last, 0)])
-    day_before = _around(demand, now - SLOTS_PER_DAY)
-    return min((level for level in (hours_before, day_before) if not isnan(level)), default=float("inf"))
-
-
-def _level(demand: Floats, onset: int, now: int, rules: HoldRules) -> float:
-    """The level to keep at a slot of the hold, ramped down once the hold has run out.
-
-    What is expected, and some of the fleet's own noise on top: players come back all at once, and at no average
-    moment.
-    """
-    return _ramped(_expected(demand, onset, now), now - onset, rules)
-
-
-def _ramped(expected: tuple[float, float], slots: int, rules: HoldRules) -> float:
-    """The level to keep when demand and noise are expected so, a number of slots into the hold."""
-    demand, noise = expected
-    held = demand + _NOISE_MARGIN * noise
-    overtime = (slots - rules.hold_slots) * _SLOT_MINUTES
-    return held if overtime <= 0 else held * exp2(-overtime / rules.session_minutes)
-
-
-def _expected(demand: Floats, onset: int, now: int) -> tuple[float, float]:
-    """Demand as it would be now without the outage, and the noise of the fleet's steps.
-
-    The median of the half hour before the fall, moved as demand moved on the two days before. A move within twice the
-    noise is noise: a daily pattern shows by more than that, or it does not matter.
-    """
-    level = _median(demand[max(onset - _LEVEL_SLOTS, 0) : onset])
-    if isnan(level):
-        return 0.0, 0.0
-    noise = _step_noise(demand[:onset])
-    then, later = _days_before(demand, onset - _HALF), _days_before(demand, now)
-    if isnan(then) or isnan(later) or then <= 0:
-        return level, noise
-    move = copysign(max(abs(later - then) - 2 * noise, 0.0), later - then)
-    return level * min(max(1 + move / then, _SEASON_RANGE[0]), _SEASON_RANGE[1]), noise
-
-
-def _over(demand: Floats, onset: int, now: int, rules: HoldRules) -> bool:
-    """Demand is back, or twice in a row half of the way back; or the level came down to it."""
-    expected, noise = _expected(demand, onset, now)
-    lowest = float(np.nanmin(demand[onset : now + 1]))
-    halfway = lowest + _HALFWAY * max(expected - lowest, 1.0)
-    last = _last_known(demand, now - 1)
-    twice = last is not None and last >= onset and min(demand[now], demand[last]) >= halfway
-    return twice or bool(demand[now] >= min(_RECOVERED * expected, _ramped((expected, noise), now - onset, rules)))
-
-
-def _days_before(demand: Floats, slot: int) -> float:
-    """Mean of the medians around a slot one and two days before; NaN where either is unknown."""
-    return (_around(demand, slot - SLOTS_PER_DAY) + _around(demand, slot - 2 * SLOTS_PER_DAY)) / 2
-
-
-def _around(demand: Floats, slot: int) -> float:
-    """Median demand of the hour around a slot; NaN where nothing is known."""
-    return _median(demand[max(slot - _HALF, 0) : max(slot + _HALF + 1, 0)])
-
-
-def _median(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else float("nan")
+    def _told(self, level: float, doubt: Doubt) -> tuple[float, str] | None:
+        level = min(level, _SOME_NOISE * self._usual.highest())
+        if not level > self._demand:
+            return None
+        words = [f"demand {doubt.demand:.0f} where {doubt.expected:.0f} is expected"]
+        if doubt.slots:
+            words.append(f"for {doubt.slots * _SLOT_MINUTES} min")
+        told = " ".join(words)
+        proof = signs.proof(self._signs, doubt)
+        return level, f"{told}; {proof}" if proof else told

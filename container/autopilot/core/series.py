@@ -40,6 +40,12 @@ class SlottedSeries:
         recent[:, -1] = now
         return Windows(recent, week, slots)
 
+    def before(self, slot: int, count: int) -> Doubles:
+        """The last `count` slots up to one of them, NaN before the series begins: [count]."""
+        at = slot - self.first + 1
+        found: Doubles = self.demand[max(at - count, 0) : at].astype(np.float64)
+        return found
+
     def recent(self, slots: npt.NDArray[np.int64]) -> Floats:
         """The last three days up to each of `slots` [N]: [N, WINDOW_SLOTS]."""
         at = slots - self.first - (WINDOW_SLOTS - 1)

@@ -9,14 +9,16 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
+from math import isnan, nan
 from typing import Literal
 
 import numpy as np
 
 from autopilot.core.history import (
+    NOTHING,
     SLOT_SECONDS,
     SLOTS_PER_DAY,
     DaySlots,
@@ -38,8 +40,7 @@ FEW_OBSERVATIONS = 5
 
 # Bytes that a cached day costs: one or two arrays of 288 float32 with what Python puts around them; a fleet's own.
 _DAY_BYTES, _SLIM_BYTES, _EMPTY_BYTES, _FLEET_BYTES = 2 * 288 * 4 + 450, 288 * 4 + 250, 120, 700
-
-_NO_ALLOCATIONS = DaySlots().allocation
+_RARE_BYTES = 2 * 288 * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,11 @@ class RecentHistory:
         return Recalled(FleetHistory(days), status)
 
     def remember(self, decided: Sequence[Decided]) -> None:
-        """Keep allocations beside the observations, unless the store has them already. Best effort."""
+        """Keep decisions beside the observations, unless the store has them already. Best effort."""
         with self._lock:
-            changed = [one for one in decided if self._seen.allocation(one.fleet, one.observed_at) != one.allocation]
+            changed = [news for one in decided if (news := self._seen.news(one)) is not None]
+            for one in changed:
+                self._seen.note(one)
         if changed:
             self._history.remember(changed)
 
@@ -243,11 +246,26 @@ class _LastSeen:
     def days(self, fleet: str) -> dict[date, DaySlots]:
         return self._fleets.get(fleet, {})
 
-    def allocation(self, fleet: str, seconds: float) -> float | None:
-        """What the store had as the allocation of a slot when it was asked last; NaN or None: nothing."""
-        slot = slot_of(seconds)
-        day = self.days(fleet).get(day_of(slot))
-        return None if day is None else float(day.allocation[slot % SLOTS_PER_DAY])
+    def news(self, one: Decided) -> Decided | None:
+        """What the slot of a decision does not say yet: a report that is believed again is news, too."""
+        slot = slot_of(one.observed_at)
+        day, at = self.days(one.fleet).get(day_of(slot)), slot % SLOTS_PER_DAY
+        if day is None:
+            return one
+        if one.believed is None and not isnan(day.believed[at]):
+            return replace(one, believed=nan)
+        old = (day.allocation[at], day.believed[at], day.arrivals[at])
+        new = (one.allocation, nan if one.believed is None else one.believed, one.arrivals)
+        return None if all(map(_same, old, new)) else one
+
+    def note(self, one: Decided) -> None:
+        """Add what was believed in a slot, for as long as the store does not say so itself."""
+        slot = slot_of(one.observed_at)
+        day, at = self.days(one.fleet).get(day_of(slot)), slot % SLOTS_PER_DAY
+        if day is not None and one.believed is not None:
+            believed = day.believed.copy()
+            believed[at] = one.believed
+            self._fleets[one.fleet][day_of(slot)] = replace(day, believed=believed)
 
     def keep(self, place: _Place, today: DaySlots) -> None:
         """What the store says of a day takes the place of what was seen of it."""
@@ -260,7 +278,7 @@ class _LastSeen:
     def add(self, place: _Place, demand: float) -> None:
         """Add an observation that the store did not take. Days are copied: somebody may be reading the old one."""
         known = self.days(place.fleet).get(place.day) or DaySlots()
-        day = DaySlots(known.demand.copy(), known.allocation)
+        day = replace(known, demand=known.demand.copy())
         day.demand[slot_of(place.seconds) - first_slot(place.day)] = demand
         self.keep(place, day)
 
@@ -268,7 +286,7 @@ class _LastSeen:
 def _cost(day: DaySlots | None) -> int:
     if day is None:
         return _EMPTY_BYTES
-    return _SLIM_BYTES if day.allocation is _NO_ALLOCATIONS else _DAY_BYTES
+    return _SLIM_BYTES if day.allocation is NOTHING else _DAY_BYTES + _RARE_BYTES * (day.believed is not NOTHING)
 
 
 def _many_observations(today: DaySlots, days: Iterable[DaySlots]) -> bool:
@@ -284,8 +302,13 @@ def _or_none(day: DaySlots) -> DaySlots | None:
 
 
 def _slim(day: DaySlots | None) -> DaySlots | None:
-    """A day before yesterday, as it is kept: no rule looks at allocations that old."""
-    return None if day is None else DaySlots(day.demand.copy(), _NO_ALLOCATIONS)
+    """A day before yesterday, as it is kept: no rule looks at allocations that old, nor at reports not believed."""
+    return None if day is None else DaySlots(day.needed.copy(), NOTHING)
+
+
+def _same(old: np.float32, new: float | None) -> bool:
+    """Whether a slot says so already; None: nothing is to be said."""
+    return new is None or bool(old == np.float32(new)) or (isnan(old) and isnan(new))
 
 
 @lru_cache(maxsize=64)

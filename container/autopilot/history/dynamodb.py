@@ -1,9 +1,10 @@
 """History in DynamoDB: one item for each fleet and UTC day, for any number of containers.
 
 Item: key `fleet` (S) and `day` (S, 2026-11-20), `d0` … `d287` demand and `a0` … `a287` allocation (N, one for each
-five-minute slot), `ttl` (N, seconds since the epoch: 15 days after the observation's own time, so that the replay of
-an old trace is kept for as long as it lasts). One UpdateItem with ALL_NEW writes a slot and returns the day; nothing is
-read, changed and written back. Allocations ride on the fleet's next UpdateItem.
+five-minute slot), `b0` … what was believed where the report was not, `c0` … arrivals of the last hours, `ttl` (N,
+seconds since the epoch: 15 days after the observation's own time, so that the replay of an old trace is kept for as
+long as it lasts). One UpdateItem with ALL_NEW writes a slot and returns the day; nothing is read, changed and written
+back. What was decided rides on the fleet's next UpdateItem.
 
 The caller needs dynamodb:UpdateItem and dynamodb:BatchGetItem on the table. Reads are eventually consistent.
 
@@ -24,7 +25,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, DaySlots, day_of, first_slot, slot_of
+from autopilot.core.history import NOTHING, SLOT_SECONDS, SLOTS_PER_DAY, DaySlots, day_of, first_slot, slot_of
 from autopilot.history.breaker import Breaker
 from autopilot.history.forking import tell_of_forks
 from autopilot.history.rate_limited_log import Complaints
@@ -37,6 +38,7 @@ THREADS = 16
 MAX_PENDING = 20_000
 KEYS_PER_READ = 100
 LARGEST = 2.0**31  # servers
+SLOTS_OF_ARRIVALS = 48  # four hours: a hold, and the hour before it
 SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 0.5, 0.9, 2
 
@@ -52,6 +54,7 @@ _THROTTLED = frozenset(
 )
 
 FleetDay = tuple[str, date]
+Numbers = dict[str, str | None]
 Item = Mapping[str, Mapping[str, str]]
 T = TypeVar("T")
 R = TypeVar("R")
@@ -71,11 +74,11 @@ class DynamoClient(Protocol):
 
 @dataclass(slots=True)
 class _DayUpdate:
-    """What is to be written into one item: numbers by attribute name, and when the item expires."""
+    """What is to be written into one item: numbers by attribute name (None: taken away), and when the item expires."""
 
     fleet: str
     day: date
-    numbers: dict[str, str] = field(default_factory=dict)
+    numbers: Numbers = field(default_factory=dict)
     expires: int = 0
 
 
@@ -189,12 +192,15 @@ class DynamoHistory:
         return _day(answers[-1])
 
     def _update_item(self, update: _DayUpdate, names: Sequence[str]) -> Item:
-        values = {f":{name}": {"N": update.numbers[name]} for name in names}
+        values = {f":{name}": {"N": number} for name in names if (number := update.numbers[name]) is not None}
+        gone = [name for name in names if update.numbers[name] is None]
         expires = update.expires or (first_slot(update.day) + SLOTS_PER_DAY) * SLOT_SECONDS + self._ttl
         answer = self._connected().update_item(
             TableName=self._table,
             Key=_key(update.fleet, update.day),
-            UpdateExpression="SET #ttl = :ttl" + "".join(f", {name} = :{name}" for name in names),
+            UpdateExpression="SET #ttl = :ttl"
+            + "".join(f", {name[1:]} = {name}" for name in values)
+            + (f" REMOVE {', '.join(gone)}" if gone else ""),
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues={":ttl": {"N": str(expires)}, **values},
             ReturnValues="ALL_NEW",
@@ -296,21 +302,21 @@ class _Work:
 
 
 class _Pending:
-    """Allocations that wait for their fleet's next record, by fleet and day; the oldest go when there are too many."""
+    """What was decided and waits for its fleet's next record, by fleet and day; with too many, the oldest go."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[FleetDay, dict[str, str]] = {}
+        self._waiting: dict[FleetDay, Numbers] = {}
 
     def add(self, one: Decided) -> None:
         slot = slot_of(one.observed_at)
         day = day_of(slot)
         with self._lock:
-            self._waiting.setdefault((one.fleet, day), {})[f"a{slot - first_slot(day)}"] = str(one.allocation)
+            self._waiting.setdefault((one.fleet, day), {}).update(_numbers(one, slot - first_slot(day)))
             while len(self._waiting) > MAX_PENDING:
                 del self._waiting[next(iter(self._waiting))]
 
-    def take(self, key: FleetDay) -> dict[str, str]:
+    def take(self, key: FleetDay) -> Numbers:
         with self._lock:
             return self._waiting.pop(key, {})
 
@@ -320,13 +326,13 @@ class _Pending:
         return [_DayUpdate(fleet, day, numbers) for (fleet, day), numbers in taken.items()]
 
     def put_back(self, updates: Iterable[_DayUpdate]) -> None:
-        """Take back the allocations of updates that failed, unless newer ones came meanwhile."""
+        """Take back what was decided from updates that failed, unless newer ones came meanwhile."""
         with self._lock:
             for update in updates:
-                allocations = {name: number for name, number in update.numbers.items() if name[0] == "a"}
-                if allocations:
+                decided = {name: number for name, number in update.numbers.items() if name[0] != "d"}
+                if decided:
                     key = (update.fleet, update.day)
-                    self._waiting[key] = allocations | self._waiting.get(key, {})
+                    self._waiting[key] = decided | self._waiting.get(key, {})
 
 
 def _make_client(region: str | None) -> DynamoClient:
@@ -356,18 +362,31 @@ def _fleet_day(item: Item) -> FleetDay:
     return item["fleet"]["S"], date.fromisoformat(item["day"]["S"])
 
 
+def _numbers(one: Decided, index: int) -> Numbers:
+    """The attributes of a decision in the slot `index` of its day; arrivals of hours ago make room."""
+    numbers: Numbers = {f"a{index}": str(one.allocation)}
+    if one.believed is not None:
+        numbers[f"b{index}"] = None if math.isnan(one.believed) else _number(one.believed)
+    if one.arrivals is not None:
+        numbers[f"c{index}"] = _number(one.arrivals)
+        if index >= SLOTS_OF_ARRIVALS:
+            numbers[f"c{index - SLOTS_OF_ARRIVALS}"] = None
+    return numbers
+
+
 def _number(value: float) -> str:
     """The shortest decimal that reads back as the same float32."""
     return str(np.float32(value)).removesuffix(".0")
 
 
 def _day(item: Item) -> DaySlots:
-    day = DaySlots()
-    slots = {"d": day.demand, "a": day.allocation}
+    slots = dict.fromkeys("dabc", NOTHING)
     for name, value in item.items():
         if name[0] in slots and name[1:].isdigit() and int(name[1:]) < SLOTS_PER_DAY:
+            if slots[name[0]] is NOTHING:
+                slots[name[0]] = NOTHING.copy()
             slots[name[0]][int(name[1:])] = _servers(value)
-    return day
+    return DaySlots(*slots.values())
 
 
 def _servers(value: Mapping[str, str]) -> float:

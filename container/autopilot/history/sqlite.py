@@ -1,8 +1,9 @@
 """History in one SQLite file: the embedded default, for any number of processes and threads of one machine.
 
-One row for each fleet and UTC day, with the 288 demands and the 288 allocations of that day as float32 in one blob.
-An observation is one statement: it creates the row or rewrites four bytes of it, and returns the blob. The write lock
-of SQLite makes that atomic between processes; nothing is ever read, changed and written back by this code.
+One row for each fleet and UTC day, with the 288 demands and the 288 allocations of that day as float32 in one blob,
+and behind them, in rows that have any, what was believed and the arrivals. An observation is one statement: it creates
+the row or rewrites four bytes of it, and returns the blob. The write lock of SQLite makes that atomic between
+processes; nothing is ever read, changed and written back by this code.
 
 Rows expire 15 days after their own day, measured against the fleet's newest day, so that a replay of an old trace
 keeps its history. Fleets that are not observed any more are swept 15 days after the row was created. A trigger does
@@ -28,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autopilot.core.history import SLOTS_PER_DAY, DaySlots, slot_of
+from autopilot.core.history import NOTHING, SLOTS_PER_DAY, DaySlots, slot_of
 from autopilot.history.breaker import Breaker
 from autopilot.history.forking import tell_of_forks
 from autopilot.history.rate_limited_log import Complaints
@@ -36,7 +37,9 @@ from autopilot.ports import Decided, HistoryUnavailableError, Observed
 
 log = logging.getLogger("autopilot.history")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READABLE = (1, SCHEMA_VERSION)
+"""Version 1 knew rows of demand and allocation alone, which are read and written as they are."""
 MAX_PENDING = 100_000
 FLEETS_AT_ONCE = 500
 MAX_SET_ASIDE = 3
@@ -58,6 +61,10 @@ _PUT = (
     "INSERT INTO days (fleet, day, created, slots) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (fleet, day) DO UPDATE"
     " SET slots = CAST(substr(slots, 1, ?5) || ?6 || substr(slots, ?5 + 5) AS BLOB) RETURNING slots"
 )
+# A row becomes twice as long when something is to stand behind the allocations.
+_PUT_BEHIND = _PUT.replace(
+    "substr(slots,", "substr(CAST(slots || CASE WHEN length(slots) < ?7 THEN ?8 ELSE x'' END AS BLOB),"
+)
 _GET = "SELECT day, slots FROM days WHERE fleet = ? AND day BETWEEN ? AND ?"
 _PAUSE_SECONDS = 0.001
 _LOG_PAGES = 4000  # of 4 KB: as much as the log's file may keep
@@ -69,7 +76,7 @@ _MALFORMED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONS
 _EPOCH = date(1970, 1, 1).toordinal()
 
 FleetDay = tuple[str, int]
-Allocations = dict[tuple[str, int], int]
+Notes = dict[tuple[str, int], Decided]
 Identity = tuple[int, int]
 
 
@@ -153,10 +160,10 @@ class SqliteHistory:
         with (
             self._session(_REMEMBER_SHARE) as connection,
             _impatient(connection, self._budget),
-            self._pending.taken() as allocations,
+            self._pending.taken() as decided,
             _transaction(connection),
         ):
-            self._put_allocations(connection, allocations)
+            self._put_decided(connection, decided)
 
     def close(self) -> None:
         """Write what is pending and close the file."""
@@ -214,8 +221,8 @@ class SqliteHistory:
 
     def _record_many(self, connection: sqlite3.Connection, observed: Sequence[Observed]) -> dict[FleetDay, DaySlots]:
         rows: dict[FleetDay, bytes] = {}
-        with self._pending.taken() as allocations, _transaction(connection):
-            self._put_allocations(connection, allocations)
+        with self._pending.taken() as decided, _transaction(connection):
+            self._put_decided(connection, decided)
             for one in observed:
                 fleet, day, index = _place(one.fleet, one.observed_at)
                 rows[fleet, day] = self._put(connection, (fleet, day), index, one.demand)
@@ -224,15 +231,21 @@ class SqliteHistory:
     def _put(self, connection: sqlite3.Connection, key: FleetDay, index: int, value: float) -> bytes:
         at = 4 * index
         bits = _FLOAT.pack(value + 0.0)  # not -0.0
-        fresh = _EMPTY[:at] + bits + _EMPTY[at + 4 :]
+        behind = at >= len(_EMPTY)
+        empty = _EMPTY + _EMPTY if behind else _EMPTY
+        fresh = empty[:at] + bits + empty[at + 4 :]
         created = int(self._clock() // 86400)
-        row: bytes = connection.execute(_PUT, (*key, created, fresh, at, bits)).fetchall()[0][0]
+        arguments = (*key, created, fresh, at, bits)
+        statement, more = (_PUT_BEHIND, (len(empty), _EMPTY)) if behind else (_PUT, ())
+        row: bytes = connection.execute(statement, (*arguments, *more)).fetchall()[0][0]
         return row
 
-    def _put_allocations(self, connection: sqlite3.Connection, allocations: Allocations) -> None:
-        for (fleet, slot), allocation in allocations.items():
+    def _put_decided(self, connection: sqlite3.Connection, decided: Notes) -> None:
+        for (fleet, slot), one in decided.items():
             day, index = divmod(slot, SLOTS_PER_DAY)
-            self._put(connection, (fleet, day), SLOTS_PER_DAY + index, allocation)
+            for column, value in enumerate((one.allocation, one.believed, one.arrivals), 1):
+                if value is not None:
+                    self._put(connection, (fleet, day), column * SLOTS_PER_DAY + index, value)
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file that is at the path now: it may have been removed or set aside meanwhile."""
@@ -298,31 +311,31 @@ class SqliteHistory:
 
 
 class _Pending:
-    """Allocations by fleet and slot that are still to be written; the oldest go when there are too many."""
+    """Notes by fleet and slot that are still to be written; the oldest go when there are too many."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._allocations: Allocations = {}
+        self._notes: Notes = {}
 
     def __bool__(self) -> bool:
-        return bool(self._allocations)
+        return bool(self._notes)
 
     def add(self, decided: Sequence[Decided]) -> None:
         with self._lock:
-            self._allocations.update({(one.fleet, slot_of(one.observed_at)): one.allocation for one in decided})
-            while len(self._allocations) > MAX_PENDING:
-                del self._allocations[next(iter(self._allocations))]
+            self._notes.update({(one.fleet, slot_of(one.observed_at)): one for one in decided})
+            while len(self._notes) > MAX_PENDING:
+                del self._notes[next(iter(self._notes))]
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[Allocations]:
+    def taken(self) -> Iterator[Notes]:
         """Take the oldest ones; they come back if the block fails, unless newer ones came meanwhile."""
         with self._lock:
-            taken = {key: self._allocations.pop(key) for key in list(islice(self._allocations, FLEETS_AT_ONCE))}
+            taken = {key: self._notes.pop(key) for key in list(islice(self._notes, FLEETS_AT_ONCE))}
         try:
             yield taken
         except BaseException:
             with self._lock:
-                self._allocations = {**taken, **self._allocations}
+                self._notes = {**taken, **self._notes}
             raise
 
 
@@ -338,14 +351,14 @@ class _NoiseError(sqlite3.DatabaseError):
 
 
 def _day(row: bytes) -> DaySlots:
-    """A row as a day. Raises _NoiseError for what is no 576 numbers of servers."""
-    if not isinstance(row, bytes) or len(row) != len(_EMPTY):
+    """A row as a day. Raises _NoiseError for what is no 576 numbers of servers, or twice as many."""
+    if not isinstance(row, bytes) or len(row) not in (len(_EMPTY), 2 * len(_EMPTY)):
         raise _NoiseError("a row has another size")
     bits = np.frombuffer(row, "<u4")
     if np.count_nonzero(bits <= _LARGEST) + np.count_nonzero(bits == _NO_VALUE) != len(bits):
         raise _NoiseError("a row holds what is no number of servers")
-    both = bits.view("<f4")
-    return DaySlots(both[:SLOTS_PER_DAY], both[SLOTS_PER_DAY:])
+    columns = np.split(bits.view("<f4"), len(bits) // SLOTS_PER_DAY)
+    return DaySlots(*columns[:2], *(NOTHING if np.isnan(rare).all() else rare for rare in columns[2:]))
 
 
 def _read(connection: sqlite3.Connection, fleet: str, days: Sequence[int]) -> dict[FleetDay, DaySlots]:
@@ -382,7 +395,7 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
     connection.execute("PRAGMA journal_size_limit = 16777216")
     # Whoever fills the log up waits for the disk twice. Four times as long a log as usual: a quarter of these waits.
     connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchall()
-    while not _has_table(connection):
+    while _version(connection) != SCHEMA_VERSION:
         try:
             _create(connection)
         except sqlite3.OperationalError as error:
@@ -391,21 +404,22 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
             time.sleep(0.005)
 
 
-def _has_table(connection: sqlite3.Connection) -> bool:
+def _version(connection: sqlite3.Connection) -> int:
+    """The version of the file's schema; 0 for an empty file."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, SCHEMA_VERSION):
+    if version not in (0, *_READABLE):
         raise sqlite3.OperationalError(f"has schema {version}, this version knows {SCHEMA_VERSION}: use another file")
     if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise sqlite3.OperationalError("is a database of something else: use another file")
-    return version == SCHEMA_VERSION
+    return version
 
 
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     with _transaction(connection):
-        if not _has_table(connection):
-            for statement in _SCHEMA:
-                connection.execute(statement)
+        statements = _SCHEMA if _version(connection) == 0 else _SCHEMA[-1:]
+        for statement in statements:
+            connection.execute(statement)
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -60,8 +60,8 @@ class FleetIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     sessions: Annotated[Whole, Meta(description="Servers with a live session: never taken away.", examples=[80])] = 0.0
     queue: Annotated[
-        Servers, Meta(description="Servers that waiting players need, on top of demand.", examples=[6])
-    ] = 0.0
+        Servers | None, Meta(description="Servers that waiting players need, on top of demand.", examples=[6])
+    ] = None
     replicas: Annotated[Whole | None, Meta(description="Servers that run now.", examples=[95])] = None
     arrivals: Annotated[
         Count | None,

@@ -59,8 +59,8 @@ def read(document: Document, _: bytes, context: RequestContext) -> Review:
         raise RequestError(400, "bad_json", f"not JSON: {error}", "request") from error
     status = request.status
     demand = status.allocated_replicas + status.reserved_replicas
-    now = FleetNow(f"{request.namespace}/{request.name}", context.now, demand, int(status.allocated_replicas), 0.0,
-                   int(status.replicas))  # fmt: skip
+    now = FleetNow(f"{request.namespace}/{request.name}", context.now, demand, int(status.allocated_replicas),
+                   replicas=int(status.replicas))  # fmt: skip
     return Review(Ask(now), raw, request.uid, int(status.replicas))
 
 

@@ -1,0 +1,111 @@
+"""Whether demand fell as players alone do not make it fall: the beginning of an outage hold.
+
+Demand of now is compared with what levels of 5 to 75 minutes ago let expect. A fall counts when it is larger than a
+share, than this fleet's own noise, and than a few servers. It is believed all the same where something ordinary
+explains it: a peak or a crowd that leaves, an hour at which the fleet was closed before, falls that it always has.
+"""
+
+from dataclasses import dataclass
+from math import log
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from autopilot.core.usual import Columns, Doubles, Usual
+
+LAGS = np.array((1, 2, 3, 4, 6, 8, 10, 12, 15))
+"""Slots before now at which the levels end that a fall is measured from."""
+LEVEL_SLOTS = 4
+"""A level is the mean of so many slots."""
+FALLEN = 0.85 - 0.05 * (LAGS - 1) / 14
+"""By lag: below this share of what is expected, demand has fallen."""
+SMALLEST_FALL = 2.5
+"""Servers: a smaller fall costs less than a wrong hold."""
+
+_ERRORS = 3.0  # standard deviations of what is expected that still count as chance
+_PEAK, _PEAK_SLOTS, _PEAK_SHARE = np.arange(3, 37), 6, 0.85
+_CROWD, _CROWD_SHARE = np.arange(36, 145, 3), 0.90
+_PEAK_QUANTILE, _CROWD_QUANTILE = 0.25, 0.4
+_ABOVE_USUAL, _USUAL_RANGE = 1.4, (0.85, 1.2)
+_EMPTY_SHARE, _EMPTY_SERVERS = 0.05, 0.5
+_AS_OFTEN = 4
+_OWN_SLOTS, _APART = 24, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A fall of demand that is not believed. `level`: servers that the fleet would need now without it."""
+
+    level: float
+    lag: int
+
+
+class Seen(NamedTuple):
+    """One fleet at the moment of a decision.
+
+    usual   what it would have now
+    demand  servers that were reported now
+    since   slots back to the end of the last hold that ran out, or None: levels before that do not count any more
+    """
+
+    usual: Usual
+    demand: float
+    since: int | None = None
+
+
+def find_fall(seen: Seen) -> Fall | None:
+    """The fall that nothing explains; None where demand is believed."""
+    lags = LAGS if seen.since is None else LAGS[seen.since >= LAGS + LEVEL_SLOTS - 1]
+    expected = seen.usual.least_expected(lags, LEVEL_SLOTS)
+    with np.errstate(invalid="ignore"):
+        fallen = (seen.demand < FALLEN[: len(lags)] * expected) & (expected - seen.demand > SMALLEST_FALL)
+    for at in np.flatnonzero(fallen).tolist():
+        error = seen.usual.error(int(lags[at]))
+        if expected[at] - seen.demand > _ERRORS * error * expected[at]:
+            if _explained(seen, float(expected[at]), int(lags[at])):
+                return None
+            return _from_before(seen.usual.expected(lags, LEVEL_SLOTS), lags, error)
+    return None
+
+
+def _from_before(expected: Doubles, lags: Columns, error: float) -> Fall:
+    """The latest level from before the fall: a slow one has taken its share of the levels since it began."""
+    first = int(np.flatnonzero(expected >= np.nanmax(expected) * (1 - error))[0])
+    return Fall(float(expected[first]), int(lags[first]))
+
+
+def _explained(seen: Seen, expected: float, lag: int) -> bool:
+    return (
+        _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
+        or _back_to(seen, _CROWD, _CROWD_QUANTILE, _CROWD_SHARE)
+        or _back_to_usual(seen, expected, lag)
+        or (seen.demand < _EMPTY_SHARE * expected and seen.usual.closed_on_a_day_before(seen.demand + _EMPTY_SERVERS))
+        or _often(seen, expected, lag)
+    )
+
+
+def _back_to(seen: Seen, back: Columns, quantile: float, share: float) -> bool:
+    """Whether demand is where levels of that long ago expect it: what rose meanwhile was a peak or a crowd."""
+    if seen.since is not None:
+        back = back[seen.since >= back + _PEAK_SLOTS - 1]
+    levels = seen.usual.expected(back, _PEAK_SLOTS)
+    levels = np.sort(levels[~np.isnan(levels)])
+    return bool(len(levels)) and seen.demand > share * float(levels[int(quantile * (len(levels) - 1))])
+
+
+def _back_to_usual(seen: Seen, expected: float, lag: int) -> bool:
+    """Whether a fleet that was far above its usual level is where it is on other days."""
+    usual = seen.usual.at_this_hour()
+    low, high = _USUAL_RANGE
+    return expected > _ABOVE_USUAL * usual and low * usual <= seen.demand <= high * usual
+
+
+def _often(seen: Seen, expected: float, lag: int) -> bool:
+    """Whether the fleet falls like that all the time: at least four times in two days before."""
+    changes = seen.usual.changes(lag)[:-_OWN_SLOTS]
+    return _separate(np.flatnonzero(changes <= log((seen.demand + 1) / (expected + 1)))) >= _AS_OFTEN
+
+
+def _separate(slots: npt.NDArray[np.int64]) -> int:
+    return int(np.count_nonzero(np.diff(slots) > _APART)) + bool(len(slots))

@@ -1,0 +1,82 @@
+"""How long a fall that is not believed is held against, and when it is over.
+
+The longer a fall lasts, the more likely it is honest: outages end. A server that is missing costs as much as five idle
+ones, so a fall is held while the odds of an outage are better than one to five. How long that is depends on how little
+the fall looks like players who leave: by its depth, and by how fast it was against how fast sessions end.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from autopilot.core.hold_rules import HoldRules
+from autopilot.core.usual import Doubles
+
+RAMP_SLOTS = 4
+"""Slots over which a hold that has run out gives in."""
+
+_RECOVERED = 0.85
+_HALFWAY = 0.5
+_PATH_SLOTS = 6  # before the hold: the fall may have begun earlier than it was seen
+_EMPTY, _DEEP, _HALF_GONE = 0.02, 0.35, 0.60  # shares of what is expected
+_AT_ONCE = 0.40  # of the level before, from one observation to the next
+_PATIENCE = {"deep": 1.0, "empty": 0.75, "fast": 0.67, "half": 0.5, "slow": 0.25}  # shares of the longest hold
+_SMOOTH = 3
+_CHANCE = 3.0  # standard deviations of how many sessions happen to end
+
+
+class Hold(NamedTuple):
+    """A hold under way, at the moment of a decision.
+
+    expected  servers that the fleet would need now
+    slots     since it began, now not counted
+    path      [K] servers that were reported, from half an hour before it began up to now; NaN where nothing was
+    """
+
+    expected: float
+    slots: int
+    path: Doubles
+
+
+def over(hold: Hold, error: float) -> bool:
+    """Demand is back at what is expected, or twice in a row half-way back from the lowest: players join again."""
+    known = hold.path[_PATH_SLOTS:]
+    known = known[~np.isnan(known)]
+    if known[-1] >= min(_RECOVERED, 1 - 2 * error) * hold.expected:
+        return True
+    halfway = known.min() + _HALFWAY * (hold.expected - known.min())
+    return len(known) > 1 and bool(known[-2:].min() >= halfway)
+
+
+def level(hold: Hold, rules: HoldRules, *, proven: bool) -> float | None:
+    """The level to keep, ramped down to what is reported once patience has run out; None when that is over.
+
+    `proven`: other signs prove an outage, so that patience is the longest.
+    """
+    share = 1.0 if proven else patience(hold, rules)
+    overtime = hold.slots - int(share * rules.hold_slots)
+    if overtime < 0:
+        return hold.expected
+    left = 1 - (overtime + 1) / (RAMP_SLOTS + 1)
+    return None if left <= 0 else float(hold.path[-1] + left * (hold.expected - hold.path[-1]))
+
+
+def patience(hold: Hold, rules: HoldRules) -> float:
+    """For how long the fall may be held, as a share of the longest hold."""
+    known = hold.path[~np.isnan(hold.path)]
+    left = float(known[-_SMOOTH:].mean()) / hold.expected
+    if left < _DEEP or (known[:-1] - known[1:]).max(initial=0) > _AT_ONCE * known.max():
+        return _PATIENCE["deep" if left > _EMPTY else "empty"]
+    if _faster_than_sessions_end(hold.path, rules):
+        return _PATIENCE["fast"]
+    return _PATIENCE["half" if left < _HALF_GONE else "slow"]
+
+
+def _faster_than_sessions_end(path: Doubles, rules: HoldRules) -> bool:
+    for slots in (1, 2, 4):
+        stay = rules.share_that_stays(slots)
+        before, after = path[:-slots], path[slots:]
+        with np.errstate(invalid="ignore"):
+            if np.any(after < stay * before - _CHANCE * np.sqrt(stay * (1 - stay) * before)):
+                return True
+    return False

@@ -1,0 +1,86 @@
+"""What else speaks for or against an outage: sessions that begin, players who wait, sessions that live on.
+
+Arrivals that stop while players are expected prove an outage, and so do a queue and sessions above demand. Arrivals
+that go on never disprove one alone: an outage may let a share of the players through. With a queue that is known to be
+empty they do.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from autopilot.core.usual import Doubles
+
+COUNTED = 2**24
+"""Arrivals are remembered modulo this: so many whole numbers a float32 tells apart."""
+
+_NOW_SLOTS, _BEFORE_SLOTS = 3, 12  # a quarter of an hour now, against the hour before the fall
+_FEW = 8.0  # arrivals expected: with fewer, none is no sign
+_STOPPED, _GO_ON = 0.5, 0.6  # of what sustains the demand that is reported
+_MOST_IN_A_SLOT = 200_000  # more is a counter that began again
+_WAITING_SHARE, _WAITING_SERVERS = 0.10, 2.0
+_NOBODY_SHARE, _NOBODY_SERVERS = 0.02, 1.0
+_SESSIONS_SHARE = 0.15
+
+
+class Signs(NamedTuple):
+    """One fleet at a moment; NaN where something is not known.
+
+    arrivals  [W] sessions begun since some beginning, as last counted in each slot, the last is now
+    queue     servers that waiting players need
+    sessions  servers with a live session
+    """
+
+    arrivals: Doubles | None = None
+    queue: float = float("nan")
+    sessions: float = float("nan")
+
+
+class Doubt(NamedTuple):
+    """A report that is in doubt: servers reported and expected, and slots since the fall was first seen."""
+
+    demand: float
+    expected: float
+    slots: int
+
+
+def proof(signs: Signs, doubt: Doubt) -> str:
+    """What proves that players want more than is reported, in a few words; empty where nothing does."""
+    if signs.queue >= max(_WAITING_SERVERS, _WAITING_SHARE * doubt.expected):
+        return f"players for {signs.queue:.0f} servers wait"
+    if signs.sessions - doubt.demand > max(_WAITING_SERVERS, _SESSIONS_SHARE * doubt.expected):
+        return f"{signs.sessions:.0f} servers have a live session"
+    begun, usual = arrivals(signs, doubt)
+    sustaining = usual * min(doubt.demand / doubt.expected, 1.0)
+    if usual >= _FEW and begun <= _STOPPED * sustaining - np.sqrt(sustaining) + 0.5:
+        return f"{begun:.0f} sessions began in {5 * _NOW_SLOTS} min, {usual:.0f} are usual"
+    return ""
+
+
+def disproof(signs: Signs, doubt: Doubt) -> bool:
+    """Whether players demonstrably come and go at the level that is reported: they do begin, and nobody waits."""
+    begun, usual = arrivals(signs, doubt)
+    nobody_waits = signs.queue <= max(_NOBODY_SERVERS, _NOBODY_SHARE * doubt.expected)
+    sustaining = usual * doubt.demand / doubt.expected
+    return bool(nobody_waits and doubt.slots >= 2 and sustaining >= _FEW and begun >= _GO_ON * sustaining)
+
+
+def arrivals(signs: Signs, doubt: Doubt) -> tuple[float, float]:
+    """Sessions that began in the last quarter of an hour, and in one before the fall; NaN where unknown."""
+    if signs.arrivals is None:
+        return float("nan"), float("nan")
+    fall = len(signs.arrivals) - 1 - doubt.slots - 2  # the fall began a little before it was seen
+    usual = _begun(signs.arrivals, fall - _BEFORE_SLOTS, fall) * _NOW_SLOTS
+    return _begun(signs.arrivals, len(signs.arrivals) - 1 - _NOW_SLOTS, len(signs.arrivals) - 1) * _NOW_SLOTS, usual
+
+
+def _begun(counter: Doubles, first: int, last: int) -> float:
+    """Arrivals a slot between two slots, from the steps of the counter that are known; NaN with none."""
+    known = np.flatnonzero(~np.isnan(counter[max(first, 0) : last + 1])) + max(first, 0)
+    if len(known) < 2:
+        return float("nan")
+    steps = np.diff(counter[known])
+    steps = np.where(steps < 0, steps + COUNTED, steps)
+    slots = np.diff(known)
+    true = steps <= _MOST_IN_A_SLOT * slots
+    return float(steps[true].sum() / slots[true].sum()) if true.any() else float("nan")
