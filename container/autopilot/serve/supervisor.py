@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 
+from autopilot.serve import log
 from autopilot.serve.nginx_log import nginx_stderr
 from autopilot.serve.worker_count import default_workers
 from autopilot.settings import Settings, SettingsError
@@ -89,12 +90,16 @@ def main(environ: Mapping[str, str], app: str = "autopilot.serve.wsgi:app", ngin
     """
     try:
         settings = Settings.from_env(environ)
+        runtime = tempfile.TemporaryDirectory(prefix="autopilot-", dir="/tmp", ignore_cleanup_errors=True)
     except SettingsError as error:
         _say(str(error))
         return 2
-    with tempfile.TemporaryDirectory(prefix="autopilot-", dir="/tmp", ignore_cleanup_errors=True) as runtime:
+    except OSError as error:
+        _say(f"cannot write to /tmp ({error.strerror}): mount a tmpfs there, as in docker run --tmpfs /tmp")
+        return 2
+    with runtime as place, log.never_blocking(log.STDOUT, log.STDERR):
         path = f"{environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
-        server = server_of(settings, app, shutil.which(nginx, path=path), Path(runtime))
+        server = server_of(settings, app, shutil.which(nginx, path=path), Path(place))
         with _metrics_directory(server.runtime) as metrics:
             return _run(server, {**environ, **_surroundings(metrics)})
 
@@ -186,6 +191,8 @@ class _Signals:
             if watched is signal.SIGHUP and signal.getsignal(watched) is signal.SIG_IGN:
                 continue  # nohup
             signal.signal(watched, lambda *_: None)
+        # As a container's first process it is started with SIGTERM blocked: one that came before this waits until now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
 
     def wait(self, seconds: float | None = None) -> set[int]:
         """Signals that arrived since the last call; waits for the first, at most so many seconds."""
@@ -200,8 +207,8 @@ def _run(server: Server, environ: Mapping[str, str]) -> int:
         return status
     sockets = [_listening(server.runtime / name) for name in SOCKETS] if server.nginx else []
     commands = {"nginx": nginx_command(server), "gunicorn": gunicorn_command(server, sockets)}
-    with nginx_stderr() as log:
-        errors = {"nginx": log, "gunicorn": 2}
+    with nginx_stderr() as nginx_errors:
+        errors = {"nginx": nginx_errors, "gunicorn": log.STDERR}
         children = {name: _spawn(command, environ, errors[name]) for name, command in commands.items() if command}
     door = "behind nginx" if server.nginx else "for this machine only, because nginx is not installed"
     _say(f"port {server.port}, {server.workers} workers with {server.threads} threads, {door}")
@@ -328,11 +335,16 @@ def _kill(groups: Iterable[int]) -> None:
 
 
 def _surroundings(metrics: str) -> dict[str, str]:
-    """What the children's environment has on top of ours: a worker is one CPU's, in arithmetic and in memory."""
+    """What the children's environment has on top of ours.
+
+    A worker is one CPU's, in arithmetic and in memory; what a large request took goes back to the system.
+    """
     return {
         "PROMETHEUS_MULTIPROC_DIR": metrics,
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "131072",
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -364,7 +376,7 @@ def _in_words(status: int) -> str:
 
 
 def _say(line: str) -> None:
-    print(f"autopilot: {line}", file=sys.stderr, flush=True)
+    log.write(log.STDERR, f"autopilot: {line}\n".encode("utf-8", "backslashreplace"))
 
 
 if __name__ == "__main__":
