@@ -19,13 +19,10 @@ from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
-from autopilot_client.rules.lead import USUAL, Lead
 from autopilot_client.rules.notices import holding, of_hold, of_rivalry
 from autopilot_client.rules.operator import OperatorRules, decide_within
-from autopilot_client.rules.overrides import read_overrides
 from autopilot_client.rules.plan import Hold, Scale, plan
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, near, undone, watch
-from autopilot_client.rules.schedule import in_force
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.store import View
 
@@ -122,7 +119,7 @@ class Loop:
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name
-        rules = _rules(gathered, self.outside.store.lead(gathered.fleet) or USUAL)
+        rules = gathered.rules
         decision, memory = decide_within(
             gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds, rules
         )
@@ -298,15 +295,6 @@ class Loop:
         except KubeError as error:
             log.warning("nodes: %s", error)
             return None
-
-
-def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
-    """What people say of the fleet now: annotations of its object, and its schedules."""
-    target, now = gathered.target, gathered.seen.at
-    scheduled = in_force(gathered.fleet.events, now, lead.longest)
-    if target is None:
-        return OperatorRules(scheduled=scheduled)
-    return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
 
 
 def _notices(before: Mapping[str, View], decided: Sequence[Decided], views: Sequence[View]) -> list[Told]:
