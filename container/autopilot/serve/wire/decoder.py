@@ -46,7 +46,7 @@ def _json(body: bytes, context: RequestContext) -> Parsed:
 
 
 def _fields(body: bytes) -> Document:
-    """The fields of an object, not decoded yet. Raises RequestError, also for more than a worker bears to keep."""
+    """The fields of an object, not decoded yet. Raises RequestError, also for more names than a worker can keep."""
     if body.count(b":") <= MOST_NAMES:
         return decoded(_document, body)
     document: Document = {"instances": decoded(_many, body).instances}
