@@ -78,7 +78,7 @@ def values_in(body: bytes) -> int:
 
 
 def check_decoded_size(body: bytes) -> None:
-    """Refuse a body that would decode to more values than a worker can hold, before it is decoded. Raises RequestError."""
+    """Refuse, before it is decoded, a body of more values than a worker can hold. Raises RequestError."""
     if len(body) > SMALL_BODY:
         check_values(values_in(body))
 
