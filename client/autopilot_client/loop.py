@@ -24,7 +24,7 @@ from autopilot_client.rules.notices import holding, of_hold, of_rivalry
 from autopilot_client.rules.operator import OperatorRules, decide_within
 from autopilot_client.rules.overrides import read_overrides
 from autopilot_client.rules.plan import Hold, Scale, plan
-from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, undone, watch
+from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, near, undone, watch
 from autopilot_client.rules.schedule import in_force
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.store import View
@@ -36,6 +36,10 @@ REMEDIES = {
     404: "it does not exist (any more), or has no scale subresource",
     422: "the API server finds the size invalid",
 }
+
+
+AGREES = 6
+"""Passes within which two replicas, each with its own passes, decide the same."""
 
 
 class Leads(Protocol):
@@ -73,6 +77,7 @@ class Loop:
     _memories: dict[str, Memory] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
     _ours: dict[str, int | None] = field(default_factory=dict)
+    _recent: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _capacity: CapacityWriter | None = None
     _decided_at: float = 0.0
 
@@ -123,15 +128,19 @@ class Loop:
         )
         self._memories[name] = memory
         self._report(name, gathered.trouble)
-        rivalry = self._watch_size(gathered, rules)
+        rivalry = self._watch_size(gathered, decision, rules)
         return Decided(gathered, decision, memory, rules, rivalry)
 
-    def _watch_size(self, gathered: Gathered, rules: OperatorRules) -> Rivalry:
+    def _watch_size(self, gathered: Gathered, decision: Decision, rules: OperatorRules) -> Rivalry:
         """Whether somebody else sets the size: it is not what this client set, or told Agones, the last time."""
         name, store = gathered.fleet.name, self.outside.store
         theirs = undone(self._ours.get(name), gathered.seen.replicas)
         if gathered.fleet.apply == "webhook":
             theirs = store.not_taken.pop(name, None)
+            recent = [size for size in (*self._recent.get(name, ()), decision.allocation) if size is not None][-AGREES:]
+            self._recent[name] = tuple(recent)
+            if theirs is not None and near(recent or [theirs], theirs):
+                theirs = None  # the other replica has told it: a pass earlier or later this one does, too
         before = store.views.get(name)
         return watch(before.rivalry if before else NO_RIVAL, theirs, rules.overrides.paused, gathered.seen.at)
 

@@ -30,7 +30,10 @@ def _json(body: bytes, context: RequestContext) -> Parsed:
     try:
         document = decoded(_document, body)
     except RequestError as error:
-        raise _lines_as_json(body) or error from error
+        if "trailing characters" in str(error):
+            message = f"several JSON documents: send a list in `instances`, or one a line as Content-Type {LINES}"
+            raise RequestError(400, "bad_json", message, "Content-Type") from error
+        raise
     form = next(one for one in _JSON_FORMS if one.accepts(document))
     parsed: Parsed = form.read(document, body, context)
     return parsed
@@ -39,15 +42,6 @@ def _json(body: bytes, context: RequestContext) -> Parsed:
 def _csv(body: bytes, context: RequestContext) -> Parsed:
     body = body.removeprefix(codecs.BOM_UTF8)
     return csv_vectors.read(body) if csv_vectors.accepts(body) else csv_rows.read(body, context)
-
-
-def _lines_as_json(body: bytes) -> RequestError | None:
-    """The error for JSON lines that are called JSON."""
-    lines = body.strip().split(b"\n", 2)
-    if len(lines) < 2 or not all(line.strip().startswith(b"{") and line.strip().endswith(b"}") for line in lines[:2]):
-        return None
-    message = f"several JSON documents, one a line: send them as Content-Type {LINES}"
-    return RequestError(400, "bad_json", message, "Content-Type")
 
 
 _READERS: dict[str, Callable[[bytes, RequestContext], Parsed]] = {
