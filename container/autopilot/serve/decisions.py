@@ -56,7 +56,9 @@ class DecisionApp:
             except _CallerGoneError:
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-            await send({"type": "http.response.body", "body": reply.body})
+            await send({"type": "http.response.body", "body": reply.body, "more_body": len(reply.body) > SMALL_BODY})
+            if len(reply.body) > SMALL_BODY:  # the server waits here until its caller has taken most of it
+                await send({"type": "http.response.body", "body": b""})
 
     @property
     def is_busy(self) -> bool:

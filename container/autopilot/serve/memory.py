@@ -1,6 +1,6 @@
 """What callers can make a worker remember, all of them together: bodies under way, and what one decodes to.
 
-A worker of `worker_count.BYTES_PER_WORKER` bears all of it at once, so that no request and no number of slow senders
+A worker of `worker_count.BYTES_PER_WORKER` holds all of it at once, so that no request and no number of slow senders
 costs a worker, or keeps small requests waiting.
 """
 
@@ -78,7 +78,7 @@ def values_in(body: bytes) -> int:
 
 
 def check_decoded_size(body: bytes) -> None:
-    """Refuse a body that would decode to more values than a worker bears, before it is decoded. Raises RequestError."""
+    """Refuse, before it is decoded, a body of more values than a worker can hold. Raises RequestError."""
     if len(body) > SMALL_BODY:
         check_values(values_in(body))
 

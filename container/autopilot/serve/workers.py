@@ -19,7 +19,7 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from autopilot.serve.supervisor import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
+from autopilot.serve.commands import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
 
 _TERM = (signal.SIGTERM,)
 # A worker that is told to stop before it has handlers of its own would never hear of it, and the stop would take all

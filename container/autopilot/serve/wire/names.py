@@ -12,6 +12,10 @@ _ALIKE, _SHORT_ALIKE = 0.8, 0.66
 _TOLD, _LONGEST, _COMPARED = 5, 40, 50
 
 
+ENVELOPE = "instances"
+"""Beside the fields of a fleet, at the top of a request."""
+
+
 def unknown_names(names: Collection[str], known: Collection[str], where: str) -> tuple[str, ...]:
     """Warnings for the names that are not known. Raises RequestError for one that is nearly known."""
     unknown = [name for name in names if name not in known]
