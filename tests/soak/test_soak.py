@@ -135,12 +135,12 @@ def test_the_ledger_tells_which_promise_was_broken(given, broken):
     assert [told[: len(wanted)] for told, wanted in zip(ledger.broken, broken, strict=True)] == broken
 
 
-def test_an_answer_stands_for_a_quarter_of_an_hour():
+def test_a_forecast_stands_for_three_minutes():
     ledger = Ledger()
     ledger.add(one_pass(0, answered=90), NAMES)
-    ledger.add(one_pass(890, after=60), NAMES)
+    ledger.add(one_pass(170, after=60), NAMES)
     assert ledger.undercut == 60
-    ledger.add(one_pass(900, before=90, after=60), NAMES)
+    ledger.add(one_pass(180, before=90, after=60), NAMES)
     assert ledger.undercut == 60
 
 
