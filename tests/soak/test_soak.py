@@ -123,7 +123,7 @@ def test_idle_pods_with_a_mark_go_before_the_others():
         pytest.param({"after": 70}, [], id="down to what is asked for, all known"),
         pytest.param({"after": 99, "blind": True}, ["2 servers were removed on data"], id="one less in the dark"),
         pytest.param({"after": 101, "blind": True}, [], id="growth in the dark"),
-        pytest.param({"after": 59}, ["2 servers were removed that an answer"], id="below an answer"),
+        pytest.param({"after": 59}, ["2 servers were removed that a forecast"], id="below a forecast"),
         pytest.param({"after": 60, "lied": True}, [], id="a lie that took no needed server"),
         pytest.param({"after": 60, "need": 62, "lied": True}, ["4 needed servers"], id="a lie that took some"),
         pytest.param({"ended": 3}, ["6 live sessions"], id="sessions ended"),
