@@ -1,4 +1,4 @@
-"""One decision, whoever asks for it: what is believed, what the policy says of it, and what the client makes of both."""
+"""One decision, whoever asks for it: what is believed, what the policy says of it, what the client makes of both."""
 
 import numpy as np
 import pytest
