@@ -164,7 +164,7 @@ class Loop:
         views: dict[str, View] = {}
         resizes: list[Resize] = []
         away = ""
-        for one in sorted(decided, key=lambda d: _removes(plans[d.fleet.name])):
+        for one in sorted(decided, key=lambda d: plans[d.fleet.name].removes):
             wanted = Hold(away) if away and isinstance(plans[one.fleet.name], Scale) else plans[one.fleet.name]
             outcome, resize = self._carry_out(one, wanted)
             away = away or (outcome if outcome == "unavailable" else "")
@@ -245,7 +245,3 @@ def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
     if target is None:
         return OperatorRules(scheduled=scheduled)
     return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
-
-
-def _removes(wanted: Scale | Hold) -> int:
-    return wanted.removes if isinstance(wanted, Scale) else 0
