@@ -28,6 +28,7 @@ _PEAK, _PEAK_SLOTS, _PEAK_SHARE = np.arange(3, 37), 6, 0.85
 _CROWD, _CROWD_SHARE = np.arange(36, 145, 3), 0.90
 _PEAK_QUANTILE, _CROWD_QUANTILE = 0.25, 0.4
 _ABOVE_USUAL, _USUAL_RANGE = 1.4, (0.85, 1.2)
+_HOUR_SLOTS, _OWN_SHARE = 12, 0.8
 _EMPTY_SHARE, _EMPTY_SERVERS = 0.05, 0.5
 _AS_OFTEN = 4
 _OWN_SLOTS, _APART = 24, 6
@@ -77,12 +78,19 @@ def _from_before(expected: Doubles, lags: Columns, error: float) -> Fall:
 
 def _explained(seen: Seen, expected: float, lag: int) -> bool:
     return (
-        _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
+        _stands(seen)
+        or _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
         or _back_to(seen, _CROWD, _CROWD_QUANTILE, _CROWD_SHARE)
         or _back_to_usual(seen, expected, lag)
         or (seen.demand < _EMPTY_SHARE * expected and seen.usual.closed_on_a_day_before(seen.demand + _EMPTY_SERVERS))
         or _often(seen, expected, lag)
     )
+
+
+def _stands(seen: Seen) -> bool:
+    """Whether demand is not far below what it was within the hour: a rise that does not come is no fall."""
+    hour = seen.usual.past[-1 - _HOUR_SLOTS : -1]
+    return not seen.demand < _OWN_SHARE * float(np.fmax.reduce(hour, initial=0.0))
 
 
 def _back_to(seen: Seen, back: Columns, quantile: float, share: float) -> bool:

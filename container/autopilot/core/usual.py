@@ -23,6 +23,7 @@ PAST_SLOTS = len(DAYS) * SLOTS_PER_DAY + REACH + 6
 
 _ONE_SERVER = 1.0  # added on both sides of a ratio: an empty fleet grows by a server, not without bound
 _SLOTS_AT_NOW = 3
+_DAYS_TO_RISE = 2
 _ERROR_DAYS = 2
 _FEW_ERRORS, _UNKNOWN_ERROR = 12, 0.12
 _ERROR_RANGE = (0.01, 0.12)
@@ -56,7 +57,10 @@ class Usual:
         means = self._means(REACH - back, slots)
         with np.errstate(invalid="ignore"):
             growth = (at_now[:, None] + _ONE_SERVER) / (means[1:] + _ONE_SERVER)
-        moved: Doubles = means[0] * np.where(np.isnan(usual := _medians(growth)), 1.0, usual)
+        usual = _medians(growth)
+        alone = np.count_nonzero(~np.isnan(growth), axis=0) < _DAYS_TO_RISE
+        usual[alone] = np.fmin(usual[alone], 1.0)  # what one day brought is no rise that the next one owes
+        moved: Doubles = means[0] * np.where(np.isnan(usual), 1.0, usual)
         return moved
 
     def at_this_hour(self) -> float:
