@@ -19,23 +19,23 @@ _HATCHES = {"outage_hold": "///", "demand_floor": "...", "fallback": "xxx", "dem
 _PAGE = jinja2.Template(
     """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>GameServer Autopilot: the sample day</title>
+<title>GameServer Autopilot: the sample days</title>
 <style>
  body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
  img { width: 100%; height: auto; } td, th { padding: .2rem .8rem; text-align: right; }
  table { border-collapse: collapse; } tr { border-bottom: 1px solid #ccc; }
  td:last-child, th:last-child { text-align: left; } details { margin-top: 1rem; }
 </style>
-<h1>The sample day</h1>
+<h1>The sample days</h1>
 <p>Demand as reported, what players really needed, the servers that were ready in a simulated fleet whose servers take
 10 to 15 minutes to come up, and the rule that decided. {{ missing }} server-hours were missing, {{ idle }} were
 idle.</p>
-<img alt="Demand and ready servers over the day, with the deciding rule below"
+<img alt="Demand and ready servers over two days, with the deciding rule below"
 src="data:image/svg+xml;base64,{{ chart }}">
 <details><summary>Every decision</summary>
 <table><tr><th>time (UTC)</th><th>reported</th><th>needed</th><th>ready</th><th>size set</th><th>reason</th></tr>
-{% for step in day %}<tr><td>{{ step.at.strftime("%H:%M") }}</td><td>{{ step.demand }}</td><td>{{ step.needed }}</td>
-<td>{{ step.ready }}</td><td>{{ step.size }}</td><td>{{ step.reason }}</td></tr>
+{% for step in day %}<tr><td>{{ step.at.strftime("%d %b %H:%M") }}</td><td>{{ step.demand }}</td>
+<td>{{ step.needed }}</td><td>{{ step.ready }}</td><td>{{ step.size }}</td><td>{{ step.reason }}</td></tr>
 {% endfor %}</table></details></html>
 """,
     autoescape=True,
@@ -108,7 +108,7 @@ def _servers(axes: Axes, day: Sequence[Step]) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")
-    axes.set_title("The sample day: a matchmaking outage from 01:00 to 03:30, a launch at 17:00")
+    axes.set_title("The sample days: a matchmaking outage from 01:00 to 03:30 in both nights, then a launch at 17:00")
 
 
 def _reasons(axes: Axes, day: Sequence[Step]) -> None:

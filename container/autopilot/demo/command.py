@@ -26,7 +26,7 @@ from autopilot.core.decide import applied
 from autopilot.core.fleet import DEFAULT_LEAD, Limits, Reason
 from autopilot.demand.csv_file import read_demand_csv
 from autopilot.demo.chart import Step, write_chart, write_page
-from autopilot.demo.sample_day import STEP_MINUTES, needed
+from autopilot.demo.sample_day import SHOWN_DAYS, STEP_MINUTES, needed
 from autopilot.sim.fleet import draw_leads, play
 
 Answer = Mapping[str, Any]
@@ -39,12 +39,12 @@ _FLEET = "demo/shooter"
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("out/demo"), show_default=True,
               help="Where the chart goes.")  # fmt: skip
 def demo(out: Path) -> None:
-    """Replay a simulated day through a real server and chart what it decided.
+    """Replay simulated days through a real server and chart what it decided.
 
     Needs no AWS account and no Docker: the history is an SQLite file in a temporary directory, the policy is the
-    built-in one. The day has a launch at 17:00 and a matchmaking outage from 01:00 to 03:30, in which demand seems to
-    fall from about 86 servers to 32. What the client would set is played in a simulated fleet: growing takes 10 to 15
-    minutes, shrinking is at once.
+    built-in one. In two nights, from 01:00 to 03:30, the matchmaker fails and demand seems to fall from about 86
+    servers to 32; after the second there is a launch at 17:00. What the client would set is played in a simulated
+    fleet: growing takes 10 to 15 minutes, shrinking is at once.
     """
     console = Console()
     times, demands = _sample()
@@ -52,7 +52,7 @@ def demo(out: Path) -> None:
         console.print(f"The server answers at {url}. {len(times)} observations go through /invocations.")
         answers = list(_replay(url, times, demands, console))
     steps = play_sizes(times, demands, answers)
-    day = [step for step in steps if step.at.date() == times[-1].date()]
+    day = steps[-SHOWN_DAYS * 1440 // STEP_MINUTES :]
     console.print(_table(day))
     for held in holds(day):
         console.print(_outage_line(day, held))
@@ -170,7 +170,7 @@ def _outage_line(day: Sequence[Step], held: Sequence[Step]) -> str:
     sizes = [step.size for step in held]
     back = next((step for step in day if step.at > held[-1].at), held[-1])
     return (
-        f"Outage: {held[0].at:%H:%M} to {held[-1].at:%H:%M} UTC, held at {min(sizes)} to {max(sizes)} servers while "
-        f"{min(step.demand for step in held)} to {max(step.demand for step in held)} were reported; when demand "
+        f"Outage: {held[0].at:%d %b %H:%M} to {held[-1].at:%H:%M} UTC, held at {min(sizes)} to {max(sizes)} servers "
+        f"while {min(step.demand for step in held)} to {max(step.demand for step in held)} were reported; when demand "
         f"returned at {back.demand}, {back.missing} were missing."
     )

@@ -1,11 +1,12 @@
-"""The sample day of the demo: a simulated fleet with a launch in the evening and a matchmaking outage at night.
+"""The sample days of the demo: a simulated fleet with a launch in the evening and the same outage on two nights.
 
     python -m autopilot.demo.sample_day > container/autopilot/demo/sample_day.csv
 
-Three days, every five minutes; the last one is the day to look at. Sessions are simulated minute by minute: players
-arrive at random, more in the evening than in the morning, and every session is a server. On the last day a launch at
-17:00 doubles arrivals, and from 01:00 to 03:30 the matchmaking system reports a collapse: demand falls from about 86
-to 32 and returns at once, because the players never left (the case of the blog post that this project began with).
+Four days, every five minutes; the last two are the days to look at. Sessions are simulated minute by minute: players
+arrive at random, more in the evening than in the morning, and every session is a server. In both of these nights, from
+01:00 to 03:30, the matchmaking system reports a collapse: demand falls from about 86 to 32 and returns at once, because
+the players never left (the case of the blog post that this project began with). On the last day a launch at 17:00
+doubles arrivals.
 """
 
 import sys
@@ -14,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-START = datetime(2025, 11, 18, tzinfo=UTC)
-DAYS = 3
+START = datetime(2025, 11, 17, tzinfo=UTC)
+DAYS, SHOWN_DAYS = 4, 2
 STEP_MINUTES = 5
 SEED = 86
 
@@ -26,7 +27,7 @@ _OUTAGE_HOURS, _OUTAGE_LEVEL = (1.0, 3.5), 32.0
 
 
 def sample_day(seed: int = SEED) -> list[tuple[datetime, int]]:
-    """Time and reported demand, in whole servers, of every five minutes of three days."""
+    """Time and reported demand, in whole servers, of every five minutes of four days."""
     random = np.random.default_rng(seed)
     sessions = _sessions(random)[::STEP_MINUTES]
     reported = np.where(_in_outage(len(sessions)), random.poisson(_OUTAGE_LEVEL, len(sessions)), sessions)
@@ -54,8 +55,8 @@ def _sessions(random: np.random.Generator) -> npt.NDArray[np.int64]:
 
 
 def _in_outage(steps: int) -> npt.NDArray[np.bool_]:
-    hours = np.arange(steps) * STEP_MINUTES / 60 - (DAYS - 1) * 24
-    return (hours >= _OUTAGE_HOURS[0]) & (hours < _OUTAGE_HOURS[1])
+    days, hours = np.divmod(np.arange(steps) * STEP_MINUTES / 60, 24)
+    return (days >= DAYS - SHOWN_DAYS) & (hours >= _OUTAGE_HOURS[0]) & (hours < _OUTAGE_HOURS[1])
 
 
 def main() -> None:
