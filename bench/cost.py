@@ -20,6 +20,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.running import AUTOPILOT, BARE, Load, load, missing_tools, remember, running
 
 COUNTS = (1, 100, 10_000)
@@ -55,8 +57,8 @@ class Parts:
         asks = decoder.read(JSON, body, context).asks
         recalled = list(pilot._recall(asks))
         windows = _windows(asks, recalled)
-        horizons = pilot.operator.lead.horizons
-        observations = features.observe_ahead(windows, horizons)
+        lead, price = np.array([pilot.operator.lead] * count), np.full(count, pilot.operator.missing_price)
+        observations = features.observe(windows, lead, price)
         contexts = [pilot._context(ask) for ask in asks]
         made = decide(contexts, Reports(windows), [], pilot.policy.predict, pilot.operator.rules)
 
@@ -74,7 +76,7 @@ class Parts:
             "parse": lambda: decoder.read(JSON, body, context),
             "history: record and recall": lambda: list(pilot._recall(asks)),
             "windows": lambda: _windows(asks, recalled),
-            "features": lambda: features.observe_ahead(windows, horizons),
+            "features": lambda: features.observe(windows, lead, price),
             "policy (network)": lambda: pilot.policy.act(observations),
             "hold and guardrail": lambda: decide(contexts, Reports(windows), [], known, pilot.operator.rules),
             "history: remember": lambda: store.remember(decided(asks, made.each)),

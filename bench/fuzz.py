@@ -5,6 +5,7 @@ bench/fuzz.py --inputs 1000000           that many, shared out among the parsers
 bench/fuzz.py --only 'request CSV'       parsers whose name holds this
 bench/fuzz.py --seed 7 --replay 'request CSV:1234'   one input again, with its traceback
 bench/fuzz.py --differential 100000      that many requests batched and single, hot and slow: the answers must agree
+bench/fuzz.py --decoded 280              that many small requests that decode to much: the memory of each is bounded
 bench/fuzz.py --http 120                 schemathesis against a real server (nginx where installed) for so many seconds
 bench/fuzz.py --guided 60                atheris, guided by coverage, so many seconds for each parser (where installed)
 
@@ -194,6 +195,21 @@ def differential(requests, seed):
     return found
 
 
+def decoded(requests, seed):
+    """Ask with few bytes that decode to much; show the worst of each form. Returns how many were too heavy."""
+    from testkit.fuzz.inflated import BOUND, weights
+
+    found = weights(seed, requests, 2_000_000)
+    table = Table(
+        "form", "worst MiB", "of MB", "status", title=f"{requests:,} requests, at most {BOUND >> 20} MiB each"
+    )
+    for form in dict.fromkeys(one.form for one in found):
+        worst = max((one for one in found if one.form == form), key=lambda one: one.peak)
+        table.add_row(form, f"{worst.peak / 2**20:.1f}", f"{worst.size / 1e6:.2f}", str(worst.status))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    return sum(one.peak > BOUND for one in found)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--inputs", type=int, default=20_000)
@@ -202,6 +218,7 @@ def main():
     arguments.add_argument("--replay")
     arguments.add_argument("--http", type=int, metavar="SECONDS", default=0)
     arguments.add_argument("--differential", type=int, metavar="REQUESTS", default=0)
+    arguments.add_argument("--decoded", type=int, metavar="REQUESTS", default=0)
     arguments.add_argument("--guided", type=int, metavar="SECONDS", default=0)
     given = arguments.parse_args()
     logging.disable(logging.CRITICAL)
@@ -212,6 +229,8 @@ def main():
         return guided(parsers, given.guided)
     if given.differential:
         return differential(given.differential, given.seed)
+    if given.decoded:
+        return decoded(given.decoded, given.seed)
     if given.http:
         from testkit.fuzz.over_http import fuzz_for
 

@@ -22,7 +22,7 @@ from types import ModuleType
 
 import numpy as np
 
-from autopilot.backtest.benchmark_rules import HPA
+from autopilot.backtest.benchmark_rules import HPA, LINEAR, LINEAR_MARGIN
 from autopilot.backtest.comparison import AUTOPILOT, compare
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.backtest.scenario import Scenario, decide_again, scenario_for
@@ -38,7 +38,7 @@ from autopilot.wiring import build_policy
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GAMES = ("osrs", "dota2", "steam", "hypixel")
 MEASURES = ("under", "over", "cost", "short", "worst", "starts", "cancels")
-BESIDE = ("Agones buffer 5", "Agones buffer 10 %", "Agones buffer 20 %", HPA)
+BESIDE = ("Agones buffer 5", "Agones buffer 10 %", "Agones buffer 20 %", HPA, LINEAR, LINEAR_MARGIN)
 RULE, BUFFER, AS_0_1_0 = "best rule", "best buffer", "as 0.1.0 applied it"
 OLD_WINDOW_MINUTES = 15
 

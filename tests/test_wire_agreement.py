@@ -19,6 +19,7 @@ from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.wire import answer, instance
 from autopilot_client.rules.domain import Answer, Bounds, Reading, Refused
 from autopilot_client.rules.guards import CAPPED, RAISED, judge
+from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.review import reply as review_reply
 
@@ -69,6 +70,18 @@ def test_every_field_that_the_client_sends_is_understood_and_its_answer_believed
     assert found["eu/least"].reason == Reason.AT_MINIMUM
     assert 1 <= found["eu/full"].horizon_minutes <= 120
     assert found["eu/full"].policy
+
+
+def test_the_lead_and_arrivals_are_understood_and_the_forecast_is_told_apart_from_what_is_in_use(url):
+    reading = Reading(86, time.time(), sessions=80, queue=6.0, arrivals=41_230)
+    asked = instance("eu/lead", reading, 95, BOUNDS, Lead(20, 30))
+    (element,) = HttpEndpoint(Endpoint(url=url)).ask([asked])
+    found = answer("eu/lead", element, time.time())
+    assert isinstance(found, Answer)
+    assert found.forecast is not None
+    assert found.allocation >= max(found.forecast, 92)
+    assert found.horizon_minutes == 30
+    assert not [words for words in element.get("warnings", []) if "unknown" in words or "ignored" in words]
 
 
 def test_sessions_and_limits_bind_the_endpoint_as_the_client_expects(pool, url):

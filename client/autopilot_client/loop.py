@@ -3,28 +3,26 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from autopilot_client.config import Fleet
+from autopilot_client.follow_up import FollowUp, news_of
 from autopilot_client.gather import Gathered, Outside, gather
-from autopilot_client.kube.capacity import CapacityWriter, headroom
 from autopilot_client.kube.deletion_cost import prepare_scale_down
-from autopilot_client.kube.events import Resize, Told, write_events
-from autopilot_client.kube.nodes import count_nodes
-from autopilot_client.kube.protection import protect_busy
+from autopilot_client.kube.events import Resize, Told
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import Target, read_one
-from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
+from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
 from autopilot_client.rules.lead import USUAL, Lead
-from autopilot_client.rules.notices import holding, of_hold, of_rivalry
+from autopilot_client.rules.notices import holding
 from autopilot_client.rules.operator import OperatorRules, decide_within
 from autopilot_client.rules.overrides import read_overrides
 from autopilot_client.rules.plan import Hold, Scale, plan
-from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, undone, watch
+from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, near, undone, watch
 from autopilot_client.rules.schedule import in_force
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.store import View
@@ -36,6 +34,10 @@ REMEDIES = {
     404: "it does not exist (any more), or has no scale subresource",
     422: "the API server finds the size invalid",
 }
+
+
+AGREES = 6
+"""Passes within which two replicas, each with its own passes, decide the same."""
 
 
 class Leads(Protocol):
@@ -73,8 +75,12 @@ class Loop:
     _memories: dict[str, Memory] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
     _ours: dict[str, int | None] = field(default_factory=dict)
-    _capacity: CapacityWriter | None = None
+    _recent: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _decided_at: float = 0.0
+    _follow_up: FollowUp = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._follow_up = FollowUp(self.outside)
 
     def run(self, stop: threading.Event) -> None:
         """Passes until `stop`, one each interval. No error ends it."""
@@ -96,10 +102,14 @@ class Loop:
         self._forget_after_a_gap(now)
         decided = [self._decide(one) for one in gathered]
         views, resizes = self._apply(decided)
-        self._protect(decided)
-        notices = _notices(store.views, decided, views)
+        news: list[Resize | Told] = [*news_of(store.views, gathered, views), *resizes]
         store.publish(views, self.clock())
-        self._tell(views, [*notices, *resizes], now)
+        if self.leadership.leads():
+            self._follow_up.protect(gathered)
+            self._follow_up.tell(views, news, now)
+            self._follow_up.measure(views, self.metrics)
+        else:
+            self._follow_up = FollowUp(self.outside)  # another replica writes now: what this one wrote is not known
         return views
 
     def _forget_after_a_gap(self, now: float) -> None:
@@ -123,15 +133,19 @@ class Loop:
         )
         self._memories[name] = memory
         self._report(name, gathered.trouble)
-        rivalry = self._watch_size(gathered, rules)
+        rivalry = self._watch_size(gathered, decision, rules)
         return Decided(gathered, decision, memory, rules, rivalry)
 
-    def _watch_size(self, gathered: Gathered, rules: OperatorRules) -> Rivalry:
+    def _watch_size(self, gathered: Gathered, decision: Decision, rules: OperatorRules) -> Rivalry:
         """Whether somebody else sets the size: it is not what this client set, or told Agones, the last time."""
         name, store = gathered.fleet.name, self.outside.store
         theirs = undone(self._ours.get(name), gathered.seen.replicas)
         if gathered.fleet.apply == "webhook":
             theirs = store.not_taken.pop(name, None)
+            recent = [size for size in (*self._recent.get(name, ()), decision.allocation) if size is not None][-AGREES:]
+            self._recent[name] = tuple(recent)
+            if theirs is not None and near(recent or [theirs], theirs):
+                theirs = None  # the other replica has told it: a pass earlier or later this one does, too
         before = store.views.get(name)
         return watch(before.rivalry if before else NO_RIVAL, theirs, rules.overrides.paused, gathered.seen.at)
 
@@ -223,73 +237,6 @@ class Loop:
         rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet))
         return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, *rules)
 
-    def _protect(self, decided: Sequence[Decided]) -> None:
-        """Busy pods say that their node must not be emptied: best effort, after everything that matters."""
-        if self.outside.store.dry_run or not self.leadership.leads():
-            return
-        for one in decided:
-            fleet, target = one.fleet, one.gathered.target
-            if fleet.protect is None or target is None or fleet.apply == "observe":
-                continue
-            try:
-                protect_busy(self.outside.kube, target, fleet.protect.in_use)
-            except KubeError as error:
-                log.warning("%s: busy pods are not protected: %s", fleet.name, error)
-                self.outside.store.passes["unprotected"] += 1
-
-    def _tell(self, views: Sequence[View], news: Sequence[Resize | Told], now: float) -> None:
-        """Capacity, events and CloudWatch: best effort, each by itself, after everything that matters."""
-        if not self.leadership.leads():
-            self._capacity = None  # another replica writes now: what this one wrote is no longer what is there
-            return
-        try:
-            self._tell_cluster(views, news, now)
-        except KubeError as error:
-            self._untold(error)
-        self._put_metrics(views)
-
-    def _tell_cluster(self, views: Sequence[View], news: Sequence[Resize | Told], now: float) -> None:
-        """Each by itself: what is refused for one does not keep the others back. Raises KubeUnavailableError."""
-        store = self.outside.store
-        for view in [] if store.dry_run else views:
-            try:
-                self._write_capacity(view)
-            except KubeRefusedError as error:
-                self._untold(error)
-        if news and store.config.events != "off" and not store.dry_run:
-            write_events(self.outside.kube, news, store.config.events == "fleet", now)
-
-    def _untold(self, error: KubeError) -> None:
-        log.warning("not told to the cluster: %s", error)
-        self.outside.store.passes["untold"] += 1
-
-    def _write_capacity(self, view: View) -> None:
-        self._capacity = self._capacity or CapacityWriter(self.outside.kube)
-        capacity = view.fleet.capacity
-        ordered = [size for size in (view.decision.allocation, view.size) if size is not None]
-        room = headroom(view.seen.ahead, max(ordered, default=None), view.fleet.maximum)
-        if capacity and view.fleet.apply != "observe" and room is not None:
-            self._capacity.write(capacity, room)
-
-    def _put_metrics(self, views: Sequence[View]) -> None:
-        settings = self.outside.store.config.cloudwatch
-        if settings is None or self.metrics is None:
-            return
-        try:
-            data = cloudwatch.metric_data([_sample(view) for view in views], self._nodes(), settings)
-            cloudwatch.put(self.metrics, settings, data)
-        except cloudwatch.CloudWatchError as error:
-            log.warning("CloudWatch: %s", error)
-            self.outside.store.passes["unmeasured"] += 1
-
-    def _nodes(self) -> int | None:
-        which = self.outside.store.config.nodes
-        try:
-            return None if which == "off" else count_nodes(self.outside.kube, which)
-        except KubeError as error:
-            log.warning("nodes: %s", error)
-            return None
-
 
 def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
     """What people say of the fleet now: annotations of its object, and its schedules."""
@@ -300,26 +247,5 @@ def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
     return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
 
 
-def _notices(before: Mapping[str, View], decided: Sequence[Decided], views: Sequence[View]) -> list[Told]:
-    """What began or ended in this pass, in the log at once, and for the Events."""
-    found: list[Told] = []
-    for one, view in zip(decided, views, strict=True):
-        was = before.get(view.fleet.name)
-        notices = of_hold(was.hold if was else None, view.hold)
-        notices += of_rivalry(was.rivalry if was else NO_RIVAL, view.rivalry)
-        for notice in notices:
-            log.log(logging.WARNING if notice.warning else logging.INFO, "%s: %s", view.fleet.name, notice.text)
-        if one.gathered.target is not None and view.fleet.apply != "observe":
-            found += [Told(view.fleet.target, one.gathered.target, notice) for notice in notices]
-    return found
-
-
 def _removes(wanted: Scale | Hold) -> int:
     return wanted.removes if isinstance(wanted, Scale) else 0
-
-
-def _sample(view: View) -> cloudwatch.Sample:
-    seen = view.seen
-    false_positive = bool(seen.answer and seen.answer.false_positive)
-    demand = seen.reading.demand if seen.reading else None
-    return cloudwatch.Sample(view.fleet.name, view.size, demand, view.decision.allocation, false_positive)

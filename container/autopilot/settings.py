@@ -113,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
     ] = "/opt/ml"
     autopilot_max_instances: Annotated[
         int, Meta(description="Most fleets or lines in one request; in batch its bytes alone count.", ge=1, le=100_000)
-    ] = 50_000
+    ] = 25_000
     autopilot_history_cache_mb: Annotated[
         int, Meta(description="Memory of a worker for earlier days, in MB; a fleet takes about 11 KB.", ge=1, le=4096)
     ] = 16

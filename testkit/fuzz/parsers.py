@@ -37,7 +37,7 @@ from autopilot.ports import ModelError, Observed
 from autopilot.serve.app import create_app
 from autopilot.serve.messages import Call, headers_by_name
 from autopilot.serve.wire import decoder
-from autopilot.serve.wire.content_types import CSV, JSON, LINES
+from autopilot.serve.wire.content_types import CSV, JSON, LINES, NPY
 from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.parsed import Fleets
 from autopilot.serve.wire.requests import RequestContext
@@ -149,6 +149,24 @@ def read_lines(body: bytes) -> str:
 def read_csv(body: bytes) -> str:
     """CSV rows."""
     return _each(decoder.read(CSV, body, _context))
+
+
+vectors_csv = making.tables([",".join(["1", "-2.5", "3e2"] * 4)], [",".join(map(str, range(12))), "0.5," * 11 + "1"])
+
+
+def vectors_npy(rng: Random) -> bytes:
+    """An array in NumPy's format, of a shape and of numbers that are taken or not."""
+    shape = rng.choice([(5,), (3, 5), (0,), (2, 2, 2), ()])
+    kind = rng.choice(["<f4", ">f8", "u1", "?", "<i8", "<c8", "S3", "<f2"])
+    out = BytesIO()
+    np.save(out, np.ones(shape, kind), allow_pickle=False)
+    return making.maybe_damaged(rng, out.getvalue())
+
+
+@refusing(RequestError)
+def read_npy(body: bytes) -> str:
+    """Vectors in NumPy's format."""
+    return _each(decoder.read(NPY, body, _context))
 
 
 def _each(parsed: object) -> str:
@@ -371,9 +389,9 @@ def job() -> Job:
 
 
 HYPERPARAMETERS = {
-    "environment": "fleet", "algorithm": '"forecast"', "seed": "7", "hidden": "64,64", "learn_horizons": "10,20",
+    "environment": "fleet", "algorithm": '"forecast"', "seed": "7", "hidden": "64,64", "head_hidden": "64,32",
     "epochs": "3", "learning_rate": "0.002", "anneal_lr": "True", "name": "mine", "verdict_share": 0.25,
-    "horizon_minutes": "20", "sagemaker_region": '"us-west-2"', "warm_start": "auto", "lead_minutes_max": "12.5",
+    "forecast_epochs": "4", "sagemaker_region": '"us-west-2"', "warm_start": "auto", "lead_minutes_max": "12.5",
 }  # fmt: skip
 RESOURCES = {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"], "network_interface_name": "eth0"}
 
@@ -383,7 +401,7 @@ def read_hyperparameters(data: bytes) -> str:
     """`hyperparameters.json`, up to the values in use."""
     (job().root / "input/config/hyperparameters.json").write_bytes(data)
     told = parse_hyperparameters(job().config("hyperparameters.json"))
-    return "ok" if told.layers and told.horizons else ""
+    return "ok" if told.layers and told.head_layers else ""
 
 
 @refusing(JobError)
@@ -794,6 +812,8 @@ PARSERS = [
     Parser("request JSON", 20, fleets_json, read_json),
     Parser("request JSON lines", 10, fleets_lines, read_lines),
     Parser("request CSV", 12, fleets_csv, read_csv),
+    Parser("vectors in CSV", 4, vectors_csv, read_csv),
+    Parser("vectors in NumPy's format", 6, vectors_npy, read_npy),
     Parser("whole request, headers too", 14, whole_requests, read_request),
     Parser("requests in a batch and alone", 9, several_requests, read_together),
     Parser("model metadata", 6, making.documents([METADATA], [*METADATA, "format"]), read_model_metadata),

@@ -91,7 +91,7 @@ def test_the_document_holds_every_figure(history, tmp_path, run):
     assert own["money"] == pytest.approx(0.5 * own["paid_server_hours"])
     assert own["money_idle"] == pytest.approx(0.5 * own["idle_server_hours"])
     references = {
-        name: score["cost"] for name, score in fleet["scores"].items() if name.startswith(("re", "line", "h"))
+        name: score["cost"] for name, score in fleet["scores"].items() if name.startswith(("re", "line ", "h"))
     }
     assert fleet["scores"][fleet["best_rule"]]["cost"] <= min(references.values())
     assert fleet["ratios"]["best_rule"] == pytest.approx(own["cost"] / fleet["scores"][fleet["best_rule"]]["cost"])

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from autopilot.backtest.benchmark_rules import holt, line, product_rules, reference_rules, rolling_quantile
+from autopilot.backtest.benchmark_rules import (
+    LINEAR_MARGIN,
+    holt,
+    line,
+    linear_regression,
+    product_rules,
+    reference_rules,
+    rolling_quantile,
+)
 from autopilot.core.cost import RegularSeries, regular
 
 STEP = 300.0
@@ -20,6 +28,22 @@ def test_a_line_goes_on_as_it_went():
     assert line(demand, 5, ahead=3)[-1] == pytest.approx(16)
     assert line(demand[::-1], 5, ahead=9)[-1] >= 0
     assert line(demand, 8, ahead=3).tolist() == demand.tolist()
+
+
+def test_a_linear_regression_learns_the_day_and_holds_before_it_has_seen_one():
+    day = 100 + 50 * np.sin(np.arange(DAY) / DAY * 2 * np.pi)
+    demand = np.tile(day, 4)
+    decided = linear_regression(series(demand), ahead=3)
+    assert decided[:DAY].tolist() == demand[:DAY].tolist()
+    np.testing.assert_allclose(decided[DAY:-3], demand[DAY + 3 :], atol=1e-6)
+    assert (linear_regression(series(np.linspace(90, 0, 3 * DAY)), ahead=20) >= 0).all()
+    assert linear_regression(series(demand), ahead=2 * DAY)[: 2 * DAY].tolist() == demand[: 2 * DAY].tolist()
+
+
+def test_a_linear_regression_with_its_margin_is_seldom_below_demand():
+    demand = np.random.default_rng(3).poisson(80, 14 * DAY).astype(float)
+    decided = dict(product_rules(series(demand), 10))[LINEAR_MARGIN]
+    assert (decided[2 * DAY : -2] >= demand[2 * DAY + 2 :]).mean() == pytest.approx(5 / 6, abs=0.03)
 
 
 def test_holt_follows_a_steady_rise():

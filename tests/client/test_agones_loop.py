@@ -1,6 +1,7 @@
 """The client in front of a stand-in of Agones' autoscaler: rollouts, creation, re-creation, faults, and a dry run."""
 
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -334,6 +335,31 @@ def test_a_size_that_agones_is_told_and_somebody_else_sets_back_is_seen_and_not_
     (view,) = games.store.views.values()
     assert view.rivalry.held_since is not None
     assert sizes[-5:] == [20] * 5
+
+
+def test_two_replicas_that_are_asked_in_turn_agree_and_see_no_rival(play):
+    """Each makes its own passes, half a minute apart, and hears every second review."""
+    games = play(chained=True)
+    first = games.loop, games.port, games.store
+    games.restart()
+    turns = itertools.cycle([first, (games.loop, games.port, games.store)])
+    games.fleet.allocate(10)
+    for step in range(120):
+        games.now += STEP
+        games.loop, games.port, games.store = next(turns)
+        games.run_pass()
+        games.fleet.tick()
+        if step % 20 == 10:
+            games.fleet.allocate(6)
+        if step % 20 == 0:
+            games.fleet.end_sessions(5)
+        _, games.port, games.store = next(turns)  # a review goes to the other one
+        games.review()
+        next(turns)
+        assert games.fleet.replicas >= games.fleet.status["allocatedReplicas"]
+    refused = games.statuses[10:].count(503)
+    assert refused == 0
+    assert all(view.rivalry.reversals == () for store in (first[2], games.store) for view in store.views.values())
 
 
 OPERATIONS = {

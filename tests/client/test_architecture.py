@@ -9,7 +9,7 @@ import pytest
 from testkit.client.api_server import ROOT
 
 PACKAGE = ROOT / "client" / "autopilot_client"
-FLAT = {"__init__", "__main__", "cli", "config", "gather", "loop", "operator_cli", "ports", "wiring"}
+FLAT = {"__init__", "__main__", "cli", "config", "follow_up", "gather", "loop", "operator_cli", "ports", "wiring"}
 ALLOWED = {
     "rules": {"rules"},
     "ports": {"rules"},
@@ -20,7 +20,8 @@ ALLOWED = {
     "endpoint": {"endpoint", "net", "rules", "ports", "config"},
     "status": {"status", "net", "rules", "ports", "config"},
     "gather": {"demand", "endpoint", "kube", "net", "status", "rules", "ports", "config"},
-    "loop": {"gather", "kube", "status", "rules", "ports", "config"},
+    "follow_up": {"gather", "kube", "status", "rules", "ports"},
+    "loop": {"follow_up", "gather", "kube", "status", "rules", "ports", "config"},
     "operator_cli": {"kube", "rules", "ports"},
     "wiring": {"loop", "gather", "demand", "endpoint", "kube", "net", "status", "ports", "config"},
 }

@@ -1,5 +1,7 @@
 """Whole passes against a small API server: what is patched, how often the API is called, and what a refusal does."""
 
+import io
+import json
 import threading
 from datetime import UTC, datetime
 
@@ -16,6 +18,7 @@ from autopilot_client.rules.domain import FallbackLevel
 from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
+from autopilot_client.status.web import Application
 from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
 
 T0 = 1_790_000_000.0
@@ -109,6 +112,30 @@ def test_observe_and_dry_run_write_nothing_at_all(world, how):
     (view,) = world.client([fleet], dry_run=how == "dry run").passes()
     assert view.decision.allocation == 60
     assert [call.split()[0] for call in world.cluster.calls] == ["GET"]
+
+
+@pytest.mark.parametrize("apply", ["scale", "webhook", "keda", "observe"])
+def test_a_dry_run_is_without_effect_whatever_the_fleet_is_set_to(world, apply):
+    """Not one write, whatever is configured beside it; and nothing that Agones or KEDA could act on."""
+    kind = "fleet" if apply == "webhook" else "deployment"
+    if kind == "fleet":
+        world.cluster.add("fleets", "a", 40, allocatedReplicas=50, reservedReplicas=0)
+    more = {"deletion_cost": {"in_use": "state=busy"}} if apply == "scale" else {}
+    more |= {"protect": {"in_use": "state=busy"}} if kind == "deployment" else {}
+    fleet = world.fleet(kind=kind, apply=apply, capacity={"buffer": "room"}, lead_minutes="measured", **more)
+    world.client([fleet], dry_run=True, events="fleet").passes(5)
+    store = world.loop.outside.store
+    port = Application(store, world.leader, {}, world.tick)
+    document = {"request": {"uid": "u", "name": "a", "status": {"replicas": 40, "allocatedReplicas": 50}}}
+    body = json.dumps(document).encode()
+    review = {"PATH_INFO": "/v1/review", "REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body))}
+    statuses = []
+    port(review | {"wsgi.input": io.BytesIO(body)}, lambda status, _: statuses.append(status[:3]))
+    port({"PATH_INFO": "/v1/fleets/a/desired", "REQUEST_METHOD": "GET"}, lambda s, _: statuses.append(s[:3]))
+    assert {call.split()[0] for call in world.cluster.calls} == {"GET"}
+    assert world.cluster.events == []
+    assert statuses == ["503", "503" if apply == "keda" else "404"]
+    assert world.cluster.size(f"{kind}s/a") == 40
 
 
 def test_a_follower_observes_and_does_not_act(world):

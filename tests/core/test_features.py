@@ -6,14 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autopilot.core.features import FEATURE_NAMES, HORIZONS, REGRESSORS, WIDTH, observe, reference
+from autopilot.core import features
+from autopilot.core.features import FEATURE_NAMES, REGRESSORS, WIDTH, far_minutes, reference
 from autopilot.core.history import SLOTS_PER_DAY, WEEK_SLOTS, WINDOW_SLOTS, Windows
 
 NAN = np.float32(np.nan)
 
 
-def feature(observations, name):
-    return observations[:, FEATURE_NAMES.index(name)]
+LEAD = (10.0, 15.0)
+
+
+def observe(windows, lead=LEAD, price=5.0):
+    return features.observe(windows, lead, price)
+
+
+def feature(observations, name, horizon="near"):
+    return observations[:, FEATURE_NAMES.index(f"{horizon}_{name}")]
 
 
 def wave(fleets, noise, seed=0):
@@ -50,12 +58,40 @@ def one(windows, row):
     return Windows(windows.demand[row : row + 1], windows.last_week[row : row + 1], windows.slot[row : row + 1])
 
 
-@pytest.mark.parametrize(("fleets", "horizon"), [*((500, horizon) for horizon in HORIZONS), (1301, 10)])
-def test_a_fleet_alone_has_the_same_features_to_the_last_bit_as_among_others(fleets, horizon):
+@pytest.mark.parametrize(("fleets", "longest"), [(500, 10), (500, 15), (500, 30), (500, 60), (1301, 15)])
+def test_a_fleet_alone_has_the_same_features_to_the_last_bit_as_among_others(fleets, longest):
     windows = with_holes(wave(fleets, noise=5))  # more than a thousand: two threads share them
-    together = observe(windows, horizon)
+    together = observe(windows, (10, longest))
     for row in range(0, fleets, 7):
-        assert observe(one(windows, row), horizon).tobytes() == together[row].tobytes()
+        assert observe(one(windows, row), (10, longest)).tobytes() == together[row].tobytes()
+
+
+def test_fleets_of_many_leads_and_prices_have_the_features_that_each_has_alone():
+    windows, rng = with_holes(wave(60, noise=5)), np.random.default_rng(0)
+    leads, prices = np.sort(rng.uniform(1, 60, (60, 2)), axis=1), rng.uniform(2, 20, 60)
+    together = observe(windows, leads, prices)
+    for row in range(60):
+        alone = observe(one(windows, row), leads[row : row + 1], prices[row : row + 1])
+        assert alone.tobytes() == together[row].tobytes()
+
+
+@pytest.mark.parametrize(("longest", "far"), [(3, 20), (10, 20), (15, 20), (20, 20), (20.5, 30), (60, 60), (720, 60)])
+def test_the_farther_horizon_is_the_end_of_the_lead_in_tens_of_minutes_from_20_to_60(longest, far):
+    assert far_minutes(longest) == far
+
+
+def test_what_is_asked_for_stands_at_the_end():
+    assert observe(wave(2, noise=5), (10, 25), 7)[1, -4:].tolist() == [10, 25, 30, 7]
+
+
+def test_both_horizons_share_what_is_known_now_and_differ_in_what_is_to_come():
+    observations = observe(wave(5, noise=5), (10, 30))
+    for name in ("demand_now", "demand_10", "log_mean", "week_agrees"):
+        np.testing.assert_array_equal(feature(observations, name), feature(observations, name, "far"))
+    assert (feature(observations, "horizon") == 1).all()
+    assert (feature(observations, "horizon", "far") == 3).all()
+    for name in ("expected", "scale", "yesterday", "week"):
+        assert (feature(observations, name) != feature(observations, name, "far")).all()
 
 
 def test_the_neighbours_of_a_complete_fleet_do_not_change_its_features():
@@ -75,12 +111,12 @@ values = st.one_of(
     recent=arrays(np.float32, (3, WINDOW_SLOTS), elements=values, fill=values),
     week=arrays(np.float32, (3, WEEK_SLOTS), elements=values, fill=values),
     now=arrays(np.float32, 3, elements=st.floats(0, 10_000_000_000, width=32)),
-    horizon=st.sampled_from(HORIZONS),
+    longest=st.floats(1, 60),
 )
-def test_features_are_finite_for_any_history(recent, week, now, horizon):
+def test_features_are_finite_for_any_history(recent, week, now, longest):
     recent[:, -1] = now
     windows = Windows(recent, week, np.zeros(3, np.int64))
-    observations = observe(windows, horizon)
+    observations = observe(windows, (1, longest))
     assert observations.shape == (3, WIDTH)
     assert np.isfinite(observations).all()
     assert (reference(windows) >= 1).all()
@@ -104,7 +140,7 @@ def test_the_regression_in_context_foresees_a_steady_pattern():
     level = 1000 + 400 * np.sin(2 * np.pi * minutes / SLOTS_PER_DAY + np.linspace(0, 6, 20)[:, None])
     after = 1000 + 400 * np.sin(2 * np.pi * (minutes[-1] + 2) / SLOTS_PER_DAY + np.linspace(0, 6, 20))
     windows = Windows(level.astype(np.float32), np.full((20, WEEK_SLOTS), NAN), np.zeros(20, np.int64))
-    observations = observe(windows, 10)
+    observations = observe(windows)
     now = windows.demand[:, -1]
     expected = now + feature(observations, "expected") * feature(observations, "scale") * reference(windows)
     assert np.abs(expected - after).max() < 0.1 * np.abs(now - after).max()
@@ -122,7 +158,7 @@ def test_a_fleet_without_a_past_is_believed_to_vary_like_sessions():
 
 def test_a_fleet_that_is_seen_once_an_hour_is_judged_an_hour_ahead():
     windows = with_holes(wave(12, noise=5))
-    reach = feature(observe(windows, 10), "horizon")
+    reach = feature(observe(windows), "horizon")
     assert reach[3] == reach[9] == 6
     assert reach[0] == reach[1] == reach[2] == 1
 
@@ -136,12 +172,7 @@ def test_demand_of_zero_has_a_reference_of_one_server():
     assert feature(observe(windows), "demand_10")[0] == 50
 
 
-def test_an_unknown_horizon_is_refused():
-    with pytest.raises(ValueError, match="horizon must be one of"):
-        observe(wave(1, noise=0), 15)
-
-
 def test_every_regressor_has_its_effect_and_its_correlation_among_the_features():
     assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == WIDTH
     for name in REGRESSORS:
-        assert {f"effect_{name}", f"correlation_{name}"} <= set(FEATURE_NAMES)
+        assert {f"near_effect_{name}", f"far_correlation_{name}"} <= set(FEATURE_NAMES)

@@ -185,7 +185,9 @@ def test_a_file_of_one_fleet_is_that_fleet(tmp_path):
             stacked("timestamp,where,demand", "eu,1", "us,2"), "the column 'where' has 2 values", id="any name"
         ),
         pytest.param(
-            "timestamp,host,demand\n1795168800,a,1\n1795168801,b,1\n", "'host' has 2 values (a, b)", id="times apart"
+            "timestamp,host,demand\n" + "".join(f"{1795168800 + at},{'ab'[at % 2]},1\n" for at in range(6)),
+            "'host' has 2 values (a, b)",
+            id="times apart",
         ),
         pytest.param(stacked("timestamp,fleet,demand", "eu,1", "a=;DROP,2"), "no name of a fleet", id="a bad name"),
         pytest.param(stacked("timestamp,fleet,demand", "eu,1", ",2"), "no name of a fleet", id="no name"),
@@ -195,6 +197,11 @@ def test_several_series_in_one_file_are_refused_with_the_column_and_its_values(t
     with pytest.raises(DemandCsvError) as refused:
         read_fleets_csv(write(tmp_path, text))
     assert message in refused.value.message
+
+
+def test_a_number_for_each_row_makes_no_series(tmp_path):
+    text = "id,timestamp,demand\n" + "".join(f"{at},{TEN + 300 * at:.0f},{at}\n" for at in range(50))
+    assert len(read_demand_csv(write(tmp_path, text))) == 50
 
 
 def test_a_column_of_notes_makes_no_series(tmp_path):

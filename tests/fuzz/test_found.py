@@ -61,8 +61,8 @@ def test_metadata_of_another_type_or_beyond_all_bounds_is_told(change):
 REFUSALS: dict[str, tuple[str, bytes]] = {
     "metadata, deep": ("model metadata", DEEP),
     "hyperparameters, deep": ("hyperparameters", DEEP),
-    "a horizon of nothing": ("hyperparameters", b'{"learn_horizons": "10,,20"}'),
-    "a horizon in other digits": ("hyperparameters", '{"learn_horizons": "\u0661\u0660,\u00b2"}'.encode()),
+    "a layer of nothing": ("hyperparameters", b'{"hidden": "10,,20"}'),
+    "a layer in other digits": ("hyperparameters", '{"hidden": "\u0661\u0660,\u00b2"}'.encode()),
     "hosts of several kinds": ("resourceconfig", b'{"current_host": "algo-1", "hosts": ["algo-1", {}]}'),
     "hosts in no list": ("resourceconfig", b'{"current_host": "algo-1", "hosts": 7}'),
     "a schedule that is no UTF-8": ("schedule", b'[{"fleet": "\x93"}]'),

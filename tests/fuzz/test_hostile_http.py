@@ -91,7 +91,7 @@ REFUSED = {
     "a field twice, with limits that cross": (
         400, post(b'{"fleet":"a","demand":5,"limits":{"min":1},"limits":{"min":9,"max":1}}')),
     "20,001 observations": (400, post(HISTORY % b",".join([b"[1,1]"] * 20_001))),
-    "50,001 fleets": (413, post(b'{"instances":[' + b",".join([FLEET] * 50_001) + b"]}")),
+    "25,001 fleets": (413, post(b'{"instances":[' + b",".join([FLEET] * 25_001) + b"]}")),
     "a type of 5 KB": (415, post(kind=b"x" * 5000)),
     "an answer in a form that nobody writes": (406, post(FLEET, b"Accept: text/html")),
 }  # fmt: skip

@@ -59,15 +59,27 @@ def test_a_fleet_without_a_past_gets_a_finite_answer(policy):
     assert 36 <= predicted(policy, window).servers[0] <= 80
 
 
-def test_a_lead_gets_the_highest_of_the_predictions_up_to_its_end(policy):
+def test_the_longer_the_lead_the_more_a_rising_fleet_gets(policy):
     ramp = steady(100.0)
     ramp.demand[0, -25:] = np.linspace(40, 100, 25)
-    at = {end: predicted(policy, ramp, lead=(end, end)).servers[0] for end in (10, 15, 20, 30, 60)}
-    assert at[10] < at[15] < at[20] < at[30] < at[60]
-    assert at[15] == pytest.approx((at[10] + at[20]) / 2)
+    at = [predicted(policy, ramp, lead=(end, end)).servers[0] for end in (5, 10, 15, 20, 30, 60)]
+    assert at == sorted(at)
+    assert at[-1] > 1.1 * at[0]
+
+
+def test_the_dearer_a_missing_server_the_more_a_noisy_fleet_gets(policy):
+    noisy = np.random.default_rng(0).poisson(80, (20, WINDOW_SLOTS)).astype(np.float32)
+    windows = Windows(noisy, steady(80, 20).last_week, steady(80, 20).slot)
+    lead = np.tile([10.0, 15.0], (20, 1))
+    mean = [policy.predict(windows, lead, np.full(20, price)).servers.mean() for price in (2.0, 5.0, 10.0, 20.0)]
+    assert mean == sorted(mean)
+    assert mean[-1] > mean[0] + 5
+
+
+def test_a_falling_fleet_is_not_kept_at_its_size_however_long_the_lead(policy):
     falling = steady(100.0)
     falling.demand[0, -25:] = np.linspace(180, 100, 25)
-    assert predicted(policy, falling, lead=(30, 30)).servers == predicted(policy, falling, lead=(5, 10)).servers
+    assert predicted(policy, falling, lead=(30, 30)).servers[0] < 110
 
 
 def test_fleets_of_several_leads_get_what_each_would_get_alone(policy):

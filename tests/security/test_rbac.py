@@ -18,6 +18,7 @@ from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Leadership
 from autopilot_client.loop import Loop
+from autopilot_client.net.fetch import Call
 from autopilot_client.status.store import StatusStore
 from testkit.client.api_server import SPECS, rules_of
 from testkit.fuzz.parsers import NOW, Reply
@@ -56,6 +57,10 @@ class Cluster:
         reply = self._reply(self._answer(asked))
         reply.status = 404 if missing else 200  # the Lease is missing at first
         return reply
+
+    def send(self, call: Call) -> bytes:
+        """A service outside the cluster, which answers as the cluster does."""
+        return bytes(self.request("GET", call.url, call.body).data)
 
     def _answer(self, asked: Right) -> dict[str, Any]:
         verb, _, resource, name = asked
@@ -114,10 +119,10 @@ def calls_of(config: Config) -> set[Right]:
     store = StatusStore(config, "games")
     leadership = Leadership(kube, config.lease, "me", lambda: 5.0)
     leadership.step()
-    ask = HttpEndpoint(cluster, Endpoint(url="http://autopilot/", attempts=1))
+    ask = HttpEndpoint(Endpoint(url="http://autopilot/", attempts=1), send=cluster.send)
     clock = [NOW]
     metrics = Untold() if config.cloudwatch else None
-    loop = Loop(Outside(kube, ask, cluster, store), leadership, metrics, clock=lambda: clock[0])
+    loop = Loop(Outside(kube, ask, store, cluster.send), leadership, metrics, clock=lambda: clock[0])
     for size in (120, 30):
         cluster.size = size
         clock[0] += 60
@@ -202,7 +207,7 @@ def test_every_component_and_overlay_with_rights_is_looked_at():
         str(path.parent.relative_to(SPECS))
         for path in SPECS.rglob("*.yaml")
         if path.parent.name not in ("base", "examples") and "verbs:" in path.read_text()
-    }
+    } - {"."}  # the overlay `deployment` in one file
     assert with_rights == looked_at
 
 

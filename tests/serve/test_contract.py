@@ -99,8 +99,9 @@ def test_a_byte_order_mark_is_no_part_of_a_body(endpoint, body, kind):
     assert "error" not in response.get_data(as_text=True).replace("error\n", "")
 
 
-def test_json_lines_called_json_are_told_their_name(endpoint):
-    response = endpoint.post(b'{"fleet": "a", "demand": 1}\n{"fleet": "b", "demand": 2}\n')
+@pytest.mark.parametrize("between", [b"\n", b"\r\n\r\n", b"", b" "])
+def test_json_lines_called_json_are_told_their_name(endpoint, between):
+    response = endpoint.post(b'{"fleet": "a", "demand": 1}' + between + b'{"fleet": "b", "demand": 2}\n')
     assert response.status_code == 400
     assert "application/jsonlines" in error_of(response)["message"]
     assert error_of(response)["field"] == "Content-Type"
@@ -160,6 +161,7 @@ def test_a_header_alone_is_an_answer_of_no_rows(endpoint, header):
         ({"max": 100}, "limits.max"),
         ({"timestamp": AT}, "observed_at"),
         ({"replica": 9, "note": "x"}, "replicas"),
+        ({"leadMinutes": 9}, "lead_minutes"),
     ],
 )
 def test_a_name_that_is_nearly_ours_is_refused_with_what_was_meant(endpoint, fields, meant):
@@ -187,6 +189,46 @@ def test_an_unknown_name_is_ignored_and_told(endpoint, body, kind, warning):
     assert response.status_code == 200
     assert warning in response.get_data(as_text=True)
     assert "warnings" not in endpoint.post({"fleet": "f", "demand": 5}).get_json()["Prediction"]
+
+
+@pytest.mark.parametrize("name", ["Instances", "instance"])
+def test_a_list_under_a_name_that_is_nearly_right_is_told_it(endpoint, name):
+    response = endpoint.post({name: [{"fleet": "f", "demand": 5}]})
+    assert "did you mean instances?" in error_of(response)["message"]
+
+
+@pytest.mark.parametrize("name", ["demand", "observed_at", "sessions", "queue", "replicas", "limits", "history"])
+def test_null_is_as_good_as_absent(endpoint, name):
+    fields = {"fleet": "f", "demand": 5, "observed_at": AT}
+    if name == "demand":
+        assert "demand is missing" in error_of(endpoint.post({**fields, name: None}))["message"]
+        return
+    assert as_json({**fields, name: None}) == as_json({key: fields[key] for key in fields if key != name})
+    assert as_json({**fields, "limits": {"min": None, "max": None}}) == as_json(fields)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("w1,1,101\n", "'101' is no time since 1990: if a comma sets off thousands"),
+        ("fleet,demand\nw1,1,101\n", "3 cells, but 2 columns: if a comma sets off thousands"),
+        ('w1,"1,101"\n', "'1,101' is neither a number"),
+        ("w1,1.01 K\n", "'1.01 K' is neither a number"),
+        ("w1,5,yesterday\n", "'yesterday' is neither a number nor, where one belongs, a time"),
+        ("-w1,5\n", "a name has up to 128 letters"),
+    ],
+)
+def test_a_cell_that_cannot_be_meant_is_refused_in_its_own_words(endpoint, body, message):
+    endpoint.operator = Operator(max_clock_skew=0)
+    text = endpoint.post(body.encode(), "text/csv").get_data(as_text=True)
+    assert message in text
+    assert endpoint.history.days == {}
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_columns_are_separated_by_commas(endpoint, mark):
+    response = endpoint.post(f"fleet{mark}demand\nw1{mark}5\n".encode(), "text/csv")
+    assert "separated by commas" in error_of(response)["message"]
 
 
 def test_warnings_are_few_and_short(endpoint):
@@ -292,4 +334,4 @@ def test_the_openapi_document_describes_every_field_with_a_sentence_and_an_examp
 
 def test_the_openapi_document_takes_whole_numbers_as_json_does():
     sessions = openapi_document()["components"]["schemas"]["FleetIn"]["properties"]["sessions"]
-    assert (sessions["type"], sessions["multipleOf"]) == ("number", 1.0)
+    assert [(one["type"], one.get("multipleOf")) for one in sessions["anyOf"]] == [("number", 1.0), ("null", None)]

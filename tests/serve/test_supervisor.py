@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from autopilot.serve.supervisor import gunicorn_command, has_ipv6, server_of
+from autopilot.serve.commands import gunicorn_command, server_of
+from autopilot.serve.listening import has_ipv6
 from autopilot.settings import Settings
 from testkit.server import PATIENCE, ROOT, Running, is_open, running, start, until
 

@@ -57,7 +57,7 @@ def test_observations_are_those_of_the_features_module():
     one = environment()
     observations = one.reset(5)
     windows = windows_at(one.traces, np.arange(4), np.full(4, one.column))
-    np.testing.assert_array_equal(observations, features.observe(windows, 10))
+    np.testing.assert_array_equal(observations, features.observe(windows, (10, 15), 5))
     np.testing.assert_array_equal(one.reference, features.reference(windows))
 
 
@@ -127,10 +127,10 @@ def test_traces_that_are_too_short_are_refused():
 
 def test_all_observations_are_those_of_each_column():
     traces = waves(3)(np.random.default_rng(0))
-    observations, reference = observe_all(traces, LENGTH - 3, 20)
+    observations, reference = observe_all(traces, LENGTH - 3, FleetConfig(lead_minutes=(5, 25), missing_weight=8))
     for step, column in enumerate(range(LENGTH - 3, LENGTH)):
         windows = windows_at(traces, np.arange(3), np.full(3, column))
-        np.testing.assert_array_equal(observations[step], features.observe(windows, 20))
+        np.testing.assert_array_equal(observations[step], features.observe(windows, (5, 25), 8))
         np.testing.assert_array_equal(reference[step], features.reference(windows))
 
 

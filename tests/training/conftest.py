@@ -6,7 +6,10 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-TINY = {"fleets": "6", "validation_fleets": "6", "decisions": "20", "epochs": "2", "hidden": "8", "warm_start": "none"}
+TINY = {
+    "fleets": "6", "validation_fleets": "6", "decisions": "24", "forecast_epochs": "1", "epochs": "2", "hidden": "8",
+    "head_hidden": "8", "warm_start": "none",
+}  # fmt: skip
 TINY_PPO = TINY | {"algorithm": "ppo", "total_iterations": "4", "num_steps": "288", "minibatch_size": "512"}
 
 

@@ -13,7 +13,7 @@ from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, Metadata, read_
 from autopilot.ports import ModelError
 from autopilot.training import export as exporting
 from autopilot.training.export import check_agreement, export, load_network, read_weights
-from autopilot.training.network import build_network, fleet_head, get_weights, set_weights
+from autopilot.training.network import build_fleet_network, build_network, get_weights, set_weights
 from testkit.predicting import predicted
 
 OBSERVATIONS = np.random.default_rng(1).normal(size=(64, 5)).astype(np.float32)
@@ -34,7 +34,7 @@ def metadata(**changed):
 
 
 def network(seed=3):
-    made = build_network(5, (8,), 2, None, seed)
+    made = build_network(5, (8,), 2, seed)
     made.normalise(OBSERVATIONS)
     return made
 
@@ -112,7 +112,7 @@ def test_networks_that_disagree_are_noticed(tmp_path):
 def test_an_exported_network_can_be_trained_further(tmp_path):
     made = network()
     export(made, metadata(), tmp_path)
-    loaded = load_network(tmp_path, None)
+    loaded = load_network(tmp_path)
     for name, value in get_weights(made).items():
         np.testing.assert_array_equal(get_weights(loaded)[name], value)
 
@@ -120,19 +120,19 @@ def test_an_exported_network_can_be_trained_further(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path):
     export(network(), metadata(), tmp_path)
     with pytest.raises(ValueError, match="network"):
-        set_weights(build_network(5, (9,), 2, None, 0), read_weights(tmp_path))
+        set_weights(build_network(5, (9,), 2), read_weights(tmp_path))
 
 
 def test_a_directory_without_a_saved_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match="No SavedModel"):
-        load_network(tmp_path, None)
+        load_network(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def fleet_model(tmp_path_factory):
     """An untrained fleet network: the forecast that its head starts with."""
     directory = tmp_path_factory.mktemp("fleet")
-    made = build_network(hidden=(8,), head=fleet_head())
+    made = build_fleet_network((8,), (8,))
     given = {"environment": "fleet", "features_version": features.FEATURES_VERSION, "width": features.WIDTH}
     export(made, metadata(**given, outputs=1, action="ratio", horizon_minutes=10), directory)
     return directory
@@ -185,7 +185,6 @@ def test_where_the_rule_is_preferred_it_predicts_and_the_network_still_answers_v
     ("changed", "said"),
     [
         pytest.param({"features_version": 999}, "Train again", id="features of another version"),
-        pytest.param({"horizon_minutes": 15}, "horizon_minutes must be one of", id="a horizon without features"),
     ],
 )
 def test_a_model_that_does_not_fit_this_version_is_refused(fleet_model, tmp_path, changed, said):

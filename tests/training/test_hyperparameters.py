@@ -21,8 +21,6 @@ from autopilot.training.hyperparameters import HyperparameterError, Hyperparamet
         pytest.param("seed", 7, 7, id="a JSON number"),
         pytest.param("gamma", "5e-1", 0.5, id="an exponent"),
         pytest.param("gamma", " 0.5 ", 0.5, id="blanks around"),
-        pytest.param("horizon_minutes", "20", 20, id="a choice of numbers"),
-        pytest.param("horizon_minutes", "20.0", 20, id="a choice of numbers as a decimal"),
         pytest.param("hidden", "32,16", "32,16", id="text"),
     ],
 )
@@ -45,6 +43,7 @@ def test_every_spelling_is_understood(name, spelling, value):
         pytest.param({"over_prov_factor": "-1"}, "over_prov_factor must be at least 0", id="it only penalises"),
         pytest.param({"hidden": "64;64"}, "hidden must be sizes", id="layers in another form"),
         pytest.param({"hidden": "0"}, "1 to 1024 units", id="a layer without units"),
+        pytest.param({"head_hidden": "64,"}, "head_hidden must be sizes", id="a layer of no size"),
         pytest.param({"lead_minutes_min": "20"}, "must not be above", id="the shortest lead above the longest"),
         pytest.param({"name": "a@b"}, "no @", id="a name that looks like a version"),
         pytest.param({"name": "a\nb"}, "printable", id="a name of two lines"),

@@ -8,6 +8,7 @@ from autopilot.core.fleet import DEFAULT_LEAD
 from autopilot.demand.series import DemandSeries
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Predictions
+from autopilot.training.dataset import ROW
 from autopilot.training.fleet_ppo import ending
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError, Stopped, StopSignal
@@ -15,7 +16,7 @@ from autopilot.training.live import observations, record
 from autopilot.training.recorded import (
     left_out,
     read_channel,
-    recorded_samples,
+    recorded_rows,
     recorded_traces,
     split,
     weigh,
@@ -24,6 +25,7 @@ from autopilot.training.report import told_verdict
 from autopilot.training.verdict import decide, recorded_costs, scenario_of, simulated_costs
 
 DAY = 86400.0
+LEAD = (10.0, 15.0)
 
 
 def series(days=6.0, step=300.0, level=50.0):
@@ -47,33 +49,36 @@ def test_a_record_of_a_day_is_too_short():
         fleet(days=1.0)
 
 
-def test_samples_never_look_into_what_is_kept_for_the_verdict():
+def test_rows_never_look_into_what_is_kept_for_the_verdict():
     one = fleet()
-    training, validation = recorded_samples([one], 10, seed=1)
-    slots = len(one.learned)
-    assert len(training) + len(validation) <= slots
+    training, validation = recorded_rows([one], LEAD, seed=1)
+    assert len(training) + len(validation) <= len(one.learned)
     assert len(training) > 3 * len(validation) > 0
     known = set(one.learned.demand.astype(np.float32).tolist())
-    assert set(training.needed.tolist()) | set(validation.needed.tolist()) <= known
+    assert set(training.needed.ravel().tolist()) | set(validation.needed.ravel().tolist()) <= known
 
 
-@pytest.mark.parametrize(("step", "ahead"), [(60.0, 10), (300.0, 2), (600.0, 1), (1800.0, 1)])
-def test_what_was_needed_is_the_demand_a_lead_later(step, ahead):
-    one = fleet(step=step)
-    training, _ = recorded_samples([one], 10, seed=1)
+@pytest.mark.parametrize(
+    ("step", "near", "far"), [(60.0, 10, 20), (300.0, 2, 4), (600.0, 1, 2), (1800.0, 1, 1), (3600.0, 1, 1)]
+)
+def test_what_was_needed_is_the_demand_at_both_horizons(step, near, far):
+    one = fleet(step=step, days=20.0)
+    training, _ = recorded_rows([one], LEAD, seed=1)
     demand = one.learned.demand.astype(np.float32)
-    if step >= 300:
-        np.testing.assert_array_equal(training.now, demand[: len(training)])
-        np.testing.assert_array_equal(training.needed, demand[ahead : len(training) + ahead])
+    assert (training.step_minutes == step / 60).all()
+    for row in (training.take(np.arange(3)) if len(demand) < 30_000 else training.take(np.arange(0))).demand:
+        at = np.flatnonzero((np.lib.stride_tricks.sliding_window_view(demand, ROW) == row).all(axis=1))[0]
+        found = training.needed[np.flatnonzero((training.demand == row).all(axis=1))[0]]
+        np.testing.assert_array_equal(found[:, 0], demand[at + near : at + near + ROW])
+        np.testing.assert_array_equal(found[:, 1], demand[at + far : at + far + ROW])
+    assert training.observations.shape[1:] == (ROW, features.WIDTH)
     assert np.isfinite(training.observations).all()
-    assert training.observations.shape[1] == features.WIDTH
 
 
 def test_weights_give_the_recorded_fleets_their_share():
-    own, others = recorded_samples([fleet()], 10, seed=1)
+    own, others = recorded_rows([fleet()], LEAD, seed=1)
     heavy = weigh(own, others, 0.75)
-    share = (1 / heavy.usual).sum() / ((1 / heavy.usual).sum() + (1 / others.usual).sum())
-    assert share == pytest.approx(0.75, abs=1e-4)
+    assert heavy.weight.sum() / (heavy.weight.sum() + others.weight.sum()) == pytest.approx(0.75, abs=1e-4)
 
 
 def test_traces_hold_what_may_be_learned_from_and_no_more():
@@ -195,16 +200,16 @@ def test_a_record_whose_learned_part_is_a_hole_says_so():
     one = fleet()
     kept = one.series.times >= one.verdict_from
     kept[0] = True
-    with pytest.raises(JobError, match="no observations a lead apart to train on"):
-        recorded_samples([only(one, kept)], 10, seed=1)
+    with pytest.raises(JobError, match="no 12 observations in a row, and a lead after them, to train on"):
+        recorded_rows([only(one, kept)], LEAD, seed=1)
 
 
 def test_a_fleet_that_teaches_nothing_leaves_the_others_theirs():
     one = fleet()
     kept = one.series.times >= one.verdict_from
     kept[0] = True
-    alone, _ = recorded_samples([one], 10, seed=1)
-    both, _ = recorded_samples([one, only(one, kept)], 10, seed=1)
+    alone, _ = recorded_rows([one], LEAD, seed=1)
+    both, _ = recorded_rows([one, only(one, kept)], LEAD, seed=1)
     np.testing.assert_array_equal(alone.observations, both.observations)
 
 

@@ -102,7 +102,7 @@ def test_metadata_say_how_the_model_came_about(forecast):
 def test_metric_lines_are_for_the_platforms_regular_expressions(forecast):
     _, told = forecast
     values = [float(value) for value in METRIC.findall(told)]
-    assert len(values) == 2
+    assert len(values) == 3  # of the forecast, and of the closed loop
     assert "\x1b" not in told, "no terminal codes in a log"
 
 

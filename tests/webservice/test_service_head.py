@@ -67,7 +67,7 @@ def test_inputs_are_finite_for_any_vector(width):
 
 
 def test_an_exported_network_answers_the_example_s_own_vector_in_machines(tmp_path):
-    network = build_network(WIDTH_FAITHFUL, (8,), OUTPUTS, None, 3, front=ServiceFront())
+    network = build_network(WIDTH_FAITHFUL, (8,), OUTPUTS, 3, front=ServiceFront())
     told = Metadata("service", "service", SERVICE_FEATURES_VERSION, WIDTH_FAITHFUL, "", 5, outputs=2, action="machines")
     export(network, told, tmp_path)
     answer = load_policy(tmp_path).act(np.arange(1, 26, dtype=np.float32)[None])

@@ -9,6 +9,7 @@ object, at a size that nobody else has set since, and within the limits.
 from dataclasses import dataclass
 
 from autopilot_client.rules.domain import Bounds, Decision, FallbackLevel, Spec, age
+from autopilot_client.rules.rivals import near
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,21 @@ class Question:
 
 def offer(standing: Standing | None, question: Question) -> int | Unsure:
     """The size to tell, in servers, or why there is none."""
-    if standing is None or standing.decision.allocation is None:
+    allocation = standing.decision.allocation if standing else None
+    if standing is None or allocation is None:
         return Unsure("nothing is decided")
-    doubt = _doubt(standing, question) or _changed(standing.spec, question, standing.decision.allocation)
+    doubt = _doubt(standing, question) or _changed(standing.spec, question, allocation)
     if doubt:
         return Unsure(doubt)
     bounds = standing.bounds
-    wanted = min(bounds.maximum, max(bounds.minimum, standing.decision.allocation))
+    wanted = min(bounds.maximum, max(bounds.minimum, allocation))
     if standing.decision.level is not FallbackLevel.ANSWER:
         spec = question.spec or standing.spec
         wanted = max(wanted, spec.replicas if spec else 0)
         if wanted > bounds.maximum or wanted == 0:
             return Unsure("without a fresh answer nothing is told above the maximum, nor 0")
+    if question.spec and question.spec.replicas > max(allocation, standing.spec.replicas if standing.spec else 0):
+        wanted = max(wanted, min(bounds.maximum, question.spec.replicas))  # the other replica has told more since
     return max(wanted, question.in_use)
 
 
@@ -88,6 +92,6 @@ def _changed(then: Spec | None, question: Question, allocation: int) -> str:
     if question.spec.uid != then.uid:
         return "it is another object under the same name"
     ours = [size for size in (then.replicas, allocation, question.told) if size is not None]
-    if not min(ours) <= question.spec.replicas <= max(ours):
+    if not near(ours, question.spec.replicas):
         return f"somebody else has set its size to {question.spec.replicas}"
     return ""

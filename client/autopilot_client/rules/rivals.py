@@ -1,5 +1,6 @@
 """Somebody else sets the size, too: Argo CD, an HPA, a person. It is seen and said, and not fought for ever."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 MOST_REVERSALS = 3
@@ -52,13 +53,13 @@ def undone(ours: int | None, found: int | None) -> int | None:
 
 
 def not_taken(told: tuple[int, float] | None, wanted: int, found: int | None, now: float) -> int | None:
-    """The size that is found though Agones was told another a while ago.
-
-    Between what it was told and what is wanted now, and a tenth beside, lies what the other replica of the client may
-    have told it in the meantime.
-    """
+    """The size that is found though Agones was told another a while ago."""
     if told is None or found is None or now - told[1] < TAKEN_AFTER:
         return None
-    margin = max(1, max(told[0], wanted) // 10)
-    near = min(told[0], wanted) - margin <= found <= max(told[0], wanted) + margin
-    return None if near else found
+    return None if near((told[0], wanted), found) else found
+
+
+def near(ours: Sequence[int], found: int) -> bool:
+    """Whether a size lies between ours, or a tenth beside: the other replica of the client may have told it."""
+    margin = max(1, max(ours) // 10)
+    return min(ours) - margin <= found <= max(ours) + margin

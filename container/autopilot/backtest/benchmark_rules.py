@@ -1,8 +1,9 @@
 """Rules that learn nothing, decided step by step on a regular series: what a policy has to beat.
 
 `reference_rules` are the classics of forecasting, bare and with the best constant margin of their own last two days.
-`product_rules` are what game-server platforms offer. Each decision uses demand up to its own step alone; the seasonal
-rules learn the first pattern from the whole first day (week), so score none of them before that is over.
+`product_rules` are what game-server platforms offer, and the linear regression that the first GameServer Autopilot was.
+Each decision uses demand up to its own step alone; the seasonal rules learn the first pattern from the whole first day
+(week), so score none of them before that is over.
 """
 
 from bisect import bisect_left, insort
@@ -18,9 +19,13 @@ from autopilot.core.fleet import MISSING_PRICE
 _SMALLEST_BASE = 5.0  # servers: growth of less than that is no pattern
 _GROWTH_RANGE = (0.5, 2.0)
 HPA = "HPA at 80 %"
+LINEAR, LINEAR_MARGIN = "linear regression", "linear regression +q"
 _HPA_TARGET = 0.8
 _HPA_TOLERANCE = 0.1
 _HPA_WINDOW_MINUTES = 5
+_LAGS = 5
+"""Demands that the linear regression sees, as many as the known example's server keeps."""
+_FITTED_DAYS = 14
 
 
 Decided = Iterator[tuple[str, Doubles]]
@@ -38,14 +43,18 @@ def reference_rules(series: RegularSeries, lead_minutes: float) -> Decided:
         yield "max(now, last week)", _at_least_now(series, ahead, 7 * day)
     for name, predicted in _predictors(series, ahead):
         yield name, predicted
-        margin = rolling_quantile(
-            demand - lagged(predicted, ahead), level_of(MISSING_PRICE), 2 * day, max(20, day // 5)
-        )
-        yield f"{name} +q", np.maximum(predicted + margin, 0)
+        yield f"{name} +q", _with_margin(series, predicted, ahead)
+
+
+def _with_margin(series: RegularSeries, predicted: Doubles, ahead: int) -> Doubles:
+    day = series.steps_a_day
+    errors = series.demand - lagged(predicted, ahead)
+    margin = rolling_quantile(errors, level_of(MISSING_PRICE), 2 * day, max(20, day // 5))
+    return np.maximum(predicted + margin, 0)
 
 
 def product_rules(series: RegularSeries, lead_minutes: float) -> Decided:
-    """How Agones, Kubernetes' HPA and PlayFab size a fleet.
+    """How Agones, Kubernetes' HPA and PlayFab size a fleet, and how a linear regression would.
 
     Agones keeps a share of the whole fleet, or a number, ready. HPA aims at 80 % of servers in use, with its default
     dead band and a scale-down window of five minutes. PlayFab's standby covers how fast servers are taken over the
@@ -59,6 +68,9 @@ def product_rules(series: RegularSeries, lead_minutes: float) -> Decided:
     yield HPA, _hpa(demand, max(1, _HPA_WINDOW_MINUTES // series.step_minutes))
     growth = np.maximum(demand - lagged(demand, ahead), 0)
     yield "PlayFab-like standby", demand + rolling_quantile(growth, 0.99, 2 * series.steps_a_day, 20)
+    predicted = linear_regression(series, ahead)
+    yield LINEAR, predicted
+    yield LINEAR_MARGIN, _with_margin(series, predicted, ahead)
 
 
 def _predictors(series: RegularSeries, ahead: int) -> Decided:
@@ -92,6 +104,32 @@ def line(demand: Doubles, width: int, ahead: int) -> Doubles:
     out = demand.copy()
     out[width - 1 :] = np.convolve(demand, weights[::-1], "valid")
     return np.maximum(out, 0.0)
+
+
+def linear_regression(series: RegularSeries, ahead: int) -> Doubles:
+    """Demand `ahead` steps on by least squares from the last five demands and the time of the day, at least 0: [T].
+
+    Fitted anew each day to the two weeks before; on the first day it says what is needed now.
+    """
+    demand, day = series.demand, series.steps_a_day
+    phase = 2 * np.pi * series.times / 86_400
+    seen = np.stack(
+        [*(_held(demand, back) for back in range(_LAGS)), np.sin(phase), np.cos(phase), np.ones_like(phase)]
+    )
+    out = demand.copy()
+    for start in range(day, len(demand), day):
+        fitted = slice(max(0, start - _FITTED_DAYS * day), start - ahead + 1)  # the last target is the demand of now
+        target = demand[fitted.start + ahead : start + 1]
+        if not len(target):  # a lead of a day and more
+            continue
+        weights = np.linalg.lstsq(seen[:, fitted].T, target, rcond=None)[0]
+        out[start : start + day] = weights @ seen[:, start : start + day]
+    return np.maximum(out, 0.0)
+
+
+def _held(demand: Doubles, steps: int) -> Doubles:
+    """The demand `steps` steps before; the first one where there is none."""
+    return np.concatenate([np.full(steps, demand[0]), demand])[: len(demand)]
 
 
 def holt(demand: Doubles, ahead: int) -> Doubles:

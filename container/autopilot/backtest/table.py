@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from autopilot.backtest.benchmark_rules import LINEAR
 from autopilot.backtest.comparison import AUTOPILOT, CALIBRATED, REACTIVE_20, Comparison
 from autopilot.core.cost import Score
 from autopilot.core.history import rfc3339
@@ -16,7 +17,7 @@ LEGEND = (
     f"* best of the column; lower is better; boot: on order; starts, cancels: % of the fleet a day; h: server-hours; "
     f"{HINDSIGHT} chosen in hindsight"
 )
-_SHOWN = ("Agones", "HPA", "PlayFab")
+_SHOWN = ("Agones", "HPA", "PlayFab", LINEAR)
 
 
 @dataclass(frozen=True, slots=True)

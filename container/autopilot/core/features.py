@@ -1,8 +1,9 @@
-"""What the policy sees: one vector of scale-free numbers for each fleet, from its windows alone.
+"""What the policy sees: one vector of scale-free numbers for each fleet, from its windows, its lead and its price.
 
 The heart is a small regression in context: over the last two days of the fleet itself, how did demand grow over the
 horizon, given its growth of the last minutes, yesterday's growth and its distance from the usual level? The solution
-says what to expect now, and its residuals say how far to trust it. The network refines both.
+says what to expect now, and its residuals say how far to trust it. The network refines both. It is
+asked twice: ten minutes ahead, and to the end of the lead. What is missing or idle in between lies between the two.
 
 Training, backtest and serving call the same two functions; every row depends on its own fleet alone, to the last bit.
 """
@@ -10,6 +11,7 @@ Training, backtest and serving call the same two functions; every row depends on
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +23,10 @@ Bools = npt.NDArray[np.bool_]
 Columns = tuple[npt.NDArray[np.int64], int]
 """Columns to take, the ends of spans and then their starts; and how many spans there are."""
 
-FEATURES_VERSION = 4
+FEATURES_VERSION = 5
 
-HORIZONS = (10, 20, 30, 40, 50, 60)
-"""Minutes that a prediction can look ahead."""
+NEAR_MINUTES = 10
+"""The nearer of the two horizons, whatever the lead."""
 LONGEST_REACH = 6
 """Steps of ten minutes that a prediction looks ahead at most, for fleets that are observed once an hour."""
 
@@ -47,7 +49,7 @@ MARGINS = (
     "one_server", "poisson",
 )  # fmt: skip
 """Possible margins, in units of the error scale."""
-FEATURE_NAMES: tuple[str, ...] = (
+HORIZON_NAMES: tuple[str, ...] = (
     "demand_40", "demand_30", "demand_20", "demand_10", "demand_now", "scale",
     *STEPS, *MARGINS, "residual_0", "residual_1", "residual_2",
     *(f"effect_{name}" for name in REGRESSORS), *(f"correlation_{name}" for name in REGRESSORS), "explained",
@@ -55,11 +57,11 @@ FEATURE_NAMES: tuple[str, ...] = (
     "samples", "odd_known", "recent_known", "yesterday_known", "week_known", "horizon",
 )  # fmt: skip
 """The first five are the last five demands, ten minutes apart, oldest first, relative to the reference demand."""
+HORIZON_WIDTH = len(HORIZON_NAMES)
+CONDITIONS = ("lead_shortest", "lead_longest", "far_minutes", "missing_price")
+"""What the caller asks for: minutes, and what a missing server costs in idle ones."""
+FEATURE_NAMES = (*(f"near_{name}" for name in HORIZON_NAMES), *(f"far_{name}" for name in HORIZON_NAMES), *CONDITIONS)
 WIDTH = len(FEATURE_NAMES)
-MARGIN_LEVELS = (0.5, 5 / 6, 0.95, 0.985)
-"""Quantiles of the fit's own errors that stand in the MARGIN_COLUMNS, in units of the SCALE_COLUMN."""
-MARGIN_COLUMNS = [FEATURE_NAMES.index(name) for name in MARGINS[:4]]
-SCALE_COLUMN = FEATURE_NAMES.index("scale")
 
 _NOW = (WINDOW_SLOTS - 1) // 2  # the column of now on the ten-minute grid
 _DAY = SLOTS_PER_DAY // 2
@@ -68,7 +70,7 @@ _SAMPLES = 277  # decisions of the last two days whose outcome is known and whos
 _LATE = (0, _SAMPLES - 6 * _HOUR, _SAMPLES - 3 * _HOUR)  # where the last two days, six and three hours begin
 _LATE_COLUMNS = np.array(_LATE)
 _MEAN_COLUMNS = _NOW + 1 - np.array([2 * _DAY, 2 * _HOUR, _HOUR])
-_CHUNK = 128  # rows at a time: what stays in the second-level cache
+_CHUNK = 64  # rows at a time: what stays in the second-level cache
 _WORTH_SHARING = 1024  # rows from which on a second thread takes half of them
 _RIDGE = 6.0  # samples' worth of belief that nothing but the demand of now counts
 # Numbers as arrays without a dimension: numpy takes longer to make one of a scalar than to add it to a few others.
@@ -87,6 +89,12 @@ _HARDLY_ANY = np.array(1e-3, np.float32)
 _PER_SPAN = np.array([1 / (2 * _DAY), 1 / (2 * _HOUR), 1 / _HOUR], np.float32)
 _RECENCY = _HALF ** (np.arange(_SAMPLES - 1, -1, -1, dtype=np.float32) / np.float32(2 * _SAMPLES))
 _ALL_COUNTS = np.array([[_SAMPLES - first + 0.5 for first in _LATE]], np.float32)
+_LEVELS = (0.5, 5 / 6, 0.95, 0.985)
+_STEPS_AHEAD = {
+    (near, far): np.array([near, far], np.float32)[:, None, None]
+    for near in range(1, LONGEST_REACH + 1)
+    for far in range(near, LONGEST_REACH + 1)
+}
 _IDENTITY = np.float32(_RIDGE) * np.eye(len(REGRESSORS), dtype=np.float32)
 
 
@@ -125,53 +133,73 @@ def reference(windows: Windows) -> npt.NDArray[np.float64]:
     return np.maximum(windows.demand[:, -1].astype(np.float64), 1.0)
 
 
-def observe(windows: Windows, horizon: int = 10) -> Floats:
-    """The features of N fleets for a prediction `horizon` minutes ahead: [N, WIDTH], always finite.
+def far_minutes(longest: float) -> int:
+    """The farther horizon for a lead of at most `longest` minutes: its end, in tens of minutes, 20 to 60."""
+    return 10 * min(max(ceil(longest / 10), 2), LONGEST_REACH)
 
-    A decision stands at least until the next observation: for fleets that are observed less often than that, the
-    features look ahead to it, an hour at most. Raises ValueError for a horizon that is not one of HORIZONS.
+
+def observe(windows: Windows, lead: npt.ArrayLike, missing_price: npt.ArrayLike) -> Floats:
+    """The features of N fleets: [N, WIDTH], always finite.
+
+    lead           [N, 2] minutes until a server is ready, the shortest and the longest; or [2] for all of them
+    missing_price  [N] what a missing server-minute costs in idle ones; or one for all
+
+    A decision stands at least until the next observation: for fleets that are observed less often than the horizon,
+    the features look ahead to it, an hour at most.
     """
-    if horizon not in HORIZONS:
-        raise ValueError(f"horizon must be one of {HORIZONS} minutes, not {horizon}")
     out = np.empty((len(windows), WIDTH), np.float32)
-    if len(out) < _WORTH_SHARING:
-        _observe_part(windows, horizon, out, slice(0, len(out)))
+    out[:, -4:-2] = lead
+    out[:, -1] = missing_price
+    longest = out[:, -3].tolist()
+    fars = {minutes: far_minutes(minutes) for minutes in set(longest)}
+    out[:, -2] = [fars[minutes] for minutes in longest]
+    groups = set(fars.values())
+    if len(groups) == 1:
+        _observe_all(windows, groups.pop(), out)
         return out
-    middle = len(out) // 2
-    with ThreadPoolExecutor(1) as other:  # numpy lets go of the interpreter while it computes
-        rest = other.submit(_observe_part, windows, horizon, out, slice(middle, len(out)))
-        _observe_part(windows, horizon, out, slice(0, middle))
-        rest.result()
+    for far in sorted(groups):
+        rows = np.flatnonzero(out[:, -2] == far)
+        part = np.empty((len(rows), WIDTH), np.float32)
+        _observe_all(Windows(windows.demand[rows], windows.last_week[rows], windows.slot[rows]), far, part)
+        out[rows, : -len(CONDITIONS)] = part[:, : -len(CONDITIONS)]
     return out
 
 
-def observe_ahead(windows: Windows, horizons: Sequence[int]) -> Floats:
-    """The features of N fleets for each of H horizons, one horizon after the other: [H * N, WIDTH]. See `observe`."""
-    if len(horizons) == 1:
-        return observe(windows, horizons[0])
-    return np.concatenate([observe(windows, horizon) for horizon in horizons])
+def _observe_all(windows: Windows, far: int, out: Floats) -> None:
+    """Write the features of fleets that look equally far ahead."""
+    if len(out) < _WORTH_SHARING:
+        _observe_part(windows, far, out, slice(0, len(out)))
+        return
+    middle = len(out) // 2
+    with ThreadPoolExecutor(1) as other:  # numpy lets go of the interpreter while it computes
+        rest = other.submit(_observe_part, windows, far, out, slice(middle, len(out)))
+        _observe_part(windows, far, out, slice(0, middle))
+        rest.result()
 
 
-def _observe_part(windows: Windows, horizon: int, out: Floats, part: slice) -> None:
+def _observe_part(windows: Windows, far: int, out: Floats, part: slice) -> None:
     """Write the features of a part of the fleets to those rows of `out`."""
-    work = np.empty((min(part.stop - part.start, _CHUNK), len(REGRESSORS) + 1, _SAMPLES), np.float32)
+    ahead, room = (NEAR_MINUTES // 10, far // 10), min(part.stop - part.start, _CHUNK)
+    work = np.empty((2, room, len(REGRESSORS) + 1, _SAMPLES), np.float32)
     for first in range(part.start, part.stop, _CHUNK):
         rows = slice(first, min(first + _CHUNK, part.stop))
         demand = windows.demand[rows]
-        _observe_chunk(demand, _Task(windows.last_week[rows], horizon // 10, work[: len(demand)], out[rows]))
+        _observe_chunk(demand, _Task(windows.last_week[rows], ahead, work[:, : len(demand)], out[rows]))
 
 
 class _Task(NamedTuple):
-    """What is asked for a few fleets: last week [n, WEEK_SLOTS], steps ahead, room to work in, and for the answer."""
+    """What is asked for n fleets: last week [n, WEEK_SLOTS], steps ahead, room to work in, and for the answer."""
 
     last_week: Floats
-    ahead: int
-    work: Floats  # [n, K + 1, S], used again for every few fleets: fresh memory costs more than the arithmetic
+    ahead: tuple[int, int]  # to the near and to the far horizon
+    work: Floats  # [2, n, K + 1, S], used again for every few fleets: fresh memory costs more than the arithmetic
     out: Floats
 
-    def of(self, rows: npt.NDArray[np.int64], ahead: int) -> "_Task":
-        """The task of some of the fleets, with room of its own for the answer."""
-        return _Task(self.last_week[rows], ahead, self.work[: len(rows)], np.empty((len(rows), WIDTH), np.float32))
+    def of(self, rows: npt.NDArray[np.int64], spacing: int) -> "_Task":
+        """The task of some of the fleets, observed every so many steps, with room of its own for the answer."""
+        near, far = (max(spacing, ahead) for ahead in self.ahead)
+        out = np.empty((len(rows), WIDTH), np.float32)
+        return _Task(self.last_week[rows], (near, far), self.work[:, : len(rows)], out)
 
 
 class _Recent(NamedTuple):
@@ -185,14 +213,14 @@ class _Recent(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """The regression in context, for n fleets, K regressors and S samples."""
+    """The regression in context, for both horizons, n fleets, K regressors and S samples."""
 
-    beta: Floats  # [n, K]
-    residual: Floats  # [n, S]
-    valid: Bools | None  # [n, S], None: all are
-    total: Floats  # [n, 1] sum of the squared weights
-    error: Floats  # [n, 1] sum of the squared weighted residuals
-    summary: list[Floats]  # effects and correlations [n, K], explained share [n, 1]
+    beta: Floats  # [2, n, K]
+    residual: Floats  # [2, n, S]
+    valid: Bools | None  # [2, n, S], None: all are
+    total: Floats  # [2, n, 1] sum of the squared weights
+    error: Floats  # [2, n, 1] sum of the squared weighted residuals
+    summary: list[Floats]  # effects and correlations [2, n, K], explained share [2, n, 1]
 
 
 def _observe_chunk(demand: Floats, task: _Task) -> None:
@@ -204,12 +232,12 @@ def _observe_chunk(demand: Floats, task: _Task) -> None:
         return
     known = ~missing
     filled = _filled(demand, known)
-    reach = np.maximum(_spacing(known), task.ahead)
-    for each in sorted(set(reach.tolist())):
-        rows = np.flatnonzero(reach == each)
+    spacing = _spacing(known)
+    for each in sorted(set(spacing.tolist())):
+        rows = np.flatnonzero(spacing == each)
         part = task.of(rows, each)
         _observe_rows(_recent(filled[rows], known[rows], False, unit[rows]), part)
-        task.out[rows] = part.out
+        task.out[rows, : -len(CONDITIONS)] = part.out[:, : -len(CONDITIONS)]
 
 
 def _recent(filled: Floats, known: Bools, complete: bool, unit: Floats) -> _Recent:
@@ -247,38 +275,60 @@ def _filled(values: Floats, known: Bools) -> Floats:
 
 
 def _observe_rows(recent: _Recent, task: _Task) -> None:
-    ahead, out = task.ahead, task.out
+    """Write the features of a few fleets, both horizons at once: what both share is broadcast."""
+    ahead, count = task.ahead, len(task.out)
+    both = task.out[:, : 2 * HORIZON_WIDTH].reshape(count, 2, HORIZON_WIDTH).transpose(1, 0, 2)
     means = _means(recent)
     mean = means[:, :1]
     fit = _fit(recent, mean, ahead, task.work)
     scale = _scale(fit, recent.unit)
     week = _week(recent, task.last_week, ahead)
-    units = np.concatenate([*_changes(recent, means, fit, ahead), *week.terms, *_margins(fit, recent)], axis=1)
+    in_units = [*_changes(recent, means, fit, ahead), *week.terms, *_margins(fit, recent.unit)]
+    end = _write(both, 0, [recent.even[:, _NOW - 4 :], scale])
+    units = both[..., end : _write(both, end, in_units)]
     units *= _ONE / scale
-    plain = [recent.even[:, _NOW - 4 :], scale, units, *fit.summary, *_levels(recent, mean, scale)]
-    np.concatenate([*plain, week.agrees, np.log1p(fit.total), *_coverage(recent), week.known], axis=1, out=out[:, :-1])
-    out[:, -1] = ahead
-    np.maximum(np.minimum(out, _LIMIT, out=out), _LEAST, out=out)
+    parts = [*fit.summary, *_levels(recent, mean, scale), week.agrees, np.log1p(fit.total), *_coverage(recent)]
+    _write(both, end + units.shape[-1], [*parts, week.known, _STEPS_AHEAD[ahead]])
+    np.maximum(np.minimum(both, _LIMIT, out=both), _LEAST, out=both)
 
 
-def _samples(recent: _Recent, mean: Floats, ahead: int, out: Floats) -> None:
-    """Write the regressors of every decision in the last two days to `out` [n, K + 1, S], and the growth after it."""
+def _write(out: Floats, at: int, parts: Sequence[Floats]) -> int:
+    """Write parts [(2,) n, columns] side by side to `out` [2, n, ...] from column `at` on; the column after them."""
+    for part in parts:
+        end = at + part.shape[-1]
+        out[..., at:end] = part
+        at = end
+    return at
+
+
+def _samples(recent: _Recent, mean: Floats, ahead: tuple[int, int], out: Floats) -> None:
+    """Write the regressors of every decision in the last two days to `out` [2, n, K + 1, S], and the growth after it.
+
+    The far horizon's decisions end earlier than the near one's, and are the same but for that: what does not look ahead
+    is computed once.
+    """
     even, odd = recent.even, recent.odd
-    first, last = _NOW - ahead - _SAMPLES + 1, _NOW - ahead + 1
+    near, far = ahead
+    later, width = far - near, _SAMPLES + far - near
+    first = _NOW - far - _SAMPLES + 1
 
     def at(lag: int) -> Floats:
-        return even[:, first - lag : last - lag]
+        return even[:, first - lag : first - lag + width]
 
-    here, between, yesterday = at(0), odd[:, first - 1 : last - 1], at(_DAY)
+    here, between, yesterday = at(0), odd[:, first - 1 : first - 1 + width], at(_DAY)
     edges = [here, between, at(1), at(2), at(3), at(4), at(_HOUR), at(2 * _HOUR)]
+    past = np.empty((len(even), 10, width), np.float32)
     for row in range(7):
-        np.subtract(edges[row], edges[row + 1], out=out[:, row])
-    np.subtract(at(_DAY - ahead), yesterday, out=out[:, 7])
-    np.subtract(at(_DAY - ahead - 2), at(_DAY + 2), out=out[:, 8])
-    np.subtract(yesterday, at(_DAY + _HOUR), out=out[:, 9])
-    np.subtract(here, yesterday, out=out[:, 10])
-    np.subtract(here, mean, out=out[:, 11])
-    np.subtract(at(-ahead), here, out=out[:, 12])
+        np.subtract(edges[row], edges[row + 1], out=past[:, row])
+    np.subtract(yesterday, at(_DAY + _HOUR), out=past[:, 7])
+    np.subtract(here, yesterday, out=past[:, 8])
+    np.subtract(here, mean, out=past[:, 9])
+    for rows, steps, start in ((out[0], near, later), (out[1], far, 0)):
+        part = slice(start, start + _SAMPLES)
+        rows[:, :7], rows[:, 9:12] = past[:, :7, part], past[:, 7:, part]
+        np.subtract(at(_DAY - steps)[:, part], yesterday[:, part], out=rows[:, 7])
+        np.subtract(at(_DAY - steps - 2)[:, part], at(_DAY + 2)[:, part], out=rows[:, 8])
+        np.subtract(at(-steps)[:, part], here[:, part], out=rows[:, 12])
 
 
 def _means(recent: _Recent) -> Floats:
@@ -288,77 +338,81 @@ def _means(recent: _Recent) -> Floats:
 
 
 def _squares(values: Floats) -> Floats:
-    """The sum of squares of each row, [n, 1]."""
-    total: Floats = np.add.reduce(values * values, axis=1, keepdims=True)
+    """The sum of squares of each row, [..., 1]."""
+    total: Floats = np.add.reduce(values * values, axis=-1, keepdims=True)
     return total
 
 
-def _valid(recent: _Recent, ahead: int) -> Bools | None:
-    """Which samples were observed at both ends, give or take five minutes. None: all."""
+def _valid(recent: _Recent, ahead: tuple[int, int]) -> Bools | None:
+    """Which samples were observed at both ends, give or take five minutes, [2, n, S]. None: all."""
     if recent.complete:
         return None
     near = recent.known.copy()
     near[:, 1:] |= recent.known[:, :-1]
     near[:, :-1] |= recent.known[:, 1:]
-    first = _NOW - ahead - _SAMPLES + 1
-    return near[:, 0::2][:, first : first + _SAMPLES] & near[:, 0::2][:, first + ahead :]
+    even = near[:, 0::2]
+    firsts = [(_NOW - each - _SAMPLES + 1, each) for each in ahead]
+    return np.stack([even[:, first : first + _SAMPLES] & even[:, first + each :] for first, each in firsts])
+
+
+def _late(values: npt.NDArray[np.generic]) -> Floats:
+    """Sums over the last two days, six and three hours of samples [2, n, S]: [2, n, 3]."""
+    parts: Floats = np.add.reduceat(values, _LATE_COLUMNS, axis=-1)
+    return np.add.accumulate(parts[..., ::-1], axis=-1)[..., ::-1]
 
 
 def _counts(valid: Bools | None) -> Floats:
-    """How many samples of the last two days, six and three hours are valid, and half a sample more: [n, 3]."""
-    if valid is None:
-        return _ALL_COUNTS
-    parts = np.add.reduceat(valid.astype(np.float32), _LATE_COLUMNS, axis=1)
-    return np.add.accumulate(parts[:, ::-1], axis=1)[:, ::-1] + _HALF
+    """How many samples of the last two days, six and three hours are valid, and half a sample more: [2, n, 3]."""
+    return _ALL_COUNTS if valid is None else _late(valid.astype(np.float32)) + _HALF
 
 
-def _weights(recent: _Recent, growth: Floats, valid: Bools | None, ahead: int) -> Floats:
-    """The weight of each sample [n, _SAMPLES]: recent ones count more, jumps less, unknown ones nothing."""
-    first = _NOW - ahead - _SAMPLES + 1
-    size = np.abs(growth) + np.abs(recent.even[:, first : _NOW - ahead + 1] - recent.even[:, first - 1 : _NOW - ahead])
+def _weights(samples: Floats, valid: Bools | None, unit: Floats) -> Floats:
+    """The weight of each sample [2, n, S]: recent ones count more, jumps less, unknown ones nothing."""
+    size = np.abs(samples[..., -1, :]) + np.abs(samples[..., 0, :] + samples[..., 1, :])  # growth after it, and before
     if valid is not None:
         size *= valid
-    usual = _USUAL * np.add.reduce(size, axis=1, keepdims=True) / _counts(valid)[:, :1] + recent.unit
+    usual = _USUAL * np.add.reduce(size, axis=-1, keepdims=True) / _counts(valid)[..., :1] + unit
     weight: Floats = _RECENCY * np.minimum(_ONE, usual / np.maximum(size, _TINY))
     return weight if valid is None else weight * valid
 
 
-def _fit(recent: _Recent, mean: Floats, ahead: int, samples: Floats) -> _Fit:
-    """Regress the growth over the horizon on the regressors, shrunk towards no growth. `samples`: room for them."""
+def _fit(recent: _Recent, mean: Floats, ahead: tuple[int, int], samples: Floats) -> _Fit:
+    """Regress the growth over both horizons on the regressors, shrunk towards no growth. `samples`: room for them."""
     _samples(recent, mean, ahead, samples)
     valid = _valid(recent, ahead)
-    weight = _weights(recent, samples[:, -1], valid, ahead)
-    samples *= weight[:, None]
+    weight = _weights(samples, valid, recent.unit)
+    samples *= weight[..., None, :]
     # Without the last row on the left: numpy takes another, far slower routine for a matrix times its own transpose.
-    moments = np.matmul(samples[:, :-1], samples.transpose(0, 2, 1))
-    squares = _squares(samples[:, -1])
+    growth = samples[..., -1, :]
+    moments = np.matmul(samples[..., :-1, :], samples.transpose(0, 1, 3, 2))
+    squares = _squares(growth)
     total = _squares(weight)
     beta, effect, correlation = _ridge(moments, squares, total)
-    residual = samples[:, -1] - np.matmul(beta[:, None], samples[:, :-1])[:, 0]
+    residual = growth - np.matmul(beta[..., None, :], samples[..., :-1, :])[..., 0, :]
     error = _squares(residual)
     residual /= weight if valid is None else np.maximum(weight, _TINY)
     return _Fit(beta, residual, valid, total, error, [effect, correlation, _ONE - error / (squares + _TINY)])
 
 
 def _ridge(moments: Floats, squares: Floats, total: Floats) -> tuple[Floats, Floats, Floats]:
-    """Coefficients, effects and correlations [n, K]: `moments` [n, K, K + 1] of regressors with themselves and growth.
+    """Coefficients, effects and correlations [2, n, K]: `moments` [2, n, K, K + 1] of regressors and the growth.
 
-    `squares` [n, 1] is the growth's own moment, `total` [n, 1] the number of samples.
+    `squares` [2, n, 1] is the growth's own moment, `total` [2, n, 1] the number of samples.
     """
-    size = np.sqrt(moments.reshape(len(moments), -1)[:, :: len(REGRESSORS) + 2]) + _TINY  # the diagonal
+    size = np.sqrt(moments.reshape(*moments.shape[:2], -1)[..., :: len(REGRESSORS) + 2]) + _TINY  # the diagonal
     spread = np.sqrt(squares) + _TINY
     inverse = _ONE / size
-    normal = moments[:, :, :-1] * inverse[:, :, None]
-    normal *= inverse[:, None]
-    normal += _IDENTITY / (total[:, :, None] + _HARDLY_ANY)
-    correlation: Floats = np.multiply(moments[:, :, -1], inverse / spread)
-    effect: Floats = np.linalg.solve(normal, correlation[:, :, None])[:, :, 0]
+    normal = moments[..., :-1] * inverse[..., None]
+    normal *= inverse[..., None, :]
+    normal += _IDENTITY / (total[..., None] + _HARDLY_ANY)
+    correlation: Floats = np.multiply(moments[..., -1], inverse / spread)
+    effect: Floats = np.linalg.solve(normal, correlation[..., None])[..., 0]
     beta: Floats = np.multiply(effect, spread * inverse)
     return beta, effect, correlation
 
 
 def _scale(fit: _Fit, unit: Floats) -> Floats:
-    """The size of the fit's errors relative to the reference, [n, 1]; with few samples, that of Poisson sessions."""
+    """The size of the fit's errors relative to the reference, [2, n, 1]; with few samples, that of Poisson sessions."""
     # Sessions of forty minutes renew a quarter of the demand in ten, on both sides: variance of half the demand.
     doubt = _FULL_DOUBT / (_SAMPLES_OF_DOUBT + fit.total)
     variance = (fit.error + doubt * _HALF * unit) / (fit.total + doubt)
@@ -366,15 +420,15 @@ def _scale(fit: _Fit, unit: Floats) -> Floats:
 
 
 def _quantiles(values: Floats, valid: Bools | None, levels: tuple[float, ...]) -> Floats:
-    """Order statistics of the valid values of each row, [n, len(levels)]; 0 where there is none."""
+    """Order statistics of the valid values of each row, [2, n, len(levels)]; 0 where there is none."""
     if valid is None:
         ordered = values.copy()
-        ordered.sort(axis=1)
-        return ordered.take(_places(levels, values.shape[1]), axis=1)
-    ordered = np.sort(np.where(valid, values, _NAN), axis=1)
-    last = np.add.reduce(valid, axis=1, keepdims=True, dtype=np.int64) - 1
+        ordered.sort(axis=-1)
+        return ordered.take(_places(levels, values.shape[-1]), axis=-1)
+    ordered = np.sort(np.where(valid, values, _NAN), axis=-1)
+    last = np.add.reduce(valid, axis=-1, keepdims=True, dtype=np.int64) - 1
     index = np.rint(np.array(levels) * np.maximum(last, 0)).astype(np.int64)
-    found: Floats = ordered[np.arange(len(ordered))[:, None], index]
+    found: Floats = np.take_along_axis(ordered, index, axis=-1)
     return found if last.min() >= 0 else np.where(last < 0, np.float32(0), found)
 
 
@@ -385,22 +439,22 @@ def _places(levels: tuple[float, ...], count: int) -> npt.NDArray[np.int64]:
 
 
 class _Week(NamedTuple):
-    """The WEEK_TERMS at today's level, [n, 9] and [n, 1]; how alike the last two hours were, and how much is known."""
+    """The WEEK_TERMS at today's level, [2, n, 9] and [n, 1]; how alike the last two hours were, how much is known."""
 
     terms: list[Floats]
     agrees: Floats
     known: Floats
 
 
-def _week(recent: _Recent, last_week: Floats, ahead: int) -> _Week:
+def _week(recent: _Recent, last_week: Floats, ahead: tuple[int, int]) -> _Week:
     missing = np.isnan(last_week)
     complete = not missing.any()
     filled = last_week if complete else _filled(last_week, ~missing)
     here = recent.even[:, -1:]
     then = filled[:, WEEK_BEFORE : WEEK_BEFORE + 1] * recent.unit
     week = filled * (recent.unit * _level_ratio(here, then))
-    share = np.ones((len(here), 1), np.float32) if complete else _share(~missing)
-    return _Week([_growth(week, _WEEK_SPANS[ahead]), then - here], _likeness(recent.even, week), share)
+    share = _ONE[None, None] if complete else _share(~missing)
+    return _Week([_growth(week, _WEEK_SPANS, ahead), then - here], _likeness(recent.even, week), share)
 
 
 def _likeness(even: Floats, week: Floats) -> Floats:
@@ -419,10 +473,18 @@ def _share(known: Bools) -> Floats:
     return count / np.float32(known.shape[1])
 
 
-def _growth(values: Floats, spans: Columns) -> Floats:
-    """The growth over each span of columns, [n, spans]."""
-    taken: Floats = values.take(spans[0], axis=1)
-    return taken[:, : spans[1]] - taken[:, spans[1] :]
+def _growth(values: Floats, spans: list[Columns], ahead: tuple[int, int]) -> Floats:
+    """The growth over each span of columns, for both horizons: [2, n, spans]."""
+    columns, count = _both_spans(spans is _WEEK_SPANS, ahead)
+    taken: Floats = values.take(columns, axis=1).transpose(1, 0, 2)
+    return taken[..., :count] - taken[..., count:]
+
+
+@lru_cache(maxsize=64)
+def _both_spans(week: bool, ahead: tuple[int, int]) -> Columns:
+    """The columns of both horizons, [2, 2 * spans]; and how many spans there are."""
+    spans = _WEEK_SPANS if week else _EVEN_SPANS
+    return np.stack([spans[each][0] for each in ahead]), spans[0][1]
 
 
 def _level_ratio(here: Floats, then: Floats) -> Floats:
@@ -430,27 +492,30 @@ def _level_ratio(here: Floats, then: Floats) -> Floats:
     return np.maximum(np.minimum((here + _TINY) / (then + _TINY), _FOUR), _QUARTER)
 
 
-def _changes(recent: _Recent, means: Floats, fit: _Fit, ahead: int) -> list[Floats]:
-    """Possible changes of demand over the horizon, relative to the reference: the STEPS up to the DAY_TERMS."""
+def _changes(recent: _Recent, means: Floats, fit: _Fit, ahead: tuple[int, int]) -> list[Floats]:
+    """Possible changes of demand over the horizons, relative to the reference: the STEPS up to the DAY_TERMS."""
     even = recent.even
     here, between, before = even[:, -1:], recent.odd[:, -1:], even[:, -2:-1]
-    growth = _growth(even, _EVEN_SPANS[ahead])
-    at_now = np.concatenate([here - between, between - before, growth[:, :9], here - means[:, :1]], axis=1)
-    expected = np.add.reduce(fit.beta * at_now, axis=1, keepdims=True)
-    yesterday = growth[:, 5:6] * _level_ratio(here, even[:, _NOW - _DAY : _NOW - _DAY + 1])
-    return [at_now, expected, yesterday, means[:, 1:] - here, growth[:, 9:]]
+    growth = _growth(even, _EVEN_SPANS, ahead)
+    at_now = np.empty((*growth.shape[:2], len(REGRESSORS)), np.float32)
+    np.subtract(here, between, out=at_now[0, :, :1])
+    np.subtract(between, before, out=at_now[0, :, 1:2])
+    at_now[1, :, :2] = at_now[0, :, :2]
+    at_now[..., 2:11] = growth[..., :9]
+    at_now[..., 11:] = here - means[:, :1]
+    expected = np.add.reduce(fit.beta * at_now, axis=-1, keepdims=True)
+    yesterday = growth[..., 5:6] * _level_ratio(here, even[:, _NOW - _DAY : _NOW - _DAY + 1])
+    return [at_now, expected, yesterday, means[:, 1:] - here, growth[..., 9:]]
 
 
-def _margins(fit: _Fit, recent: _Recent) -> list[Floats]:
+def _margins(fit: _Fit, unit: Floats) -> list[Floats]:
     """Possible margins, relative to the reference (see MARGINS), and the last three errors, newest first."""
     residual, valid = fit.residual, fit.valid
     size = np.abs(residual) if valid is None else np.abs(residual) * valid
-    parts: Floats = np.add.reduceat(size, _LATE_COLUMNS, axis=1)
-    spread: Floats = np.divide(np.add.accumulate(parts[:, ::-1], axis=1)[:, ::-1], _counts(valid))
     six = slice(_LATE[1], None)
-    late = _quantiles(residual[:, six], None if valid is None else valid[:, six], (5 / 6,))
-    unit = recent.unit
-    return [_quantiles(residual, valid, MARGIN_LEVELS), late, spread, unit, np.sqrt(unit), residual[:, :-4:-1]]
+    late = _quantiles(residual[..., six], None if valid is None else valid[..., six], (5 / 6,))
+    spread = _late(size) / _counts(valid)
+    return [_quantiles(residual, valid, _LEVELS), late, spread, unit, np.sqrt(unit), residual[..., :-4:-1]]
 
 
 def _levels(recent: _Recent, mean: Floats, scale: Floats) -> list[Floats]:
@@ -459,15 +524,16 @@ def _levels(recent: _Recent, mean: Floats, scale: Floats) -> list[Floats]:
     highest: Floats = np.maximum.reduce(days, axis=1, keepdims=True)
     lowest: Floats = np.minimum.reduce(days, axis=1, keepdims=True)
     span = highest - lowest + scale
-    logs: Floats = np.log(np.concatenate([here / unit + _ONE, scale, (mean + unit) / (here + unit)], axis=1))
-    return [logs, (highest - here) / span, (here - lowest) / span]
+    relative: Floats = np.log((mean + unit) / (here + unit))
+    return [np.log(here / unit + _ONE), np.log(scale), relative, (highest - here) / span, (here - lowest) / span]
 
 
+_ALL_COVERED = np.ones((1, 3), np.float32)
 _COVERED = (slice(-26, None, 2), slice(-6 * 12, None), slice(WINDOW_SLOTS - 1 - 288 - 24, WINDOW_SLOTS - 1 - 288 + 24))
 
 
 def _coverage(recent: _Recent) -> list[Floats]:
     """Observed shares: the odd slots of two hours, six hours, and yesterday around the same minute."""
     if recent.complete:
-        return [np.ones((len(recent.known), 3), np.float32)]
+        return [_ALL_COVERED]
     return [_share(recent.known[:, span]) for span in _COVERED]

@@ -59,7 +59,6 @@ CHEAPEST_MISSING, DEAREST_MISSING = 2.0, 20.0
 """What it may cost."""
 LONGEST_LEAD = 60.0
 """Minutes from asking for a server to it being ready, at most."""
-_GRID_MINUTES = 10
 
 
 class Lead(NamedTuple):
@@ -67,16 +66,6 @@ class Lead(NamedTuple):
 
     shortest: float = 10.0
     longest: float = 15.0
-
-    @property
-    def horizons(self) -> tuple[int, ...]:
-        """How far ahead a decision looks: every ten minutes up to the end of the lead.
-
-        What is ready before the end of the lead was ordered before, and a size that is given up now is missing then.
-        """
-        return tuple(
-            range(_GRID_MINUTES, _GRID_MINUTES * (1 + ceil(self.longest / _GRID_MINUTES - 1e-9)), _GRID_MINUTES)
-        )
 
     @property
     def end(self) -> int:

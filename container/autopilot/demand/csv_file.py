@@ -117,7 +117,8 @@ class _Key:
 
     @property
     def several(self) -> bool:
-        return 1 < len(self.values) <= _MOST_VALUES
+        """Whether its values may be several series; a number or a note for each row is none."""
+        return 1 < len(self.values) <= min(_MOST_VALUES, len(self.codes) // 2)
 
     def numbers(self) -> npt.NDArray[np.int32]:
         return np.frombuffer(self.codes, np.int32)

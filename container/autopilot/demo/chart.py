@@ -30,12 +30,12 @@ _PAGE = jinja2.Template(
 <p>Demand as reported, what players really needed, the servers that were ready in a simulated fleet whose servers take
 10 to 15 minutes to come up, and the rule that decided. {{ missing }} server-hours were missing, {{ idle }} were
 idle.</p>
-<img alt="Demand and ready servers over two days, with the deciding rule below"
+<img alt="Demand and ready servers over the day, with the deciding rule below"
 src="data:image/svg+xml;base64,{{ chart }}">
 <details><summary>Every decision</summary>
 <table><tr><th>time (UTC)</th><th>reported</th><th>needed</th><th>ready</th><th>size set</th><th>reason</th></tr>
-{% for step in day %}<tr><td>{{ step.at.strftime("%d %b %H:%M") }}</td><td>{{ step.demand }}</td>
-<td>{{ step.needed }}</td><td>{{ step.ready }}</td><td>{{ step.size }}</td><td>{{ step.reason }}</td></tr>
+{% for step in day %}<tr><td>{{ step.at.strftime("%d %H:%M") }}</td><td>{{ step.demand }}</td><td>{{ step.needed }}</td>
+<td>{{ step.ready }}</td><td>{{ step.size }}</td><td>{{ step.reason }}</td></tr>
 {% endfor %}</table></details></html>
 """,
     autoescape=True,
@@ -108,7 +108,7 @@ def _servers(axes: Axes, day: Sequence[Step]) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")
-    axes.set_title("The sample days: a matchmaking outage from 01:00 to 03:30 in both nights, then a launch at 17:00")
+    axes.set_title("Two nights with a matchmaking outage from 01:00 to 03:30, and a launch at 17:00 between them")
 
 
 def _reasons(axes: Axes, day: Sequence[Step]) -> None:
@@ -122,5 +122,5 @@ def _reasons(axes: Axes, day: Sequence[Step]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.xaxis_date()
-    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M\n%d %b"))  # type: ignore[no-untyped-call]
     axes.set_xlabel("time of day (UTC)")

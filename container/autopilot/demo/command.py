@@ -1,4 +1,4 @@
-"""`autopilot demo`: replay a simulated day through a real server, and show what it decided, why, and what it cost."""
+"""`autopilot demo`: replay simulated days through a real server, and show what it decided, why, and what it cost."""
 
 import contextlib
 import json
@@ -33,6 +33,7 @@ Answer = Mapping[str, Any]
 """The `Prediction` of an answer."""
 SAMPLE = Path(__file__).parent / "sample_day.csv"
 _FLEET = "demo/shooter"
+_LEAST_HELD = 3  # steps: a shorter hold is in the table alone
 
 
 @click.command()
@@ -42,8 +43,8 @@ def demo(out: Path) -> None:
     """Replay simulated days through a real server and chart what it decided.
 
     Needs no AWS account and no Docker: the history is an SQLite file in a temporary directory, the policy is the
-    built-in one. In two nights, from 01:00 to 03:30, the matchmaker fails and demand seems to fall from about 86
-    servers to 32; after the second there is a launch at 17:00. What the client would set is played in a simulated
+    built-in one. On two nights the matchmaking system is out from 01:00 to 03:30, in which demand seems to fall from
+    about 86 servers to 32; between them a launch doubles arrivals. What the client would set is played in a simulated
     fleet: growing takes 10 to 15 minutes, shrinking is at once.
     """
     console = Console()
@@ -52,13 +53,14 @@ def demo(out: Path) -> None:
         console.print(f"The server answers at {url}. {len(times)} observations go through /invocations.")
         answers = list(_replay(url, times, demands, console))
     steps = play_sizes(times, demands, answers)
-    day = steps[-SHOWN_DAYS * 1440 // STEP_MINUTES :]
-    console.print(_table(day))
-    for held in holds(day):
-        console.print(_outage_line(day, held))
+    shown = steps[-SHOWN_DAYS * 1440 // STEP_MINUTES :]
+    console.print(_table(shown))
+    for held in holds(shown):
+        if len(held) >= _LEAST_HELD:
+            console.print(_outage_line(shown, held))
     out.mkdir(parents=True, exist_ok=True)
-    write_chart(day, out / "demo.png")
-    write_page(day, out / "demo.html")
+    write_chart(shown, out / "demo.png")
+    write_page(shown, out / "demo.html")
     console.print(f"Charts: {out / 'demo.png'} and {out / 'demo.html'}", soft_wrap=True)
     console.print("Next: `autopilot serve`, or `autopilot backtest your-demand.csv` for your own fleet.")
     console.print("From a checkout: `make serve`, or `make backtest CSV=your-demand.csv`.")
@@ -167,10 +169,11 @@ def holds(day: Sequence[Step]) -> Iterator[list[Step]]:
 
 
 def _outage_line(day: Sequence[Step], held: Sequence[Step]) -> str:
-    sizes = [step.size for step in held]
-    back = next((step for step in day if step.at > held[-1].at), held[-1])
+    first, last = held[0].at, held[-1].at
+    sizes, reported = ([getattr(step, name) for step in held] for name in ("size", "demand"))
+    back = next((step for step in day if step.at > last), held[-1])
     return (
-        f"Outage: {held[0].at:%d %b %H:%M} to {held[-1].at:%H:%M} UTC, held at {min(sizes)} to {max(sizes)} servers "
-        f"while {min(step.demand for step in held)} to {max(step.demand for step in held)} were reported; when demand "
-        f"returned at {back.demand}, {back.missing} were missing."
+        f"Outage: {first:%d %B %H:%M} to {last:%H:%M} UTC, held at {min(sizes)} to {max(sizes)} servers while "
+        f"{min(reported)} to {max(reported)} were reported; when demand returned at {back.demand}, {back.missing} were "
+        "missing."
     )

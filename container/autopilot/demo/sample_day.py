@@ -1,12 +1,12 @@
-"""The sample days of the demo: a simulated fleet with a launch in the evening and the same outage on two nights.
+"""The sample days of the demo: a simulated fleet with a matchmaking outage on two nights, and a launch between them.
 
     python -m autopilot.demo.sample_day > container/autopilot/demo/sample_day.csv
 
 Four days, every five minutes; the last two are the days to look at. Sessions are simulated minute by minute: players
-arrive at random, more in the evening than in the morning, and every session is a server. In both of these nights, from
-01:00 to 03:30, the matchmaking system reports a collapse: demand falls from about 86 to 32 and returns at once, because
-the players never left (the case of the blog post that this project began with). On the last day a launch at 17:00
-doubles arrivals.
+arrive at random, more in the evening than in the morning, and every session is a server. From 01:00 to 03:30 of both
+nights the matchmaking system reports a collapse: demand falls from about 86 to 32 and returns at once, because the
+players never left (the case of the blog post that this project began with). In between, at 17:00, a launch doubles
+arrivals.
 """
 
 import sys
@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 START = datetime(2025, 11, 17, tzinfo=UTC)
-DAYS, SHOWN_DAYS = 4, 2
+DAYS = 4
+SHOWN_DAYS = 2
 STEP_MINUTES = 5
 SEED = 86
 
 _MEAN, _SWING, _PEAK_HOUR = 86.0, 26.0, 20.0  # servers, servers, hour of the day
 _SESSION_MINUTES = 29.0  # mean of exponential sessions: a median of 20
-_LAUNCH_HOUR, _LAUNCH_GROWTH, _LAUNCH_MINUTES = 17.0, 1.0, 100.0
+_LAUNCH_HOUR, _LAUNCH_GROWTH, _LAUNCH_MINUTES = 17.0, 1.0, 100.0  # on the first of the days that are shown
 _OUTAGE_HOURS, _OUTAGE_LEVEL = (1.0, 3.5), 32.0
 
 
@@ -44,7 +45,7 @@ def _sessions(random: np.random.Generator) -> npt.NDArray[np.int64]:
     minutes = np.arange(DAYS * 1440)
     hours = minutes / 60
     level = _MEAN + _SWING * np.cos((hours - _PEAK_HOUR) * 2 * np.pi / 24)
-    since_launch = minutes - ((DAYS - 1) * 24 + _LAUNCH_HOUR) * 60
+    since_launch = minutes - ((DAYS - SHOWN_DAYS) * 24 + _LAUNCH_HOUR) * 60
     launch = np.where(since_launch >= 0, _LAUNCH_GROWTH * np.exp(-np.maximum(since_launch, 0) / _LAUNCH_MINUTES), 0.0)
     arrivals = random.poisson(level * (1 + launch) / _SESSION_MINUTES)
     alive, out = int(level[0]), []
@@ -55,8 +56,8 @@ def _sessions(random: np.random.Generator) -> npt.NDArray[np.int64]:
 
 
 def _in_outage(steps: int) -> npt.NDArray[np.bool_]:
-    days, hours = np.divmod(np.arange(steps) * STEP_MINUTES / 60, 24)
-    return (days >= DAYS - SHOWN_DAYS) & (hours >= _OUTAGE_HOURS[0]) & (hours < _OUTAGE_HOURS[1])
+    hours = np.arange(steps) * STEP_MINUTES / 60 - (DAYS - SHOWN_DAYS) * 24
+    return (hours >= 0) & (hours % 24 >= _OUTAGE_HOURS[0]) & (hours % 24 < _OUTAGE_HOURS[1])
 
 
 def main() -> None:

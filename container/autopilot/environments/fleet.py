@@ -8,9 +8,10 @@ import numpy as np
 from autopilot.core import features
 from autopilot.environments.forms import Box, Doubles, Floats, SingleForm, VectorForm
 from autopilot.environments.render import Levels
-from autopilot.sim.demand import DAY, generate
+from autopilot.sim.demand import DAY
 from autopilot.sim.environment import ACTION_LIMIT, Draw, FleetEnvironment, Plan
 from autopilot.sim.fleet import FleetConfig
+from autopilot.sim.games import generate_mixture
 from autopilot.sim.traces import observed
 
 OBSERVATION_LIMIT = 1e4
@@ -62,18 +63,19 @@ class FleetWorld:
 
 def single(
     render_mode: str | None = None,
-    horizon: int = 10,
     steps: int = Plan().steps,
     **config: Any,  # noqa: ANN401
 ) -> SingleForm:
     """One fleet. `config`: fields of FleetConfig, such as lead_minutes."""
-    return SingleForm(_simulated(1, Plan(steps=steps, horizon=horizon), config), render_mode)
+    return SingleForm(_simulated(1, Plan(steps=steps), config), render_mode)
 
 
-def vector(num_envs: int, horizon: int = 10, steps: int = Plan().steps, **config: Any) -> VectorForm:  # noqa: ANN401
+def vector(num_envs: int, steps: int = Plan().steps, **config: Any) -> VectorForm:  # noqa: ANN401
     """Fleets that are stepped together. `config`: fields of FleetConfig."""
-    return VectorForm(_simulated(num_envs, Plan(steps=steps, horizon=horizon), config))
+    return VectorForm(_simulated(num_envs, Plan(steps=steps), config))
 
 
 def _simulated(count: int, plan: Plan, config: Mapping[str, Any]) -> FleetWorld:
-    return FleetWorld(count, lambda rng: observed(generate(rng, count, _DAYS * DAY), rng), FleetConfig(**config), plan)
+    return FleetWorld(
+        count, lambda rng: observed(generate_mixture(rng, count, _DAYS * DAY), rng), FleetConfig(**config), plan
+    )

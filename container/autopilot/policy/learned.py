@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core import features
-from autopilot.core.calibrated_rule import level_of
 from autopilot.core.decide import Doubles, Predictions
-from autopilot.core.fleet import MISSING_PRICE, Lead
 from autopilot.core.history import Windows
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.litert import Network
@@ -19,8 +17,6 @@ BUILT_IN_MODEL = Path(__file__).parents[1] / "models" / "default"
 """The default policy: a part of the package, so of the images too."""
 
 Floats = npt.NDArray[np.float32]
-
-_GRID_MINUTES = 10
 
 
 class LearnedPolicy:
@@ -41,19 +37,14 @@ class LearnedPolicy:
         return self._metadata.width
 
     def predict(self, windows: Windows, lead: Doubles, missing_price: Doubles) -> Predictions:
-        """The highest of fresh predictions up to the end of each lead, in servers.
+        """What the coming lead needs, in servers. See ports.Policy.
 
         Raises ModelError if the model is not for fleets.
         """
         if self._metadata.environment != FLEET:
             raise ModelError(f"{self.name} answers raw observations only: environment {self._metadata.environment}.")
-        horizons = Lead(*lead.max(axis=0)).horizons if len(lead) else (self._metadata.horizon_minutes,)
-        seen = features.observe_ahead(windows, horizons)
-        actions, logits = self._network.run(seen)
-        ratios = actions[:, 0].astype(np.float64) + at_price(seen, missing_price, len(horizons))
-        ratios = up_to_end(ratios.reshape(len(horizons), len(windows)), lead[:, 1])
-        chosen = ratios.argmax(axis=0) * len(windows) + np.arange(len(windows))
-        return Predictions(ratios.max(axis=0) * features.reference(windows), actions[chosen], logits[chosen])
+        actions, logits = self._network.run(features.observe(windows, lead, missing_price))
+        return Predictions(actions[:, 0].astype(np.float64) * features.reference(windows), actions, logits)
 
     def act(self, observations: Floats) -> Predictions:
         """Raw answer to observation vectors [N, width]. Raises ValueError for another width."""
@@ -87,32 +78,6 @@ class RulePreferred:
         return self._learned.act(observations)
 
 
-def up_to_end(ratios: Doubles, ends: Doubles) -> Doubles:
-    """Predictions every ten minutes ahead, [H, N], as far as they lie within each lead, [N] minutes: [H, N].
-
-    The end of a lead between two of them gets what lies between them; later ones repeat it.
-    """
-    within = np.clip(ends / _GRID_MINUTES - np.arange(1, len(ratios))[:, None], 0, 1)
-    out = ratios.copy()
-    for step in range(1, len(ratios)):
-        out[step] = out[step - 1] + within[step - 1] * (ratios[step] - out[step - 1])
-    return out
-
-
-def at_price(observations: Floats, missing_price: Doubles, times: int) -> Doubles:
-    """What another price of a missing server than the one learned with adds to the ratio: [times * N].
-
-    The difference of the quantiles of the fleet's own errors that are the cheapest margins for both prices.
-    """
-    prices = np.tile(missing_price, times)
-    shift = np.zeros(len(prices))
-    for row in np.flatnonzero(prices != MISSING_PRICE):
-        margins = observations[row, features.MARGIN_COLUMNS]
-        wanted, learned = np.interp([level_of(prices[row]), level_of(MISSING_PRICE)], features.MARGIN_LEVELS, margins)
-        shift[row] = (wanted - learned) * observations[row, features.SCALE_COLUMN]
-    return shift
-
-
 def load_policy(directory: Path) -> Policy:
     """The policy of a model directory, checked and tried on a canned observation.
 
@@ -136,5 +101,3 @@ def _check_features(metadata: Metadata) -> None:
             f"{metadata.name} was trained on observations of version {theirs[0]} ({theirs[1]} wide), "
             f"this version computes {ours[0]} ({ours[1]} wide). Train again with this version."
         )
-    if metadata.horizon_minutes not in features.HORIZONS:
-        raise ModelError(f"metadata.json: horizon_minutes must be one of {features.HORIZONS}. Train again.")

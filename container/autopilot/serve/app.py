@@ -15,6 +15,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from autopilot.ports import ModelError
+from autopilot.serve import log
 from autopilot.serve.emf import EmfMetrics
 from autopilot.serve.invocations import Invocations
 from autopilot.serve.memory import LARGEST_BODY
@@ -32,20 +33,20 @@ BATCHED_MB = 1
 logger = logging.getLogger("autopilot")
 
 
-def create_app(settings: Settings, autopilot: Autopilot | None = None) -> Flask:
+def create_app(settings: Settings, autopilot: Autopilot | None = None, metrics: Metrics | None = None) -> Flask:
     """The Flask application; its extension `invocations` is what decides.
 
     Where the model cannot be used it starts all the same, and /ping says 503.
     """
     app = Flask("autopilot")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     if autopilot is None:
         autopilot = _built(settings)
         if autopilot is not None:
             atexit.register(autopilot.history.close)  # a worker that ends writes what is pending
     metrics.ready(autopilot is not None)
-    pages = _Pages(settings, metrics, Invocations(settings, metrics, autopilot, _emf(settings)))
+    pages = _Pages(settings, metrics, Invocations(settings, metrics, autopilot, _emf(settings, metrics)))
     app.extensions["invocations"] = pages.decides
     app.add_url_rule("/ping", view_func=pages.ping, methods=["GET", "POST", "HEAD"])
     app.add_url_rule("/invocations", view_func=pages.invocations, methods=["POST"])
@@ -67,10 +68,14 @@ def _built(settings: Settings) -> Autopilot | None:
     return autopilot
 
 
-def _emf(settings: Settings) -> EmfMetrics | None:
+def _emf(settings: Settings, metrics: Metrics) -> EmfMetrics | None:
     if not settings.autopilot_metrics_emf or settings.sagemaker_batch:
         return None
-    return EmfMetrics(settings.autopilot_metrics_emf, settings.autopilot_metrics_fleet_dimension)
+
+    def write(line: bytes) -> None:
+        metrics.dropped(log.write(log.STDOUT, line))
+
+    return EmfMetrics(settings.autopilot_metrics_emf, settings.autopilot_metrics_fleet_dimension, write)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ for a network, are decided on threads, so that nobody waits behind them; their b
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
 from autopilot.serve.batching import Batcher
 from autopilot.serve.invocations import Invocations
-from autopilot.serve.memory import SMALL_BODY, Lease, PendingBodies
+from autopilot.serve.memory import FEW_VALUES, MIDDLE_BODY, SMALL_BODY, Lease, PendingBodies, values_in
 from autopilot.serve.messages import Call, Reply, headers_by_name
 from autopilot.serve.wire.errors import RequestError
 
@@ -42,6 +43,7 @@ class DecisionApp:
         self._body_seconds = body_seconds
         self._pending = PendingBodies() if most_pending is None else PendingBodies(most_pending)
         self._pool = ThreadPoolExecutor(threads, "decisions")
+        self._one_heavy = asyncio.Lock()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, as ASGI has it."""
@@ -54,7 +56,14 @@ class DecisionApp:
             except _CallerGoneError:
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-            await send({"type": "http.response.body", "body": reply.body})
+            await send({"type": "http.response.body", "body": reply.body, "more_body": len(reply.body) > SMALL_BODY})
+            if len(reply.body) > SMALL_BODY:  # the server waits here until its caller has taken most of it
+                await send({"type": "http.response.body", "body": b""})
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a large request is being decided."""
+        return self._one_heavy.locked()
 
     async def _reply(self, headers: Mapping[bytes, bytes], receive: Receive, lease: Lease) -> Reply:
         announced = headers.get(b"content-length", b"")
@@ -65,10 +74,12 @@ class DecisionApp:
             call = Call(headers, await self._large_body(receive, lease, int(announced or 0)))
         if small and not self._invocations.may_wait:
             return await self._batcher.reply(call)
-        loop = asyncio.get_running_loop()
-        (reply,) = await loop.run_in_executor(self._pool, self._invocations.answer, [call])
-        lease.grow(len(reply.body))
-        return reply
+        heavy = len(call.body) > MIDDLE_BODY or values_in(call.body) > FEW_VALUES
+        async with self._one_heavy if heavy else nullcontext():
+            loop = asyncio.get_running_loop()
+            (reply,) = await loop.run_in_executor(self._pool, self._invocations.answer, [call])
+            lease.grow(len(reply.body))
+            return reply
 
     async def _large_body(self, receive: Receive, lease: Lease, announced: int) -> bytes:
         lease.hold(announced)

@@ -5,9 +5,7 @@ Names and namespace are the originals'; `false-positive` is 0 or 1 with every de
 """
 
 import bisect
-import contextlib
 import logging
-import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +22,6 @@ MOST_FLEETS = 300
 """A worker names so many fleets in metrics. It says what more would cost, and counts them without a name."""
 METRIC_PRICES = ((10_000, 0.30), (240_000, 0.10), (750_000, 0.05), (float("inf"), 0.02))
 """CloudWatch's list price: so many metrics at so many dollars each a month, the next ones for less."""
-_STDOUT = 1
 logger = logging.getLogger("autopilot")
 
 
@@ -44,7 +41,7 @@ class EmfMetrics:
         self,
         namespace: str,
         by_fleet: bool,
-        write: Callable[[bytes], object] = lambda line: os.write(_STDOUT, line),
+        write: Callable[[bytes], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._namespace, self._by_fleet, self._write, self._clock = namespace, by_fleet, write, clock
@@ -55,9 +52,7 @@ class EmfMetrics:
     def answered(self, decisions: Iterable[Counted]) -> None:
         """Write the decisions of one request. Each line is one write: workers share the stream."""
         for line in self._lines(decisions):
-            # A log that nobody reads any more is no reason to fail a decision.
-            with contextlib.suppress(OSError):
-                self._write(self._encode(self._directive(line) | line) + b"\n")
+            self._write(self._encode(self._directive(line) | line) + b"\n")
 
     def _directive(self, line: Mapping[str, object]) -> dict[str, object]:
         names = [{"Name": name} for name in METRICS if name in line]

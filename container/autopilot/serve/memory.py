@@ -1,6 +1,6 @@
 """What callers can make a worker remember, all of them together: bodies under way, and what one decodes to.
 
-A worker of `worker_count.BYTES_PER_WORKER` bears all of it at once, so that no request and no number of slow senders
+A worker of `worker_count.BYTES_PER_WORKER` holds all of it at once, so that no request and no number of slow senders
 costs a worker, or keeps small requests waiting.
 """
 
@@ -13,10 +13,12 @@ SMALL_BODY = 16 * 1024
 MOST_PENDING = LARGEST_BODY + 7 * 1024 * 1024
 """Bytes of the larger bodies, and of their answers on the way out, that one worker holds at a time."""
 _KEPT_FREE = 4 * 1024 * 1024  # of these, for bodies of up to 1 MB: no few large ones take it all
-_MIDDLE_BODY = 1024 * 1024
+MIDDLE_BODY = 1024 * 1024
 
 MOST_VALUES = 600_000
-"""Values in one body. Fifty thousand fleets have some 350,000, a megabyte of the shortest rows has 525,000."""
+"""Values in one body. Twenty-five thousand fleets have some 175,000, a megabyte of the shortest rows has 525,000."""
+FEW_VALUES = 5_000
+"""Up to here several bodies may be decided side by side; of those with more, a worker takes one at a time."""
 
 
 class PendingBodies:
@@ -31,7 +33,7 @@ class PendingBodies:
 
     def take(self, size: int, of: int) -> None:
         """Take room for `size` more bytes of a body that has `of` so far. Raises RequestError where there is none."""
-        kept = _KEPT_FREE if of > _MIDDLE_BODY else 0
+        kept = _KEPT_FREE if of > MIDDLE_BODY else 0
         if size > self._free - kept:
             raise RequestError(
                 503, "busy", "too many large bodies are under way at once: ask again in a moment", "body"
@@ -70,11 +72,15 @@ class Lease:
             self._size = size
 
 
+def values_in(body: bytes) -> int:
+    """About how many values a body decodes to, whatever its format."""
+    return body.count(b",") + body.count(b"\n")
+
+
 def check_decoded_size(body: bytes) -> None:
-    """Refuse a body that would decode to more values than a worker bears, before it is decoded. Raises RequestError."""
-    if len(body) <= SMALL_BODY:
-        return
-    check_values(body.count(b",") + body.count(b"\n"))
+    """Refuse, before it is decoded, a body of more values than a worker can hold. Raises RequestError."""
+    if len(body) > SMALL_BODY:
+        check_values(values_in(body))
 
 
 def check_values(values: int) -> None:

@@ -37,6 +37,9 @@ class Metrics:
         self._errors = Counter(
             "autopilot_refused", "Fleets that could not be decided, by error code", ["code"], registry=here
         )
+        self._dropped = Counter(
+            "autopilot_log_lines_dropped", "Lines that the log could not take at once, and did without", registry=here
+        )
         self._seconds = Histogram(
             "autopilot_request_seconds", "Time to answer /invocations", buckets=_DECIDE_BUCKETS, registry=here
         )
@@ -74,6 +77,10 @@ class Metrics:
     def took(self, seconds: float) -> None:
         """Note how long an invocation took."""
         self._seconds.observe(seconds)
+
+    def dropped(self, lines: int) -> None:
+        """Count lines that the log could not take."""
+        self._dropped.inc(lines)
 
     def ready(self, is_ready: bool) -> None:
         """Note whether the policy answers."""

@@ -6,10 +6,11 @@ it goes on with the groups it has, and logs `[emerg] initgroups(root, 0) failed`
 
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from autopilot.serve import log
 
 _CAP_SETGID = 6
 """The bit of the capability; see capabilities(7)."""
@@ -40,5 +41,4 @@ def _pass_on(reading: int) -> None:
     with open(reading, "rb") as lines:
         for line in lines:
             if _HARMLESS not in line:
-                sys.stderr.buffer.write(line)
-                sys.stderr.buffer.flush()
+                log.write(log.STDERR, line)

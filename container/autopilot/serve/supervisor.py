@@ -2,7 +2,8 @@
 
 If either ends, so does this, with a status that is not zero. SIGTERM lets requests that are under way finish and ends
 with zero. A worker that dies is gunicorn's business: it starts another. As the first process of a container, this one
-also reaps what nobody else waits for. Where nginx is not installed, gunicorn serves the port itself.
+also reaps what nobody else waits for. Where nginx is not installed, gunicorn serves the port itself,
+to this machine only.
 """
 
 import os
@@ -10,76 +11,37 @@ import resource
 import select
 import shutil
 import signal
-import socket
-import string
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
+from autopilot.serve import log
+from autopilot.serve.commands import (
+    GUNICORN_DRAIN_SECONDS,
+    NGINX_DRAIN_SECONDS,
+    SHARED_MEMORY,
+    SOCKETS,
+    Server,
+    gunicorn_command,
+    nginx_command,
+    server_of,
+    writable,
+)
+from autopilot.serve.listening import listening, why_not
 from autopilot.serve.nginx_log import nginx_stderr
-from autopilot.serve.worker_count import default_workers
 from autopilot.settings import Settings, SettingsError
-
-NGINX_DRAIN_SECONDS = 22
-GUNICORN_DRAIN_SECONDS = 5
-"""Together below the 30 s after which the platform kills."""
-
-APPLICATION_SOCKET = "application.sock"
-SOCKETS = (APPLICATION_SOCKET, "operations.sock")
-"""Between nginx and gunicorn: one for decisions, one for pings, metrics and parameters."""
 
 _PORT_SECONDS = 3.0
 """How long a port may stay in use at the start, as where one server follows another."""
-
-LEAST_ALIVE_SECONDS = 3
-"""A worker gives a sign of life once a second, and later on a busy machine: none is taken for stuck sooner."""
 
 _GENTLE = {"nginx": (signal.SIGQUIT, NGINX_DRAIN_SECONDS), "gunicorn": (signal.SIGTERM, GUNICORN_DRAIN_SECONDS)}
 _STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """The last: its terminal was closed. Its children, in groups of their own, would keep the port."""
 _WATCHED = {*_STOP, signal.SIGCHLD}
-_TEMPLATE = Path(__file__).with_name("nginx.conf")
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a place, not a file name that somebody could guess
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What to run: the application, how much of it, and where it keeps its files while it runs."""
-
-    app: str
-    port: int
-    workers: int
-    threads: int
-    timeout: int
-    log_level: str
-    nginx: str | None
-    runtime: Path
-    predicts: bool = False
-
-
-# As a request for a decision, so that it goes the way of all others. The name holds nothing that would end the string.
-_PREDICT = """
-        location ~ "^/predict/(?<fleet>[A-Za-z0-9][A-Za-z0-9 _./:@+=-]*)$" {
-            if ($request_method != GET) { return 405; }
-            proxy_method POST;
-            proxy_set_body '{"fleet": "$fleet"}';
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header Content-Type application/json;
-            proxy_set_header Content-Encoding "";
-            proxy_set_header Accept application/json;
-            rewrite ^ /invocations break;
-            proxy_pass http://application;
-        }"""
-
-
-class _NginxTemplate(string.Template):
-    delimiter = "%"  # nginx has its own use for $
 
 
 def main(environ: Mapping[str, str], app: str = "autopilot.serve.wsgi:app", nginx: str = "nginx") -> int:
@@ -89,12 +51,16 @@ def main(environ: Mapping[str, str], app: str = "autopilot.serve.wsgi:app", ngin
     """
     try:
         settings = Settings.from_env(environ)
+        runtime = tempfile.TemporaryDirectory(prefix="autopilot-", dir="/tmp", ignore_cleanup_errors=True)
     except SettingsError as error:
         _say(str(error))
         return 2
-    with tempfile.TemporaryDirectory(prefix="autopilot-", dir="/tmp", ignore_cleanup_errors=True) as runtime:
+    except OSError as error:
+        _say(f"cannot write to /tmp ({error.strerror}): mount a tmpfs there, as in docker run --tmpfs /tmp")
+        return 2
+    with runtime as place, log.never_blocking(log.STDOUT, log.STDERR):
         path = f"{environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
-        server = server_of(settings, app, shutil.which(nginx, path=path), Path(runtime))
+        server = server_of(settings, app, shutil.which(nginx, path=path), Path(place))
         with _metrics_directory(server.runtime) as metrics:
             return _run(server, {**environ, **_surroundings(metrics)})
 
@@ -108,73 +74,6 @@ def serve() -> None:
     sys.exit(main(os.environ))
 
 
-def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) -> Server:
-    """What to run on this machine with these settings."""
-    return Server(
-        app=app,
-        port=settings.sagemaker_bind_to_port,
-        workers=1 if settings.sagemaker_batch else settings.model_server_workers or default_workers(),
-        threads=settings.model_server_threads,
-        timeout=max(settings.timeout_seconds, LEAST_ALIVE_SECONDS),
-        log_level=settings.autopilot_log_level,
-        nginx=nginx,
-        runtime=runtime,
-        predicts=bool(settings.gs_inventory_url),
-    )
-
-
-def nginx_configuration(server: Server, root: bool) -> str:
-    """The text of nginx's configuration, from the template beside the package."""
-    return _NginxTemplate(_TEMPLATE.read_text()).substitute(
-        # Without a name nginx would change to another user, and without the right to do so it would not start. With
-        # this one it stays what it is; see nginx_log for what it says where every capability is dropped.
-        user="user root root;" if root else "",
-        nginx_workers=-(-server.workers // 8),
-        drain_seconds=NGINX_DRAIN_SECONDS - 1,
-        read_timeout=server.timeout + 5,
-        port=server.port,
-        listen_ipv6=f"listen [::]:{server.port} default_server backlog=2048 ipv6only=on;" if has_ipv6() else "",
-        predict=_PREDICT if server.predicts else "",
-        runtime=server.runtime,
-    )
-
-
-def nginx_command(server: Server) -> list[str]:
-    """Write nginx's configuration; the command that runs it."""
-    if server.nginx is None:
-        return []
-    path = server.runtime / "nginx.conf"
-    path.write_text(nginx_configuration(server, os.geteuid() == 0))
-    return [server.nginx, "-p", str(server.runtime), "-e", "stderr", "-c", str(path)]
-
-
-def gunicorn_command(server: Server, sockets: Sequence[int]) -> list[str]:
-    """The command that runs gunicorn: behind nginx on listening sockets (file descriptors), or alone.
-
-    Alone it serves this machine only: slow senders would take its threads, and its refusals are not the contract's.
-    """
-    options = {
-        "config": "python:autopilot.serve.workers",
-        "workers": server.workers,
-        "threads": server.threads,
-        "timeout": server.timeout,
-        "keep-alive": 75,  # longer than nginx keeps its side, so that gunicorn never closes under a request
-        "graceful-timeout": (GUNICORN_DRAIN_SECONDS if sockets else NGINX_DRAIN_SECONDS) - 1,
-        "worker-tmp-dir": _SHARED_MEMORY if _writable(_SHARED_MEMORY) else server.runtime,
-        "limit-request-fields": 4096,
-        "log-level": "debug" if server.log_level == "DEBUG" else "warning",
-    }
-    binds = [f"fd://{socket}" for socket in sockets] or [
-        f"127.0.0.1:{server.port}",
-        *([f"[::1]:{server.port}"] if has_ipv6() else []),
-    ]
-    return [
-        *(sys.executable, "-m", "gunicorn", server.app, "--no-control-socket"),
-        *(f"--{name}={value}" for name, value in options.items()),
-        *(f"--bind={bind}" for bind in binds),
-    ]
-
-
 class _Signals:
     """Signals as something to wait for, whichever thread the kernel gives them to: numpy brings threads along."""
 
@@ -186,6 +85,8 @@ class _Signals:
             if watched is signal.SIGHUP and signal.getsignal(watched) is signal.SIG_IGN:
                 continue  # nohup
             signal.signal(watched, lambda *_: None)
+        # As a container's first process it is started with SIGTERM blocked: one that came before this waits until now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
 
     def wait(self, seconds: float | None = None) -> set[int]:
         """Signals that arrived since the last call; waits for the first, at most so many seconds."""
@@ -198,10 +99,10 @@ def _run(server: Server, environ: Mapping[str, str]) -> int:
     _allow_many_connections()
     if (status := _await_port(server, signals)) is not None:
         return status
-    sockets = [_listening(server.runtime / name) for name in SOCKETS] if server.nginx else []
+    sockets = [listening(server.runtime / name) for name in SOCKETS] if server.nginx else []
     commands = {"nginx": nginx_command(server), "gunicorn": gunicorn_command(server, sockets)}
-    with nginx_stderr() as log:
-        errors = {"nginx": log, "gunicorn": 2}
+    with nginx_stderr() as nginx_errors:
+        errors = {"nginx": nginx_errors, "gunicorn": log.STDERR}
         children = {name: _spawn(command, environ, errors[name]) for name, command in commands.items() if command}
     door = "behind nginx" if server.nginx else "for this machine only, because nginx is not installed"
     _say(f"port {server.port}, {server.workers} workers with {server.threads} threads, {door}")
@@ -211,50 +112,18 @@ def _run(server: Server, environ: Mapping[str, str]) -> int:
         _kill(children.values())
 
 
-def _listening(path: Path) -> int:
-    """A socket that takes connections from now on, for gunicorn to inherit: what comes while it starts waits there."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen(2048)
-    listener.set_inheritable(True)
-    return listener.detach()
-
-
 def _await_port(server: Server, signals: _Signals) -> int | None:
     """Wait some seconds for a port that is in use: who has it may be about to end.
 
     Returns the exit status where it stays so, or where a stop comes first; else None.
     """
     giving_up = time.monotonic() + _PORT_SECONDS
-    while (reason := _why_not(server)) and time.monotonic() < giving_up:
+    while (reason := why_not(server.port, server.nginx is not None)) and time.monotonic() < giving_up:
         if signals.wait(0.1) & _STOP:
             return 0
     if reason:
         _say(f"port {server.port}: {reason}; SAGEMAKER_BIND_TO_PORT names another")
     return 1 if reason else None
-
-
-def _why_not(server: Server) -> str | None:
-    """Why the port cannot be listened on, if it cannot."""
-    places = ("0.0.0.0", "::") if server.nginx else ("127.0.0.1", "::1")  # noqa: S104 - as those who serve it do
-    return _cannot_bind(places[0], server.port) or (_cannot_bind(places[1], server.port) if has_ipv6() else None)
-
-
-def has_ipv6() -> bool:
-    """Whether there is IPv6 here: a kernel may be without, and a container too."""
-    return socket.has_ipv6 and _cannot_bind("::1", 0) is None
-
-
-def _cannot_bind(host: str, port: int) -> str | None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if ":" in host:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.strerror
-    return None
 
 
 def _watch(children: Mapping[str, int], signals: _Signals) -> int:
@@ -328,11 +197,16 @@ def _kill(groups: Iterable[int]) -> None:
 
 
 def _surroundings(metrics: str) -> dict[str, str]:
-    """What the children's environment has on top of ours: a worker is one CPU's, in arithmetic and in memory."""
+    """What the children's environment has on top of ours.
+
+    A worker is one CPU's, in arithmetic and in memory; what a large request took goes back to the system.
+    """
     return {
         "PROMETHEUS_MULTIPROC_DIR": metrics,
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "131072",
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -343,12 +217,8 @@ def _metrics_directory(runtime: Path) -> tempfile.TemporaryDirectory[str]:
     Not beside the history where it can be helped: the counters are mapped into memory, and a full disk under a mapping
     kills the worker.
     """
-    place = _SHARED_MEMORY if _writable(_SHARED_MEMORY) else runtime
+    place = SHARED_MEMORY if writable(SHARED_MEMORY) else runtime
     return tempfile.TemporaryDirectory(prefix="autopilot-metrics-", dir=place, ignore_cleanup_errors=True)
-
-
-def _writable(directory: Path) -> bool:
-    return os.access(directory, os.W_OK | os.X_OK)
 
 
 def _allow_many_connections() -> None:
@@ -364,7 +234,7 @@ def _in_words(status: int) -> str:
 
 
 def _say(line: str) -> None:
-    print(f"autopilot: {line}", file=sys.stderr, flush=True)
+    log.write(log.STDERR, f"autopilot: {line}\n".encode("utf-8", "backslashreplace"))
 
 
 if __name__ == "__main__":

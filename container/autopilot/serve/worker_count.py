@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-BYTES_PER_WORKER = 90_000_000
-"""What one worker may come to need: 60 MB of its own, and bodies and answers under way."""
+BYTES_PER_WORKER = 250_000_000
+"""What one worker may come to need: 60 MB of its own, 32 MB of bodies under way, and the largest request it takes."""
 
 _UNLIMITED = 1 << 60
 _MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import importlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from autopilot.serve.supervisor import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
+from autopilot.serve.commands import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
 
 _TERM = (signal.SIGTERM,)
 # A worker that is told to stop before it has handlers of its own would never hear of it, and the stop would take all
@@ -33,6 +34,9 @@ _SWITCH_SECONDS = 0.001
 
 _CENTURIES = 10**10  # seconds
 
+_GROWN_BYTES = 150_000_000
+"""A worker has 60 MB. One that a large request has left with so much more makes room for a fresh one."""
+
 worker_class = "autopilot.serve.workers.Worker"
 
 
@@ -44,6 +48,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     sockets: list[Any]  # gunicorn's own, around a socket.socket
     decisions: "Sequence[DecisionServer]" = ()
+    _has_grown = False
 
     def init_signals(self) -> None:
         """gunicorn's own handlers, and then what arrived before them."""
@@ -58,9 +63,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.sockets = [one for one in self.sockets if one not in mine]
         if mine:
             application = importlib.import_module(self.app.app_uri.partition(":")[0]).decisions
-            self.decisions = [DecisionServer(one.sock, application, self.cfg.graceful_timeout) for one in mine]
+            self.decisions = [DecisionServer(one.sock, application) for one in mine]
         super().run()
-        deadline = time.monotonic() + self.cfg.graceful_timeout
+        deadline = time.monotonic() + (self.cfg.timeout if self._has_grown else self.cfg.graceful_timeout)
         for one in self.decisions:
             one.close(deadline - time.monotonic())
 
@@ -68,6 +73,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """gunicorn's hook for a sign of life: a worker whose decisions are stuck gives none, and is replaced."""
         if any(one.ended for one in self.decisions):
             self.alive = False  # nobody reads what nginx sends: the next worker will
+        if _resident_bytes() > _GROWN_BYTES and not any(one.is_busy for one in self.decisions):
+            self._has_grown, self.alive = True, False
         if all(one.silent_seconds < LEAST_ALIVE_SECONDS for one in self.decisions):
             super().notify()
 
@@ -90,7 +97,7 @@ class _BehindNginx(HttpToolsProtocol):
 class DecisionServer:
     """uvicorn on a thread of its own, which answers what comes in on a listening socket."""
 
-    def __init__(self, listener: socket.socket, application: Any, drain_seconds: float) -> None:  # noqa: ANN401 - ASGI
+    def __init__(self, listener: socket.socket, application: Any) -> None:  # noqa: ANN401 - ASGI
         config = uvicorn.Config(
             application,
             interface="asgi3",
@@ -104,10 +111,10 @@ class DecisionServer:
             server_header=False,
             date_header=False,
             timeout_keep_alive=75,  # longer than nginx keeps its side, so that none is closed under a request
-            timeout_graceful_shutdown=int(drain_seconds),
             callback_notify=self._give_sign,
             timeout_notify=-_CENTURIES,  # once a second, also after the clock was set back
         )
+        self._application = application
         self._server = uvicorn.Server(config)
         self._last_sign = time.monotonic()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="decisions", daemon=True)
@@ -123,6 +130,11 @@ class DecisionServer:
         """Since the event loop last gave a sign, which it does once a second unless something keeps it."""
         return time.monotonic() - self._last_sign
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a large request is under way."""
+        return bool(getattr(self._application, "is_busy", False))
+
     def close(self, patience: float) -> None:
         """Take nothing new; wait at most so many seconds for what is under way."""
         self._server.should_exit = True
@@ -134,6 +146,10 @@ class DecisionServer:
 
     async def _give_sign(self) -> None:
         self._last_sign = time.monotonic()
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def when_ready(server: Arbiter) -> None:

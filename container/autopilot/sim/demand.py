@@ -25,7 +25,7 @@ WEEK = 7 * DAY
 class DemandConfig:
     """The ranges that fleets are drawn from. A pair is drawn from log-uniformly, a single number is a probability."""
 
-    servers: tuple[float, float] = (5, 5000)
+    servers: tuple[float, float] = (3, 20_000)
     """mean size of a fleet"""
     players_per_server: tuple[float, float] = (2, 10_000)
     """how many sessions make one server, for fleets with more than one: the larger, the smoother"""
@@ -99,25 +99,26 @@ def generate(rng: Rng, fleets: int, minutes: int, config: DemandConfig | None = 
 
 def draw_fleets(rng: Rng, count: int, config: DemandConfig) -> Fleets:
     """Draw what makes each fleet itself."""
-    players = _log_uniform(rng, config.players_per_server, count)
-    session = _log_uniform(rng, config.session_minutes, count)
+    players = log_uniform(rng, config.players_per_server, count)
+    session = log_uniform(rng, config.session_minutes, count)
     kind = rng.integers(0, 3, count)  # exponential, two stages, a share of long ones
     share = np.choose(kind, [np.zeros(count), np.ones(count), rng.uniform(0.05, 0.5, count)])
     return Fleets(
-        servers=_log_uniform(rng, config.servers, count),
+        servers=log_uniform(rng, config.servers, count),
         players=np.where(rng.random(count) < config.one_player_per_server, 1.0, players),
         session=np.where(kind == 1, session / 2, session),
         second_stage=share,
         second_session=np.where(kind == 1, session / 2, session * rng.uniform(2, 6, count)),
-        noise=np.where(rng.random(count) < config.calm, _log_uniform(rng, config.calm_factor, count), 1.0),
+        noise=np.where(rng.random(count) < config.calm, log_uniform(rng, config.calm_factor, count), 1.0),
     )
 
 
-def _log_uniform(rng: Rng, bounds: tuple[float, float], count: int | tuple[int, ...]) -> Doubles:
+def log_uniform(rng: Rng, bounds: tuple[float, float], count: int | tuple[int, ...]) -> Doubles:
+    """Numbers whose logarithms are drawn evenly between those of the bounds: [count]."""
     return np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), count))
 
 
-def _some(rng: Rng, share: float, values: Doubles) -> Doubles:
+def some(rng: Rng, share: float, values: Doubles) -> Doubles:
     """The values for a random share of the fleets, 0 for the others."""
     return np.where(rng.random(values.shape) < share, values, 0.0)
 
@@ -135,29 +136,29 @@ def _log_shape(rng: Rng, count: int, minutes: int, config: DemandConfig) -> Floa
         day += size * np.sin(2 * np.pi * harmonic * at / DAY + rng.uniform(0, 2 * np.pi, count))
     hardness = np.where(rng.random(count) < 0.2, rng.uniform(1, 4, count), 0.01)  # office hours: flat top and bottom
     day = np.tanh(hardness * day) / np.tanh(hardness)
-    amplitude = _some(rng, config.seasonal, _log_uniform(rng, config.daily_amplitude, count))
-    offsets = rng.normal(0, 1, (7, count)) * _log_uniform(rng, config.weekday_noise, count)
+    amplitude = some(rng, config.seasonal, log_uniform(rng, config.daily_amplitude, count))
+    offsets = rng.normal(0, 1, (7, count)) * log_uniform(rng, config.weekday_noise, count)
     offsets[5:] += rng.normal(0, 0.15, count) * (amplitude > 0)
-    weekday = _smooth_days(offsets, at)
-    stretch = 1 + _smooth_days(rng.normal(0, 1, (7, count)) * _log_uniform(rng, (0.01, 0.15), count), at)
+    weekday = smooth_days(offsets, at)
+    stretch = 1 + smooth_days(rng.normal(0, 1, (7, count)) * log_uniform(rng, (0.01, 0.15), count), at)
     growth = rng.normal(0, config.growth_per_day, count) * (at - at.mean()) / DAY
     habits = _habits(rng, count, at) * (amplitude > 0)
     coarse = amplitude * day * stretch + weekday + growth + habits
-    return _per_minute(coarse, step, minutes)
+    return per_minute(coarse, step, minutes)
 
 
 def _habits(rng: Rng, count: int, at: npt.NDArray[np.int64]) -> Doubles:
     """What happens at the same minute every day: daily resets, the end of school, lunch. Some are sharp."""
     out = np.zeros(at.shape)
     for _ in range(4):
-        size = _some(rng, 0.6, _log_uniform(rng, (0.004, 0.2), count)) * rng.choice([-1, 1, 1], count)
-        rise, fade = _log_uniform(rng, (4, 120), count), _log_uniform(rng, (20, 240), count)
+        size = some(rng, 0.6, log_uniform(rng, (0.004, 0.2), count)) * rng.choice([-1, 1, 1], count)
+        rise, fade = log_uniform(rng, (4, 120), count), log_uniform(rng, (20, 240), count)
         since = (at - rng.integers(0, DAY, count)) % DAY
         out += size * (1 - np.exp(-since / rise)) * np.exp(-since / fade)
     return out
 
 
-def _smooth_days(offsets: Doubles, at: npt.NDArray[np.int64]) -> Doubles:
+def smooth_days(offsets: Doubles, at: npt.NDArray[np.int64]) -> Doubles:
     """An offset for each day of the week [7, F], changing over at midnight within six hours. `at` [T, F] minutes."""
     day, minute = np.divmod(at, DAY)
     share = np.clip((minute - (DAY - 360)) / 360, 0, 1)
@@ -166,7 +167,7 @@ def _smooth_days(offsets: Doubles, at: npt.NDArray[np.int64]) -> Doubles:
     return offset
 
 
-def _per_minute(coarse: Doubles, step: int, minutes: int) -> Floats:
+def per_minute(coarse: Doubles, step: int, minutes: int) -> Floats:
     """Straight lines between points `step` minutes apart: [minutes, F]."""
     low = np.repeat(coarse[:-1], step, axis=0)[:minutes]
     rise = np.repeat(np.diff(coarse, axis=0), step, axis=0)[:minutes]
@@ -183,8 +184,8 @@ def _log_noise(rng: Rng, fleets: Fleets, minutes: int, config: DemandConfig) -> 
     points = minutes // step + 2
 
     def wander(share: float, sizes: tuple[float, float], memory: tuple[float, float]) -> Doubles:
-        size = _some(rng, share, _log_uniform(rng, sizes, count)) * calm
-        return _ornstein(rng, size, _log_uniform(rng, memory, count) / step, points)
+        size = some(rng, share, log_uniform(rng, sizes, count)) * calm
+        return ornstein(rng, size, log_uniform(rng, memory, count) / step, points)
 
     calm = np.sqrt(fleets.noise)  # days differ in calm fleets too
     rough = rng.random(count) < config.rough
@@ -192,27 +193,27 @@ def _log_noise(rng: Rng, fleets: Fleets, minutes: int, config: DemandConfig) -> 
     noise += _smooth_wander(rng, config, calm * ~rough, points)
     calm = fleets.noise
     noise += wander(0.6, config.middle_noise, (30, 300))
-    memory = _log_uniform(rng, (20, 180), count) / step
-    speed = _some(rng, 0.4, _log_uniform(rng, config.drift_noise, count)) * np.sqrt(calm) / memory
-    drift = _ornstein(rng, speed, memory, points)
-    forget = np.exp(-step / _log_uniform(rng, (120, 1000), count))
+    memory = log_uniform(rng, (20, 180), count) / step
+    speed = some(rng, 0.4, log_uniform(rng, config.drift_noise, count)) * np.sqrt(calm) / memory
+    drift = ornstein(rng, speed, memory, points)
+    forget = np.exp(-step / log_uniform(rng, (120, 1000), count))
     noise += _leaky_sum(drift, forget)
     noise += _jumps(rng, count, points, config) * calm
-    return _per_minute(noise, step, minutes)
+    return per_minute(noise, step, minutes)
 
 
 def _smooth_wander(rng: Rng, config: DemandConfig, share: Doubles, points: int) -> Doubles:
     """Slow wandering without edges: better and worse days, that no ten minutes can tell. [points, F]."""
     every = 36  # points: three hours
-    size = _some(rng, 0.9, _log_uniform(rng, config.slow_noise, len(share))) * share
-    knots = _ornstein(rng, size, _log_uniform(rng, (600, 6000), len(share)) / 180, points // every + 2)
+    size = some(rng, 0.9, log_uniform(rng, config.slow_noise, len(share))) * share
+    knots = ornstein(rng, size, log_uniform(rng, (600, 6000), len(share)) / 180, points // every + 2)
     at = np.arange(points) / every
     low, part = at.astype(np.int64), (1 - np.cos(np.pi * (at % 1)))[:, None] / 2
     smooth: Doubles = knots[low] * (1 - part) + knots[low + 1] * part
     return smooth
 
 
-def _ornstein(rng: Rng, size: Doubles, memory: Doubles, points: int) -> Doubles:
+def ornstein(rng: Rng, size: Doubles, memory: Doubles, points: int) -> Doubles:
     """Ornstein-Uhlenbeck noise of standard deviation `size` and correlation time `memory` (in points): [points, F]."""
     keep = np.exp(-1 / memory)
     out = rng.standard_normal((points, len(size)))
@@ -229,24 +230,24 @@ def _leaky_sum(values: Doubles, keep: Doubles) -> Doubles:
 
 def _jumps(rng: Rng, count: int, points: int, config: DemandConfig) -> Doubles:
     """Level shifts out of nowhere that are forgotten slowly: capacity moves, failovers, deployments."""
-    rate = _some(rng, config.jumps, 5 / _log_uniform(rng, (120, 4000), count))
-    size = _log_uniform(rng, (0.01, 0.3), count)
+    rate = some(rng, config.jumps, 5 / log_uniform(rng, (120, 4000), count))
+    size = log_uniform(rng, (0.01, 0.3), count)
     hit = rng.random((points, count)) < rate
-    forget = np.exp(-5 / _log_uniform(rng, (60, 5000), count))
+    forget = np.exp(-5 / log_uniform(rng, (60, 5000), count))
     return _leaky_sum(np.where(hit, rng.standard_normal((points, count)) * size, 0.0), forget)
 
 
 def _measurement(rng: Rng, fleets: Fleets, minutes: int, config: DemandConfig) -> Floats:
     """Log noise of what is measured, not of who plays: fast wandering, white noise, spikes, scheduled jobs. [T, F]."""
     count = len(fleets)
-    size = _some(rng, 0.35, _log_uniform(rng, config.fast_noise, count))
-    noise = _ornstein(rng, size, _log_uniform(rng, (2, 25), count), minutes)
-    white = _some(rng, 0.3, _log_uniform(rng, config.measurement_noise, count))
+    size = some(rng, 0.35, log_uniform(rng, config.fast_noise, count))
+    noise = ornstein(rng, size, log_uniform(rng, (2, 25), count), minutes)
+    white = some(rng, 0.3, log_uniform(rng, config.measurement_noise, count))
     noise += rng.standard_normal((minutes, count)) * white
-    rate = _some(rng, config.spikes, 1 / _log_uniform(rng, (20, 2000), count))
+    rate = some(rng, config.spikes, 1 / log_uniform(rng, (20, 2000), count))
     hit = rng.random((minutes, count)) < rate
-    spike = np.where(hit, rng.exponential(1, (minutes, count)) * _log_uniform(rng, (0.02, 0.5), count), 0.0)
-    noise += _leaky_sum(spike, np.exp(-1 / _log_uniform(rng, (0.3, 10), count)))
+    spike = np.where(hit, rng.exponential(1, (minutes, count)) * log_uniform(rng, (0.02, 0.5), count), 0.0)
+    noise += _leaky_sum(spike, np.exp(-1 / log_uniform(rng, (0.3, 10), count)))
     noise += _jobs(rng, count, minutes, config)
     return (noise * fleets.noise).astype(np.float32)
 
@@ -254,11 +255,11 @@ def _measurement(rng: Rng, fleets: Fleets, minutes: int, config: DemandConfig) -
 def _jobs(rng: Rng, count: int, minutes: int, config: DemandConfig) -> Doubles:
     """Work that starts by the clock, every quarter of an hour to every day, and takes a few minutes. [T, F]."""
     period = rng.choice([15, 30, 60, 120, 180, 360, 720, 1440], count)
-    height = _some(rng, config.jobs, _log_uniform(rng, (0.02, 0.6), count))
-    width = np.minimum(_log_uniform(rng, (3, 60), count), period * 0.6)
+    height = some(rng, config.jobs, log_uniform(rng, (0.02, 0.6), count))
+    width = np.minimum(log_uniform(rng, (3, 60), count), period * 0.6)
     turn, minute = np.divmod(np.arange(minutes)[:, None] + rng.integers(0, 1440, count), period)
     late = rng.exponential(1, count) * rng.random((61, count))  # each turn starts a little late, and differs in size
-    size = np.exp(rng.normal(0, 1, (61, count)) * _log_uniform(rng, (0.02, 0.5), count))
+    size = np.exp(rng.normal(0, 1, (61, count)) * log_uniform(rng, (0.02, 0.5), count))
     fleet = np.arange(count)
     since = minute - late[turn % 61, fleet]
     return np.where((since >= 0) & (since < width), height * size[turn % 61, fleet], 0.0)
@@ -295,8 +296,8 @@ def _maintenance(rng: Rng, arrivals: Floats, lost: Floats, session: float) -> No
 
 def _outages(rng: Rng, arrivals: Floats, lost: Floats, session: float) -> None:
     """Failures without a timetable."""
-    for start in _poisson_times(rng, len(arrivals), _log_uniform(rng, (0.7 * DAY, 15 * DAY), 1)[0]):
-        down = float(_log_uniform(rng, (1, 240), 1)[0])
+    for start in _poisson_times(rng, len(arrivals), log_uniform(rng, (0.7 * DAY, 15 * DAY), 1)[0]):
+        down = float(log_uniform(rng, (1, 240), 1)[0])
         interrupt(arrivals, lost, session, (start, rng.uniform(0.1, 1), down, rng.uniform(3, 90)))
 
 
@@ -319,13 +320,13 @@ def interrupt(arrivals: Floats, lost: Floats, session: float, event: tuple[int, 
 def _crowds(rng: Rng, arrivals: Floats, lost: Floats, session: float) -> None:
     """Flash crowds: a match, a streamer, a broadcast; by the clock or out of nowhere."""
     del lost, session
-    every = float(_log_uniform(rng, (0.25 * DAY, 6 * DAY), 1)[0])
+    every = float(log_uniform(rng, (0.25 * DAY, 6 * DAY), 1)[0])
     starts = _poisson_times(rng, len(arrivals), every)
     if rng.random() < 0.5:  # at the same minutes of the day
         hours = rng.integers(0, DAY, rng.integers(1, 4))
         starts = [int(h) + d for d in range(0, len(arrivals), DAY) for h in hours if rng.random() < DAY / every]
-    height = float(_log_uniform(rng, (0.05, 1.2), 1)[0])
-    rise, hold, fade = (float(_log_uniform(rng, b, 1)[0]) for b in ((3, 90), (5, 200), (5, 180)))
+    height = float(log_uniform(rng, (0.05, 1.2), 1)[0])
+    rise, hold, fade = (float(log_uniform(rng, b, 1)[0]) for b in ((3, 90), (5, 200), (5, 180)))
     for start in starts:
         size = height * rng.lognormal(0, 0.4)
         since = _minutes_since(arrivals, start, rise + hold + 8 * fade)

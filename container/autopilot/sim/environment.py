@@ -33,13 +33,11 @@ class Plan:
     warm_up   slots of a trace before the first decision
     reuse     episodes that are played on the same traces, with other lead times and other first slots, before new
               ones are drawn: features cost more than steps
-    horizon   minutes that the features look ahead
     """
 
     steps: int = SLOTS_PER_DAY
     warm_up: int = WARM_UP_SLOTS
     reuse: int = 1
-    horizon: int = 10
 
 
 class FleetEnvironment:
@@ -140,15 +138,18 @@ class FleetEnvironment:
                 f"traces of {traces.slots} slots are too short for {self.plan.warm_up} and {self.plan.steps} decisions"
             )
         self._demand = traces.demand[:, self.plan.warm_up :].T.astype(np.float64)
-        self._observations, self._reference = observe_all(traces, self.plan.warm_up, self.plan.horizon)
+        self._observations, self._reference = observe_all(traces, self.plan.warm_up, self.config)
         known = np.maximum((~np.isnan(self._demand)).sum(axis=0), 1)
         self._observations.flags.writeable = False  # they are handed out, and played again
         change = np.nan_to_num(np.abs(self._demand[2:] - self._demand[:-2])).sum(axis=0) / known
         self._scale = np.maximum(change, 0.5) * self.config.step_minutes
 
 
-def observe_all(traces: Traces, first: int, horizon: int) -> tuple[Floats, npt.NDArray[np.float64]]:
-    """Observations [S, N, width] and reference demand [S, N] of every fleet at the columns from `first` on."""
+def observe_all(traces: Traces, first: int, config: FleetConfig) -> tuple[Floats, npt.NDArray[np.float64]]:
+    """Observations [S, N, width] and reference demand [S, N] of every fleet at the columns from `first` on.
+
+    The policy knows the lead and the price of the fleets that it controls.
+    """
     count, steps = len(traces), traces.slots - first
     observations = np.empty((steps, count, features.WIDTH), np.float32)
     reference = np.empty((steps, count))
@@ -157,6 +158,7 @@ def observe_all(traces: Traces, first: int, horizon: int) -> tuple[Floats, npt.N
         stop = min(steps, start + at_once)
         columns, rows = (grid.ravel() for grid in np.mgrid[first + start : first + stop, 0:count])
         windows = windows_at(traces, rows, columns)
-        observations[start:stop] = features.observe(windows, horizon).reshape(-1, count, features.WIDTH)
+        observed = features.observe(windows, config.lead_minutes, config.missing_price)
+        observations[start:stop] = observed.reshape(-1, count, features.WIDTH)
         reference[start:stop] = features.reference(windows).reshape(-1, count)
     return observations, reference

@@ -36,7 +36,9 @@ def calibrated_player(environment: FleetEnvironment, observations: Floats) -> Ar
     del observations
     rows = np.arange(len(environment.traces))
     windows = windows_at(environment.traces, rows, np.full(len(rows), environment.column))
-    return calibrated_rule.calibrated(windows, environment.plan.horizon)
+    longest = np.full(len(rows), environment.config.lead_minutes[1])
+    price = np.full(len(rows), environment.config.missing_price)
+    return calibrated_rule.calibrated_each(windows, longest, price)
 
 
 def ratio_player(ratio: Callable[[Floats], Array]) -> Player:

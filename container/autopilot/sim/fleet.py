@@ -48,6 +48,11 @@ class FleetConfig:
             raise ValueError("missing_weight, idle_weight and over_prov_factor must be >= 0: they only penalise")
 
     @property
+    def missing_price(self) -> float:
+        """What a missing server-minute costs, in idle ones."""
+        return self.missing_weight / max(self.idle_weight + self.over_prov_factor, 1e-9)
+
+    @property
     def longest_lead(self) -> int:
         """The longest lead time in whole steps: the length of the pipeline of orders."""
         return max(1, int(np.ceil(self.lead_minutes[1] / self.step_minutes)))

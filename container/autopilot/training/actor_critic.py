@@ -6,39 +6,23 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from autopilot.training.network import Head, Network, build_network
+from autopilot.training.network import AnyNetwork, build_network
 from autopilot.training.ppo import Floats, Opinion, Tensor
 
-_LEAST_SCALE = 1e-3
-_TERM_LIMIT = 40.0
 
-
-def distribution(network: Network, observations: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log standard deviation of the action, both [N, A].
-
-    With a head, the deviation is in units of the fleet's own error scale: a calm fleet is explored in small steps.
-    Where the terms that the head adds up are large, so is the deviation, as if their weights were what is varied;
-    else a small change of the weights would be a wild change of the policy for the few fleets in turmoil.
-    """
+def distribution(network: AnyNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation of the action, both [N, A]; the deviation in the network's own unit."""
     mean = network(observations)
-    log_std = tf.zeros_like(mean) + network.log_std
-    return mean, log_std if network.head is None else log_std + _log_unit(network.head, observations)
-
-
-def _log_unit(head: Head, observations: Tensor) -> Tensor:
-    """Log of the unit of exploration, [N, 1]: the error scale, times the root of one and the mean squared term."""
-    scale = tf.maximum(observations[:, head.scale : head.scale + 1], _LEAST_SCALE)
-    terms = tf.clip_by_value(tf.gather(observations, head.terms, axis=1), -_TERM_LIMIT, _TERM_LIMIT)
-    return tf.math.log(scale) + 0.5 * tf.math.log(1.0 + tf.reduce_mean(tf.square(terms), axis=1, keepdims=True))
+    return mean, tf.zeros_like(mean) + network.log_std + network.log_unit(observations)
 
 
 class ActorCritic(tf.Module):
     """A policy network, a value network of the same inputs, and the scale of rewards. See ppo.ActorCritic."""
 
-    def __init__(self, policy: Network, seed: int, log_std: float | None = None) -> None:
+    def __init__(self, policy: AnyNetwork, seed: int, log_std: float | None = None) -> None:
         super().__init__()
         self.policy = policy
-        self.critic = build_network(policy.width, policy.hidden, 1, None, seed + 1, front=policy.front)
+        self.critic = build_network(policy.width, policy.hidden, 1, seed + 1, front=policy.front)
         self._scale = tf.Variable(np.float32(1.0), trainable=False, name="reward_scale")
         if log_std is not None:
             policy.log_std.assign(tf.fill(policy.log_std.shape, log_std))
@@ -65,10 +49,10 @@ class ActorCritic(tf.Module):
         return Opinion(mean.reshape(*leading, -1), log_std.reshape(*leading, -1), value.reshape(leading))
 
     def fit_scales(self, observations: Floats, returns: Floats) -> None:
-        """Take the scales of a first rollout. A policy that has its own, from a warm start, shares them instead."""
+        """Take the scales of a first rollout; a policy that has its own, from a warm start, keeps them."""
         if not self.policy.normalised:
             self.policy.normalise(observations)
-        self.critic.take_scales(self.policy)
+        self.critic.normalise(observations)
         self._scale.assign(1.0 / (float(returns.std()) + 1e-8))
 
     def _think(self, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,112 +1,178 @@
-"""Samples to learn a forecast from: decisions in simulated (or recorded) fleets, and what was needed afterwards."""
+"""Rows of decisions to learn from: in simulated (or recorded) fleets, and what was needed at and after each of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from autopilot.core import features
+from autopilot.core.fleet import MISSING_PRICE
 from autopilot.core.history import SLOTS_PER_DAY, WEEK_BEFORE, Floats, Windows
 from autopilot.core.series import SlottedSeries
-from autopilot.sim.demand import DAY, DemandConfig, generate
+from autopilot.sim.demand import DAY
+from autopilot.sim.games import generate_mixture
+from autopilot.training.closed_loop import draw_lead_steps, shortfall, target_sizes
 
 Rng = np.random.Generator
 Doubles = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
 
-UNDER, OVER = 5.0, 1.0
-"""The cost of a missing and of an idle server."""
+ROW = 12
+"""Consecutive decisions in a row."""
 _WARM_UP = 7 * SLOTS_PER_DAY + WEEK_BEFORE  # slots that a window reaches back
+_COLUMN = {name: features.FEATURE_NAMES.index(f"near_{name}") for name in ("demand_10", "demand_30", "scale")}
+_LEAST_COST = 0.02  # servers: so that a fleet that costs next to nothing does not weigh more than all others
 
 
 @dataclass(frozen=True, slots=True)
 class SampleConfig:
     """How decisions are drawn from simulated fleets."""
 
-    decisions: int = 160
-    """decisions of each fleet"""
-    days: int = 11
+    rows: int = 8
+    """rows of consecutive decisions of each fleet"""
+    days: int = 10
     """length of a simulated series; decisions fall into what is left after the week that windows look back to"""
-    horizons: tuple[int, ...] = (10, 10, 20, 30)
-    """minutes ahead, drawn evenly for each fleet"""
-    steps: tuple[int, ...] = (1, 1, 5, 5, 5, 5, 10, 10, 10, 10, 30, 60)
-    """minutes between observations, drawn evenly for each fleet"""
+    far: tuple[int, ...] = (20,) * 11 + (30,) * 4 + (40, 50, 60) * 2
+    """minutes to the farther horizon, drawn evenly for each fleet"""
+    steps: tuple[int, ...] = (2, 5, 5, 10, 10)
+    """minutes between decisions, drawn evenly for each fleet; no more decisions than a lead fits into"""
     averaged: float = 0.2
     """share of fleets whose observations are means over the step"""
     gaps: float = 0.3
     """share of fleets with missing observations"""
     young: float = 0.15
-    """share of decisions in fleets that began a short time ago"""
+    """share of rows in fleets that began a short time ago"""
+    imported: float = 0.1
+    """share of fleets whose older history was brought from a system that keeps one value an hour"""
+    eventful: float = 0.5
+    """share of the rows that are drawn where demand moves most; they weigh the less, so that all moments count alike"""
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
-    """Decisions, M of them, of many fleets.
+class Rows:
+    """R rows of K consecutive decisions, in F fleets.
 
-    observations [M, WIDTH]; reference, now, needed [M] servers: the reference demand, demand at the decision and
-    demand when the decision comes into force; usual [M] the fleet's cost per decision under the best simple rule
-    in hindsight (so that all fleets weigh alike); fleet [M] its number.
+    observations [R, K, WIDTH], whose lead and price are nominal; demand [R, K] servers when they are made;
+    needed [R, K, 2] servers at the near and the far horizon; step_minutes [R] between two decisions; weight [R] in the
+    mean of the loss; fleet [R] its number; rules [F, 2, P] mean servers missing and idle under each of P simple rules
     """
 
     observations: Floats
-    reference: Floats
-    now: Floats
+    demand: Floats
     needed: Floats
-    usual: Floats
-    fleet: npt.NDArray[np.int64]
+    step_minutes: Floats
+    weight: Floats
+    fleet: Whole
+    rules: Floats
 
     def __len__(self) -> int:
-        return len(self.observations)
+        return len(self.demand)
+
+    @property
+    def far_minutes(self) -> Floats:
+        """The farther horizon of each row, [R]."""
+        far: Floats = self.observations[:, 0, -2]
+        return far
+
+    def usual_cost(self, price: Floats) -> Floats:
+        """Mean cost, in servers, of each row's fleet under its best simple rule in hindsight, at prices [R]: [R]."""
+        missing, idle = self.rules[self.fleet].transpose(1, 0, 2)
+        best: Floats = (price[:, None] * missing + idle).min(axis=1) + np.float32(_LEAST_COST)
+        return best
+
+    def take(self, chosen: Whole) -> "Rows":
+        """Some of the rows, of the same fleets."""
+        names = [one.name for one in fields(self) if one.name != "rules"]
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
 
-def join(parts: list[Samples]) -> Samples:
-    """One set of samples from several; fleets are numbered anew."""
-    shift = np.cumsum([0] + [int(p.fleet.max()) + 1 for p in parts])
-    fleet = np.concatenate([p.fleet + s for p, s in zip(parts, shift, strict=False)])
-    names = ("observations", "reference", "now", "needed", "usual")
-    columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
-    return Samples(**columns, fleet=fleet)
+def join(parts: list[Rows]) -> Rows:
+    """One set of rows from several; fleets are numbered anew."""
+    shift = np.cumsum([0] + [len(part.rules) for part in parts])
+    names = [one.name for one in fields(Rows) if one.name != "fleet"]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    fleet = np.concatenate([part.fleet + first for part, first in zip(parts, shift, strict=False)])
+    return Rows(**columns, fleet=fleet)
 
 
-def simulated_samples(
-    rng: Rng,
-    fleets: int,
-    config: SampleConfig,
-    demand: DemandConfig,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Samples:
-    """Decisions in `fleets` simulated fleets. The same seed, the same samples."""
+def simulated_rows(
+    rng: Rng, fleets: int, config: SampleConfig, progress: Callable[[int], None] = lambda done: None
+) -> Rows:
+    """Decisions in `fleets` simulated fleets. The same seed, the same rows."""
     parts = []
     done = 0
     while done < fleets:
         count = min(200, fleets - done)
-        minutes = generate(rng, count, config.days * DAY, demand)
-        parts += [_samples(rng, series, config) for series in minutes]
+        minutes = generate_mixture(rng, count, config.days * DAY)
+        parts += [_rows(rng, series, config) for series in minutes]
         done += count
         progress(done)
     return join(parts)
 
 
-def _samples(rng: Rng, minutes: Floats, config: SampleConfig) -> Samples:
-    """Decisions of one fleet, whose demand [T] is known for every minute."""
-    step, lead = int(rng.choice(config.steps)), int(rng.choice(config.horizons))
-    horizon = max(lead, step)  # a decision stands until the next observation
+def _rows(rng: Rng, minutes: Floats, config: SampleConfig) -> Rows:
+    """Rows of one fleet, whose demand [T] is known for every minute."""
+    far = int(rng.choice(config.far))
+    step = max(int(rng.choice(config.steps)), {20: 2, 30: 5}.get(far, 10))
+    every = 1 if step == 2 and rng.random() < 0.5 else step
     if step > 1 and rng.random() < config.averaged:
         minutes = _averaged(minutes, step)
-    seen, at = _observed(rng, minutes, step, config)
-    slots = len(minutes) // 5
-    candidates = at[(at >= 5 * (_WARM_UP + 1)) & (at < len(minutes) - max(horizon, 60))]
-    chosen = np.sort(rng.choice(candidates, min(config.decisions, len(candidates)), replace=False))
-    series = SlottedSeries(0, seen[:slots])
-    windows = _begun(rng, series.windows(chosen // 5, minutes[chosen]), config)
-    now, needed = minutes[chosen], minutes[chosen + horizon]
-    usual = _usual_cost(now, needed, minutes[chosen - horizon])
-    reference = features.reference(windows).astype(np.float32)
-    count = len(chosen)
-    return Samples(
-        features.observe(windows, lead), reference, now, needed,
-        np.full(count, usual, np.float32), np.zeros(count, np.int64),
-    )  # fmt: skip
+    seen = _observed(rng, minutes, every, config)
+    span = ROW * step
+    starts, weight = _starts(rng, minutes, (every, span + far), config)
+    chosen = starts[:, None] + np.arange(ROW) * step
+    windows = SlottedSeries(0, seen).windows(chosen.ravel() // 5, minutes[chosen.ravel()])
+    windows = _begun(rng, windows, config)
+    near = features.NEAR_MINUTES
+    needed = np.stack([minutes[chosen + near], minutes[chosen + max(far, step)]], axis=2)
+    observations = features.observe(windows, (near, far), MISSING_PRICE).reshape(*chosen.shape, -1)
+    return with_rules(observations, minutes[chosen], needed, step, weight)
+
+
+def with_rules(observations: Floats, demand: Floats, needed: Floats, step: float, weight: Floats) -> Rows:
+    """The rows of one fleet, and what it would have paid under simple rules."""
+    count = len(demand)
+    steps = np.full(count, step, np.float32)
+    rows = Rows(
+        observations,
+        demand,
+        needed,
+        steps,
+        weight,
+        np.zeros(count, np.int64),
+        np.empty((1, 2, 0), np.float32),
+    )
+    return replace(rows, rules=_rule_costs(rows)[None])
+
+
+def _rule_costs(rows: Rows) -> Floats:
+    """Mean servers missing and idle of one fleet under each simple rule, [2, P]."""
+    far = rows.far_minutes
+    lead = np.stack([far - 7, far - 7], axis=1)
+    lead_steps = draw_lead_steps(np.random.default_rng(0), lead, rows.step_minutes, rows.demand.shape[1])
+    sizes = np.stack([np.ceil(size - 1e-6) for size in _simple_rules(rows)])
+    count, shape = len(sizes), rows.demand.shape
+    flat = np.broadcast_to(rows.demand, (count, *shape)).reshape(-1, shape[1])
+    steps = np.tile(rows.step_minutes, count)
+    target = target_sizes(tf.constant(sizes.reshape(flat.shape)), tf.constant(flat), tf.constant(steps))
+    found = shortfall(target, tf.constant(flat), tf.constant(np.tile(lead_steps, (count, 1))))
+    weight = rows.weight * found.counted.numpy().reshape(count, -1)[0]
+    means = [np.average(one.numpy().reshape(count, -1), axis=1, weights=weight) for one in (found.missing, found.idle)]
+    return np.stack(means).astype(np.float32)
+
+
+def _simple_rules(rows: Rows) -> list[Floats]:
+    """Sizes [R, K] of some two dozen simple rules: buffers, and lines drawn on with a margin."""
+    now, ahead = rows.demand, (rows.far_minutes[:, None] - 7) / 10
+    reference = np.maximum(now, 1)
+    seen = {name: rows.observations[:, :, column] * reference for name, column in _COLUMN.items()}
+    scale = seen["scale"] * np.sqrt(ahead)
+    rules = [now * (1 + buffer) for buffer in (0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5)]
+    for slope, shares in ((now - seen["demand_10"], (0.5, 1, 1.5, 2.5)), ((now - seen["demand_30"]) / 3, (0.5, 1, 2))):
+        rules += [now + share * ahead * slope + margin * scale for share in shares for margin in (0, 0.5, 1, 2)]
+    return [np.asarray(rule, np.float32) for rule in rules]
 
 
 def _averaged(minutes: Floats, step: int) -> Floats:
@@ -115,14 +181,43 @@ def _averaged(minutes: Floats, step: int) -> Floats:
     return mean
 
 
-def _observed(rng: Rng, minutes: Floats, step: int, config: SampleConfig) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """What each slot keeps [T / 5], NaN where nothing, and the minutes at which decisions are made."""
-    at = np.arange(int(rng.integers(0, step)), len(minutes), step)
+def _observed(rng: Rng, minutes: Floats, every: int, config: SampleConfig) -> Floats:
+    """What each slot keeps [T / 5], NaN where nothing."""
+    at = np.arange(int(rng.integers(0, every)), len(minutes), every)
     if rng.random() < config.gaps:
         at = at[_present(rng, len(at))]
     slots = np.full(len(minutes) // 5 + 1, np.nan, np.float32)
     slots[at // 5] = minutes[at]
-    return slots, at
+    return _imported(rng, slots) if rng.random() < config.imported else slots
+
+
+def _imported(rng: Rng, slots: Floats) -> Floats:
+    """A history whose older part has one value an hour, and straight lines or nothing between them."""
+    border = int(rng.uniform(7.2, 9.7) * SLOTS_PER_DAY)
+    hourly = np.arange(int(rng.integers(12)), border, 12)
+    hourly = hourly[~np.isnan(slots[hourly])]
+    out = slots.copy()
+    out[:border] = np.nan
+    out[hourly] = slots[hourly]
+    if rng.random() < 0.5 and len(hourly) > 1:
+        out[:border] = np.rint(np.interp(np.arange(border), hourly, slots[hourly]))
+    return out
+
+
+def _starts(rng: Rng, minutes: Floats, times: tuple[int, int], config: SampleConfig) -> tuple[Whole, Floats]:
+    """The first minute of each row, [R], and its weight. `times`: minutes between observations, and a row's span."""
+    every, span = times
+    grid = max(every, 5)
+    first, last = 5 * (_WARM_UP + 1) + 40, len(minutes) - span - 60
+    candidates = np.arange(first, last, grid) // every * every
+    moved = np.abs(minutes[10:] - minutes[:-10])
+    per_grid = np.maximum.reduceat(moved, np.arange(0, len(moved), 5))
+    ahead = np.lib.stride_tricks.sliding_window_view(np.pad(per_grid, (0, span // 5)), span // 5 + 1).max(axis=1)
+    wild = ahead[candidates // 5].astype(np.float64) ** 1.5 + 1e-9
+    even = 1 / len(candidates)
+    chance = (1 - config.eventful) * even + config.eventful * wild / wild.sum()
+    chosen = rng.choice(len(candidates), config.rows, p=chance / chance.sum())
+    return candidates[chosen], (even / chance[chosen]).astype(np.float32)
 
 
 def _present(rng: Rng, count: int) -> npt.NDArray[np.bool_]:
@@ -137,25 +232,10 @@ def _present(rng: Rng, count: int) -> npt.NDArray[np.bool_]:
 
 
 def _begun(rng: Rng, windows: Windows, config: SampleConfig) -> Windows:
-    """Let some fleets begin only a while before the decision: from one observation to three days."""
-    count, length = len(windows), windows.demand.shape[1]
+    """Let some rows' fleets begin only a while before: from one observation to three days."""
+    count, length = len(windows) // ROW, windows.demand.shape[1]
     young = np.asarray(rng.random(count) < config.young)
-    age = np.where(young, np.exp(rng.uniform(0, np.log(length), count)), length)
+    age = np.where(young, np.exp(rng.uniform(0, np.log(length), count)), length).repeat(ROW)
     demand = np.where(np.arange(length - 1, -1, -1) < age[:, None], windows.demand, np.float32(np.nan))
-    week = np.where(young[:, None], np.float32(np.nan), windows.last_week)
+    week = np.where(young.repeat(ROW)[:, None], np.float32(np.nan), windows.last_week)
     return Windows(demand, week, windows.slot)
-
-
-def cost(needed: Floats, allocation: Doubles | Floats, under: float = UNDER, over: float = OVER) -> Doubles:
-    """The weighted server count of each decision: missing servers count five times."""
-    missing, idle = np.maximum(needed - allocation, 0), np.maximum(allocation - needed, 0)
-    return np.asarray(under * missing + over * idle, np.float64)
-
-
-def _usual_cost(now: Floats, needed: Floats, before: Floats) -> float:
-    """The mean cost of the best of two simple rules with the best constant margin, all chosen in hindsight."""
-    costs = []
-    for forecast in (now, now + (now - before), now + 0.5 * (now - before)):
-        margin = np.quantile(needed - forecast, UNDER / (UNDER + OVER))
-        costs.append(cost(needed, np.maximum(np.ceil(forecast + margin), now)).mean())
-    return float(min(costs) + 0.02)

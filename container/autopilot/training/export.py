@@ -16,7 +16,18 @@ from autopilot.policy.litert import Network as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata
 from autopilot.ports import ModelError
 from autopilot.training.actor_critic import distribution
-from autopilot.training.network import Floats, Front, Head, Network, build_network, set_weights
+from autopilot.training.network import (
+    AnyNetwork,
+    FleetNetwork,
+    Floats,
+    Front,
+    Network,
+    Weights,
+    build_fleet_network,
+    build_network,
+    layer_sizes,
+    set_weights,
+)
 from autopilot.training.ppo import Tensor
 from autopilot.webservice.head import machines, raw_machines
 from autopilot.webservice.observation import MAX_DELTA
@@ -41,7 +52,7 @@ MACHINES = ("machines", "raw_machines")
 class Served(tf.Module):
     """What is exported: observations [N, width] to deterministic actions [N, A] and logits [N, 2A]."""
 
-    def __init__(self, network: Network, action: str) -> None:
+    def __init__(self, network: AnyNetwork, action: str) -> None:
         super().__init__()
         self.network = network
         self.all_weights = list(network.variables)
@@ -54,7 +65,7 @@ class Served(tf.Module):
         return {"actions": self._action(observations, mean), "logits": tf.concat([mean, log_std], axis=1)}
 
 
-def export(network: Network, metadata: Metadata, directory: Path, probe: Floats | None = None) -> Metadata:
+def export(network: AnyNetwork, metadata: Metadata, directory: Path, probe: Floats | None = None) -> Metadata:
     """Write a model directory; the metadata as written, with checksum and versions.
 
     `probe` [M, width]: observations on which the two networks must agree; without it, standard normal ones.
@@ -126,17 +137,29 @@ def make_reproducible() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def load_network(directory: Path, head: Head | None, front: Front | None = None) -> Network:
-    """The network of a model directory, to train further. Raises ModelError if there is none that fits."""
+def load_network(directory: Path, front: Front | None = None) -> Network:
+    """The plain network of a model directory, to train further. Raises ModelError if there is none that fits."""
     weights = read_weights(directory)
-    kernels = [weights[f"kernel_{at}"] for at in range(sum(name.startswith("kernel_") for name in weights))]
-    hidden = tuple(kernel.shape[1] for kernel in kernels[:-1])
-    network = build_network(kernels[0].shape[0], hidden, weights["log_std"].shape[0], head, front=front)
+    inputs, *hidden, actions = layer_sizes(weights) or (1, 1)
+    network = build_network(inputs, tuple(hidden), actions, front=front)
+    _fill(network, weights, directory)
+    return network
+
+
+def load_fleet_network(directory: Path) -> FleetNetwork:
+    """The fleets' network of a model directory, to train further. Raises ModelError if there is none that fits."""
+    weights = read_weights(directory)
+    hidden, head_hidden = (layer_sizes(weights, prefix)[1:-1] for prefix in ("trunk_", "head_"))
+    network = build_fleet_network(hidden or (1,), head_hidden)
+    _fill(network, weights, directory)
+    return network
+
+
+def _fill(network: AnyNetwork, weights: Weights, directory: Path) -> None:
     try:
         set_weights(network, weights)
     except ValueError as error:
         raise ModelError(f"The network in {directory} is of another kind: {error}") from error
-    return network
 
 
 def read_weights(directory: Path) -> dict[str, Floats]:

@@ -3,14 +3,15 @@
 import numpy as np
 
 from autopilot.core.history import SLOTS_PER_DAY
-from autopilot.sim.demand import DAY, generate
+from autopilot.sim.demand import DAY
 from autopilot.sim.environment import WARM_UP_SLOTS, Draw, FleetEnvironment, Plan
 from autopilot.sim.evaluation import calibrated_player, paired, play, ratio_player
 from autopilot.sim.fleet import FleetConfig
+from autopilot.sim.games import generate_mixture
 from autopilot.sim.traces import Traces, Whole, observed
 from autopilot.training.actor_critic import ActorCritic
 from autopilot.training.hyperparameters import Hyperparameters
-from autopilot.training.network import Network
+from autopilot.training.network import FleetNetwork
 from autopilot.training.ppo_run import Game, PPORun, Surroundings, Validated
 
 MOST_AT_ONCE = 256
@@ -36,7 +37,7 @@ def fleet_config(told: Hyperparameters) -> FleetConfig:
 
 def simulated(count: int) -> Draw:
     """Draws traces of `count` simulated fleets."""
-    return lambda rng: observed(generate(rng, count, _DAYS * DAY), rng)
+    return lambda rng: observed(generate_mixture(rng, count, _DAYS * DAY), rng)
 
 
 def mixed(count: int, recorded: Traces, share: float) -> Draw:
@@ -115,13 +116,13 @@ class FleetValidation:
     def _played(self) -> tuple[Draw, Plan]:
         if self._own is None:
             count = min(self._told.validation_fleets, MOST_AT_ONCE)
-            return simulated(count), Plan(horizon=self._told.horizon_minutes)
+            return simulated(count), Plan()
         traces, steps = ending(self._own, WARM_UP_SLOTS)
-        return lambda _: traces, Plan(steps=steps, horizon=self._told.horizon_minutes)
+        return lambda _: traces, Plan(steps=steps)
 
 
 def fleet_ppo(
-    network: Network, told: Hyperparameters, around: Surroundings, recorded: tuple[Traces, Traces] | None
+    network: FleetNetwork, told: Hyperparameters, around: Surroundings, recorded: tuple[Traces, Traces] | None
 ) -> PPORun:
     """A run on simulated fleets, and on stretches of recorded ones where there are any.
 
@@ -130,6 +131,6 @@ def fleet_ppo(
     count = min(told.fleets, MOST_AT_ONCE)
     training, validation = recorded or (None, None)
     draw = simulated(count) if training is None else mixed(count, training, told.recorded_weight)
-    plan = Plan(reuse=_REUSE, horizon=told.horizon_minutes, warm_up=WARM_UP_SLOTS)
+    plan = Plan(reuse=_REUSE)
     environment = FleetEnvironment(draw, fleet_config(told), plan)
     return PPORun(network, told, around, Game(environment, FleetValidation(told, validation)))

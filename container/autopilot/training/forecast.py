@@ -1,43 +1,71 @@
-"""Learn a forecast: the quantile of demand at the horizon at which missing and idle servers balance.
+"""Learn what a fleet has to be set to: first a forecast of demand, then the cost of the closed loop.
 
-The cost of an allocation is a pinball loss: five for each missing server, one for each idle one. The allocation is the
-prediction rounded up, and demand is a whole number. Then the best prediction is the 5/6 quantile of demand minus a
-uniform random part of a server; the loss below takes the mean over that part in closed form.
+Reading order: ForecastConfig, the two losses, Trainer (an epoch), score, fit (all epochs of one stage).
+
+*Forecast.* The cost of an allocation, decided now and in force at a horizon, is a pinball loss: five for each missing
+server, one for each idle one. The trunk learns it for both horizons.
+
+*Closed loop.* A fleet grows late and shrinks at once, so what is best at its own horizon is not what is cheapest. The
+whole network learns the cost of rows of decisions (closed_loop.py), for leads and prices that are drawn anew for each
+row: both are inputs, so that one network serves every lead and every price. Costs are relative to those of the fleet
+under its best simple rule, so that all fleets weigh alike.
+
+What the numbers of an epoch tell:
+    train_loss         falls, then flattens; that of the two stages is not the same thing
+    validation_score   cost of validation fleets in the closed loop, whole servers, relative to the best simple rule in
+                       hindsight: the forecast gets to about 1.1, the closed loop takes 5 to 10 per cent off
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Literal
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from autopilot.training.dataset import OVER, UNDER, Samples, cost
-from autopilot.training.network import Network, get_weights, set_weights
+from autopilot.core import features
+from autopilot.training.closed_loop import draw_lead_steps, draw_rounding, shortfall, target_sizes
+from autopilot.training.dataset import Rows
+from autopilot.training.network import FleetNetwork, get_weights, set_weights
 
 Floats = npt.NDArray[np.float32]
+Stage = Literal["forecast", "closed_loop"]
+
+_CONDITIONS = len(features.CONDITIONS)
+_LEAST_COST = 0.02
+_MOST_RATIO = 200.0
+_ROWS_AT_ONCE = 1024
+_SERVED = (10.0, 15.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastConfig:
-    """Hyperparameters of the forecast, one documented line each."""
+    """Hyperparameters of one stage, one documented line each."""
 
+    stage: Stage = "closed_loop"
+    """which loss"""
     seed: int = 1
-    """order of the samples"""
-    epochs: int = 25
-    """passes over the samples"""
-    minibatch_size: int = 1024
-    """samples of one step of gradient descent"""
-    learning_rate: float = 2e-3
-    """at the start; it falls to a hundredth along a cosine"""
-    weight_decay: float = 5e-4
-    """pull of the kernels towards zero, a hundred times this for each step and unit of learning rate"""
+    """order of the rows, and what is drawn for them"""
+    epochs: int = 20
+    """passes over the rows"""
+    minibatch_size: int = 3072
+    """decisions of one step of gradient descent"""
+    learning_rate: float = 4e-4
+    """of AdamW, after a short rise; it falls to a hundredth along a cosine"""
+    trunk_rate: float = 0.3
+    """of the trunk's learning rate, in the closed loop"""
+    weight_decay: float = 0.1
+    """pull of the kernels towards zero, for each step and unit of learning rate"""
     patience: int = 12
     """epochs without a better validation score before training stops"""
-    under: float = UNDER
-    """cost of a missing server"""
-    over: float = OVER
-    """cost of an idle server"""
+    lead_minutes: tuple[float, float] = _SERVED
+    """the lead that the validation is played with; training draws leads of all lengths"""
+    missing_price: float = 5.0
+    """the price of a missing server, in idle ones, that the forecast learns and the validation counts"""
+    prices: tuple[float, float] = (2.0, 20.0)
+    """the prices that the closed loop learns, drawn log-uniformly"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +82,13 @@ class Progress:
 class FitState:
     """Everything that training needs to go on where it stopped; arrays by name, to be saved as they are.
 
-    epoch is the next one to run; weights and moments are Adam's state after the last; best are the weights of the
-    best validation score so far.
+    epoch is the next one to run; weights and optimiser are the state after the last; best are the weights of the best
+    validation score so far.
     """
 
     epoch: int
     weights: dict[str, Floats]
-    moments: dict[str, Floats]
+    optimiser: dict[str, Any]
     best: dict[str, Floats]
     best_score: float
     best_epoch: int
@@ -75,152 +103,251 @@ class Fitted:
     state: FitState
 
 
-def fit(
-    config: ForecastConfig,
-    samples: tuple[Samples, Samples],
-    network: Network,
-    watch: Callable[[Progress, FitState], bool] = lambda progress, state: True,
-    state: FitState | None = None,
-) -> Fitted:
-    """Train `network` on the first of `samples`, choose the epoch by the second, and leave the best weights in it.
-
-    Give a fresh network (its normaliser is then taken from the samples), one with weights set and `normalise`d for a
-    warm start, or a `state` to go on exactly where it was taken: the result is the same to the last bit. `watch` is
-    called after every epoch, for metrics and checkpoints; training stops when it returns False.
-    """
-    train, valid = samples
-    if state is None and not network.normalised:
-        network.normalise(train.observations)
-    if state is not None:
-        set_weights(network, state.weights)
-    trainer = Trainer(config, train, network)
-    state = state or _first_state(trainer, valid)
-    trainer.set_moments(state.moments)
-    while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
-        loss = trainer.epoch(state.epoch)
-        now = score(predict(network, valid), valid, config.under, config.over)
-        state = _next_state(state, network, trainer, now)
-        if not watch(Progress(state.epoch, loss, now, state.best_score), state):
-            break
-    set_weights(network, state.best)
-    return Fitted(state.best, state.best_score, state)
-
-
-def _first_state(trainer: "Trainer", valid: Samples) -> FitState:
-    config, weights = trainer.config, get_weights(trainer.network)
-    now = score(predict(trainer.network, valid), valid, config.under, config.over)
-    return FitState(0, weights, trainer.moments(), weights, now, 0)
-
-
-def _next_state(state: FitState, network: Network, trainer: "Trainer", now: float) -> FitState:
-    weights, epoch = get_weights(network), state.epoch + 1
-    better = now < state.best_score
-    best = (weights, now, epoch) if better else (state.best, state.best_score, state.best_epoch)
-    return FitState(epoch, weights, trainer.moments(), *best)
-
-
-def whole_server_loss(predicted: tf.Tensor, needed: tf.Tensor, under: float, over: float) -> tf.Tensor:
+def whole_server_loss(predicted: Any, needed: Any, under: float, over: float) -> Any:  # noqa: ANN401 - tensors
     """The mean of pinball(predicted, needed - u) over u uniform in [0, 1], elementwise.
 
     Where its expected value is least, rounded up, lies the cheapest whole number of servers.
     """
 
-    def integral(z: tf.Tensor) -> tf.Tensor:
+    def integral(z: Any) -> Any:  # noqa: ANN401 - tensors
         return tf.where(z > 0, over * 0.5, -under * 0.5) * z * z
 
     low = predicted - needed
     return integral(low + 1.0) - integral(low)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tensors of B rows of K decisions: see dataset.Rows and closed_loop.Draws.
+
+    observations [B, K, WIDTH] with the lead and price that were drawn; price, usual, weight, step_minutes [B];
+    lead_steps, rounding [B, K]
+    """
+
+    observations: Any
+    demand: Any
+    needed: Any
+    step_minutes: Any
+    price: Any
+    usual: Any
+    weight: Any
+    lead_steps: Any
+    rounding: Any
+
+    def flat(self) -> Any:  # noqa: ANN401 - tensors
+        """The observations of all decisions, [B * K, WIDTH]."""
+        return tf.reshape(self.observations, [-1, features.WIDTH])
+
+
+def forecast_loss(network: FleetNetwork, batch: Batch) -> Any:  # noqa: ANN401 - tensors
+    """The floor counts (never below demand now), but what lies below it still learns a little."""
+    seen = network.horizons(batch.flat())
+    ratios = tf.reshape(tf.concat([seen.near.ratio, seen.far.ratio], axis=1), tf.shape(batch.needed))
+    predicted = ratios * tf.maximum(batch.demand, 1.0)[:, :, None]
+    floored = whole_server_loss(tf.maximum(predicted, batch.demand[:, :, None]), batch.needed, 5.0, 1.0)
+    free = whole_server_loss(predicted, batch.needed, 5.0, 1.0)
+    relative = (0.8 * floored + 0.2 * free) / batch.usual[:, None, None]
+    return tf.reduce_mean(relative * batch.weight[:, None, None])
+
+
+def closed_loop_loss(network: FleetNetwork, batch: Batch) -> Any:  # noqa: ANN401 - tensors
+    """The mean cost of the rows relative to that of their fleets' best simple rules."""
+    ratio = tf.reshape(network.ratio(batch.flat()), tf.shape(batch.demand))
+    forecast = tf.maximum(ratio, 0.0) * tf.maximum(batch.demand, 1.0) + batch.rounding
+    cost, counted = _row_costs(forecast, batch)
+    relative = (cost + _LEAST_COST) / batch.usual
+    far_off = tf.maximum(relative, _MOST_RATIO)
+    relative = tf.where(relative > _MOST_RATIO, _MOST_RATIO * (1.0 + tf.math.log(far_off / _MOST_RATIO)), relative)
+    return tf.reduce_mean(relative * batch.weight * counted / tf.reduce_mean(counted))
+
+
+LOSSES: dict[Stage, Callable[[FleetNetwork, Batch], Any]] = {"forecast": forecast_loss, "closed_loop": closed_loop_loss}
+
+
+def _row_costs(forecast: Any, batch: Batch) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
+    """Mean cost of each row, in servers, and how many of its decisions count; [B] each."""
+    sizes = target_sizes(forecast, batch.demand, batch.step_minutes)
+    found = shortfall(sizes, batch.demand, batch.lead_steps)
+    return batch.price * found.missing + found.idle, found.counted
+
+
+def draw_leads(rng: np.random.Generator, far: Floats) -> Floats:
+    """Leads whose farther horizon is `far` [B] minutes, shortest and longest: [B, 2]. Half of them are one number."""
+    count = len(far)
+    longest = np.where(far == 20, rng.uniform(5, 20, count), far - rng.uniform(0, 10, count))
+    usual = rng.random(count) < 0.3
+    longest = np.where(usual, np.where(far == 20, 15.0, far), longest)
+    shortest = longest * np.where(rng.random(count) < 0.5, 1.0, rng.uniform(0.2, 1, count))
+    shortest = np.where(usual & (far == 20), rng.choice([10.0, 10.0, 15.0], count), shortest)
+    return np.stack([np.maximum(shortest, 3.0), longest], axis=1).astype(np.float32)
+
+
+def draw_prices(rng: np.random.Generator, count: int, config: ForecastConfig) -> Floats:
+    """Prices of a missing server: [count]. In three of ten rows the one that is served."""
+    low, high = np.log(config.prices)
+    drawn = np.exp(rng.uniform(low, high, count))
+    return np.where(rng.random(count) < 0.3, config.missing_price, drawn).astype(np.float32)
+
+
+def batch_of(rows: Rows, lead: Floats, price: Floats, rng: np.random.Generator) -> Batch:
+    """The rows under leads [B, 2] and prices [B], and what is random for them."""
+    count, length = rows.demand.shape
+    observations = rows.observations.copy()
+    observations[:, :, -_CONDITIONS : -_CONDITIONS + 2] = lead[:, None]
+    observations[:, :, -1] = price[:, None]
+    return Batch(
+        observations,
+        rows.demand,
+        rows.needed,
+        rows.step_minutes,
+        price,
+        rows.usual_cost(price),
+        rows.weight,
+        draw_lead_steps(rng, lead, rows.step_minutes, length),
+        draw_rounding(rng, count, length),
+    )
+
+
 class Trainer:
-    """The samples on the device, Adam's moments, and one epoch as one compiled graph."""
+    """The optimisers of one stage, and an epoch of it."""
 
-    def __init__(self, config: ForecastConfig, samples: Samples, network: Network) -> None:
-        self.config, self.network = config, network
-        per_server = samples.reference / samples.usual
-        self.data = [
-            tf.constant(v, tf.float32)
-            for v in (
-                samples.observations,
-                samples.reference,
-                samples.now,
-                samples.needed,
-                per_server / samples.reference,
-            )
-        ]
-        self.variables = list(network.trainable_variables)
-        self.first = [tf.Variable(tf.zeros_like(v)) for v in self.variables]
-        self.second = [tf.Variable(tf.zeros_like(v)) for v in self.variables]
+    def __init__(self, config: ForecastConfig, rows: Rows, network: FleetNetwork) -> None:
+        self.config, self.rows, self.network = config, rows, network
+        self._batch = min(max(1, config.minibatch_size // rows.demand.shape[1]), len(rows))
+        self._steps = len(rows) // self._batch
+        trunk = [*network.trunk_kernels, *network.trunk_biases]
+        head = [] if config.stage == "forecast" else [*network.head_kernels, *network.head_biases]
+        share = 1.0 if config.stage == "forecast" else config.trunk_rate
+        self._parts = [(trunk, self._optimiser(trunk, share)), *([(head, self._optimiser(head, 1.0))] if head else [])]
 
-    def moments(self) -> dict[str, Floats]:
-        """Adam's two moments of every variable, by name."""
-        return {f"{kind}_{i}": v.numpy() for kind, all_of in self._kinds() for i, v in enumerate(all_of)}
+    def optimiser(self) -> dict[str, Any]:
+        """The state of the optimisers, arrays by name."""
+        return {f"{part}_{i}": v.numpy() for part, i, v in self._state()}
 
-    def set_moments(self, moments: dict[str, Floats]) -> None:
-        """Set what `moments` returned."""
-        for kind, all_of in self._kinds():
-            for i, v in enumerate(all_of):
-                v.assign(moments[f"{kind}_{i}"])
-
-    def _kinds(self) -> tuple[tuple[str, list[tf.Variable]], tuple[str, list[tf.Variable]]]:
-        return ("first", self.first), ("second", self.second)
-
-    @tf.function(jit_compile=True)
-    def step(self, chosen: tf.Tensor, rate: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        """One step of gradient descent on the chosen samples; their mean loss."""
-        observations, reference, now, needed, weight = (tf.gather(v, chosen) for v in self.data)
-        with tf.GradientTape() as tape:
-            predicted = tf.exp(self.network(observations)[:, 0]) * reference
-            loss = self.loss(predicted, now, needed, weight)
-        gradients = tape.gradient(loss, self.variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        self.adam(gradients, rate, count)
-        return loss
-
-    def loss(self, predicted: tf.Tensor, now: tf.Tensor, needed: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-        """The floor of the guardrail counts (never below demand now), but what lies below it still learns a little."""
-        config = self.config
-        floored = whole_server_loss(tf.maximum(predicted, now), needed, config.under, config.over)
-        free = whole_server_loss(predicted, needed, config.under, config.over)
-        return tf.reduce_mean((0.8 * floored + 0.2 * free) * weight)
-
-    def adam(self, gradients: list[tf.Tensor], rate: tf.Tensor, count: tf.Tensor) -> None:
-        """Adam with decoupled weight decay, after clipping the gradients to norm 1; `count` steps including this."""
-        norm = tf.linalg.global_norm(gradients)
-        gradients = [g * tf.minimum(1.0, 1.0 / (norm + 1e-9)) for g in gradients]
-        for variable, m, v, g in zip(self.variables, self.first, self.second, gradients, strict=True):
-            m.assign(0.9 * m + 0.1 * g)
-            v.assign(0.999 * v + 0.001 * g * g)
-            change = m / (1 - 0.9**count) / (tf.sqrt(v / (1 - 0.999**count)) + 1e-8)
-            if len(variable.shape) == 2:
-                change += self.config.weight_decay * 100.0 * variable
-            variable.assign_sub(rate * change)
+    def set_optimiser(self, state: dict[str, Any]) -> None:
+        """Set what `optimiser` returned."""
+        for part, i, variable in self._state():
+            variable.assign(state[f"{part}_{i}"])
 
     def epoch(self, number: int) -> float:
-        """One pass over the samples in an order that depends on seed and number alone; the mean loss."""
-        config, count = self.config, len(self.data[0])
-        size = min(config.minibatch_size, count)
-        steps = count // size
-        order = np.random.default_rng((config.seed, number)).permutation(count)[: steps * size].reshape(steps, size)
+        """One pass over the rows in an order that depends on seed and number alone; the mean loss."""
+        rng = np.random.default_rng((self.config.seed, number))
+        order = rng.permutation(len(self.rows))[: self._steps * self._batch].reshape(self._steps, self._batch)
         total = tf.constant(0.0)
-        for i, chosen in enumerate(order.astype(np.int32)):
-            share = (number + i / steps) / config.epochs
-            rate = config.learning_rate * (0.01 + 0.495 * (1 + np.cos(np.pi * share)))
-            done = number * steps + i + 1
-            total += self.step(tf.constant(chosen), tf.constant(rate, tf.float32), tf.constant(done, tf.float32))
-        return float(total) / steps
+        for chosen in order:
+            rows = self.rows.take(chosen)
+            total += self._step(*self._drawn(rows, rng))
+        mean: float = float(total) / self._steps
+        return mean
+
+    def _drawn(self, rows: Rows, rng: np.random.Generator) -> Iterator[Any]:
+        """The tensors of a batch, with leads and prices drawn for it; the forecast learns the served price."""
+        forecast = self.config.stage == "forecast"
+        count = len(rows)
+        price = (
+            np.full(count, self.config.missing_price, np.float32) if forecast else draw_prices(rng, count, self.config)
+        )
+        batch = batch_of(rows, draw_leads(rng, rows.far_minutes), price, rng)
+        return (tf.constant(getattr(batch, name)) for name in Batch.__slots__)
+
+    @tf.function(jit_compile=True)
+    def _step(self, *tensors: Any) -> Any:  # noqa: ANN401 - tensors
+        """One step of gradient descent; the mean loss."""
+        variables = [variable for part, _ in self._parts for variable in part]
+        with tf.GradientTape() as tape:
+            loss = LOSSES[self.config.stage](self.network, Batch(*tensors))
+        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)
+        for part, optimiser in self._parts:
+            optimiser.apply(gradients[: len(part)], part)
+            gradients = gradients[len(part) :]
+        return loss
+
+    def _optimiser(self, variables: list[Any], share: float) -> Any:  # noqa: ANN401 - Keras carries no types
+        config, steps = self.config, self.config.epochs * self._steps
+        warm_up = min(100, steps // 10)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(steps - warm_up, 1), 0.01, warmup_target=config.learning_rate * share, warmup_steps=max(warm_up, 1)
+        )
+        optimiser = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+        optimiser.exclude_from_weight_decay(var_names=["bias"])
+        optimiser.build(variables)
+        return optimiser
+
+    def _state(self) -> Iterator[tuple[int, int, Any]]:
+        for part, (_, optimiser) in enumerate(self._parts):
+            for i, variable in enumerate(optimiser.variables):
+                yield part, i, variable
 
 
-def predict(network: Network, samples: Samples) -> Floats:
-    """The predictions of the network in servers, [M]."""
-    parts = np.array_split(np.arange(len(samples)), max(1, len(samples) // 16384))
-    ratio = np.concatenate([np.exp(network(tf.constant(samples.observations[p])).numpy()[:, 0]) for p in parts])
-    return ratio * samples.reference
+def predict(network: FleetNetwork, observations: Floats) -> Floats:
+    """The network's ratios for observations [R, K, WIDTH]: [R, K]."""
+    parts = np.array_split(observations, max(1, len(observations) // _ROWS_AT_ONCE))
+    ratios = [network(tf.constant(part.reshape(-1, part.shape[-1]))).numpy() for part in parts]
+    predicted: Floats = np.exp(np.concatenate(ratios)).reshape(observations.shape[:2])
+    return predicted
 
 
-def score(predicted: Floats, samples: Samples, under: float = UNDER, over: float = OVER) -> float:
-    """Cost through the floor and rounding, relative to the best simple rule in hindsight: geometric mean of fleets."""
-    allocation = np.maximum(np.ceil(predicted - 1e-6), samples.now)
-    paid = np.bincount(samples.fleet, cost(samples.needed, allocation, under, over))
-    usual = np.bincount(samples.fleet, samples.usual)
-    seen = usual > 0
-    return float(np.exp(np.mean(np.log((paid[seen] + 1e-3 * usual[seen]) / usual[seen]))))
+def score(network: FleetNetwork, rows: Rows, config: ForecastConfig) -> float:
+    """Cost in the closed loop, whole servers, relative to the best simple rule: geometric mean of fleets.
+
+    Played with the lead that is served, by the rows that look as far ahead as it does; where there are none, by all,
+    each with a lead of its own.
+    """
+    served = rows.far_minutes == features.far_minutes(config.lead_minutes[1])
+    rows = rows.take(np.flatnonzero(served)) if served.any() else rows
+    lead = np.tile(np.array(config.lead_minutes, np.float32), (len(rows), 1))
+    if not served.any():
+        lead = np.repeat(rows.far_minutes[:, None], 2, axis=1)
+    price = np.full(len(rows), config.missing_price, np.float32)
+    batch = batch_of(rows, lead, price, np.random.default_rng(0))
+    servers = predict(network, batch.observations) * np.maximum(batch.demand, 1)
+    costs, counted = _row_costs(tf.constant(np.ceil(servers - 1e-6).astype(np.float32)), batch)
+    weight = batch.weight * counted.numpy()
+    fleets = len(rows.rules)
+    paid, weights = (np.bincount(rows.fleet, one, fleets) for one in (weight * costs.numpy(), weight))
+    usual = np.bincount(rows.fleet, weight * batch.usual, fleets)
+    seen = weights > 0
+    return float(np.exp(np.mean(np.log((paid[seen] + _LEAST_COST * weights[seen]) / usual[seen]))))
+
+
+def fit(
+    config: ForecastConfig,
+    rows: tuple[Rows, Rows],
+    network: FleetNetwork,
+    watch: Callable[[Progress, FitState], bool] = lambda progress, state: True,
+    state: FitState | None = None,
+) -> Fitted:
+    """Train `network` on the first of `rows`, choose the epoch by the second, and leave the best weights in it.
+
+    Give a fresh network (its normaliser is then taken from the rows), one with weights set for a warm start, or a
+    `state` to go on exactly where it was taken: the result is the same to the last bit. `watch` is called after every
+    epoch, for metrics and checkpoints; training stops when it returns False.
+    """
+    train, valid = rows
+    if state is None and not network.normalised:
+        network.normalise(train.observations[:, 0])
+    if state is not None:
+        set_weights(network, state.weights)
+    trainer = Trainer(config, train, network)
+    state = state or _first_state(trainer, valid)
+    trainer.set_optimiser(state.optimiser)
+    while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
+        loss = trainer.epoch(state.epoch)
+        now = score(network, valid, config)
+        state = _next_state(state, trainer, now)
+        if not watch(Progress(state.epoch, loss, now, state.best_score), state):
+            break
+    set_weights(network, state.best)
+    return Fitted(state.best, state.best_score, state)
+
+
+def _first_state(trainer: Trainer, valid: Rows) -> FitState:
+    weights = get_weights(trainer.network)
+    return FitState(0, weights, trainer.optimiser(), weights, score(trainer.network, valid, trainer.config), 0)
+
+
+def _next_state(state: FitState, trainer: Trainer, now: float) -> FitState:
+    weights, epoch = get_weights(trainer.network), state.epoch + 1
+    better = now < state.best_score
+    best = (weights, now, epoch) if better else (state.best, state.best_score, state.best_epoch)
+    return FitState(epoch, weights, trainer.optimiser(), *best)

@@ -42,19 +42,15 @@ class Hyperparameters:
     environment: Literal["fleet", "service"] = "fleet"
     """`fleet`: game servers. `service`: the autoscaling of a web service."""
     algorithm: Literal["forecast", "ppo"] = "forecast"
-    """`forecast`: the quantile of demand at the horizon. `ppo`: control of the simulated fleet."""
+    """`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the simulated fleet."""
     name: str = "default"
     """What answers call the policy."""
     seed: Annotated[int, Bounds(0, 2**31 - 1)] = 1
     """Fixes everything random: the same seed on the same machine gives the same model, to the last bit."""
-    horizon_minutes: Literal[10, 20, 30] = 10
-    """How far ahead the policy looks; at least the provisioning lead time."""
-    learn_horizons: str = "10,10,20,30"
-    """Horizons that the forecast learns, drawn evenly for each simulated fleet; `horizon_minutes` is what it serves."""
     lead_minutes_min: Lead = 10.0
-    """Shortest provisioning lead time of simulated fleets (ppo)."""
+    """Shortest provisioning lead time that is validated with, and that ppo plays; the forecast learns all of them."""
     lead_minutes_max: Lead = 15.0
-    """Longest provisioning lead time of simulated fleets (ppo)."""
+    """Longest provisioning lead time, likewise."""
     missing_weight: Positive = 5.0
     """Cost of one missing server-minute."""
     idle_weight: Positive = 1.0
@@ -62,7 +58,9 @@ class Hyperparameters:
     over_prov_factor: NotNegative = 0.0
     """Extra cost of one idle server-minute: it can only penalise."""
     hidden: str = "64,64,64"
-    """Sizes of the network's hidden layers."""
+    """Sizes of the network's hidden layers; for fleets, of those that look at one horizon."""
+    head_hidden: str = "64,64"
+    """Sizes of the hidden layers that see both horizons, the lead and the price (fleet)."""
     warm_start: Literal["auto", "none", "default", "model"] = "auto"
     """Weights to start from: `none`, the built-in `default`, the `model` channel; `auto`: the model channel if there is
     one, else the default if there is a training channel, else none."""
@@ -70,23 +68,26 @@ class Hyperparameters:
     """Simulated fleets to train on (forecast), or simulated at once (ppo: at most 256)."""
     validation_fleets: Count = 600
     """Simulated fleets that decide when to stop, and what is served, where there are no recorded ones."""
-    decisions: Count = 160
-    """Decisions of each simulated fleet (forecast)."""
+    decisions: Count = 96
+    """Decisions of each simulated fleet, in rows of twelve (forecast)."""
     verdict_share: Annotated[float, Bounds(0.05, 0.9)] = 0.25
     """The last part of every recorded fleet that is kept for the verdict, and never trained on."""
     recorded_weight: Share = 0.5
     """Share of the training that recorded fleets get, where there are any."""
-    epochs: Count = 25
-    """Passes over the samples (forecast)."""
-    weight_decay: NotNegative = 5e-4
+    forecast_epochs: Count = 10
+    """Passes over the rows that learn to forecast, before the closed loop (forecast)."""
+    epochs: Count = 20
+    """Passes over the rows that learn the cost of the closed loop (forecast)."""
+    weight_decay: NotNegative = 0.1
     """Pull of the weights towards zero (forecast)."""
     patience: Count = 12
     """Validations without a better score before training stops: one a pass (forecast), one every ten iterations (ppo),
     or every twenty (service)."""
     learning_rate: NotNegative = 0.0
-    """Step size at the start; 0: 0.002 for forecast, 0.0005 after a warm start; 0.0003 for ppo."""
+    """Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after a warm start), 0.0003
+    for ppo."""
     minibatch_size: Annotated[int, Bounds(0)] = 0
-    """Samples in a gradient step; 0: 1024 for forecast, 2048 for ppo."""
+    """Decisions in a gradient step; 0: 3072 for forecast, 2048 for ppo."""
     total_iterations: Count = 300
     """Times that ppo collects and updates."""
     num_steps: Count = 72
@@ -162,14 +163,23 @@ class Hyperparameters:
         return self.idle_weight + self.over_prov_factor
 
     @property
-    def horizons(self) -> tuple[int, ...]:
-        """The horizons to learn."""
-        return tuple(int(minutes) for minutes in self.learn_horizons.split(","))
+    def missing_price(self) -> float:
+        """What a missing server-minute costs, in idle ones."""
+        return self.missing_weight / max(self.idle_cost, 1e-9)
 
     @property
     def layers(self) -> tuple[int, ...]:
         """Sizes of the hidden layers."""
-        return tuple(int(size) for size in self.hidden.split(","))
+        return _layers(self.hidden)
+
+    @property
+    def head_layers(self) -> tuple[int, ...]:
+        """Sizes of the hidden layers that see both horizons."""
+        return _layers(self.head_hidden)
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.split(","))
 
 
 _SERVICE = {
@@ -203,7 +213,6 @@ _PLATFORMS = {"_tuning_objective_metric"}
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _MOST_UNITS = 1024
-_HORIZONS = (10, 20, 30)
 
 
 def parse_hyperparameters(given: Mapping[str, Any]) -> Hyperparameters:
@@ -321,20 +330,23 @@ _READERS: dict[Any, Callable[[str, str], Any]] = {
 
 
 def _check_together(found: Hyperparameters) -> None:
-    try:
-        sizes = found.layers
-    except ValueError as error:
-        raise HyperparameterError(f"hidden must be sizes like 64,64,64, not {found.hidden!r}") from error
-    if not all(0 < size <= _MOST_UNITS for size in sizes):
-        raise HyperparameterError(f"hidden layers must have 1 to {_MOST_UNITS} units, not {found.hidden!r}")
-    if not {one.strip() for one in found.learn_horizons.split(",")} <= set(map(str, _HORIZONS)):
-        raise HyperparameterError(f"learn_horizons must be some of {_HORIZONS}, not {found.learn_horizons!r}")
+    _check_layers("hidden", found.hidden)
+    _check_layers("head_hidden", found.head_hidden)
     if found.environment == "service" and found.algorithm != "ppo":
         raise HyperparameterError("environment=service is learned by algorithm=ppo: there is no demand to forecast")
     if found.lead_minutes_min > found.lead_minutes_max:
         raise HyperparameterError("lead_minutes_min must not be above lead_minutes_max")
     if not 0 < len(found.name) <= 64 or "@" in found.name or not found.name.isprintable():
         raise HyperparameterError("name must have 1 to 64 printable characters, and no @")
+
+
+def _check_layers(name: str, text: str) -> None:
+    try:
+        sizes = _layers(text)
+    except ValueError as error:
+        raise HyperparameterError(f"{name} must be sizes like 64,64,64, not {text!r}") from error
+    if not all(0 < size <= _MOST_UNITS for size in sizes):
+        raise HyperparameterError(f"{name} layers must have 1 to {_MOST_UNITS} units, not {text!r}")
 
 
 def described() -> list[tuple[str, str, str]]:

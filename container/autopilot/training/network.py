@@ -1,14 +1,15 @@
-"""The network: a small multi-layer perceptron that weighs forecasts, in TensorFlow.
+"""The networks, in TensorFlow: a plain perceptron, and the one for fleets.
 
-For fleets its last layer does not invent a number of servers. It weighs the changes and margins that the features
-offer, in units of the fleet's own error scale, and adds them to the demand of now: exact for any size of fleet, and a
-sensible forecast before the first step of training. For other observations it is a plain perceptron.
+The fleets' network does not invent a number of servers. A *trunk* looks at one horizon: it weighs the changes and
+margins that the features offer, in units of the fleet's own error scale, and adds them to the demand of now: exact for
+any size of fleet, and a sensible forecast before the first step of training. It is asked for the near and the far
+horizon. A *head*, which begins at zero, sees both, the lead and the price, and weighs the same terms once more: what a
+fleet needs in which growing takes the lead and shrinking does not.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,30 +24,12 @@ _SQUASH = 5.0
 _TERM_LIMIT = 40.0
 _LEAST = 0.05
 _LEAST_SPREAD = 1e-2  # inputs that hardly vary are not blown up: LiteRT rounds otherwise than TensorFlow
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Which observations the last layer adds up.
-
-    now, scale  the columns of demand now and of the error scale, both relative to the reference demand
-    terms       the columns of changes and margins, in units of the scale
-    start       the weight of each term before training
-    """
-
-    now: int
-    scale: int
-    terms: tuple[int, ...]
-    start: tuple[float, ...]
-
-
-def fleet_head() -> Head:
-    """The head for the observations of core.features."""
-    names = features.FEATURE_NAMES
-    terms = (*features.STEPS, *features.MARGINS)
-    start = {"expected": 1.0, "margin_2d": 1.0}
-    index = tuple(names.index(name) for name in terms)
-    return Head(names.index("demand_now"), names.index("scale"), index, tuple(start.get(name, 0.0) for name in terms))
+_LEAST_SCALE = 1e-3
+_TERMS = (*features.STEPS, *features.MARGINS)
+_TERM_COLUMNS = [features.HORIZON_NAMES.index(name) for name in _TERMS]
+_START = {"expected": 1.0, "margin_2d": 1.0}  # the weight of a term before training
+_NOW, _SCALE = (features.HORIZON_NAMES.index(name) for name in ("demand_now", "scale"))
+_CONDITION_INPUTS = 5
 
 
 class Front(Protocol):
@@ -66,7 +49,7 @@ class Front(Protocol):
 
 
 class Squash:
-    """The front of fleets: sign(x) log(1 + |x|) of each number."""
+    """sign(x) log(1 + |x|) of each number."""
 
     def inputs(self, width: int) -> int:
         """As many as there are numbers."""
@@ -74,96 +57,197 @@ class Squash:
 
     def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
         """The squashed observations."""
-        return tf.sign(observations) * tf.math.log(1.0 + tf.abs(observations))
+        return squash(observations)
 
     def sample(self, observations: Floats) -> Floats:
-        """The same in NumPy, whose logarithm rounds otherwise: the default policy was made with it, to the last bit."""
-        squashed: Floats = np.sign(observations) * np.log1p(np.abs(observations))
-        return squashed
+        """The same from and to NumPy."""
+        inputs: Floats = squash(tf.constant(observations)).numpy()
+        return inputs
 
 
 class Network(tf.Module):
-    """observations [N, width] -> mean [N, actions] of the log ratio, and its log standard deviation."""
+    """A perceptron: observations [N, width] -> mean [N, actions] of the action, and its log standard deviation."""
 
-    def __init__(  # noqa: PLR0913 - what a network is made of
-        self, width: int, hidden: tuple[int, ...], actions: int, head: Head | None, seed: int, *, front: Front
-    ) -> None:
+    def __init__(self, width: int, hidden: tuple[int, ...], actions: int, seed: int, front: Front) -> None:
         super().__init__(name="policy")
-        self.width, self.hidden, self.head, self.front = width, hidden, head, front
+        self.width, self.hidden, self.front = width, hidden, front
         rng = np.random.default_rng(seed)
-        inputs, outputs = front.inputs(width), actions if head is None else len(head.terms)
-        sizes = (inputs, *hidden, outputs)
+        inputs = front.inputs(width)
         self.mean = tf.Variable(np.zeros(inputs, np.float32), trainable=False, name="mean")
         self.spread = tf.Variable(np.ones(inputs, np.float32), trainable=False, name="spread")
-        self.kernels = [tf.Variable(_kernel(rng, a, b), name=f"kernel_{i}") for i, (a, b) in enumerate(_pairs(sizes))]
+        self.kernels, self.biases = _layers(rng, (inputs, *hidden, actions), "")
         self.kernels[-1].assign(self.kernels[-1] * 0.1)
-        self.biases = [tf.Variable(np.zeros(n, np.float32), name=f"bias_{i}") for i, n in enumerate(sizes[1:])]
-        if head is not None:
-            self.biases[-1].assign(np.array(head.start, np.float32))
         self.normalised = False
         self.log_std = tf.Variable(np.full(actions, -3.0, np.float32), name="log_std")
 
     def normalise(self, observations: Floats) -> None:
         """Take the mean and spread of the inputs from a sample of observations [M, width]."""
-        inputs = self.front.sample(observations)
-        self.mean.assign(inputs.mean(axis=0))
-        self.spread.assign(np.maximum(inputs.std(axis=0), _LEAST_SPREAD))
-        self.normalised = True
+        _take_scales(self, self.front.sample(observations))
 
-    def take_scales(self, other: "Network") -> None:
-        """Take the mean and spread of another network's inputs."""
-        self.mean.assign(other.mean)
-        self.spread.assign(other.spread)
-        self.normalised = True
+    def log_unit(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """Log of the unit that the action is explored in: it is its own unit."""
+        return tf.zeros_like(observations[:, :1])
 
-    def trunk(self, observations: tf.Tensor) -> tf.Tensor:
-        """The last hidden layer, [N, hidden[-1]]."""
-        x = (self.front(observations) - self.mean) / self.spread
-        x = tf.clip_by_value(x, -_SQUASH, _SQUASH)
-        for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
-            x = tf.nn.elu(x @ kernel + bias)
-        return x
-
-    def output(self, observations: tf.Tensor, trunk: tf.Tensor) -> tf.Tensor:
-        """The mean log ratio, [N, actions], from the observations and their last hidden layer."""
-        out = trunk @ self.kernels[-1] + self.biases[-1]
-        if self.head is None:
-            return out
-        return tf.math.log(tf.maximum(self.ratio(observations, out), _LEAST))
-
-    def ratio(self, observations: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Demand now and the weighted terms, relative to the reference demand: [N, 1]."""
-        head = self.head
-        assert head is not None  # noqa: S101
-        terms = tf.clip_by_value(tf.gather(observations, head.terms, axis=1), -_TERM_LIMIT, _TERM_LIMIT)
-        change = tf.reduce_sum(terms * weights, axis=1, keepdims=True)
-        now, scale = (observations[:, i : i + 1] for i in (head.now, head.scale))
-        return now + scale * change
-
-    def __call__(self, observations: tf.Tensor) -> tf.Tensor:
-        """The mean log ratio, [N, actions]."""
-        return self.output(observations, self.trunk(observations))
+    def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """The mean of the action, [N, actions]."""
+        inputs = _normalised(self.front(observations), self)
+        return _perceptron(inputs, self.kernels, self.biases)
 
 
-def build_network(  # noqa: PLR0913 - what a network is made of
-    width: int = features.WIDTH,
-    hidden: tuple[int, ...] = (64, 64, 64),
-    actions: int = 1,
-    head: Head | None = None,
-    seed: int = 0,
-    *,
-    front: Front | None = None,
+class FleetNetwork(tf.Module):
+    """The observations of core.features [N, WIDTH] -> mean [N, 1] of the log ratio, and its log standard deviation."""
+
+    def __init__(self, hidden: tuple[int, ...], head_hidden: tuple[int, ...], seed: int) -> None:
+        super().__init__(name="policy")
+        self.width, self.hidden, self.front = features.WIDTH, hidden, FleetFront()
+        rng = np.random.default_rng(seed)
+        horizon, terms = features.HORIZON_WIDTH, len(_TERMS)
+        self.mean = tf.Variable(np.zeros(horizon, np.float32), trainable=False, name="mean")
+        self.spread = tf.Variable(np.ones(horizon, np.float32), trainable=False, name="spread")
+        self.trunk_kernels, self.trunk_biases = _layers(rng, (horizon, *hidden, terms), "trunk_")
+        self.trunk_kernels[-1].assign(self.trunk_kernels[-1] * 0.1)
+        self.trunk_biases[-1].assign(np.array([_START.get(name, 0.0) for name in _TERMS], np.float32))
+        inputs = 2 * horizon + 2 * hidden[-1] + _CONDITION_INPUTS
+        self.head_kernels, self.head_biases = _layers(rng, (inputs, *head_hidden, 2 * terms), "head_")
+        self.head_kernels[-1].assign(self.head_kernels[-1] * 0.0)
+        self.normalised = False
+        self.log_std = tf.Variable(np.full(1, -3.0, np.float32), name="log_std")
+
+    def normalise(self, observations: Floats) -> None:
+        """Take the mean and spread of a horizon's inputs from a sample of observations [M, width]."""
+        horizon = features.HORIZON_WIDTH
+        both = np.concatenate([observations[:, :horizon], observations[:, horizon : 2 * horizon]])
+        _take_scales(self, squash(tf.constant(both)).numpy())
+
+    def horizons(self, observations: Any) -> "Horizons":  # noqa: ANN401 - tensors
+        """What the trunk says of the near and the far horizon."""
+        width = features.HORIZON_WIDTH
+        near, far = self._trunk(observations[:, :width]), self._trunk(observations[:, width : 2 * width])
+        return Horizons(near, far)
+
+    def ratio(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """The size relative to the reference demand, [N, 1].
+
+        What lies below the demand of now makes no difference to a fleet, and so teaches the head nothing: there the
+        trunk's forecast stands.
+        """
+        seen = self.horizons(observations)
+        near, far = seen
+        longest, far_minutes = (observations[:, i : i + 1] for i in (_CONDITION + 1, _CONDITION + 2))
+        share = tf.clip_by_value((longest - 10.0) / tf.maximum(far_minutes - 10.0, 10.0), 0.0, 1.0)
+        highest = tf.maximum(near.ratio, near.ratio + (far.ratio - near.ratio) * share)
+        parts = [near.inputs, far.inputs, near.hidden, far.hidden, condition_inputs(observations)]
+        weights = _perceptron(tf.concat(parts, axis=1), self.head_kernels, self.head_biases)
+        terms = tf.concat([near.terms, far.terms], axis=1)
+        corrected = highest + tf.reduce_sum(terms * weights, axis=1, keepdims=True)
+        return tf.maximum(corrected, tf.minimum(highest, observations[:, _NOW : _NOW + 1]))
+
+    def log_unit(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """Log of the unit that the action is explored in, [N, 1]: the error scale, times the size of the terms.
+
+        A calm fleet is explored in small steps. Where the terms that the network adds up are large, so is the unit, as
+        if their weights were what is varied; else a small change of the weights would be a wild change of the policy
+        for the few fleets in turmoil.
+        """
+        far = observations[:, features.HORIZON_WIDTH :]
+        scale = tf.maximum(far[:, _SCALE : _SCALE + 1], _LEAST_SCALE)
+        size = tf.reduce_mean(tf.square(_terms(far)), axis=1, keepdims=True)
+        return tf.math.log(scale) + 0.5 * tf.math.log(1.0 + size)
+
+    def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """The mean log ratio, [N, 1]."""
+        return tf.math.log(tf.maximum(self.ratio(observations), _LEAST))
+
+    def _trunk(self, seen: Any) -> "Horizon":  # noqa: ANN401 - tensors
+        inputs = _normalised(squash(seen), self)
+        hidden = _perceptron(inputs, self.trunk_kernels[:-1], self.trunk_biases[:-1], last=tf.nn.elu)
+        weights = hidden @ self.trunk_kernels[-1] + self.trunk_biases[-1]
+        terms = _terms(seen) * seen[:, _SCALE : _SCALE + 1]
+        ratio = seen[:, _NOW : _NOW + 1] + tf.reduce_sum(terms * weights, axis=1, keepdims=True)
+        return Horizon(inputs, hidden, terms, ratio)
+
+
+class Horizon(NamedTuple):
+    """What the trunk makes of one horizon of N fleets, tensors.
+
+    inputs [N, HORIZON_WIDTH] normalised; hidden [N, H] the last hidden layer; terms [N, T] possible changes relative to
+    the reference demand; ratio [N, 1] the prediction, relative to it
+    """
+
+    inputs: Any
+    hidden: Any
+    terms: Any
+    ratio: Any
+
+
+class Horizons(NamedTuple):
+    """Both horizons of N fleets."""
+
+    near: Horizon
+    far: Horizon
+
+
+class FleetFront:
+    """The front of plain networks that see fleets, such as PPO's value function."""
+
+    def inputs(self, width: int) -> int:
+        """One for each feature, and what is made of the lead and the price."""
+        return width - len(features.CONDITIONS) + _CONDITION_INPUTS
+
+    def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """Inputs [N, inputs] of observations [N, width]."""
+        return tf.concat([squash(observations[:, :_CONDITION]), condition_inputs(observations)], axis=1)
+
+    def sample(self, observations: Floats) -> Floats:
+        """The same from and to NumPy."""
+        inputs: Floats = self(tf.constant(observations)).numpy()
+        return inputs
+
+
+AnyNetwork = Network | FleetNetwork
+_CONDITION = 2 * features.HORIZON_WIDTH
+
+
+def squash(numbers: Any) -> Any:  # noqa: ANN401 - tensors
+    """sign(x) log(1 + |x|) of each number."""
+    return tf.sign(numbers) * tf.math.log(1.0 + tf.abs(numbers))
+
+
+def condition_inputs(observations: Any) -> Any:  # noqa: ANN401 - tensors
+    """The lead and the price as inputs of about unit size: [N, 5]."""
+    shortest, longest, far, price = (observations[:, i : i + 1] for i in range(_CONDITION, _CONDITION + 4))
+    return tf.concat(
+        [
+            2.0 * tf.math.log(tf.maximum(shortest, 1.0) / 10.0),
+            2.0 * tf.math.log(tf.maximum(longest, 1.0) / 12.0),
+            (longest - shortest) / 10.0,
+            (longest - far) / 10.0,
+            1.5 * tf.math.log(tf.maximum(price, 0.1) / 5.0),
+        ],
+        axis=1,
+    )
+
+
+def build_network(
+    width: int, hidden: tuple[int, ...] = (64, 64), actions: int = 1, seed: int = 0, *, front: Front | None = None
 ) -> Network:
-    """A network with random weights, the same for the same seed. For core.features, give it `fleet_head()`."""
-    return Network(width, hidden, actions, head, seed, front=front or Squash())
+    """A plain network with random weights, the same for the same seed."""
+    return Network(width, hidden, actions, seed, front or Squash())
 
 
-def get_weights(network: Network) -> dict[str, Floats]:
-    """All weights by name, as numpy arrays: mean, spread, kernel_i, bias_i, log_std."""
+def build_fleet_network(
+    hidden: tuple[int, ...] = (64, 64, 64), head_hidden: tuple[int, ...] = (64, 64), seed: int = 0
+) -> FleetNetwork:
+    """A network for fleets that has learned nothing: the forecast that its trunk starts with."""
+    return FleetNetwork(hidden, head_hidden, seed)
+
+
+def get_weights(network: AnyNetwork) -> dict[str, Floats]:
+    """All weights by name, as numpy arrays: mean, spread, log_std, and the layers' kernels and biases."""
     return {v.name.split(":")[0].split("/")[-1]: v.numpy() for v in network.variables}
 
 
-def set_weights(network: Network, weights: Weights) -> None:
+def set_weights(network: AnyNetwork, weights: Weights) -> None:
     """Set weights that `get_weights` returned. Raises ValueError if a name or a shape differs."""
     own = {v.name.split(":")[0].split("/")[-1]: v for v in network.variables}
     if own.keys() != weights.keys():
@@ -175,10 +259,43 @@ def set_weights(network: Network, weights: Weights) -> None:
     network.normalised = True
 
 
-def _pairs(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-    return list(pairwise(sizes))
+def layer_sizes(weights: Weights, prefix: str = "") -> tuple[int, ...]:
+    """The sizes of the layers whose kernels are called prefix + kernel_0 and so on, inputs first."""
+    count = sum(name.startswith(f"{prefix}kernel_") for name in weights)
+    kernels = [weights[f"{prefix}kernel_{at}"] for at in range(count)]
+    return (kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)) if kernels else ()
+
+
+def _layers(
+    rng: np.random.Generator, sizes: tuple[int, ...], prefix: str
+) -> tuple[list[tf.Variable], list[tf.Variable]]:
+    """Random kernels and zero biases of layers of these sizes, inputs first."""
+    kernels = [tf.Variable(_kernel(rng, a, b), name=f"{prefix}kernel_{i}") for i, (a, b) in enumerate(pairwise(sizes))]
+    biases = [tf.Variable(np.zeros(n, np.float32), name=f"{prefix}bias_{i}") for i, n in enumerate(sizes[1:])]
+    return kernels, biases
 
 
 def _kernel(rng: np.random.Generator, inputs: int, outputs: int) -> Floats:
     drawn = rng.standard_normal((inputs, outputs)) * np.sqrt(2 / (inputs + outputs))
     return np.asarray(drawn, np.float32)
+
+
+def _perceptron(x: Any, kernels: list[tf.Variable], biases: list[tf.Variable], last: Any = tf.identity) -> Any:  # noqa: ANN401 - tensors
+    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
+        x = tf.nn.elu(x @ kernel + bias)
+    return last(x @ kernels[-1] + biases[-1])
+
+
+def _terms(seen: Any) -> Any:  # noqa: ANN401 - tensors
+    """The terms of one horizon, in units of the error scale, [N, T]."""
+    return tf.clip_by_value(tf.gather(seen, _TERM_COLUMNS, axis=1), -_TERM_LIMIT, _TERM_LIMIT)
+
+
+def _normalised(inputs: Any, network: AnyNetwork) -> Any:  # noqa: ANN401 - tensors
+    return tf.clip_by_value((inputs - network.mean) / network.spread, -_SQUASH, _SQUASH)
+
+
+def _take_scales(network: AnyNetwork, inputs: Floats) -> None:
+    network.mean.assign(inputs.mean(axis=0))
+    network.spread.assign(np.maximum(inputs.std(axis=0), _LEAST_SPREAD))
+    network.normalised = True

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -248,33 +249,14 @@ def losses(model: ActorCritic, batch: Samples, config: PPOConfig) -> Losses:
     return Losses(total, policy, value, entropy, approx_kl, tf.reduce_mean(far))
 
 
-class Adam:
-    """Adam (Kingma and Ba 2015) over a fixed list of variables; plain tensors, so a graph can hold a whole update."""
-
-    def __init__(self, variables: list[Any]) -> None:
-        self._variables = variables
-        self.state = [tf.Variable(tf.zeros_like(one), trainable=False) for one in (*variables, *variables)]
-        self.steps = tf.Variable(0.0, trainable=False)
-
-    def apply(self, gradients: list[Tensor], learning_rate: Tensor) -> None:
-        """One step down the gradients."""
-        self.steps.assign_add(1.0)
-        correction = tf.sqrt(1.0 - 0.999**self.steps) / (1.0 - 0.9**self.steps)
-        count = len(self._variables)
-        for at, (variable, gradient) in enumerate(zip(self._variables, gradients, strict=True)):
-            mean, square = self.state[at], self.state[count + at]
-            mean.assign(0.9 * mean + 0.1 * gradient)
-            square.assign(0.999 * square + 0.001 * tf.square(gradient))
-            variable.assign_sub(learning_rate * correction * mean / (tf.sqrt(square) + 1e-7))
-
-
 class Updater:
     """The update of one iteration as one graph: passes over minibatches, until the policy has moved far enough."""
 
     def __init__(self, model: ActorCritic, config: PPOConfig) -> None:
         self._model = model
         self._config = config
-        self.optimiser = Adam(model.trainable_variables)
+        self.optimiser = keras.optimizers.Adam()
+        self.optimiser.build(model.trainable_variables)
         self._graph = tf.function(self._passes, reduce_retracing=True)
 
     def update(self, samples: Samples, learning_rate: float, rng: np.random.Generator) -> Losses:
@@ -284,23 +266,24 @@ class Updater:
         orders = [rng.permutation(len(samples.returns))[:count] for _ in range(self._config.update_epochs)]
         batches = np.stack(orders).reshape(-1, size).astype(np.int32)
         tensors = Samples(*(tf.constant(column) for column in samples))
-        told = self._graph(tensors, tf.constant(batches), tf.constant(learning_rate, tf.float32))
+        self.optimiser.learning_rate.assign(learning_rate)
+        told = self._graph(tensors, tf.constant(batches))
         return Losses(*(float(number) for number in told))
 
-    def _passes(self, samples: Samples, batches: Tensor, learning_rate: Tensor) -> Tensor:
+    def _passes(self, samples: Samples, batches: Tensor) -> Tensor:
         told = tf.zeros(len(Losses._fields))
         for at in tf.range(tf.shape(batches)[0]):
-            told = self._one(Samples(*(tf.gather(column, batches[at]) for column in samples)), learning_rate)
+            told = self._one(Samples(*(tf.gather(column, batches[at]) for column in samples)))
             if told[4] > self._config.target_kl:
                 break
         return told
 
-    def _one(self, batch: Samples, learning_rate: Tensor) -> Tensor:
+    def _one(self, batch: Samples) -> Tensor:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             found = losses(self._model, batch, self._config)
         gradients, _ = tf.clip_by_global_norm(tape.gradient(found.total, variables), self._config.max_grad_norm)
-        self.optimiser.apply(gradients, learning_rate)
+        self.optimiser.apply(gradients, variables)
         return tf.stack(list(found))
 
 

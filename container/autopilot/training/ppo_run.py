@@ -10,7 +10,7 @@ from autopilot.training.actor_critic import ActorCritic
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import StopSignal
-from autopilot.training.network import Network, get_weights, set_weights
+from autopilot.training.network import AnyNetwork, get_weights, set_weights
 from autopilot.training.ppo import Collector, Iteration, PPOConfig, Updater, VectorEnvironment, train
 from autopilot.training.progress import Teller
 
@@ -88,7 +88,7 @@ def ppo_config(told: Hyperparameters) -> PPOConfig:
 class PPORun:
     """One training run; `network` holds the best weights when it is over."""
 
-    def __init__(self, network: Network, told: Hyperparameters, around: Surroundings, game: Game) -> None:
+    def __init__(self, network: AnyNetwork, told: Hyperparameters, around: Surroundings, game: Game) -> None:
         self.network = network
         self.history: list[dict[str, float]] = []
         """What each iteration told, and what the validation told where there was one."""
@@ -152,8 +152,7 @@ class PPORun:
 
     def _variables(self) -> dict[str, Any]:
         named = {f"model_{at}": one for at, one in enumerate(self._model.variables)}
-        optimiser = self._updater.optimiser
-        return named | {f"adam_{at}": one for at, one in enumerate([*optimiser.state, optimiser.steps])}
+        return named | {f"adam_{at}": one for at, one in enumerate(self._updater.optimiser.variables)}
 
     def _save(self, done: int, episode: int) -> None:
         arrays = {name: one.numpy() for name, one in self._variables().items()}

@@ -1,7 +1,7 @@
 """Recorded fleets: the user's own demand, split into what is learned from and what is kept for the verdict."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from autopilot.core import features
 from autopilot.core.cost import RegularSeries, regular
+from autopilot.core.fleet import MISSING_PRICE
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.core.series import series_windows
 from autopilot.demand.csv_file import read_fleets_csv
 from autopilot.demand.series import DemandSeries
 from autopilot.sim.traces import Traces, traces_from_observations
-from autopilot.training.dataset import OVER, UNDER, Samples, join
+from autopilot.training.dataset import ROW, Rows, join, with_rules
 from autopilot.training.job import JobError
 
 LEAST_DAYS = 2.0
@@ -109,45 +110,37 @@ def _border(learned: DemandSeries) -> float:
     return float(learned.times[0]) + (1.0 - _VALIDATED) * float(learned.times[-1] - learned.times[0])
 
 
-def recorded_samples(fleets: Sequence[RecordedFleet], horizon: int, seed: int) -> tuple[Samples, Samples]:
-    """Decisions to train on, and later ones to validate on, out of what may be learned from.
+def recorded_rows(fleets: Sequence[RecordedFleet], lead: tuple[float, float], seed: int) -> tuple[Rows, Rows]:
+    """Rows of decisions to train on, and later ones to validate on, out of what may be learned from.
 
-    Raises JobError where all fleets together have none.
+    They look as far ahead as a lead of `lead` minutes asks for. Raises JobError where all fleets together have none.
     """
     training, validation = [], []
     for number, one in enumerate(fleets):
         series = one.learned
         border = _border(series)
         rng = np.random.default_rng((seed, number, 5))
-        training.append(_samples(_before(series, border), horizon, (-np.inf, border), rng))
-        validation.append(_samples(series, horizon, (border, np.inf), rng))
+        training.append(_rows(_before(series, border), lead, (-np.inf, border), rng))
+        validation.append(_rows(series, lead, (border, np.inf), rng))
     return _all_of(training, "train"), _all_of(validation, "validate")
 
 
-def _all_of(parts: Sequence[Samples], what: str) -> Samples:
-    filled = [one for one in parts if len(one)]
+def _all_of(parts: Sequence[Rows | None], what: str) -> Rows:
+    filled = [one for one in parts if one is not None]
     if not filled:
         raise JobError(
-            f"the recorded fleets have no observations a lead apart to {what} on before the part that is kept for the "
-            "verdict: bring longer records with fewer gaps, or give a smaller verdict_share"
+            f"the recorded fleets have no {ROW} observations in a row, and a lead after them, to {what} on before the "
+            "part that is kept for the verdict: bring longer records with fewer gaps, or give a smaller verdict_share"
         )
     return join(filled)
 
 
-def weigh(recorded: Samples, others: Samples, share: float) -> Samples:
-    """The recorded samples with weights that give them this share of the loss beside the others."""
+def weigh(recorded: Rows, others: Rows, share: float) -> Rows:
+    """The recorded rows with weights that give them this share of the loss beside the others."""
     if share >= 1.0:
         return recorded
-    mean_weight = float((1.0 / others.usual).sum()) / float((1.0 / recorded.usual).sum())
-    factor = share / (1.0 - share) * mean_weight
-    return Samples(
-        recorded.observations,
-        recorded.reference,
-        recorded.now,
-        recorded.needed,
-        (recorded.usual / max(factor, 1e-9)).astype(np.float32),
-        recorded.fleet,
-    )
+    factor = share / (1.0 - share) * float(others.weight.sum()) / float(recorded.weight.sum())
+    return replace(recorded, weight=recorded.weight * np.float32(factor))
 
 
 def _before(series: DemandSeries, time: float) -> DemandSeries:
@@ -155,47 +148,34 @@ def _before(series: DemandSeries, time: float) -> DemandSeries:
     return DemandSeries(series.times[:until], series.demand[:until])
 
 
-def _samples(series: DemandSeries, horizon: int, between: tuple[float, float], rng: np.random.Generator) -> Samples:
-    """Decisions at known steps of a series whose outcome is known too, at times in `between`; maybe none."""
+def _rows(
+    series: DemandSeries, lead: tuple[float, float], between: tuple[float, float], rng: np.random.Generator
+) -> Rows | None:
+    """Rows at known steps of a series whose outcome is known too, at times in `between`; None where there are none."""
     if len(series) < 2:
-        return _NO_SAMPLES
+        return None
     grid = regular(series.times, series.demand)
-    ahead = grid.ahead(horizon)
-    steps = _usable(grid, ahead, between)
-    if len(steps) > MOST_DECISIONS:
-        steps = np.sort(rng.choice(steps, MOST_DECISIONS, replace=False))
-    now, needed = grid.demand[steps], grid.demand[steps + ahead]
+    far = features.far_minutes(lead[1])
+    near_steps, far_steps = grid.ahead(features.NEAR_MINUTES), grid.ahead(far)
+    starts = _starts(grid, ROW - 1 + far_steps, between)
+    if not len(starts):
+        return None
+    if len(starts) > MOST_DECISIONS // ROW:
+        starts = np.sort(rng.choice(starts, MOST_DECISIONS // ROW, replace=False))
+    steps = starts[:, None] + np.arange(ROW)
+    demand = grid.demand.astype(np.float32)
+    needed = np.stack([demand[steps + near_steps], demand[steps + far_steps]], axis=2)
     seen = [
-        (features.observe(windows, horizon), features.reference(windows))
-        for windows in series_windows(series.times, series.demand, grid.observed[steps])
+        features.observe(windows, (features.NEAR_MINUTES, far), MISSING_PRICE)
+        for windows in series_windows(series.times, series.demand, grid.observed[steps.ravel()])
     ]
-    empty = np.empty((0, features.WIDTH), np.float32), np.empty(0)
-    observations, reference = (np.concatenate(parts) for parts in zip(*(seen or [empty]), strict=True))
-    return Samples(
-        observations,
-        reference.astype(np.float32),
-        now.astype(np.float32),
-        needed.astype(np.float32),
-        np.full(len(steps), _usual(now, needed), np.float32),
-        np.zeros(len(steps), np.int64),
-    )
+    observations = np.concatenate(seen).reshape(*steps.shape, -1)
+    return with_rules(observations, demand[steps], needed, grid.step_minutes, np.ones(len(starts), np.float32))
 
 
-_NONE = np.empty(0, np.float32)
-_NO_SAMPLES = Samples(np.empty((0, features.WIDTH), np.float32), _NONE, _NONE, _NONE, _NONE, np.empty(0, np.int64))
-
-
-def _usable(grid: RegularSeries, ahead: int, between: tuple[float, float]) -> npt.NDArray[np.int64]:
-    known = grid.known.copy()
-    known[: len(known) - ahead] &= grid.known[ahead:]
-    known[len(known) - ahead :] = False
-    known &= (grid.times >= between[0]) & (grid.times < between[1])
-    return np.flatnonzero(known)
-
-
-def _usual(now: npt.NDArray[np.float64], needed: npt.NDArray[np.float64]) -> float:
-    """Mean cost of the demand of now and the best constant margin, in hindsight: so fleets weigh alike."""
-    if len(now) == 0:
-        return 1.0
-    error = needed - now - np.quantile(needed - now, UNDER / (UNDER + OVER))
-    return float(np.mean(UNDER * np.maximum(error, 0) + OVER * np.maximum(-error, 0))) + 0.02
+def _starts(grid: RegularSeries, span: int, between: tuple[float, float]) -> npt.NDArray[np.int64]:
+    """Steps from which on `span` more are known, at times in `between`."""
+    known = grid.known & (grid.times >= between[0]) & (grid.times < between[1])
+    if len(known) <= span:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(np.lib.stride_tricks.sliding_window_view(known, span + 1).all(axis=1))

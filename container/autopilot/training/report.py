@@ -18,8 +18,10 @@ from autopilot.training.verdict import Verdict
 
 History = Sequence[Mapping[str, float]]
 _EXPECTED = {
-    "loss": "Training loss: falls, then flattens. Rising: lower the learning rate.",
-    "score": "Cost of validation fleets relative to the best simple rule in hindsight. Below 1 is better than it.",
+    "forecast_loss": "Loss of the forecast: falls, then flattens. Rising: lower the learning rate.",
+    "closed_loop_loss": "Cost of rows of decisions in the closed loop, likewise; it begins anew, and is noisier.",
+    "score": "Cost of validation fleets in the closed loop relative to the best simple rule in hindsight: falls in "
+    "both stages. Below 1 is better than it.",
     "reward": "Mean reward of a step while exploring: rises, then levels off.",
     "approx_kl": "How far an update moved the policy: 0.001 to 0.03 is healthy.",
     "clip_fraction": "Share of samples at the clip: 0.05 to 0.3.",

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_m
 from autopilot.ports import Policy
 from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
-from autopilot.training.export import export, load_network, make_reproducible
+from autopilot.training.export import export, load_fleet_network, make_reproducible
 from autopilot.training.fleet_forecast import FleetForecast
 from autopilot.training.fleet_ppo import fleet_ppo
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
 from autopilot.training.live import record
-from autopilot.training.network import Network, build_network, fleet_head
+from autopilot.training.network import FleetNetwork, build_fleet_network
 from autopilot.training.ppo_run import PPORun, Surroundings
 from autopilot.training.progress import Teller
 from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
@@ -40,7 +41,7 @@ _HURRIED_FLEETS = 60
 class Trained:
     """A network, the model directory that it started from, and how training went."""
 
-    network: Network
+    network: FleetNetwork
     base: Path | None
     history: Sequence[Mapping[str, float]] = ()
     stopped: bool = False
@@ -114,9 +115,9 @@ def starting_point(job: Job, told: Hyperparameters) -> Trained:
     """A new network, or one of a model directory. Raises JobError or ModelError if that one is unusable."""
     base = _base(job, told)
     if base is None:
-        return Trained(build_network(hidden=told.layers, head=fleet_head(), seed=told.seed), None)
+        return Trained(build_fleet_network(told.layers, told.head_layers, told.seed), None)
     load_policy(base)  # other features, or a damaged file: better said now than after hours
-    return Trained(load_network(base, fleet_head()), base)
+    return Trained(load_fleet_network(base), base)
 
 
 def _base(job: Job, told: Hyperparameters) -> Path | None:
@@ -141,7 +142,7 @@ def judged(told: Hyperparameters, recorded: list[RecordedFleet], trained: Traine
 
     A run that is told to stop, while it learns or while it is judged, is judged on a few simulated fleets.
     """
-    networks = {} if trained.base is None else {DEFAULT: load_network(trained.base, fleet_head())}
+    networks = {} if trained.base is None else {DEFAULT: load_fleet_network(trained.base)}
     candidates: dict[str, Policy] = {name: as_served(told, network) for name, network in networks.items()}
     candidates |= {judge.CALIBRATED: CalibratedPolicy(), TRAINED: as_served(told, trained.network)}
     try:
@@ -157,21 +158,22 @@ def judged(told: Hyperparameters, recorded: list[RecordedFleet], trained: Traine
         return judge.decide(costs, "simulated; few of them, because the run was told to stop")
 
 
-def as_served(told: Hyperparameters, network: Network) -> Policy:
-    """A network as it would serve this run's horizon: exported and loaded again."""
+def as_served(told: Hyperparameters, network: FleetNetwork) -> Policy:
+    """A network as it would serve: exported and loaded again."""
     with tempfile.TemporaryDirectory() as place:
-        export(network, described(told, None), Path(place), probe(told))
+        export(network, described(told, None), Path(place), probe())
         return load_policy(Path(place))
 
 
-def probe(told: Hyperparameters) -> Floats:
+def probe() -> Floats:
     """Observations of fleets of many sizes, on which the exported networks must agree: [256, width]."""
     rng = np.random.default_rng(0)
     size = np.exp(rng.uniform(np.log(2), np.log(5000), (256, 1)))
     wave = 1 + 0.5 * np.sin(np.arange(WINDOW_SLOTS) / 288 * 2 * np.pi + rng.uniform(0, 6, (256, 1)))
     demand = rng.poisson(size * wave).astype(np.float32)
     windows = Windows(demand, demand[:, :WEEK_SLOTS], np.zeros(256, np.int64))
-    return features.observe(windows, told.horizon_minutes)
+    lead = np.sort(rng.uniform(3, 60, (256, 2)), axis=1)
+    return features.observe(windows, lead, rng.uniform(2, 20, 256))
 
 
 def described(told: Hyperparameters, verdict: Verdict | None) -> Metadata:
@@ -183,7 +185,7 @@ def described(told: Hyperparameters, verdict: Verdict | None) -> Metadata:
         features_version=features.FEATURES_VERSION,
         width=features.WIDTH,
         model_sha256="",
-        horizon_minutes=told.horizon_minutes,
+        horizon_minutes=ceil(told.lead_minutes_max),
         serve=CALIBRATED if verdict is not None and verdict.chosen == judge.CALIBRATED else MODEL,
         algorithm=told.algorithm,
         seed=told.seed,
@@ -197,7 +199,7 @@ def write(job: Job, told: Hyperparameters, trained: Trained, verdict: Verdict, t
     """Write the model directory and the report."""
     network = trained.network
     if verdict.chosen == DEFAULT and trained.base is not None:
-        network = load_network(trained.base, fleet_head())
-    metadata = export(network, described(told, verdict), job.model, probe(told))
+        network = load_fleet_network(trained.base)
+    metadata = export(network, described(told, verdict), job.model, probe())
     write_report(job.output / REPORT, metadata, verdict, trained.history)
     teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")

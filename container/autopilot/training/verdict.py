@@ -17,7 +17,8 @@ from autopilot.core.fleet import Lead
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
-from autopilot.sim.demand import DAY, generate
+from autopilot.sim.demand import DAY
+from autopilot.sim.games import generate_mixture
 from autopilot.sim.traces import Traces, observed
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError
@@ -117,11 +118,10 @@ def recorded_costs(
 def _costs(
     scenarios: Sequence[Scenario], told: Hyperparameters, candidates: Mapping[str, Policy], check: Check
 ) -> Costs:
-    price = told.missing_weight / max(told.idle_cost, 1e-9)
     costs: dict[str, list[Doubles]] = {name: [] for name in candidates}
-    for scenario in (replace(one, missing_price=price) for one in scenarios):
+    for scenario in (replace(one, missing_price=told.missing_price) for one in scenarios):
         for name, policy in candidates.items():
-            config = ReplayConfig(policy, scenario.lead, price)
+            config = ReplayConfig(policy, scenario.lead, told.missing_price)
             costs[name].append(daily_cost(scenario, config, lambda _: check()))
     return costs
 
@@ -161,7 +161,7 @@ def simulated_costs(
 def _simulated_part(
     rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], told: Hyperparameters, check: Check
 ) -> Costs:
-    traces = observed(generate(rng, count, _DAYS * DAY), rng)
+    traces = observed(generate_mixture(rng, count, _DAYS * DAY), rng)
     scenarios = [one for row in range(count) if (one := _scenario_of_row(traces, row, lead_of_run(told))) is not None]
     return _costs(scenarios, told, candidates, check)
 

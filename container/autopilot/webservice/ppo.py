@@ -46,7 +46,7 @@ def service_config(told: Hyperparameters) -> ServiceConfig:
 def new_network(told: Hyperparameters) -> Network:
     """A network that has seen what observations look like, and learned nothing."""
     config = service_config(told)
-    network = build_network(config.width, told.layers, OUTPUTS, None, told.seed, front=ServiceFront())
+    network = build_network(config.width, told.layers, OUTPUTS, told.seed, front=ServiceFront())
     network.normalise(sample(config))
     network.biases[-1].assign(np.array(_START[told.control], np.float32))
     return network

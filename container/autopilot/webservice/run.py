@@ -105,7 +105,7 @@ def checkpointed(path: Path, told: Hyperparameters) -> Network:
     _check_told(found, path, told)
     weights = best_weights(found)
     hidden = tuple(weights[f"bias_{at}"].shape[0] for at in range(len(told.layers)) if f"bias_{at}" in weights)
-    network = build_network(service_config(told).width, hidden, OUTPUTS, None, front=ServiceFront())
+    network = build_network(service_config(told).width, hidden, OUTPUTS, front=ServiceFront())
     try:
         set_weights(network, weights)
     except ValueError as error:
@@ -182,7 +182,7 @@ def _starting_point(job: Job, told: Hyperparameters) -> Network:
         raise JobError("environment=service has no built-in model: warm_start=model, with a `model` channel, or none")
     if channel is None or told.warm_start == "none":
         return new_network(told)
-    network = load_network(channel, None, ServiceFront())
+    network = load_network(channel, ServiceFront())
     if network.width != service_config(told).width:
         raise ModelError(f"the model channel's network sees {network.width} numbers: set `faithful` as it was then")
     return network

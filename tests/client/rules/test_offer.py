@@ -31,6 +31,7 @@ def standing(size: int | None, level: str = "answer", spec: Spec | None = TWENTY
         pytest.param(standing(15, "last_answer"), Question(T0 + 60), 20, id="without a fresh answer never smaller"),
         pytest.param(standing(25, "local_rule"), Question(T0 + 60), 25, id="but larger, where the endpoint was heard"),
         pytest.param(standing(30), Question(T0 + 60, spec=Spec(30, "u"), told=30), 30, id="told, and done"),
+        pytest.param(standing(30), Question(T0, spec=Spec(32, "u")), 32, id="the other replica has told a little more"),
         pytest.param(standing(5), Question(T0 - 30), 5, id="two clocks may differ a little"),
     ],
 )
@@ -49,7 +50,7 @@ def test_a_number(decided, question, expected):
         pytest.param(standing(25, "local_rule", answered=False), Question(T0), "not answered", id="never an answer"),
         pytest.param(standing(25, "last_answer", spec=None), Question(T0), "cannot be read", id="no size to keep"),
         pytest.param(standing(30), Question(T0, spec=Spec(20, "v")), "another object", id="made anew"),
-        pytest.param(standing(30), Question(T0, spec=Spec(31, "u")), "set its size to 31", id="set by somebody else"),
+        pytest.param(standing(30), Question(T0, spec=Spec(36, "u")), "set its size to 36", id="set by somebody else"),
         pytest.param(
             standing(60, "local_rule", Spec(60, "u")), Question(T0), "above the maximum", id="above the maximum"
         ),

@@ -42,6 +42,8 @@ def invalid(error: msgspec.ValidationError, where: str) -> RequestError:
         field = reason.split("`")[1]
     if reason.endswith("that's a multiple of 1.0"):
         reason = "Expected a whole number"
+    if "matching regex" in reason:
+        reason = "a name has up to 128 letters, digits, blanks and _./:@+=-, and begins with a letter or a digit"
     return RequestError(400, "bad_value", f"{path(where, field) or 'body'}: {reason}", path(where, field))
 
 

@@ -9,13 +9,17 @@ _ELSEWHERE = {"min": "limits.min", "max": "limits.max", "timestamp": "observed_a
 """Where a field of another name, or in another place, belongs."""
 _ALIKE, _SHORT_ALIKE = 0.8, 0.66
 """How alike two names are where one is a slip of the other; names of three letters have one letter to get wrong."""
-_TOLD, _LONGEST = 5, 40
+_TOLD, _LONGEST, _COMPARED = 5, 40, 50
+
+
+ENVELOPE = "instances"
+"""Beside the fields of a fleet, at the top of a request."""
 
 
 def unknown_names(names: Collection[str], known: Collection[str], where: str) -> tuple[str, ...]:
     """Warnings for the names that are not known. Raises RequestError for one that is nearly known."""
     unknown = [name for name in names if name not in known]
-    for name in unknown:
+    for name in unknown[:_COMPARED]:
         if (meant := _meant(name, known)) is not None:
             message = f"{path(where, name[:_LONGEST])}: no such field, did you mean {meant}?"
             raise RequestError(400, "unknown_field", message, path(where, name[:_LONGEST]))

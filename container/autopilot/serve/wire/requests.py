@@ -41,12 +41,14 @@ Time = datetime | Annotated[float, Meta(ge=0, le=LAST_SECOND)]
 class LimitsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The operator's bounds in servers."""
 
-    min: Annotated[Whole, Meta(description="Fewest servers.", examples=[10])] = 0.0
+    min: Annotated[Whole | None, Meta(description="Fewest servers; absent: none.", examples=[10])] = None
     max: Annotated[Whole | None, Meta(description="Most servers; absent: no cap.", examples=[500])] = None
 
 
 class FleetIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One fleet, as callers send it. Times: RFC 3339 (without a zone: UTC) or seconds since the epoch."""
+    """One fleet, as callers send it; null is as good as absent. Times: RFC 3339 (without a zone: UTC) or seconds since
+    the epoch.
+    """  # fmt: skip
 
     fleet: Annotated[Name, Meta(description="The fleet's name: the key of its history.",
                                 examples=["us-west-2/shooter"])]  # fmt: skip
@@ -58,7 +60,9 @@ class FleetIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     observed_at: Annotated[
         Time | None, Meta(description="When that was so. Absent: now.", examples=["2026-11-20T10:00:00Z"])
     ] = None
-    sessions: Annotated[Whole, Meta(description="Servers with a live session: never taken away.", examples=[80])] = 0.0
+    sessions: Annotated[
+        Whole | None, Meta(description="Servers with a live session: never taken away.", examples=[80])
+    ] = None
     queue: Annotated[
         Servers | None, Meta(description="Servers that waiting players need, on top of demand.", examples=[6])
     ] = None
@@ -77,9 +81,9 @@ class FleetIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Price | None,
         Meta(description="What a missing server costs, in idle ones. Absent: AUTOPILOT_MISSING_PRICE.", examples=[5]),
     ] = None  # fmt: skip
-    limits: Annotated[LimitsIn, Meta(description="The operator's bounds.", examples=[{"min": 10, "max": 500}])] = (
-        LimitsIn()
-    )
+    limits: Annotated[
+        LimitsIn | None, Meta(description="The operator's bounds.", examples=[{"min": 10, "max": 500}])
+    ] = None
     history: Annotated[
         Annotated[list[tuple[Time, Servers | None]], Meta(max_length=MOST_PAIRS)] | None,
         Meta(description="The caller's own history, pairs of time and demand: the store is left alone.",
@@ -87,6 +91,7 @@ class FleetIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None  # fmt: skip
 
 
+NO_LIMITS = Limits()
 FIELDS = FleetIn.__struct_encode_fields__
 LIMITS = LimitsIn.__struct_encode_fields__
 
@@ -117,13 +122,10 @@ class RequestContext:
         if given.demand is None and not self.demand_optional:
             remedy = "demand is missing, and GS_INVENTORY_URL is not set: send the servers that players need now"
             raise RequestError(400, "missing", remedy, path(where, "demand"), given.fleet)
-        at = (
-            self.now
-            if given.observed_at is None
-            else seconds(given.observed_at, given.fleet, path(where, "observed_at"))
-        )
-        now = FleetNow(given.fleet, at, given.demand or 0.0, int(given.sessions), given.queue, _whole(given.replicas),
-                       _limits(given, where), given.arrivals)  # fmt: skip
+        when, field = given.observed_at, path(where, "observed_at")
+        at = self.now if when is None else seconds(when, given.fleet, field)
+        now = FleetNow(given.fleet, at, given.demand or 0.0, int(given.sessions or 0), given.queue,
+                       _whole(given.replicas), _limits(given, where), given.arrivals)  # fmt: skip
         return Ask(now, given.demand is not None, _pairs(given, path(where, "history")),
                    _lead(given, path(where, "lead_minutes")), given.missing_price, warnings)  # fmt: skip
 
@@ -144,7 +146,9 @@ def _whole(number: float | None) -> int | None:
 
 
 def _limits(given: FleetIn, where: str) -> Limits:
-    limits = Limits(int(given.limits.min), _whole(given.limits.max))
+    if given.limits is None:
+        return NO_LIMITS
+    limits = Limits(int(given.limits.min or 0), _whole(given.limits.max))
     if limits.maximum is not None and limits.minimum > limits.maximum:
         message = f"limits.min {limits.minimum} is above limits.max {limits.maximum}"
         raise RequestError(400, "bad_value", message, path(where, "limits.min"), given.fleet)

@@ -7,7 +7,7 @@ import msgspec
 from autopilot.core.fleet import is_fleet_name
 from autopilot.serve.wire.errors import RequestError, decoded, invalid
 from autopilot.serve.wire.forms.parsed import Document, Fleets
-from autopilot.serve.wire.names import unknown_names
+from autopilot.serve.wire.names import ENVELOPE, unknown_names
 from autopilot.serve.wire.requests import FIELDS, LIMITS, FleetIn, RequestContext
 from autopilot.service import Ask
 
@@ -59,7 +59,7 @@ def _with_unknown(body: bytes | msgspec.Raw, where: str, context: RequestContext
     """The same, where it holds names that are not known: they are told, or refused."""
     given = decoded(_object, body, where)
     try:
-        warnings = unknown_names(given, FIELDS, where)
+        warnings = unknown_names(given, FIELDS if where else (*FIELDS, ENVELOPE), where)
         if isinstance(limits := given.get("limits"), dict):
             inner = f"{where}.limits" if where else "limits"
             warnings += unknown_names(limits, LIMITS, inner)
