@@ -89,6 +89,12 @@ def test_sessions_and_limits_bind_the_endpoint_as_the_client_expects(pool, url):
     assert (found["eu/top"].allocation, found["eu/top"].reason) == (500, Reason.AT_MAXIMUM)
 
 
+def test_a_limit_beyond_all_fleets_is_no_reason_to_refuse_the_question(url):
+    asked = instance("eu/endless", Reading(3, time.time()), 3, Bounds(minimum=1, maximum=2**31 - 1))
+    (element,) = HttpEndpoint(Endpoint(url=url)).ask([asked])
+    assert isinstance(answer("eu/endless", element, time.time()), Answer)
+
+
 def test_one_bad_element_is_an_error_of_its_own_and_does_not_spoil_the_others(pool, url):
     long_ago = Reading(50, time.time() - 7200)
     found = ask(pool, url, {"eu/good": Reading(50, time.time()), "eu/stale": long_ago})

@@ -286,7 +286,7 @@ REMEDIES = {
     "jump_factor": "a number of at least 1",
     "jump_free": "a whole number of servers",
     "margin": "a share such as 0.2",
-    "endpoint": "url: http://HOST/invocations, or sagemaker: NAME",
+    "endpoint": "url: http://HOST/invocations, sagemaker: NAME, or predict: http://HOST/predict/{fleet}",
     "url": "an address that starts with http:// or https://",
     "query": "a PromQL expression with exactly one result",
     "selector": "equality terms, such as app=minecraft,region=eu",

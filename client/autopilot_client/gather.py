@@ -25,9 +25,12 @@ from autopilot_client.ports import (
     KubeRefusedError,
     KubeUnavailableError,
 )
-from autopilot_client.rules.domain import Answer, Fault, Reading, Refused, Seen
+from autopilot_client.rules.domain import Answer, Bounds, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
 from autopilot_client.rules.lead import LONGEST_MINUTES, USUAL_LEAD, BootTimes, Lead, watch
+from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
+from autopilot_client.rules.overrides import read_overrides
+from autopilot_client.rules.schedule import in_force
 from autopilot_client.status.store import StatusStore
 
 AT_ONCE = 8
@@ -38,12 +41,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """One fleet: what is seen of it, the object to patch, and what went wrong, in words for the log."""
+    """One fleet: what is seen of it, the object to patch, what people say of it, and what went wrong, in words."""
 
     fleet: Fleet
     seen: Seen
     target: Target | None = None
     trouble: str = ""
+    rules: OperatorRules = NO_RULES
+
+    @property
+    def bounds(self) -> Bounds:
+        """The limits in force in this pass: what the endpoint is told."""
+        return bounds_within(self.fleet.bounds, self.rules)
+
+    @property
+    def believable(self) -> Bounds:
+        """What an answer may lie between: a server that is told no limits may answer within those of every day."""
+        own, now = self.fleet.bounds, self.bounds
+        return replace(now, minimum=min(own.minimum, now.minimum), maximum=max(own.maximum, now.maximum))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +85,7 @@ def gather(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gather
     """What one pass knows of every fleet, in their order. Raises nothing that an outside system causes."""
     gathered = _read_cluster(outside, fleets, now)
     _measure_leads(outside, gathered, now)
+    gathered = [replace(one, rules=_rules(one, outside.store.lead(one.fleet) or USUAL_LEAD)) for one in gathered]
     gathered = _read_demand(outside, gathered, now)
     return _ask(outside, gathered, now)
 
@@ -107,6 +123,15 @@ def _measure_leads(outside: Outside, gathered: Sequence[Gathered], now: float) -
             outside.store.passes["unmeasured_lead"] += 1
             continue
         boots[name] = watch(boots.get(name, BootTimes()), servers, now)
+
+
+def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
+    """What people say of the fleet now: annotations of its object, and its schedules."""
+    target, now = gathered.target, gathered.seen.at
+    scheduled = in_force(gathered.fleet.events, now, lead.longest)
+    if target is None:
+        return OperatorRules(scheduled=scheduled)
+    return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
 
 
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
@@ -181,7 +206,7 @@ def _ask(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathere
     if not askable:
         return gathered
     instances = [
-        instance(g.fleet.name, reading, g.seen.replicas, g.fleet.bounds, outside.store.lead(g.fleet))
+        instance(g.fleet.name, reading, g.seen.replicas, g.bounds, outside.store.lead(g.fleet))
         for g, reading in askable
     ]
     further = [(g, reading) for g, reading in askable if g.fleet.capacity and g.fleet.apply != "observe"]
@@ -206,7 +231,7 @@ def _for_nodes(gathered: Gathered, reading: Reading, store: StatusStore) -> dict
     fleet = gathered.fleet
     lead = store.lead(fleet) or USUAL_LEAD
     longest = min(LONGEST_MINUTES, lead.longest + (fleet.capacity.node_minutes if fleet.capacity else 0.0))
-    return instance(fleet.name, reading, gathered.seen.replicas, fleet.bounds, Lead(lead.shortest, longest))
+    return instance(fleet.name, reading, gathered.seen.replicas, gathered.bounds, Lead(lead.shortest, longest))
 
 
 def _with_forecast_for_nodes(gathered: Gathered, found: Answer | Refused | None) -> Gathered:
@@ -218,7 +243,7 @@ def _with_forecast_for_nodes(gathered: Gathered, found: Answer | Refused | None)
 
 def _judged(gathered: Gathered, reading: Reading, element: object, now: float) -> Answer | Refused:
     found = answer(gathered.fleet.name, element, now)
-    return found if isinstance(found, Refused) else judge(found, reading, gathered.seen.replicas, gathered.fleet.bounds)
+    return found if isinstance(found, Refused) else judge(found, reading, gathered.seen.replicas, gathered.believable)
 
 
 def _with_answer(gathered: Gathered, found: Answer | Refused | None, store: StatusStore) -> Gathered:

@@ -17,13 +17,10 @@ from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
-from autopilot_client.rules.lead import USUAL, Lead
 from autopilot_client.rules.notices import holding
 from autopilot_client.rules.operator import OperatorRules, decide_within
-from autopilot_client.rules.overrides import read_overrides
 from autopilot_client.rules.plan import Hold, Scale, plan
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, near, undone, watch
-from autopilot_client.rules.schedule import in_force
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.store import View
 
@@ -127,7 +124,7 @@ class Loop:
 
     def _decide(self, gathered: Gathered) -> Decided:
         name = gathered.fleet.name
-        rules = _rules(gathered, self.outside.store.lead(gathered.fleet) or USUAL)
+        rules = gathered.rules
         decision, memory = decide_within(
             gathered.seen, self._memories.get(name, Memory()), gathered.fleet.bounds, rules
         )
@@ -236,15 +233,6 @@ class Loop:
         hold = holding(before.hold if before else None, seen.answer, seen.at)
         rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet))
         return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, *rules)
-
-
-def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
-    """What people say of the fleet now: annotations of its object, and its schedules."""
-    target, now = gathered.target, gathered.seen.at
-    scheduled = in_force(gathered.fleet.events, now, lead.longest)
-    if target is None:
-        return OperatorRules(scheduled=scheduled)
-    return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
 
 
 def _removes(wanted: Scale | Hold) -> int:

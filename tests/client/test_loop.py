@@ -569,6 +569,24 @@ def test_an_operators_size_is_set_within_a_pass_and_gone_at_its_end(world):
     assert world.cluster.size("deployments/a") == 60
 
 
+@pytest.mark.parametrize(
+    ("limits", "needed", "size"),
+    [
+        pytest.param({"maximum": "90"}, 80, 80, id="a maximum above the fleet's own"),
+        pytest.param({"minimum": "0"}, 5, 5, id="a minimum below the fleet's own"),
+        pytest.param({"maximum": "50"}, 80, 50, id="a maximum below the fleet's own"),
+        pytest.param({"minimum": "75"}, 5, 75, id="a minimum above the fleet's own"),
+    ],
+)
+def test_an_operators_limits_take_the_place_of_the_fleets_own_for_the_endpoint_too(world, limits, needed, size):
+    world.demand.document = {"demand": 3}
+    world.endpoint.answer = lambda one: min(one["limits"]["max"], max(one["limits"]["min"], needed))
+    world.client([world.fleet(minimum=20, maximum=60)])
+    annotate(world, **limits)
+    world.passes(6)
+    assert world.cluster.size("deployments/a") == size
+
+
 def test_a_paused_fleet_is_left_alone_until_it_is_released(world):
     annotate(world, paused="true")
     (view,) = world.client([world.fleet()]).passes()

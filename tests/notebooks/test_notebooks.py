@@ -39,7 +39,7 @@ def surroundings():
 
 @pytest.mark.filterwarnings("ignore")
 def test_deploy_ask_observe_and_clean_up_run_as_they_are(surroundings):
-    deploy, observe = (executed(path) for path in NOTEBOOKS[-2:])
+    deploy, observe = (executed(path) for path in NOTEBOOKS[1:3])
     told = text(deploy)
     assert "aws sagemaker create-endpoint-config" in told
     assert "autopilot is in service" in told
@@ -59,6 +59,18 @@ def test_training_on_this_machine_draws_the_curve_and_leaves_a_model(surrounding
     assert pictures(notebook)
     (model,) = tmp_path.glob("opt-ml-*/model")
     assert (model / "metadata.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_web_service_is_trained_evaluated_hosted_and_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", os.fspath(tmp_path))
+    short = 'hyperparameters |= {"services": 8, "episode_minutes": 200, "total_iterations": 3, "num_steps": 20}'
+    notebook = executed(NOTEBOOKS[3], short)
+    told = text(notebook)
+    assert len(pictures(notebook)) == 3
+    assert told.count("tell no interval") == 2, "eight episodes after training, and two from the checkpoint"
+    assert re.search(r"add, remove: \[\[ *[\d.]+ +[\d.]+ *\]\]", told)
+    assert "ended with 0" in told
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -98,7 +110,7 @@ def pictures(notebook):
 
 
 def parameters(notebook):
-    return next(cell for cell in notebook.cells if "local = True" in cell.source)
+    return next(cell for cell in notebook.cells if "hyperparameters = {" in cell.source)
 
 
 def executed(path, changed=None):

@@ -140,6 +140,19 @@ def test_several_fleets_of_a_file_are_read_and_hidden_files_are_not(tmp_path):
     assert left_out(tmp_path) == ["archive/", "notes.txt"]
 
 
+def test_two_files_of_one_fleet_are_refused(tmp_path):
+    rows = "".join(f"{at:.0f},{d:.0f}\n" for at, d in zip(series().times, series().demand, strict=True))
+    (tmp_path / "eu.csv").write_text(rows)
+    (tmp_path / "eu.csv.gz").write_bytes(gzip.compress(rows.encode()))
+    with pytest.raises(JobError, match="two files of the training channel hold a fleet called 'eu'"):
+        read_channel(tmp_path, 0.25)
+
+
+def test_daily_data_is_refused_in_words():
+    with pytest.raises(JobError, match="the data is daily, which cannot answer this"):
+        scenario_of(fleet(days=400.0, step=DAY), DEFAULT_LEAD)
+
+
 class Times:
     """A policy that asks for a multiple of demand."""
 

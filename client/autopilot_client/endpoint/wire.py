@@ -9,6 +9,8 @@ from autopilot_client.rules.lead import Lead
 
 SHORTEST, LONGEST = 1.0, 120.0
 """Bounds of a horizon that is believed, in minutes."""
+MOST_SERVERS = 10_000_000
+"""The largest limit that the endpoint takes; it would refuse every question with one above."""
 
 
 def instance(
@@ -26,7 +28,7 @@ def instance(
             "fleet": name,
             "demand": _plain(reading.demand),
             "observed_at": datetime.fromtimestamp(reading.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "limits": {"min": bounds.minimum, "max": bounds.maximum},
+            "limits": {"min": min(bounds.minimum, MOST_SERVERS), "max": min(bounds.maximum, MOST_SERVERS)},
         }
         | {key: _plain(value) for key, value in optional.items() if value is not None}
         | ({"lead_minutes": [_plain(lead.shortest), _plain(lead.longest)]} if lead else {})

@@ -54,10 +54,6 @@ class BootTimes:
         return Lead(_bounded(_quantile(ordered, 0.5)), _bounded(_quantile(ordered, 0.9)))
 
 
-USUAL = Lead(10.0, 15.0)
-"""What servers take where nothing is given or measured: the endpoint's own default."""
-
-
 def parse_lead(given: float | Sequence[float] | str) -> Lead:
     """A lead as people write it: `12`, `[10, 15]`, or `10-15`. Raises ValueError with what to write."""
     text = str(given) if isinstance(given, str | int | float) else "-".join(map(str, given))

@@ -28,6 +28,7 @@ class Standing:
     bounds     the limits that were in force
     lasts      seconds for which it may be told
     answered   whether the endpoint has ever answered for this object
+    kept       servers of the decision that no maximum takes: in use, or there while a rollout lasts
     """
 
     decision: Decision
@@ -36,6 +37,7 @@ class Standing:
     bounds: Bounds
     lasts: float
     answered: bool = True
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def offer(standing: Standing | None, question: Question) -> int | Unsure:
             return Unsure("without a fresh answer nothing is told above the maximum, nor 0")
     if question.spec and question.spec.replicas > max(allocation, standing.spec.replicas if standing.spec else 0):
         wanted = max(wanted, min(bounds.maximum, question.spec.replicas))  # the other replica has told more since
-    return max(wanted, question.in_use)
+    return max(wanted, standing.kept, question.in_use)
 
 
 def _doubt(standing: Standing, question: Question) -> str:

@@ -120,7 +120,7 @@ class StatusStore:
         if view.rules.overrides.size is not None:  # the operator's word is as good as an answer, and above the limits
             decision = replace(decision, level=FallbackLevel.ANSWER)
             bounds = replace(bounds, minimum=0, maximum=max(bounds.maximum, view.rules.overrides.size))
-        return Standing(decision, view.seen.at, spec, bounds, lasts, answered=view.last_answer is not None)
+        return Standing(decision, view.seen.at, spec, bounds, lasts, view.last_answer is not None, _kept(view))
 
     def alive(self, now: float) -> bool:
         """Whether the loop still turns: the last pass began, or ended, not long ago."""
@@ -139,3 +139,10 @@ class StatusStore:
         gap = (seen.reading.need - seen.replicas) * max(0.0, elapsed)
         key = ("unmet" if gap > 0 else "idle", name)
         self.seconds[key] = self.seconds.get(key, 0.0) + abs(gap)
+
+
+def _kept(view: View) -> int:
+    """Servers of a decision that no maximum takes: in use, or there while a rollout lasts."""
+    in_use = view.seen.reading.in_use if view.seen.reading else 0
+    there = (view.seen.replicas or 0) if view.rules.rolling else 0
+    return min(view.decision.allocation or 0, max(in_use, there))

@@ -14,7 +14,11 @@ class Teller:
     """Writes to standard output, unbuffered; progress bars only where a person watches."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        # Also where a notebook's kernel wants colours (FORCE_COLOR): a pipe shows no bar, it would repeat every line.
+        watched = sys.stdout.isatty()
+        self._console = console or Console(
+            file=sys.stdout, force_terminal=watched, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
 
     def say(self, text: str) -> None:
         """A line for people."""

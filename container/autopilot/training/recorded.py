@@ -51,11 +51,14 @@ def read_channel(
     if not files:
         found = ", ".join(sorted(path.name for path in directory.iterdir())[:5]) or "nothing"
         raise JobError(f"the training channel holds no .csv file (found {found}): put one file a fleet there")
-    fleets = []
+    fleets: dict[str, RecordedFleet] = {}
     for path in files:
         check()
-        fleets += [split(name, series, verdict_share) for name, series in read_fleets_csv(path).items()]
-    return fleets
+        for name, series in read_fleets_csv(path).items():
+            if name in fleets:
+                raise JobError(f"two files of the training channel hold a fleet called {name!r}: rename or remove one")
+            fleets[name] = split(name, series, verdict_share)
+    return list(fleets.values())
 
 
 def left_out(directory: Path) -> list[str]:

@@ -28,6 +28,9 @@ def standing(size: int | None, level: str = "answer", spec: Spec | None = TWENTY
         pytest.param(standing(30), Question(T0 + 60, in_use=35), 35, id="at least what is in use now"),
         pytest.param(standing(30), Question(T0 + 60, in_use=44), 44, id="above the maximum only what is in use"),
         pytest.param(standing(77), Question(T0 + 60), 40, id="at most the maximum"),
+        pytest.param(
+            replace(standing(60), kept=55), Question(T0 + 60), 55, id="KEDA's question does not say what is in use"
+        ),
         pytest.param(standing(15, "last_answer"), Question(T0 + 60), 20, id="without a fresh answer never smaller"),
         pytest.param(standing(25, "local_rule"), Question(T0 + 60), 25, id="but larger, where the endpoint was heard"),
         pytest.param(standing(30), Question(T0 + 60, spec=Spec(30, "u"), told=30), 30, id="told, and done"),

@@ -431,6 +431,23 @@ def test_the_operators_annotations_count_for_agones_and_keda_too(store, port, ov
     assert status == (200 if told else 503)
 
 
+@pytest.mark.parametrize(
+    ("in_use", "rolling", "told"),
+    [
+        pytest.param(90, False, 90, id="all in use"),
+        pytest.param(60, False, 60, id="some in use"),
+        pytest.param(0, True, 90, id="a rollout: any of them may go"),
+        pytest.param(0, False, 50, id="none"),
+    ],
+)
+def test_a_maximum_that_is_lowered_takes_no_server_in_use_through_keda(store, port, in_use, rolling, told):
+    show(store)
+    rules, seen = OperatorRules(Overrides(maximum=50), rolling=rolling), Seen(T0, 90, Reading(in_use, T0), uid="uid")
+    decision = Decision(told, FallbackLevel.ANSWER, "rolling_out" if rolling else "in_use")
+    store.publish([View(f, seen, decision, "served", 90, None, rules) for f in store.config.fleets], T0)
+    assert json.loads(get(port, "/v1/fleets/k/desired")[1])["desired_replicas"] == told
+
+
 def test_a_fleet_that_is_held_for_somebody_else_gets_no_number_and_readiness_says_why(store, port):
     show(store)
     rivalry = Rivalry((T0,) * 3, 20, T0)
