@@ -67,7 +67,8 @@ class Door:
         document = json.loads(body)
         if self.mode in SIZES:
             for element in document["predictions"]:
-                _prediction(element)["num_of_gameservers"] = SIZES[self.mode]
+                one = _prediction(element)
+                one["num_of_gameservers"] = one["forecast"] = SIZES[self.mode]
             return status, json.dumps(document).encode()
         self._note(replica, document["predictions"])
         return status, body
@@ -77,7 +78,7 @@ class Door:
             for element in elements:
                 one = _prediction(element)
                 if "num_of_gameservers" in one:
-                    self._answered[replica][one["fleet"]] = Answered(int(one["num_of_gameservers"]), one["history"])
+                    self._answered[replica][one["fleet"]] = Answered(int(one["forecast"]), one["history"])
 
 
 def _prediction(element: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Pass:
     ended      live sessions that the resize would have ended
     blind      a fault made demand, the endpoint's answer or its history missing or nonsense
     lied       a fault made the demand a wrong number that looks like one
-    answered   the endpoint's answer in this pass (the lowest, where it was asked twice); NaN where there was none
+    answered   the endpoint's forecast in this pass (the lowest, where it was asked twice); NaN where there was none
     """
 
     at: float
@@ -40,7 +40,7 @@ class Ledger:
     sessions_killed   live sessions that a resize ended or would have ended, had the controller obeyed
     removed_blind     servers removed in a pass for whose fleet a fault made data missing or nonsense
     removed_on_lies   servers removed on a lie, as far as they were needed
-    undercut          servers removed although an answer of the last 15 minutes still asked for them
+    undercut          servers removed although a forecast of the last three minutes still asked for them
     """
 
     sessions_killed: int = 0
@@ -98,12 +98,12 @@ class Ledger:
             "live sessions were ended by a size that the client set": self.sessions_killed,
             "servers were removed on data that a fault made missing or nonsense": self.removed_blind,
             "needed servers were removed on a lie of the demand source": self.removed_on_lies,
-            "servers were removed that an answer of the last 15 minutes asked for": self.undercut,
+            "servers were removed that a forecast of the last three minutes asked for": self.undercut,
         }
         return [f"{count} {what}" for what, count in promises.items() if count]
 
     def _answer(self, one: Pass) -> np.ndarray:
-        """The highest answer of the last lead time with this pass's own, [N]; 0 where there was none."""
+        """The highest forecast of the client's window with this pass's own, [N]; 0 where there was none."""
         while self._answers and one.at - self._answers[0][0] >= STABILIZATION_MINUTES * 60:
             self._answers.popleft()
         self._answers.append((one.at, one.answered))

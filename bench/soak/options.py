@@ -5,8 +5,8 @@ from pathlib import Path
 
 START = 1_767_571_200.0
 """Simulated time of the first pass: Monday, 2026-01-05, 00:00 UTC."""
-STABILIZATION_MINUTES = 15.0
-"""The client's default: no answer of the last lead time is undercut."""
+STABILIZATION_MINUTES = 3.0
+"""The client's default: no forecast of the last minutes is undercut."""
 MAX_AGE_SECONDS = 240.0
 """How old a reading of the demand source may be, in simulated seconds, before the client takes it for unknown."""
 

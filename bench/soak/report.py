@@ -116,7 +116,7 @@ def _promises(run: Run) -> Grid:
         ["live sessions ended by a size that the client set", str(ledger.sessions_killed)],
         ["servers removed on data that a fault made missing or nonsense", str(ledger.removed_blind)],
         ["needed servers removed on a lie of the demand source", str(ledger.removed_on_lies)],
-        ["servers removed that an answer of the last 15 min asked for", str(ledger.undercut)],
+        ["servers removed that a forecast of the last 3 min asked for", str(ledger.undercut)],
         ["(servers removed in all, for comparison)", f"{ledger.removed:,}"],
         ["(resizes; passes; faults)", f"{ledger.resizes:,}; {ledger.passes:,}; {len(begun(run))}"],
     ]

@@ -123,7 +123,7 @@ def test_idle_pods_with_a_mark_go_before_the_others():
         pytest.param({"after": 70}, [], id="down to what is asked for, all known"),
         pytest.param({"after": 99, "blind": True}, ["2 servers were removed on data"], id="one less in the dark"),
         pytest.param({"after": 101, "blind": True}, [], id="growth in the dark"),
-        pytest.param({"after": 59}, ["2 servers were removed that an answer"], id="below an answer"),
+        pytest.param({"after": 59}, ["2 servers were removed that a forecast"], id="below a forecast"),
         pytest.param({"after": 60, "lied": True}, [], id="a lie that took no needed server"),
         pytest.param({"after": 60, "need": 62, "lied": True}, ["4 needed servers"], id="a lie that took some"),
         pytest.param({"ended": 3}, ["6 live sessions"], id="sessions ended"),
@@ -135,12 +135,12 @@ def test_the_ledger_tells_which_promise_was_broken(given, broken):
     assert [told[: len(wanted)] for told, wanted in zip(ledger.broken, broken, strict=True)] == broken
 
 
-def test_an_answer_stands_for_a_quarter_of_an_hour():
+def test_a_forecast_stands_for_three_minutes():
     ledger = Ledger()
     ledger.add(one_pass(0, answered=90), NAMES)
-    ledger.add(one_pass(890, after=60), NAMES)
+    ledger.add(one_pass(170, after=60), NAMES)
     assert ledger.undercut == 60
-    ledger.add(one_pass(900, before=90, after=60), NAMES)
+    ledger.add(one_pass(180, before=90, after=60), NAMES)
     assert ledger.undercut == 60
 
 
