@@ -207,12 +207,9 @@ def test_no_server_is_missing_when_the_sample_days_outages_end(ratio, night):
         assert held[f"{night} {decided_at}"][1].allocation >= held[f"{night} {in_force_at}"][0]
 
 
-def course(pilot: Autopilot, demands: list[float], **columns: list[float]) -> list[Answer]:
+def course(pilot: Autopilot, demands: list[float]) -> list[Answer]:
     """Answers to a demand every five minutes."""
-    fields = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] or [{}] * len(
-        demands
-    )
-    return [decided(pilot, ask(demand, START + 300 * n, **fields[n])) for n, demand in enumerate(demands)]
+    return [decided(pilot, ask(demand, START + 300 * n)) for n, demand in enumerate(demands)]
 
 
 def test_a_hold_says_why_and_since_when():
