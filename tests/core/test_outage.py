@@ -291,9 +291,9 @@ def test_the_fixed_cases_cost_what_they_may():
     for (_, kind, _, *case), mine in zip(cases, believed, strict=True):
         spent.setdefault(kind, []).append(costs(scoring, tuple(case), mine))
     ratio = {kind: sum(mine for mine, _ in pairs) / sum(told for _, told in pairs) for kind, pairs in spent.items()}
-    assert ratio["outage"] <= 1.55
+    assert ratio["outage"] <= 1.6
     assert ratio["again"] <= 1.1
-    assert ratio["honest"] <= 2.1
+    assert ratio["honest"] <= 2.05
 
 
 def test_the_screen_never_believes_what_a_closer_look_could_doubt():

@@ -194,6 +194,8 @@ class _Fleet:
             np.nan if evidence.sessions is None else float(evidence.sessions[row]),
         )
 
+        self._waiting = float(np.nan_to_num(self._signs.queue))
+
     def judged(self, rules: HoldRules) -> tuple[float, str] | None:
         """The level to hold and why; None where the report is believed."""
         began = self._began()
@@ -213,7 +215,9 @@ class _Fleet:
         return None if len(held) - last > _SILENT_SLOTS else len(held) - first
 
     def _begin(self) -> tuple[float, str] | None:
-        fall = find_fall(Seen(self._usual, self._demand, self._since()))
+        waits = self._waiting >= signs.many_waiting(self._demand)
+        served = self._demand - self._waiting if waits else self._demand
+        fall = find_fall(Seen(self._usual, served, self._since()))
         if fall is None:
             return None
         return self._told(fall.level, Doubt(self._demand, fall.level, 0))
@@ -225,10 +229,17 @@ class _Fleet:
         path = self._reported[max(len(self._reported) - 1 - began - 6, 0) :].astype(np.float64)
         now = hold.Hold(expected, began, path)
         doubt = Doubt(self._demand, expected, began)
-        if hold.over(now, self._usual.error(min(began + 2, 15))) or signs.disproof(self._signs, doubt):
+        proof = signs.proof(self._signs, doubt)
+        if self._over(now, proof) or signs.disproof(self._signs, doubt):
             return None
-        level = hold.level(now, rules, proven=bool(signs.proof(self._signs, doubt)))
+        level = hold.level(now, rules, proven=bool(proof))
         return None if level is None else self._told(level, doubt)
+
+    def _over(self, now: hold.Hold, proof: str) -> bool:
+        """Whether demand is back: those who wait are part of it, but while they do, nothing is over."""
+        if proof:
+            return self._demand - self._waiting >= hold.RECOVERED * now.expected
+        return hold.over(now, self._usual.error(min(now.slots + 2, 15)))
 
     def _since(self) -> int | None:
         """Slots since the end of a hold that ran out lately: what was expected then is not expected any more."""
