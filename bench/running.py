@@ -194,7 +194,8 @@ def remember(path, fleets, days=9):
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA synchronous = OFF")
         for back in range(days - 1, -1, -1):
-            demand = np.round(86 + 20 * np.sin(minutes / 1440 * 2 * np.pi) + random.normal(0, 3, (fleets, 288)))
+            wave = 20 * np.sin((minutes - slot * 5) / 1440 * 2 * np.pi)  # 86 now, as the load asks
+            demand = np.round(86 + wave + random.normal(0, 3, (fleets, 288)))
             both = np.concatenate([demand, demand + 8], axis=1).astype("<f4")
             if back == 0:
                 both[:, slot:288] = both[:, 288 + slot :] = np.nan

@@ -1,14 +1,13 @@
 """Hand-written stand-ins for what lies outside: a history in a dictionary, a policy of one ratio, a fixed source."""
 
-import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
 
 from autopilot.core.decide import Doubles, Predictions
-from autopilot.core.history import NOTHING, DaySlots, Windows, day_of, first_slot, slot_of
+from autopilot.core.history import DaySlots, Windows, day_of, first_slot, slot_of
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 
 
@@ -25,7 +24,7 @@ class FakeHistory:
         for one in observed:
             day, slot = self._day(one)
             day.demand[slot] = one.demand
-            out.append(copy.deepcopy(day))
+            out.append(replace(day, demand=day.demand.copy(), allocation=day.allocation.copy()))
         return out
 
     def read(self, wanted: Sequence[tuple[str, date]]) -> list[DaySlots | None]:
@@ -38,10 +37,8 @@ class FakeHistory:
         for one in decided:
             day, slot = self._day(one)
             day.allocation[slot] = one.allocation
-            if one.believed is not None:
-                day.believed[slot] = one.believed
-            if one.arrivals is not None:
-                day.arrivals[slot] = one.arrivals
+            key = (one.fleet, day_of(slot_of(one.observed_at)))
+            self.days[key] = day.noted(slot, believed=one.believed, arrivals=one.arrivals)
 
     def close(self) -> None:
         pass
@@ -57,11 +54,7 @@ class FakeHistory:
     def _day(self, one: Observed | Decided) -> tuple[DaySlots, int]:
         slot = slot_of(one.observed_at)
         day = day_of(slot)
-        return self.days.setdefault((one.fleet, day), _blank()), slot - first_slot(day)
-
-
-def _blank() -> DaySlots:
-    return DaySlots(*(NOTHING.copy() for _ in range(4)))
+        return self.days.setdefault((one.fleet, day), DaySlots()), slot - first_slot(day)
 
 
 @dataclass

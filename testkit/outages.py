@@ -97,9 +97,11 @@ def scorer() -> ModuleType | None:
     return module
 
 
-def costs(
-    scoring: ModuleType, case: tuple[Doubles, Doubles, tuple[int, int]], believed: Doubles
-) -> tuple[float, float]:
+Case = tuple[Doubles, Doubles, tuple[int, int]]
+"""What was reported, the truth, and where the event begins and ends."""
+
+
+def costs(scoring: ModuleType, case: Case, believed: Doubles) -> tuple[float, float]:
     """What the follower of what was believed costs, and of the truth, in one case."""
     reported, truth, event = case
     players = {"mine": scoring.simple(believed), "told": scoring.simple(truth)}

@@ -205,3 +205,39 @@ def test_no_server_is_missing_when_the_sample_days_outages_end(ratio, night):
     assert {one.reason for one in outage} == {Reason.OUTAGE_HOLD}
     for decided_at, in_force_at in (("03:20", "03:30"), ("03:25", "03:35")):
         assert held[f"{night} {decided_at}"][1].allocation >= held[f"{night} {in_force_at}"][0]
+
+
+def course(pilot: Autopilot, demands: list[float]) -> list[Answer]:
+    """Answers to a demand every five minutes."""
+    return [decided(pilot, ask(demand, START + 300 * n)) for n, demand in enumerate(demands)]
+
+
+def test_a_hold_says_why_and_since_when():
+    *_, last = course(autopilot(), [86.0] * 40 + [32.0] * 4)
+    assert last.decision.reason is Reason.OUTAGE_HOLD
+    assert last.why == "demand 32 where 86 is expected for 15 min"
+
+
+def test_arrivals_are_remembered_for_the_worker_who_asks_next():
+    history, counted = FakeHistory(), (1000.0 + 15 * np.minimum(np.arange(44), 39)).tolist()
+    for n, (demand, arrivals) in enumerate(zip([86.0] * 40 + [60.0] * 4, counted, strict=True)):
+        last = decided(autopilot(history), ask(demand, START + 300 * n, arrivals=arrivals))  # a new worker each time
+    assert "sessions began" in last.why
+
+
+def test_a_history_that_the_caller_brings_is_judged_in_order():
+    pairs = [(START + 300 * n, demand) for n, demand in enumerate([86.0] * 40 + [32.0] * 30)]
+    now = FleetNow("f", START + 300 * 70, 32.0)
+    (answer,) = autopilot().decide([Ask(now, pairs=pairs)])
+    assert isinstance(answer, Answer)
+    assert answer.decision.reason is Reason.OUTAGE_HOLD
+    assert "for 150 min" in answer.why
+
+
+def test_an_outage_that_the_store_does_not_hear_of_is_held_by_what_this_worker_saw():
+    history = FakeHistory()
+    pilot = autopilot(history)
+    course(pilot, [86.0] * 40)
+    history.down = True
+    held = [decided(pilot, ask(32.0, START + 300 * (40 + n))) for n in range(20)]
+    assert {one.decision.reason for one in held} == {Reason.OUTAGE_HOLD}

@@ -161,7 +161,7 @@ class Loop:
         views: dict[str, View] = {}
         resizes: list[Resize] = []
         away = ""
-        for one in sorted(decided, key=lambda d: _removes(plans[d.fleet.name])):
+        for one in sorted(decided, key=lambda d: plans[d.fleet.name].removes):
             wanted = Hold(away) if away and isinstance(plans[one.fleet.name], Scale) else plans[one.fleet.name]
             outcome, resize = self._carry_out(one, wanted)
             away = away or (outcome if outcome == "unavailable" else "")
@@ -233,7 +233,3 @@ class Loop:
         hold = holding(before.hold if before else None, seen.answer, seen.at)
         rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet))
         return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, *rules)
-
-
-def _removes(wanted: Scale | Hold) -> int:
-    return wanted.removes if isinstance(wanted, Scale) else 0

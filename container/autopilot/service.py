@@ -25,6 +25,7 @@ from autopilot.core.history import (
     slot_of,
     stack_windows,
 )
+from autopilot.core.replayed import replayed
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.signs import COUNTED
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
@@ -70,6 +71,7 @@ class Answer:
 
     recent        the last five demands or fewer, oldest first, now included
     demand_known  whether `now` holds the demand: where it could not be read, nobody should take it for zero
+    why           what spoke for an outage hold, in words; empty where demand is believed
     warnings      what the caller should know of the answer, in words
     """
 
@@ -83,6 +85,7 @@ class Answer:
     policy: str
     horizon_minutes: int
     demand_known: bool = True
+    why: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -204,7 +207,15 @@ class Autopilot:
         """What is remembered of each fleet, with the observation just made in place."""
         stored = [Observed(ask.now.fleet, ask.now.observed_at, ask.now.need) for ask in asks if ask.pairs is None]
         found = self.history.recall_each(stored, AT_ONCE)
-        return (next(found) if ask.pairs is None else _own(ask) for ask in asks)
+        return (next(found) if ask.pairs is None else self._own(ask) for ask in asks)
+
+    def _own(self, ask: Ask) -> Recalled:
+        """What the caller brought, with what would have been believed of it: no store remembers that."""
+        own = _own(ask)
+        if own.history is None:
+            return own
+        believed = replayed(own.history, slot_of(ask.now.observed_at), self.operator.rules.hold)
+        return Recalled(believed, own.status)
 
     def _context(self, ask: Ask) -> FleetContext:
         operator = self.operator
@@ -221,7 +232,7 @@ class Autopilot:
         ])  # fmt: skip
 
     def _answer(self, row: int, ask: Ask, recalled: Recalled, made: tuple[Windows, Decisions]) -> Answer:
-        windows, (decisions, predictions, _) = made
+        windows, (decisions, predictions, belief) = made
         seen = windows.demand[row]
         known = np.flatnonzero(~np.isnan(seen))
         recent = seen[known[-FEW_OBSERVATIONS:]]
@@ -230,6 +241,7 @@ class Autopilot:
         too_long = ask.lead is not None and span < lead.longest
         return Answer(ask.now, decisions[row], float(predictions.servers[row]), predictions.actions[row],
                       predictions.logits[row], recent, _status(recalled, recent), self.policy.name, lead.end,
+                      why=belief.why.get(row, ""),
                       warnings=(_SHORT_HISTORY.format(span, lead.longest),) if too_long else ())  # fmt: skip
 
 

@@ -470,7 +470,9 @@ def test_reviews_alone_decide_once_answers_have_come_for_a_whole_window(by_revie
     for _ in range(4):
         reviewed(world, fleet)
         decided += [view.decision.allocation for view in world.passes()]
-    (stale,) = world.passes(3)
+    (still,) = world.passes(4)
+    (stale,) = world.passes(2)
+    assert still.decision.allocation == 60
     assert (before.decision.allocation, before.decision.fault) == (None, "demand_unknown")
     assert decided == [None, None, None, 60]
     assert (stale.decision.allocation, stale.decision.fault) == (None, "demand_unknown")

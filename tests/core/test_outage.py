@@ -291,6 +291,18 @@ def test_the_fixed_cases_cost_what_they_may():
     for (_, kind, _, *case), mine in zip(cases, believed, strict=True):
         spent.setdefault(kind, []).append(costs(scoring, tuple(case), mine))
     ratio = {kind: sum(mine for mine, _ in pairs) / sum(told for _, told in pairs) for kind, pairs in spent.items()}
-    assert ratio["outage"] <= 1.55
+    assert ratio["outage"] <= 1.6
     assert ratio["again"] <= 1.1
-    assert ratio["honest"] <= 2.1
+    assert ratio["honest"] <= 2.05
+
+
+def test_the_screen_never_believes_what_a_closer_look_could_doubt():
+    rng = np.random.default_rng(0)
+    slots = np.arange(WINDOW_SLOTS)
+    for _ in range(20):
+        wave = 1 + 0.5 * np.sin(slots / 288 * 2 * np.pi + rng.uniform(0, 6, (64, 1)))
+        demand = (rng.uniform(5, 200) * wave * np.exp(rng.normal(0, 0.05, (64, WINDOW_SLOTS)))).astype(np.float32)
+        demand[:, -1] *= rng.uniform(0.6, 1.1, 64).astype(np.float32)
+        holed = np.concatenate([np.full((64, 1), np.nan, np.float32), demand], axis=1)  # of another width: with gaps
+        assert (suspicious(demand) >= suspicious(holed)).all()
+        assert suspicious(demand).any()

@@ -169,6 +169,26 @@ def test_an_allocation_is_in_the_day_from_the_next_observation_on(history: Histo
     assert decided(day) == {SLOT_OF_TEN: 97}
 
 
+def test_what_was_believed_and_what_arrived_stand_beside_what_was_reported(history: History) -> None:
+    history.record([Observed("shooter", TEN, 32)])
+    history.remember([Decided("shooter", TEN, 97, 88.5, 41_230)])
+    [day] = history.record([Observed("shooter", TEN + 300, 31)])
+    assert day is not None
+    assert (seen(day), decided(day)) == ({SLOT_OF_TEN: 32, SLOT_OF_TEN + 1: 31}, {SLOT_OF_TEN: 97})
+    assert (_known(day.believed), _known(day.arrivals)) == ({SLOT_OF_TEN: 88.5}, {SLOT_OF_TEN: 41_230})
+    assert (day.needed[SLOT_OF_TEN], day.needed[SLOT_OF_TEN + 1]) == (88.5, 31)
+
+
+def test_a_report_that_is_believed_after_all_is_no_longer_marked(history: History) -> None:
+    history.record([Observed("shooter", TEN, 32)])
+    history.remember([Decided("shooter", TEN, 97, 88.5)])
+    history.record([Observed("shooter", TEN, 86)])
+    history.remember([Decided("shooter", TEN, 97, float("nan"))])
+    [day] = history.record([Observed("shooter", TEN + 300, 86)])
+    assert day is not None
+    assert _known(day.believed) == {}
+
+
 def test_closing_writes_allocations_that_waited(store: Store) -> None:
     history = store.open()
     history.record([Observed("shooter", TEN, 86)])

@@ -325,3 +325,16 @@ def test_a_history_that_was_used_before_a_fork_works_on_both_sides(path: Path) -
     assert seen(day) == {slot: slot for slot in range(288)}
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_file_of_version_0_1_0_is_read_and_goes_on(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record(patient(path))
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.execute("PRAGMA user_version = 1")
+    history = patient(path)
+    history.remember([Decided("shooter", TEN, 97, 88.5)])
+    day = record(history, TEN + 300, 32)
+    assert (seen(day), decided(day)) == ({120: 86, 121: 32}, {120: 97})
+    assert day is not None
+    assert day.needed[120] == 88.5

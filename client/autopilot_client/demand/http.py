@@ -41,7 +41,11 @@ class HttpSource:
 
     def read(self, source: HttpDemand) -> Reading:
         """Demand, queue and sessions by their fields. Raises DemandUnknownError."""
-        document = self._document(source)
+        if _key(source) not in self._seen:
+            self._seen[_key(source)] = self._fetch(source)
+        document = self._seen[_key(source)]
+        if isinstance(document, DemandUnknownError):
+            raise document
         at = time_at(document, source.at_field) if source.at_field else self.now
         since = age(at, self.now)
         if since is None:
@@ -57,14 +61,6 @@ class HttpSource:
             queue=number_at(document, source.queue_field) if source.queue_field else None,
             arrivals=None if arrivals is None else int(arrivals),
         )
-
-    def _document(self, source: HttpDemand) -> object:
-        if _key(source) not in self._seen:
-            self._seen[_key(source)] = self._fetch(source)
-        document = self._seen[_key(source)]
-        if isinstance(document, DemandUnknownError):
-            raise document
-        return document
 
     def _fetch(self, source: HttpDemand) -> object:
         try:

@@ -53,29 +53,25 @@ class _Proposal:
 
 
 def decide(seen: Seen, memory: Memory, bounds: Bounds) -> tuple[Decision, Memory]:
-    """The decision of one pass for one fleet, and what to remember for the next."""
-    memory = _of_this_object(memory, seen)
+    """The decision of one pass for one fleet, and what to remember for the next.
+
+    No size is named where the present one is unknown and answers have not come for a whole window.
+    """
+    if seen.uid not in ("", memory.uid):  # of another object under the same name nothing is known
+        memory = replace(memory, uid=seen.uid) if memory.uid == "" else Memory(seen.uid)
     before = memory.before
     memory = _remember_answer(_remember_peak(memory, seen), seen, bounds)
-    if _undecidable(seen, memory, bounds):
+    known = memory.knows_the_window(seen.at, bounds)
+    if seen.replicas is None and not (seen.answer and known):
         return Decision(None, FallbackLevel.HOLD, str(seen.fault) or "size_unknown", seen.fault), memory
     proposal = _choose_fallback(seen, memory, bounds)
     if bounds.stabilization_minutes and proposal.level is FallbackLevel.ANSWER:
-        proposal = _stabilize(proposal, max(before, _standing(seen, memory, bounds)))
+        # Where the window is not known the present size stands for it: whoever made it smaller, the leader, knew it.
+        sizes = [before, *(size for _, size in memory.forecasts), 0 if known else seen.replicas or 0]
+        if max(sizes) > proposal.size:
+            proposal = replace(proposal, size=max(sizes), reason="stabilized")
     proposal = _limit(proposal, seen, bounds)
     return Decision(proposal.size, proposal.level, proposal.reason, seen.fault), memory
-
-
-def _of_this_object(memory: Memory, seen: Seen) -> Memory:
-    """What is known of one object says nothing of another under the same name; what preceded its uid stays."""
-    if seen.uid in ("", memory.uid):
-        return memory
-    return replace(memory, uid=seen.uid) if memory.uid == "" else Memory(seen.uid)
-
-
-def _undecidable(seen: Seen, memory: Memory, bounds: Bounds) -> bool:
-    """Whether no size may be named: the present one is unknown, and answers have not come for a whole window."""
-    return seen.replicas is None and not (seen.answer and memory.knows_the_window(seen.at, bounds))
 
 
 def _choose_fallback(seen: Seen, memory: Memory, bounds: Bounds) -> _Proposal:
@@ -126,17 +122,6 @@ def _remember_answer(memory: Memory, seen: Seen, bounds: Bounds) -> Memory:
     began = None if broken else seen.at if memory.since is None else memory.since
     forecasts = (*(entry for entry in memory.forecasts if entry[1] > ahead), (seen.at, ahead))
     return replace(memory, last=seen.answer, since=began, before=ahead, forecasts=forecasts)
-
-
-def _standing(seen: Seen, memory: Memory, bounds: Bounds) -> int:
-    """What the forecasts of the window stand for; where some are not known, at the start or after a fault or a gap, the
-    present size stands for them: whoever has made it smaller since, the leader mostly, knew them."""
-    highest = max((size for _, size in memory.forecasts), default=0)
-    return highest if memory.knows_the_window(seen.at, bounds) else max(highest, seen.replicas or 0)
-
-
-def _stabilize(proposal: _Proposal, standing: int) -> _Proposal:
-    return proposal if standing <= proposal.size else replace(proposal, size=standing, reason="stabilized")
 
 
 def _limit(proposal: _Proposal, seen: Seen, bounds: Bounds) -> _Proposal:

@@ -26,9 +26,13 @@ def decide_within(seen: Seen, memory: Memory, bounds: Bounds, rules: OperatorRul
     The last word is the rollout's: nothing is removed while it lasts.
     """
     bounds = bounds_within(bounds, rules)
-    decision, memory = decide(seen, memory, bounds)
-    decision = override(_with_added(decision, rules.scheduled.add, bounds, seen), rules.overrides, seen)
-    return keep_during_rollout(decision, seen, rules.rolling), memory
+    decision, after = decide(seen, memory, bounds)
+    add = rules.scheduled.add
+    if add and decision.allocation is not None:
+        floor = _floor(decision.allocation, add, seen, bounds, after.knows_the_window(seen.at, bounds))
+        decision = _with_added(decision, _wanted(seen, memory, bounds), add, floor, bounds)
+    decision = override(decision, rules.overrides, seen)
+    return keep_during_rollout(decision, seen, rules.rolling), after
 
 
 def bounds_within(bounds: Bounds, rules: OperatorRules) -> Bounds:
@@ -36,14 +40,23 @@ def bounds_within(bounds: Bounds, rules: OperatorRules) -> Bounds:
     return bounds_with(rules.overrides, bounds_during(rules.scheduled, bounds))
 
 
-def _with_added(decision: Decision, add: int, bounds: Bounds, seen: Seen) -> Decision:
-    """With the servers that events add; what they take away leaves what is in use, and what a fault keeps."""
-    if decision.allocation is None or add == 0:
-        return decision
-    in_use = seen.reading.in_use if seen.reading else decision.allocation
-    floor = max(bounds.minimum, in_use) if not seen.fault else decision.allocation
-    size = max(min(decision.allocation + add, bounds.maximum), floor)
+def _with_added(decision: Decision, wanted: int, add: int, floor: int, bounds: Bounds) -> Decision:
+    """With the servers that events add to what is wanted, or take from it down to the floor."""
+    size = max(min(wanted + add, bounds.maximum), floor)
     return decision if size == decision.allocation else replace(decision, allocation=size, reason="scheduled")
+
+
+def _wanted(seen: Seen, memory: Memory, bounds: Bounds) -> int:
+    """What the ladder says but for the present size, which has in it what the last pass has added already."""
+    return decide(replace(seen, replicas=0), memory, bounds)[0].allocation or 0
+
+
+def _floor(allocation: int, add: int, seen: Seen, bounds: Bounds, known: bool) -> int:
+    """What an addition leaves: servers in use, what a fault keeps, and the present size until the window is `known`."""
+    if add > 0 or seen.fault or seen.reading is None:
+        return allocation
+    present = 0 if known else seen.replicas or 0
+    return min(allocation, max(bounds.minimum, seen.reading.in_use, present))
 
 
 def keep_during_rollout(decision: Decision, seen: Seen, rolling: bool) -> Decision:

@@ -22,6 +22,11 @@ class Hold:
 
     why: str
 
+    @property
+    def removes(self) -> int:
+        """No server goes."""
+        return 0
+
 
 def plan(current: int | None, allocation: int | None) -> Scale | Hold:
     """What to do with a fleet of `current` servers that should have `allocation`; None: unknown."""

@@ -28,21 +28,21 @@ class Leads(Protocol):
         ...
 
 
-def _predicted(view: View) -> float | None:
-    return view.seen.answer.prediction if view.seen.answer else None
-
-
-def _horizon(view: View) -> float | None:
-    return view.last_answer.horizon_minutes * 60 if view.last_answer else None
-
-
 GAUGES = (
     ("demand_servers", "Servers that players need now", lambda v: v.seen.reading.demand if v.seen.reading else None),
     ("queue_servers", "Servers that waiting players need", lambda v: v.seen.reading.queue if v.seen.reading else None),
-    ("predicted_servers", "The policy's prediction, before the guardrail", _predicted),
+    (
+        "predicted_servers",
+        "The policy's prediction, before the guardrail",
+        lambda v: v.seen.answer and v.seen.answer.prediction,
+    ),
     ("desired_servers", "The size that was decided", lambda v: v.decision.allocation),
     ("applied_servers", "The size that the cluster is set to", lambda v: v.size),
-    ("horizon_seconds", "How far the last good answer looks ahead", _horizon),
+    (
+        "horizon_seconds",
+        "How far the last good answer looks ahead",
+        lambda v: v.last_answer and v.last_answer.horizon_minutes * 60,
+    ),
     (
         "outage_hold",
         "1 while the endpoint holds the size in a demand outage",

@@ -2,7 +2,6 @@
 
 import math
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 SLOT_SECONDS = 300
@@ -44,7 +43,13 @@ class Trail:
 
     def points(self, now: float) -> list[Point]:
         """The known slots of the last six hours, oldest first."""
-        return list(self._known(int(now // SLOT_SECONDS)))
+        last, found = int(now // SLOT_SECONDS), []
+        for slot in range(last - SLOTS + 1, last + 1):
+            i = slot % SLOTS
+            if self._slots[i] == slot:
+                values = self._demand[i], self._allocation[i], self._replicas[i]
+                found.append(Point(slot * SLOT_SECONDS, *values, self._reasons[i]))
+        return found
 
     def demand_at(self, at: float) -> float:
         """The demand of the slot of a time; NaN if unknown."""
@@ -57,10 +62,3 @@ class Trail:
     def _column(self, column: "array[float]", at: float) -> float:
         slot = int(at // SLOT_SECONDS)
         return column[slot % SLOTS] if self._slots[slot % SLOTS] == slot else math.nan
-
-    def _known(self, last: int) -> Iterator[Point]:
-        for slot in range(last - SLOTS + 1, last + 1):
-            i = slot % SLOTS
-            if self._slots[i] == slot:
-                values = self._demand[i], self._allocation[i], self._replicas[i]
-                yield Point(slot * SLOT_SECONDS, *values, self._reasons[i])

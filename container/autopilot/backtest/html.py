@@ -14,7 +14,7 @@ MEANING = {
     Reason.POLICY: "the policy's prediction, rounded up",
     Reason.FALLBACK: "the prediction was unusable; the calibrated rule decided",
     Reason.DEMAND_FLOOR: "raised to the demand of that moment",
-    Reason.OUTAGE_HOLD: "demand fell faster than sessions can end; the expected level was held",
+    Reason.OUTAGE_HOLD: "demand fell as players alone do not make it fall; the expected level was held",
     Reason.RATE_LIMITED: "the change was cut to the largest step allowed",
     Reason.STABILIZED: "a higher recommendation of the last minutes still stood",
     Reason.SCHEDULED: "a scheduled event raised or capped it",

@@ -31,6 +31,8 @@ from autopilot.core.unplayed import unplayed
 
 Doubles = npt.NDArray[np.float64]
 
+_HELD_GROWTH = 1.1
+"""Above the level of a hold, for what the lead may bring."""
 _LEAST_REACH = 12
 """Slots: a size of an hour ago still says what a fleet has."""
 
@@ -136,7 +138,7 @@ def decide_believed(
     """
     windows = belief.windows
     leads, prices = np.array([one.lead for one in contexts]), np.array([one.missing_price for one in contexts])
-    predictions = _predictions(windows, leads, prices, policy)
+    predictions = _predictions(belief, leads, prices, policy)
     peaks = np.fmax.reduce(windows.demand, axis=1)
     fallbacks = _fallbacks(windows, _trusted(predictions.servers, peaks, contexts), leads[:, 1], prices)
     columns = (predictions.servers.tolist(), peaks.tolist(), belief.held.tolist(), windows.slot.tolist())
@@ -152,13 +154,18 @@ def decide_believed(
     return Decisions(each, predictions, belief)
 
 
-def _predictions(windows: Windows, leads: Doubles, prices: Doubles, policy: Predict) -> Predictions:
-    """What the policy says; of fleets that nobody has played for hours, what their usual hours say."""
-    found = policy(windows, leads, prices)
-    if windows.demand[:, -1].all():
-        return found
-    usual = unplayed(windows, leads[:, 1])
-    return Predictions(np.where(np.isnan(usual), found.servers, usual), found.actions, found.logits)
+def _predictions(belief: Belief, leads: Doubles, prices: Doubles, policy: Predict) -> Predictions:
+    """What the policy says, but for fleets that are held and those that nobody has played for hours.
+
+    The step from what was reported to the level of a hold is no growth that goes on.
+    """
+    windows, servers = belief.windows, (found := policy(belief.windows, leads, prices)).servers
+    if belief.why:
+        servers = np.fmin(servers, belief.held * _HELD_GROWTH)
+    if not windows.demand[:, -1].all():
+        usual = unplayed(windows, leads[:, 1])
+        servers = np.where(np.isnan(usual), servers, usual)
+    return found if servers is found.servers else Predictions(servers, found.actions, found.logits)
 
 
 def _trusted(predictions: Doubles, peaks: Floats, contexts: Sequence[FleetContext]) -> npt.NDArray[np.bool_]:

@@ -18,11 +18,12 @@ LAGS = np.array((1, 2, 3, 4, 6, 8, 10, 12, 15))
 """Slots before now at which the levels end that a fall is measured from."""
 LEVEL_SLOTS = 4
 """A level is the mean of so many slots."""
-FALLEN = 0.85 - 0.05 * (LAGS - 1) / 14
+FALLEN = 0.82 - 0.05 * (LAGS - 1) / 14
 """By lag: below this share of what is expected, demand has fallen."""
 SMALLEST_FALL = 2.5
 """Servers: a smaller fall costs less than a wrong hold."""
 
+_FELL_ITSELF = 0.82  # of the highest of those levels: what other days did is no fall of this one
 _ERRORS = 3.0  # standard deviations of what is expected that still count as chance
 _PEAK, _PEAK_SLOTS, _PEAK_SHARE = np.arange(3, 37), 6, 0.85
 _CROWD, _CROWD_SHARE = np.arange(36, 145, 3), 0.90
@@ -60,6 +61,7 @@ def find_fall(seen: Seen) -> Fall | None:
     expected = seen.usual.least_expected(lags, LEVEL_SLOTS)
     with np.errstate(invalid="ignore"):
         fallen = (seen.demand < FALLEN[: len(lags)] * expected) & (expected - seen.demand > SMALLEST_FALL)
+        fallen &= seen.demand < _FELL_ITSELF * np.nanmax(seen.usual.levels(lags, LEVEL_SLOTS), initial=0.0)
     for at in np.flatnonzero(fallen).tolist():
         error = seen.usual.error(int(lags[at]))
         if expected[at] - seen.demand > _ERRORS * error * expected[at]:

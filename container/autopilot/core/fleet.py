@@ -17,7 +17,7 @@ class Reason(StrEnum):
     DEMAND_FLOOR = "demand_floor"
     """Raised to what is in use: demand and queue, or live sessions."""
     OUTAGE_HOLD = "outage_hold"
-    """Demand fell faster than sessions can end; the expected level is held."""
+    """Demand fell as players alone do not make it fall; the expected level is held."""
     RATE_LIMITED = "rate_limited"
     """The change was cut to the largest step that is allowed."""
     STABILIZED = "stabilized"

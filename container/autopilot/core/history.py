@@ -5,7 +5,7 @@ demand that was observed in it and the last allocation that was decided in it; N
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
@@ -80,6 +80,18 @@ class DaySlots:
             return self.demand
         needed: Floats = np.where(np.isnan(self.believed), self.demand, self.believed)
         return needed
+
+    def noted(self, at: int, *, believed: float | None = None, arrivals: float | None = None) -> "DaySlots":
+        """The day with what was believed in one slot, and the arrivals counted there; None: as it is."""
+        return replace(self, believed=_with(self.believed, at, believed), arrivals=_with(self.arrivals, at, arrivals))
+
+
+def _with(values: Floats, at: int, value: float | None) -> Floats:
+    if value is None:
+        return values
+    changed = values.copy()
+    changed[at] = value
+    return changed
 
 
 @dataclass(frozen=True, slots=True)

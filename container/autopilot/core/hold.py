@@ -15,7 +15,8 @@ from autopilot.core.usual import Doubles
 RAMP_SLOTS = 4
 """Slots over which a hold that has run out gives in."""
 
-_RECOVERED = 0.85
+RECOVERED = 0.85
+"""Share of what is expected at which demand is back."""
 _HALFWAY = 0.5
 _PATH_SLOTS = 6  # before the hold: the fall may have begun earlier than it was seen
 _EMPTY, _DEEP, _HALF_GONE = 0.02, 0.35, 0.60  # shares of what is expected
@@ -42,7 +43,7 @@ def over(hold: Hold, error: float) -> bool:
     """Demand is back at what is expected, or twice in a row half-way back from the lowest: players join again."""
     known = hold.path[_PATH_SLOTS:]
     known = known[~np.isnan(known)]
-    if known[-1] >= min(_RECOVERED, 1 - 2 * error) * hold.expected:
+    if known[-1] >= min(RECOVERED, 1 - 2 * error) * hold.expected:
         return True
     halfway = known.min() + _HALFWAY * (hold.expected - known.min())
     return len(known) > 1 and bool(known[-2:].min() >= halfway)

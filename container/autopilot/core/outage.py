@@ -17,7 +17,7 @@ import numpy.typing as npt
 from autopilot.core import hold, signs
 from autopilot.core.evidence import Evidence
 from autopilot.core.fall import FALLEN, LAGS, LEVEL_SLOTS, SMALLEST_FALL, Seen, find_fall
-from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, Floats, Windows
+from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, WINDOW_SLOTS, Floats, Windows
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.signs import Doubt, Signs
 from autopilot.core.usual import Doubles, Usual
@@ -29,6 +29,8 @@ _GAVE_IN = 0.8  # a hold after which demand stays below this share of what was h
 _SOME_NOISE = 1.1  # above the most that a fleet ever needed
 _SLOT_MINUTES = SLOT_SECONDS // 60
 _FALLEN = FALLEN.astype(np.float32)
+_SMALLEST_FALL, _ONE = np.array(SMALLEST_FALL, np.float32), np.array(1, np.float32)
+_ROUNDING = np.array(1 + 1e-5, np.float32)  # the screen is never too strict
 _SCREEN = int(LAGS.max()) + LEVEL_SLOTS
 
 
@@ -87,8 +89,52 @@ def suspicious(demand: Floats, held_before: Floats | None = None) -> npt.NDArray
 
 def _may_have_fallen(demand: Floats) -> npt.NDArray[np.bool_]:
     """Whether demand of now is low against any level of the last 75 minutes, moved as on one of two days before."""
+    if demand.shape[1] == WINDOW_SLOTS:
+        means = np.matmul(demand.take(_SCREENED, axis=1), _AVERAGES)
+        if not np.isnan(means).any():
+            levels, days = means[:, : len(LAGS)], means[:, len(LAGS) :].reshape(-1, 2, len(LAGS) + 1) + _ONE
+            growth = np.maximum.reduce(days[:, :, -1:] / days[:, :, :-1], axis=1)
+            return _below(demand[:, -1:], levels * growth * _ROUNDING)
+    return _may_have_fallen_with_gaps(demand)
+
+
+def _below(now: Floats, expected: Floats) -> npt.NDArray[np.bool_]:
+    """Whether demand of now [n, 1] is low against any of what is expected [n, lags]."""
+    fallen = (now < _FALLEN * expected) & (expected - now > _SMALLEST_FALL)
+    found: npt.NDArray[np.bool_] = np.logical_or.reduce(fallen, axis=1)
+    return found
+
+
+def _averages() -> tuple[npt.NDArray[np.int64], Floats]:
+    """The columns that the screen looks at, and the means to take of them: the levels, and for both days theirs and the
+    demand at this time; as one matrix, because for one fleet each step of NumPy costs more than the arithmetic."""
+    columns = [np.arange(WINDOW_SLOTS - 1 - _SCREEN, WINDOW_SLOTS - 1)]
+    for day in (1, 2):
+        end = WINDOW_SLOTS - 1 - day * SLOTS_PER_DAY
+        columns.append(np.arange(end - _SCREEN, end + 2))
+    size = sum(map(len, columns))
+    matrix = np.zeros((size, 3 * len(LAGS) + 2), np.float32)
+    matrix[:_SCREEN, : len(LAGS)] = _levels_of(0)
+    for day in range(2):
+        row, column = _SCREEN + day * (_SCREEN + 2), len(LAGS) + day * (len(LAGS) + 1)
+        matrix[row : row + _SCREEN + 2, column : column + len(LAGS)] = _levels_of(2)
+        matrix[row + _SCREEN - 1 : row + _SCREEN + 2, column + len(LAGS)] = 1 / 3
+    return np.concatenate(columns), matrix
+
+
+def _levels_of(more: int) -> Floats:
+    """Weights of the slots before, and of so many more, in the level of each lag: [_SCREEN + more, lags]."""
+    weights = np.zeros((_SCREEN + more, len(LAGS)), np.float32)
+    for at, stop in enumerate(_SCREEN + 1 - LAGS):
+        weights[stop - LEVEL_SLOTS : stop, at] = 1 / LEVEL_SLOTS
+    return weights
+
+
+_SCREENED, _AVERAGES = _averages()
+
+
+def _may_have_fallen_with_gaps(demand: Floats) -> npt.NDArray[np.bool_]:
     width = demand.shape[1]
-    now = demand[:, -1:]
     levels = _levels(demand[:, width - 1 - _SCREEN : width - 1])
     growth: Floats | None = None
     for day in (1, 2):
@@ -98,10 +144,7 @@ def _may_have_fallen(demand: Floats) -> npt.NDArray[np.bool_]:
         at_now = _mean(demand[:, end - 1 : end + 2])
         one = (at_now + 1) / (_levels(demand[:, end - _SCREEN : end]) + 1)
         growth = one if growth is None else np.fmax(growth, one)
-    expected = levels if growth is None else levels * np.nan_to_num(growth, nan=1.0)
-    fallen = (now < _FALLEN * expected) & (expected - now > SMALLEST_FALL)
-    found: npt.NDArray[np.bool_] = np.logical_or.reduce(fallen, axis=1)
-    return found
+    return _below(demand[:, -1:], levels if growth is None else levels * np.nan_to_num(growth, nan=1.0))
 
 
 def _levels(before: Floats) -> Floats:
@@ -151,6 +194,8 @@ class _Fleet:
             np.nan if evidence.sessions is None else float(evidence.sessions[row]),
         )
 
+        self._waiting = float(np.nan_to_num(self._signs.queue))
+
     def judged(self, rules: HoldRules) -> tuple[float, str] | None:
         """The level to hold and why; None where the report is believed."""
         began = self._began()
@@ -170,7 +215,9 @@ class _Fleet:
         return None if len(held) - last > _SILENT_SLOTS else len(held) - first
 
     def _begin(self) -> tuple[float, str] | None:
-        fall = find_fall(Seen(self._usual, self._demand, self._since()))
+        waits = self._waiting >= signs.many_waiting(self._demand)
+        served = self._demand - self._waiting if waits else self._demand
+        fall = find_fall(Seen(self._usual, served, self._since()))
         if fall is None:
             return None
         return self._told(fall.level, Doubt(self._demand, fall.level, 0))
@@ -182,10 +229,17 @@ class _Fleet:
         path = self._reported[max(len(self._reported) - 1 - began - 6, 0) :].astype(np.float64)
         now = hold.Hold(expected, began, path)
         doubt = Doubt(self._demand, expected, began)
-        if hold.over(now, self._usual.error(min(began + 2, 15))) or signs.disproof(self._signs, doubt):
+        proof = signs.proof(self._signs, doubt)
+        if self._over(now, proof) or signs.disproof(self._signs, doubt):
             return None
-        level = hold.level(now, rules, proven=bool(signs.proof(self._signs, doubt)))
+        level = hold.level(now, rules, proven=bool(proof))
         return None if level is None else self._told(level, doubt)
+
+    def _over(self, now: hold.Hold, proof: str) -> bool:
+        """Whether demand is back: those who wait are part of it, but while they do, nothing is over."""
+        if proof:
+            return self._demand - self._waiting >= hold.RECOVERED * now.expected
+        return hold.over(now, self._usual.error(min(now.slots + 2, 15)))
 
     def _since(self) -> int | None:
         """Slots since the end of a hold that ran out lately: what was expected then is not expected any more."""

@@ -15,7 +15,9 @@ COUNTED = 2**24
 """Arrivals are remembered modulo this: so many whole numbers a float32 tells apart."""
 
 _NOW_SLOTS, _BEFORE_SLOTS = 3, 12  # a quarter of an hour now, against the hour before the fall
+_SURE_SLOTS = 2  # that arrivals have to go on for, before they say anything
 _FEW = 8.0  # arrivals expected: with fewer, none is no sign
+_SOMEBODY = 2.0  # of them: where nobody is left, nobody who begins says nothing
 _STOPPED, _GO_ON = 0.5, 0.6  # of what sustains the demand that is reported
 _MOST_IN_A_SLOT = 200_000  # more is a counter that began again
 _WAITING_SHARE, _WAITING_SERVERS = 0.10, 2.0
@@ -46,32 +48,39 @@ class Doubt(NamedTuple):
 
 def proof(signs: Signs, doubt: Doubt) -> str:
     """What proves that players want more than is reported, in a few words; empty where nothing does."""
-    if signs.queue >= max(_WAITING_SERVERS, _WAITING_SHARE * doubt.expected):
+    if signs.queue >= many_waiting(doubt.expected):
         return f"players for {signs.queue:.0f} servers wait"
     if signs.sessions - doubt.demand > max(_WAITING_SERVERS, _SESSIONS_SHARE * doubt.expected):
         return f"{signs.sessions:.0f} servers have a live session"
-    begun, usual = arrivals(signs, doubt)
+    begun, usual = _arrivals(signs, doubt, _NOW_SLOTS)
     sustaining = usual * min(doubt.demand / doubt.expected, 1.0)
-    if usual >= _FEW and begun <= _STOPPED * sustaining - np.sqrt(sustaining) + 0.5:
+    if usual >= _FEW and sustaining >= _SOMEBODY and begun <= _STOPPED * sustaining - np.sqrt(sustaining) + 0.5:
         return f"{begun:.0f} sessions began in {5 * _NOW_SLOTS} min, {usual:.0f} are usual"
     return ""
 
 
+def many_waiting(needed: float) -> float:
+    """A queue, in servers, that a fleet of that need has only where players cannot get in."""
+    return max(_WAITING_SERVERS, _WAITING_SHARE * needed)
+
+
 def disproof(signs: Signs, doubt: Doubt) -> bool:
     """Whether players demonstrably come and go at the level that is reported: they do begin, and nobody waits."""
-    begun, usual = arrivals(signs, doubt)
-    nobody_waits = signs.queue <= max(_NOBODY_SERVERS, _NOBODY_SHARE * doubt.expected)
+    if doubt.slots < _SURE_SLOTS or not signs.queue <= max(_NOBODY_SERVERS, _NOBODY_SHARE * doubt.expected):
+        return False
+    begun, usual = _arrivals(signs, doubt, min(max(doubt.slots - 1, _SURE_SLOTS), _BEFORE_SLOTS))
     sustaining = usual * doubt.demand / doubt.expected
-    return bool(nobody_waits and doubt.slots >= 2 and sustaining >= _FEW and begun >= _GO_ON * sustaining)
+    return bool(sustaining >= _FEW and begun >= _GO_ON * sustaining)
 
 
-def arrivals(signs: Signs, doubt: Doubt) -> tuple[float, float]:
-    """Sessions that began in the last quarter of an hour, and in one before the fall; NaN where unknown."""
+def _arrivals(signs: Signs, doubt: Doubt, slots: int) -> tuple[float, float]:
+    """Sessions that began in the last slots, and in as many before the fall; NaN where unknown."""
     if signs.arrivals is None:
         return float("nan"), float("nan")
-    fall = len(signs.arrivals) - 1 - doubt.slots - 2  # the fall began a little before it was seen
-    usual = _begun(signs.arrivals, fall - _BEFORE_SLOTS, fall) * _NOW_SLOTS
-    return _begun(signs.arrivals, len(signs.arrivals) - 1 - _NOW_SLOTS, len(signs.arrivals) - 1) * _NOW_SLOTS, usual
+    now = len(signs.arrivals) - 1
+    fall = now - doubt.slots - 2  # the fall began a little before it was seen
+    usual = _begun(signs.arrivals, fall - _BEFORE_SLOTS, fall)
+    return _begun(signs.arrivals, now - slots, now) * slots, usual * slots
 
 
 def _begun(counter: Doubles, first: int, last: int) -> float:

@@ -48,6 +48,11 @@ class Usual:
         """What the fleet would have now, by each level that it had: the mean of `slots` up to `back` slots ago."""
         return self._moved(back, slots, self._at_now)
 
+    def levels(self, back: Columns, slots: int) -> Doubles:
+        """The levels themselves: means of so many slots, up to `back` slots ago."""
+        levels: Doubles = self._means(REACH - back, slots)[0]
+        return levels
+
     def least_expected(self, back: Columns, slots: int) -> Doubles:
         """The same, or less where this very slot brought less on the days before: a sharp fall at a fixed time."""
         return np.fmin(self._moved(back, slots, self._at_now), self._moved(back, slots, self._days[1:, REACH]))

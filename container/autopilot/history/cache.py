@@ -263,9 +263,7 @@ class _LastSeen:
         slot = slot_of(one.observed_at)
         day, at = self.days(one.fleet).get(day_of(slot)), slot % SLOTS_PER_DAY
         if day is not None and one.believed is not None:
-            believed = day.believed.copy()
-            believed[at] = one.believed
-            self._fleets[one.fleet][day_of(slot)] = replace(day, believed=believed)
+            self._fleets[one.fleet][day_of(slot)] = day.noted(at, believed=one.believed)
 
     def keep(self, place: _Place, today: DaySlots) -> None:
         """What the store says of a day takes the place of what was seen of it."""

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 from autopilot.core.history import DAYS_BACK, DaySlots, day_of, first_slot, slot_of
@@ -34,12 +35,14 @@ class MemoryHistory:
             return [_copied(self._fleets.get(fleet, {}).get(day) or DaySlots()) for fleet, day in wanted]
 
     def remember(self, decided: Sequence[Decided]) -> None:
-        """Keep allocations beside the observations."""
+        """Keep what was decided beside the observations."""
         with self._lock:
             for one in decided:
                 slot = slot_of(one.observed_at)
                 day = day_of(slot)
-                self._day(one.fleet, day).allocation[slot - first_slot(day)] = one.allocation
+                at, known = slot - first_slot(day), self._day(one.fleet, day)
+                known.allocation[at] = one.allocation
+                self._fleets[one.fleet][day] = known.noted(at, believed=one.believed, arrivals=one.arrivals)
 
     def close(self) -> None:
         """Do nothing."""
@@ -65,4 +68,4 @@ class MemoryHistory:
 
 
 def _copied(day: DaySlots) -> DaySlots:
-    return DaySlots(day.demand.copy(), day.allocation.copy())
+    return replace(day, demand=day.demand.copy(), allocation=day.allocation.copy())  # all else is never written to

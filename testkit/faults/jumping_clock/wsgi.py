@@ -17,6 +17,6 @@ def _wrong() -> float:
 
 time.time = _wrong
 
-from autopilot.serve.wsgi import app  # noqa: E402  after the clock is wrong, since defaults are bound by import
+from autopilot.serve.wsgi import app, decisions  # noqa: E402  after the clock is wrong, since defaults are bound by import
 
-__all__ = ["app"]
+__all__ = ["app", "decisions"]

@@ -1,9 +1,10 @@
 """What stands above the ladder: schedules, annotations and rollouts, alone and together."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopilot_client.rules.domain import Answer, Bounds, Reading, Seen
+from autopilot_client.rules.domain import Answer, Bounds, Fault, Reading, Seen
 from autopilot_client.rules.ladder import Memory
 from autopilot_client.rules.operator import OperatorRules, decide_within
 from autopilot_client.rules.overrides import Overrides
@@ -29,6 +30,34 @@ def test_a_scheduled_minimum_maximum_and_addition():
     assert decided(OperatorRules(scheduled=InForce(maximum=25))) == (25, "at_maximum")
     assert decided(OperatorRules(scheduled=InForce(add=12))) == (42, "scheduled")
     assert decided(OperatorRules(scheduled=InForce(add=-25))) == (20, "scheduled")
+
+
+def sizes(add: int, fault: Fault, demand: float | None = 80, maximum: int = 500, passes: int = 6) -> list[int | None]:
+    """What is set pass after pass of a minute, each from what the one before has set; the endpoint says 100."""
+    bounds, rules = Bounds(1, maximum), OperatorRules(scheduled=InForce(add=add))
+    memory, size, found = Memory(), 100, []
+    for at in range(0, 60 * passes, 60):
+        reading = None if demand is None else Reading(demand, at)
+        answer = Answer(100, at, 15, "policy") if fault is Fault.NONE else None
+        decision, memory = decide_within(Seen(at, size, reading, answer, fault, "u"), memory, bounds, rules)
+        size = decision.allocation or 0
+        found.append(size)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(sizes(20, Fault.ENDPOINT_UNAVAILABLE), [116] * 6, id="the local rule of 96, and 20"),
+        pytest.param(sizes(20, Fault.DEMAND_UNKNOWN, None), [100] * 6, id="who knows whether it is in there already"),
+        pytest.param(sizes(20, Fault.NONE), [120] * 6, id="a start"),
+        pytest.param(sizes(-20, Fault.NONE), [100] * 3 + [80] * 3, id="after a start nothing is taken for a window"),
+        pytest.param(sizes(-20, Fault.ENDPOINT_UNAVAILABLE), [100] * 6, id="nor by a fault"),
+        pytest.param(sizes(20, Fault.NONE, 9000, maximum=150), [150] * 6, id="a wrong demand keeps to the maximum"),
+    ],
+)
+def test_an_addition_is_to_what_is_wanted_and_does_not_pile_up_on_the_present_size(found, expected):
+    assert found == expected
 
 
 def test_an_override_stands_above_the_schedule():

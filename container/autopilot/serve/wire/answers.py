@@ -45,6 +45,7 @@ class PredictionOut(msgspec.Struct, kw_only=True, omit_defaults=True):
     horizon_minutes: int
     policy: str
     history: str
+    why: str = ""
     warnings: list[str] = []
 
 
@@ -102,6 +103,7 @@ def prediction_out(answer: Answer, warnings: tuple[str, ...] = ()) -> Prediction
         horizon_minutes=answer.horizon_minutes,
         policy=answer.policy,
         history=answer.history.value,
+        why=answer.why,
         warnings=[*warnings, *answer.warnings],
     )
 

@@ -8,7 +8,7 @@ from msgspec import Meta
 from autopilot.core.fleet import FleetNow
 from autopilot.serve.wire.errors import RequestError, decoded
 from autopilot.serve.wire.forms.parsed import Document, Review
-from autopilot.serve.wire.requests import RequestContext, Whole
+from autopilot.serve.wire.requests import Count, RequestContext, Whole
 from autopilot.service import Answer, Ask, Refusal
 
 Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
@@ -19,6 +19,7 @@ class _Status(msgspec.Struct, rename="camel"):
     replicas: Whole
     reserved_replicas: Whole = 0.0
     allocated_replicas: Whole = 0.0
+    allocations: Count | None = None
 
 
 class _Request(msgspec.Struct):
@@ -60,7 +61,7 @@ def read(document: Document, _: bytes, context: RequestContext) -> Review:
     status = request.status
     demand = status.allocated_replicas + status.reserved_replicas
     now = FleetNow(f"{request.namespace}/{request.name}", context.now, demand, int(status.allocated_replicas),
-                   replicas=int(status.replicas))  # fmt: skip
+                   replicas=int(status.replicas), arrivals=status.allocations)  # fmt: skip
     return Review(Ask(now), raw, request.uid, int(status.replicas))
 
 
