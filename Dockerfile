@@ -39,18 +39,20 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-venv \
+    && apt-get install -y --no-install-recommends binutils python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv /opt/venv
 COPY container/requirements-serve.txt /tmp/
 RUN /opt/venv/bin/python -m pip install --no-cache-dir --no-compile --disable-pip-version-check \
         -r /tmp/requirements-serve.txt
-# Of the AWS services only those that the history and its credentials need; no tests, no type stubs, no pip.
+# Of the AWS services only those that the history and its credentials need; no tests, no type stubs, no pip. Of uvloop
+# nine tenths are for a debugger.
 WORKDIR /opt/venv/lib/python3.13/site-packages
 RUN find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name dynamodb ! -name sts ! -name sso ! -name sso-oidc \
         -exec rm -rf {} + \
     && find . -type d \( -name tests -o -path ./boto3/examples -o -path ./numpy/_core/include \) -prune -exec rm -rf {} + \
     && find . -name '*.pyi' -delete \
+    && strip --strip-debug uvloop/*.so \
     && cp -a /opt/venv /opt/venv-slim \
     && rm -rf /opt/venv-slim/lib/python3.13/site-packages/pip* /opt/venv-slim/bin/pip* \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv-slim \

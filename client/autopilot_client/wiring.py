@@ -12,7 +12,7 @@ from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
-from autopilot_client.kube.lease import Alone, Leadership
+from autopilot_client.kube.lease import Alone, Leadership, Spectator
 from autopilot_client.kube.live import LiveSpecs
 from autopilot_client.loop import Loop
 from autopilot_client.net.aws import new_session
@@ -88,7 +88,9 @@ def build(config: Config, context: RunContext) -> Client:
     kube = Kube(from_kubeconfig(path) if path else in_cluster(context.environ), context.namespace)
     store = StatusStore(config, context.namespace, context.dry_run)
     election: Election = Alone()
-    if context.identity is not None:
+    if context.dry_run and context.identity is not None:
+        election = Spectator()
+    elif context.identity is not None:
         election = Leadership(kube, config.lease, context.identity)
     session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
     metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from autopilot_client.cli import main
-from autopilot_client.config import CloudWatch
+from autopilot_client.config import CloudWatch, parse
 from autopilot_client.status import cloudwatch
+from autopilot_client.wiring import RunContext, build
 from testkit.client.api_server import ROOT
 from testkit.client.standins import Cluster, Document, Endpoint, serving
 
@@ -143,3 +144,18 @@ def test_a_cloudwatch_that_is_away_is_an_error_of_its_own(monkeypatch):
     data = cloudwatch.metric_data([cloudwatch.Sample("a", 1, 1.0, 1, False)], None, settings)
     with pytest.raises(cloudwatch.CloudWatchError):
         cloudwatch.put(cloudwatch.connect(settings), settings, data)
+
+
+def test_a_dry_run_beside_others_takes_no_part_in_their_election(installed):
+    """It would hold the Lease, and nobody would act."""
+    cluster, options = installed
+    config, kubeconfig = options[1], options[3]
+    with open(config, encoding="utf-8") as file:
+        parsed = parse(file.read(), "test")
+    client = build(parsed, RunContext(kubeconfig, "games", "me", dry_run=True))
+    client.election.start()
+    client.loop.run_pass()
+    client.election.stop()
+    assert not client.election.leads()
+    assert {call.split()[0] for call in cluster.calls} == {"GET"}
+    assert not [call for call in cluster.calls if "lease" in call]

@@ -176,6 +176,14 @@ class Alone:
         """Nothing to stop."""
 
 
+class Spectator(Alone):
+    """Leadership of a dry run: it never leads, and leaves the Lease to those that act."""
+
+    def leads(self) -> bool:
+        """Never."""
+        return False
+
+
 def _kind(error: KubeError | None) -> str:
     """What tells one trouble from another."""
     if error is None:
