@@ -20,6 +20,7 @@ from autopilot.core.history import (
     slot_of,
     stack_windows,
 )
+from autopilot.core.usual import PAST_SLOTS
 
 MINUTE = 60.0
 NOW = 1_763_632_800.0  # 2025-11-20T10:00:00Z
@@ -62,3 +63,10 @@ def test_what_was_never_observed_is_missing_and_not_zero():
     windows = stack_windows([history_from_pairs([])], [slot_of(NOW)], [5.0])
     assert np.isnan(windows.demand[0, :-1]).all()
     assert np.isnan(windows.last_week).all()
+
+
+@pytest.mark.parametrize("slot_of_day", [0, 1, 100, 287])
+def test_the_past_that_an_outage_is_judged_by_lies_in_the_days_that_are_read(slot_of_day):
+    slot = 20_000 * 288 + slot_of_day
+    touched = {day_of(slot - back) for back in range(PAST_SLOTS)}
+    assert touched - {day_of(slot)} <= set(days_needed(slot))

@@ -21,8 +21,8 @@ WINDOW_SLOTS = 3 * SLOTS_PER_DAY + 1
 WEEK_BEFORE, WEEK_AFTER = 24, 24
 """The window around the same minute last week: two hours before it, and two hours after."""
 WEEK_SLOTS = WEEK_BEFORE + 1 + WEEK_AFTER
-DAYS_BACK = (1, 2, 3, 6, 7, 8)
-"""Earlier days that a window can touch, counted from the day of now."""
+DAYS_BACK = (1, 2, 3, 4, 6, 7, 8)
+"""Earlier days that a window, or the past that an outage is judged by, can touch, counted from the day of now."""
 
 
 def slot_of(seconds: float) -> int:

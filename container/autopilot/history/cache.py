@@ -73,7 +73,7 @@ class _Known:
 class RecentHistory:
     """A History and a bounded memory of days that are over. Safe to use from several threads.
 
-    `max_bytes` bounds the memory (about 11 KB for a fleet with a full week); fleets that were not asked about for the
+    `max_bytes` bounds the memory (about 12 KB for a fleet with a full week); fleets that were not asked about for the
     longest go first. `off` says that the history keeps nothing, so that nothing is read and the status is `off`.
     """
 
