@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from autopilot.core.history import (
+    DAYS_BACK,
     SLOTS_PER_DAY,
     WINDOW_SLOTS,
     DaySlots,
@@ -262,7 +263,7 @@ def test_one_day_that_could_not_be_read_is_asked_for_again(shelf: Shelf, recent:
     assert recall(recent).degraded
     shelf.unreadable = set()
     assert not recall(recent).degraded
-    assert [len(wanted) for wanted in shelf.reads] == [6, 1]
+    assert [len(wanted) for wanted in shelf.reads] == [len(DAYS_BACK), 1]
 
 
 def test_memory_is_bounded_and_keeps_the_fleets_that_are_asked_about(shelf: Shelf) -> None:
@@ -342,9 +343,9 @@ def test_a_call_of_many_fleets_reads_earlier_days_part_by_part_as_they_are_taken
         fill(shelf, TEN, 9, f"fleet {number}")
     recalled = recent.recall_each([Observed(f"fleet {number}", TEN, 86) for number in range(5)], 2)
     assert not np.isnan(window(next(recalled), TEN)).any()
-    assert [len(wanted) for wanted in shelf.reads] == [12]
+    assert [len(wanted) for wanted in shelf.reads] == [2 * len(DAYS_BACK)]
     assert all(not np.isnan(window(one, TEN)).any() for one in recalled)
-    assert [len(wanted) for wanted in shelf.reads] == [12, 12, 6]
+    assert [len(wanted) for wanted in shelf.reads] == [2 * len(DAYS_BACK), 2 * len(DAYS_BACK), len(DAYS_BACK)]
 
 
 def test_a_store_that_is_slow_to_read_is_not_asked_for_every_part(
