@@ -47,7 +47,7 @@ def number(value: float) -> Callable[[bytes], bytes]:
         number(1e30),
         lambda row: b"\xa5" * len(row),
         lambda row: row[:101],
-        lambda row: row + row,
+        lambda row: row + row + row,
         lambda row: b"",
         lambda row: "x" * len(row),
         lambda row: 5,
