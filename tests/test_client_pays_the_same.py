@@ -89,11 +89,11 @@ def set_by_the_backtest(minutes: np.ndarray) -> np.ndarray:
     past = PAST_DAYS * DAY
     chosen = np.concatenate([np.arange(0, past, 5), np.arange(past, past + DAY)])
     series = DemandSeries(START + 60.0 * chosen, minutes[chosen])
-    at = np.arange(len(chosen) - DAY, len(chosen))
+    last = np.arange(len(chosen) - DAY, len(chosen))  # days before are decided too, for what was believed
     settings = Settings.from_env({})
     config = ReplayConfig(build_policy(BUILT_IN_MODEL), settings.lead(), settings.autopilot_missing_price)
-    forecast = replay("eu/a", series, at, config).forecast
-    return applied(series.demand[at], forecast, series.times[at], Limits(1, 2000))
+    forecast = replay("eu/a", series, np.arange(len(chosen)), config).forecast
+    return applied(series.demand[last], forecast[last], series.times[last], Limits(1, 2000))
 
 
 def cost(sizes: np.ndarray, demand: np.ndarray) -> float:

@@ -52,10 +52,10 @@ def test_an_allocation_is_a_whole_number_that_keeps_every_promise(prediction, no
     assert isinstance(decision.allocation, int)
     assert decision.allocation >= now.sessions
     if cap is None:
-        assert decision.allocation >= now.need
+        assert decision.allocation >= whole(now.need)  # float dust is no server
     else:
         assert decision.allocation <= max(cap, now.sessions)
-        assert decision.allocation >= min(now.need, cap)
+        assert decision.allocation >= min(whole(now.need), cap)
 
 
 @given(ANYTHING, FLEETS, RECENTS, RULES)
