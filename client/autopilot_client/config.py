@@ -163,7 +163,7 @@ class Capacity(_Section, frozen=True):
 class Fleet(_Section, frozen=True):
     """One fleet. `name` is the key of its history; `target` is `deployment/NAME` or `fleet/NAME` (Agones)."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", max_length=128)]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*\Z", max_length=128)]
     target: Annotated[str, msgspec.Meta(pattern=r"^(deployment|fleet)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
     demand: Demand
     maximum: Whole

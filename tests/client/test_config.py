@@ -47,6 +47,7 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         ("", "c.yaml: empty or not a mapping; write endpoint: and fleets:"),
         ("a: [", "c.yaml: not YAML"),
         (text(fleets=[]), "fleets: .*write a list of fleets"),
+        (fleet(name="eu/a\n"), r"fleets\[0\].name: .*write the fleet's key"),
         (fleet(maximum="many"), r"fleets\[0\].maximum: Expected `int`, got `str`; write the largest size"),
         (fleet(maximum=0), r"fleets\[0\].maximum: below the minimum or zero; raise it"),
         (fleet(minimum=200), r"fleets\[0\].maximum: below the minimum"),

@@ -9,6 +9,7 @@ from autopilot import __version__
 from testkit.server import ROOT
 
 PLACES = {
+    "changelog": ("CHANGELOG.md", r"## \[(\d\S*)\] - \d{4}-\d\d-\d\d"),
     "client": ("client/autopilot_client/__init__.py", r'__version__ = "(.+)"'),
     "client's Deployment": ("client/specs/base/deployment.yaml", r"image: autopilot-client:(\S+)"),
     "client's overlay for Deployments": ("client/specs/deployment/kustomization.yaml", r"newTag: (\S+)"),
