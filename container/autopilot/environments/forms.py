@@ -1,7 +1,7 @@
 """Gymnasium's two forms of a world: one element of it, or all of them in one array."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, SupportsFloat
+from typing import Any, Protocol, SupportsFloat, cast
 
 import gymnasium
 import numpy as np
@@ -57,7 +57,8 @@ class SingleForm(gymnasium.Env[Floats, Floats]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be ansi or rgb_array, not {render_mode!r}")
         self.render_mode = render_mode
-        self.observation_space, self.action_space = world.observation_space, world.action_space
+        self.observation_space = cast(gymnasium.Space[Floats], world.observation_space)
+        self.action_space = cast(gymnasium.Space[Floats], world.action_space)
         self._world = world
         self._shown: list[Levels] = []
 
