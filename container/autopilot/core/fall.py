@@ -32,7 +32,6 @@ _ABOVE_USUAL, _USUAL_RANGE = 1.4, (0.85, 1.2)
 _HOUR_SLOTS, _OWN_SHARE = 12, 0.8
 _EMPTY_SHARE, _EMPTY_SERVERS = 0.05, 0.5
 _AS_OFTEN = 4
-_FEW_DAYS, _AT_ONCE_SLOTS, _AT_ONCE_SHARE = 2, 4, 0.6
 _OWN_SLOTS, _APART = 24, 6
 
 
@@ -67,7 +66,7 @@ def find_fall(seen: Seen) -> Fall | None:
     for at in np.flatnonzero(fallen).tolist():
         error = seen.usual.error(int(lags[at]))
         if expected[at] - seen.demand > _ERRORS * error * expected[at]:
-            if _hardly_known(seen) or _explained(seen, float(expected[at]), int(lags[at])):
+            if _explained(seen, float(expected[at]), int(lags[at])):
                 return None
             return _from_before(seen.usual.expected(lags, LEVEL_SLOTS), lags, error)
     return None
@@ -77,13 +76,6 @@ def _from_before(expected: Doubles, lags: Columns, error: float) -> Fall:
     """The latest level from before the fall: a slow one has taken its share of the levels since it began."""
     first = int(np.flatnonzero(expected >= np.nanmax(expected) * (1 - error))[0])
     return Fall(float(expected[first]), int(lags[first]))
-
-
-def _hardly_known(seen: Seen) -> bool:
-    """Whether too few days are known to tell a fall from an evening, and this one is not deep and sudden either."""
-    last = seen.usual.past[-1 - _AT_ONCE_SLOTS : -1]
-    sudden = seen.demand < _AT_ONCE_SHARE * float(np.fmax.reduce(last, initial=0.0))
-    return seen.usual.known_days() < _FEW_DAYS and not sudden
 
 
 def _explained(seen: Seen, expected: float, lag: int) -> bool:

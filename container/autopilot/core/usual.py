@@ -76,10 +76,6 @@ class Usual:
         """What the time of day of that block of slots brought on the days before."""
         return float(_medians(self._means(np.array([REACH - back]), slots)[1:])[0])
 
-    def known_days(self) -> int:
-        """Of how many of the days before it is known what this time of day brought."""
-        return int(np.count_nonzero(~np.isnan(self._at_now)))
-
     def closed_on_a_day_before(self, most: float) -> bool:
         """Whether the fleet had no more than that at this time, give or take a slot, on one of the days before."""
         return bool(np.any(self._days[1:, REACH - 1 :] <= most))
