@@ -18,10 +18,11 @@ from autopilot_client.config import parse
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
+from autopilot_client.kube.targets import read_one
 from autopilot_client.loop import Loop
 from autopilot_client.status.store import StatusStore
 from testkit.client.api_server import ROOT
-from testkit.client.standins import Document, Endpoint, serving
+from testkit.client.standins import Document, Endpoint, serving, wait_until
 from tests.client.conftest import FAULTS, Games
 from tests.client.kube.test_kube import install
 
@@ -267,6 +268,7 @@ def run(trial: Trial, name: str) -> None:
     trial.need(60)
     ROWS[name](trial)
     after = trial.sizes()
+    wait_until(lambda: not read_one(trial.games.admin, "deployment/minecraft").rolling)  # its controller has seen it
     trial.passes(12)
     soon = trial.sizes()
     trial.passes(8)
