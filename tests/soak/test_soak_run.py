@@ -22,9 +22,6 @@ def _when_asked_for(request):
         pytest.skip("needs a Kubernetes API server, which is built once in several minutes: run pytest -m kube")
 
 
-@pytest.mark.skip(
-    reason="the endpoint of the soak does not come up in time since the worker counts its memory: to be mended"
-)
 def test_two_hours_with_faults_keep_every_promise(tmp_path):
     asked = ["--days=0.0834", "--fleets=10", "--faults-per-day=120", "--seed=5", "--twin=no", "--minutes=5"]
     command = [sys.executable, "-m", "bench.soak", *asked, "--out", str(tmp_path)]
