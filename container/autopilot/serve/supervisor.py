@@ -96,6 +96,8 @@ class _Signals:
 
 def _run(server: Server, environ: Mapping[str, str]) -> int:
     signals = _Signals()  # before there is a child, so that no end of one is missed
+    if signals.wait(0) & _STOP:
+        return 0  # told to stop while Python started: nothing is begun that would have to be ended
     _allow_many_connections()
     if (status := _await_port(server, signals)) is not None:
         return status
