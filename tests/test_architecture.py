@@ -1,11 +1,12 @@
 """The layout is the architecture: imports point inwards, and serving stays free of what only training needs."""
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from testkit.imports import imported
 
 ROOT = Path(__file__).parents[1]
 CONTAINER = ROOT / "container" / "autopilot"
@@ -46,17 +47,6 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "cli": set(),
     },
 }  # fmt: skip
-
-
-def imported(path: Path) -> set[str]:
-    """Full names of the modules that a file imports, wherever in the file."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 def group_of(parts: tuple[str, ...], groups: dict[str, set[str]]) -> str | None:

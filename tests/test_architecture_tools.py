@@ -1,9 +1,10 @@
 """Imports point inwards in the deployer, and what tests and bench share knows neither."""
 
-import ast
 from pathlib import Path
 
 import pytest
+
+from testkit.imports import imported
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy" / "autopilot_deploy"
@@ -17,17 +18,6 @@ ROOMS = {
     "__init__": (set(), set()),
     "__main__": ({"cli"}, set()),
 }
-
-
-def imported(path: Path) -> set[str]:
-    """Full names of the modules that a file imports, wherever in the file."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 def room_of(path: Path) -> str:

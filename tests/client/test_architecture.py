@@ -1,12 +1,12 @@
 """The client's layout is its architecture: every file is in a group, and imports point inwards."""
 
-import ast
 import sys
 from pathlib import Path
 
 import pytest
 
 from testkit.client.api_server import ROOT
+from testkit.imports import imported
 
 PACKAGE = ROOT / "client" / "autopilot_client"
 FLAT = {"__init__", "__main__", "cli", "config", "follow_up", "gather", "loop", "operator_cli", "ports", "wiring"}
@@ -32,17 +32,6 @@ PURE_IMPORTS = {
     "array", "collections", "cronsim", "dataclasses", "datetime", "enum", "itertools", "math", "re", "typing",
     "zoneinfo",
 }  # fmt: skip
-
-
-def imported(path: Path) -> set[str]:
-    """Full names of the modules that a file imports, wherever in the file."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 def files(group: str) -> list[Path]:
