@@ -77,6 +77,18 @@ class History(Protocol):
         ...
 
 
+class ServiceStates(Protocol):
+    """What is remembered of each web service: one small value a service. Safe to call from several threads."""
+
+    def load(self, service: str) -> bytes | None:
+        """The value; None where there is none. Raises HistoryUnavailableError."""
+        ...
+
+    def save(self, service: str, minute: int, content: bytes) -> None:
+        """Keep a value of a minute, unless one of a later minute is there. Raises HistoryUnavailableError."""
+        ...
+
+
 class DemandSource(Protocol):
     """Where demand comes from when the caller does not bring it."""
 

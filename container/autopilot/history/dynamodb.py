@@ -268,7 +268,7 @@ class DynamoHistory:
     def _connected(self) -> DynamoClient:
         with self._making:
             if self._client is None:
-                self._client = _make_client(self._region)
+                self._client = make_client(self._region)
             return self._client
 
 
@@ -335,7 +335,7 @@ class _Pending:
                     self._waiting[key] = decided | self._waiting.get(key, {})
 
 
-def _make_client(region: str | None) -> DynamoClient:
+def make_client(region: str | None) -> DynamoClient:
     """A client with short time-outs. The import costs a third of a second and 30 MB: only who uses DynamoDB pays."""
     import botocore.session  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
