@@ -27,7 +27,7 @@ from autopilot.wiring import build_policy
 
 
 class BadInputError(click.ClickException):
-    """What was asked for cannot be done; the message says what to mend. Exit code 2."""
+    """What was asked for cannot be done; the message says what to fix. Exit code 2."""
 
     exit_code = 2
 
