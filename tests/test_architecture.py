@@ -34,6 +34,8 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "backtest": {"core", "ports", "demand", "sim"},
         "backtest/command": {"core", "ports", "settings", "demand", "wiring", "backtest"},
         "demo": {"core", "demand", "sim", "backtest"},
+        "explore": {"core", "ports", "demand", "backtest"},
+        "explore/command": {"core", "ports", "settings", "wiring", "demo", "explore"},
         "training/network": {"core"},
         "webservice/head": {"training/network", "webservice/observation"},
         "training": {
