@@ -13,6 +13,7 @@ import yaml
 from autopilot_client.net.access import Access
 from autopilot_client.rules.domain import Bounds
 from autopilot_client.rules.lead import REMEDY, Lead, parse_lead
+from autopilot_client.rules.messages import Kind
 from autopilot_client.rules.schedule import MOST_MINUTES, Event, ScheduleError, check
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -40,7 +41,7 @@ class AgonesDemand(_Section, tag_field="source", tag="agones", frozen=True):
 class ReviewDemand(_Section, tag_field="source", tag="review", frozen=True):
     """Allocated and reserved servers of the last FleetAutoscaleReview that Agones sent.
 
-    Each replica of the client hears about every second one: it may take minutes until it is its turn.
+    Each replica of the client receives about every second one: it may take minutes until it is its turn.
     """
 
     max_age_seconds: Seconds = 300.0
@@ -178,6 +179,7 @@ class Fleet(_Section, frozen=True):
     schedules: tuple[Schedule, ...] = ()
     lead_minutes: float | list[float] | Text | None = None
     capacity: Capacity | None = None
+    price_per_server_hour: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
 
     @property
     def kind(self) -> str:
@@ -245,6 +247,28 @@ class CloudWatch(_Section, frozen=True):
     url: Url | None = None
 
 
+class Receiver(_Web, frozen=True, kw_only=True):
+    """Whom to tell: a webhook of Slack's form, or one that takes CloudEvents. Its address is a secret."""
+
+    name: Name
+    format: Literal["slack", "cloudevents"]
+    url: Url | None = None
+    url_file: Text | None = None
+    url_env: Text | None = None
+    kinds: tuple[Kind, ...] = ()
+    timeout_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
+    most_per_hour: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
+    queue: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+
+
+class Notify(_Section, frozen=True):
+    """What is told outside the cluster, and to whom. Without receivers: nothing, to nobody."""
+
+    receivers: tuple[Receiver, ...] = ()
+    repeat_minutes: Annotated[float, msgspec.Meta(ge=0, le=10080)] = 60.0
+    currency: Text = "USD"
+
+
 class Tls(_Section, frozen=True):
     """PEM files of the server's port; read again when they change."""
 
@@ -273,6 +297,7 @@ class Config(_Section, frozen=True):
     nodes: Annotated[str, msgspec.Meta(pattern=NODES)] = "off"
     lease: Lease = Lease()
     cloudwatch: CloudWatch | None = None
+    notify: Notify = Notify()
     server: Server = Server()
 
 
@@ -307,6 +332,9 @@ REMEDIES = {
     "add": "a whole number of servers, beside what the policy wants",
     "nodes": "off, all, or a label selector of nodes to count",
     "port": "a port number, 0 to 65535",
+    "format": "slack or cloudevents",
+    "kinds": "a list of outage_hold, fault, size_contested, at_maximum, override, bill",
+    "price_per_server_hour": "what one server costs in an hour, such as 0.17",
     "tls": "certificate and key, two paths of PEM files",
 }
 """What to write instead, by the field's name."""
@@ -392,6 +420,7 @@ def _complaints(config: Config) -> Iterable[str]:
         if twice:
             yield f"fleets: {field} {twice[0]} is used twice; two rules on one fleet would fight"
     yield from _room_complaints(config.fleets)
+    yield from _receiver_complaints(config.notify.receivers)
     for i, fleet in enumerate(config.fleets):
         yield from (f"fleets[{i}].{complaint}" for wrong, complaint in FLEET_RULES if wrong(fleet))
         yield from (f"fleets[{i}].{complaint}" for complaint in _schedule_complaints(fleet))
@@ -431,6 +460,21 @@ def _room_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
     both = [room.pause_deployment for room in rooms if room.pause_deployment in games]
     if both:
         yield f"fleets: capacity.pause_deployment {both[0]} is a fleet's own target; name a Deployment of pause pods"
+
+
+def _receiver_complaints(receivers: Iterable[Receiver]) -> Iterable[str]:
+    """Receivers that cannot be reached, or whose secret would stand in the document."""
+    twice = [name for name, n in Counter(one.name for one in receivers).items() if n > 1]
+    if twice:
+        yield f"notify.receivers: name {twice[0]} is used twice; metrics tell receivers apart by it"
+    for i, one in enumerate(receivers):
+        where = f"notify.receivers[{i}]"
+        if sum(way is not None for way in (one.url, one.url_file, one.url_env)) != 1:
+            yield f"{where}: exactly one of url_file, url_env and url; write url_file: /run/secrets/webhook/url"
+        if one.url is not None and (one.format == "slack" or "@" in one.url or "?" in one.url):
+            yield f"{where}.url: a secret does not belong here; write url_file or url_env"
+        if _two_ways(one):
+            yield f"{where}: one of token_file, basic_auth and sigv4; each would replace the other"
 
 
 def _two_ways(web: _Web) -> bool:

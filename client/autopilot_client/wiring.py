@@ -16,6 +16,8 @@ from autopilot_client.kube.lease import Alone, Leadership, Spectator
 from autopilot_client.kube.live import LiveSpecs
 from autopilot_client.loop import Loop
 from autopilot_client.net.aws import new_session
+from autopilot_client.notify.notifier import Notifier
+from autopilot_client.notify.outbox import Outbox
 from autopilot_client.ports import Ask
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.server import HttpServer
@@ -65,12 +67,14 @@ class Client:
     election: Election
     store: StatusStore
     server: Callable[[], HttpServer]
+    notifier: Notifier
 
     def run(self, stop: threading.Event) -> None:
         """Serve, take part in the election and make passes until `stop`; then hand over and finish."""
         server = self.server()
         server.start()
         self.election.start()
+        self.notifier.start()
         log.info("namespace %s, %d fleets, port %d", self.store.namespace, len(self.store.config.fleets), server.port)
         for fleet in unprotected(self.store.config):
             log.warning("%s: no deletion_cost: a scale-down may end live sessions, for any pod may go", fleet.name)
@@ -78,6 +82,7 @@ class Client:
             self.loop.run(stop)
         finally:
             self.election.stop()
+            self.notifier.stop()
             server.stop()
             log.info("stopped; every fleet keeps its size")
 
@@ -94,10 +99,22 @@ def build(config: Config, context: RunContext) -> Client:
         election = Leadership(kube, config.lease, context.identity)
     session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
     metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None
-    loop = Loop(Outside(kube, endpoint(config.endpoint, session), store), election, metrics)
+    notifier = notifications(config, store, context.environ)
+    outside = Outside(kube, endpoint(config.endpoint, session), store)
+    loop = Loop(outside, election, metrics, notifier=notifier)
     read_spec = LiveSpecs(replace(kube, connect_seconds=0.5, read_seconds=1.0))
     application = Application(store, election, kube.calls, read_spec=read_spec)
-    return Client(loop, election, store, lambda: HttpServer(application, config.server))
+    return Client(loop, election, store, lambda: HttpServer(application, config.server), notifier)
+
+
+def notifications(config: Config, store: StatusStore, environ: Mapping[str, str]) -> Notifier:
+    """What tells people outside the cluster; without receivers nothing leaves."""
+
+    def count(receiver: str, outcome: str) -> None:
+        store.notifications[receiver, outcome] += 1
+
+    outboxes = [Outbox(one, store.namespace, count, environ) for one in config.notify.receivers]
+    return Notifier(store, config.notify, outboxes)
 
 
 def unprotected(config: Config) -> list[Fleet]:

@@ -17,7 +17,7 @@ class HistoryUnavailableError(Exception):
 
 
 class ModelError(Exception):
-    """The model directory holds no usable model. The message says what to mend."""
+    """The model directory holds no usable model. The message says what to fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,18 @@ class History(Protocol):
 
     def close(self) -> None:
         """Write what is pending, within a second, and let go of connections."""
+        ...
+
+
+class ServiceStates(Protocol):
+    """What is remembered of each web service: one small value a service. Safe to call from several threads."""
+
+    def load(self, service: str) -> bytes | None:
+        """The value; None where there is none. Raises HistoryUnavailableError."""
+        ...
+
+    def save(self, service: str, minute: int, content: bytes) -> None:
+        """Keep a value of a minute, unless one of a later minute is there. Raises HistoryUnavailableError."""
         ...
 
 

@@ -6,12 +6,14 @@ from autopilot.history.cache import RecentHistory
 from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
+from autopilot.history.service_states import MemoryStates
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import DemandSource, History, ModelError, Policy
-from autopilot.service import Autopilot, Operator
+from autopilot.ports import DemandSource, History, ModelError, Policy, ServiceStates
+from autopilot.service import Autopilot, OperatorRules
 from autopilot.settings import Settings
+from autopilot.webservice.advice import ServiceAdvisor
 
 PLATFORM_MODEL = Path("/opt/ml/model")
 """Where the platform puts a model, if it has one."""
@@ -20,7 +22,7 @@ PLATFORM_MODEL = Path("/opt/ml/model")
 def build(settings: Settings) -> Autopilot:
     """The service as the settings want it. Raises ModelError."""
     skew = 0.0 if settings.sagemaker_batch else settings.autopilot_max_clock_skew
-    operator = Operator(
+    operator = OperatorRules(
         settings.guardrail_rules(), settings.events(), skew, settings.lead(), settings.autopilot_missing_price
     )
     store = build_history(settings)
@@ -57,6 +59,25 @@ def build_history(settings: Settings) -> History:
         return NoHistory()
     store = _dynamo(place.where) if place.kind == "dynamodb" else _sqlite(place.where)
     return store if settings.writes_history else ReadOnlyHistory(store)
+
+
+def build_services(settings: Settings, policy: Policy) -> ServiceAdvisor:
+    """What advises web services by that policy. Opens nothing yet."""
+    return ServiceAdvisor(policy, _service_states(settings))
+
+
+def _service_states(settings: Settings) -> ServiceStates:
+    place = settings.history_place()
+    if settings.sagemaker_batch or place.kind == "off" or not settings.writes_history:
+        return MemoryStates()
+    if place.kind == "dynamodb":
+        from autopilot.history.dynamodb import make_client  # noqa: PLC0415 - boto3, only where it is used
+        from autopilot.history.service_states_dynamodb import DynamoStates  # noqa: PLC0415
+
+        return DynamoStates(place.where, lambda: make_client(None))
+    from autopilot.history.service_states_sqlite import SqliteStates  # noqa: PLC0415 - only the store that is used
+
+    return SqliteStates(f"{place.where}.services")
 
 
 def _dynamo(table: str) -> History:

@@ -70,6 +70,7 @@ REFUSED = {
     "a port that is none": (["networkPolicy.egressPorts[0]=70000"], "/networkPolicy/egressPorts/0"),
     "no endpoint anywhere": (["endpoint.enabled=false"], "client.config.endpoint: say url or sagemaker"),
     "a target without its kind": (["client.config.fleets[0].target=minecraft"], "/client/config/fleets/0/target"),
+    "a secret that is no name": (["client.secrets[0]=Ops Hook"], "/client/secrets/0"),
     "another namespace": (["client.config.namespace=other"], "/client/config/namespace"),
 }
 
@@ -162,6 +163,22 @@ def test_with_sqlite_the_history_lives_on_a_volume_and_with_dynamodb_replicas_sh
 def environment(spec: dict[str, Any]) -> dict[str, str]:
     (container,) = spec["template"]["spec"]["containers"]
     return {entry["name"]: entry.get("value", "") for entry in container["env"]}
+
+
+def test_a_webhook_s_address_comes_from_a_secret_that_may_be_missing(helm):
+    receiver = "client.config.notify.receivers[0]"
+    path = "/run/secrets/autopilot/ops-webhook/url"
+    settings = ["client.secrets[0]=ops-webhook"]
+    settings += [
+        f"{receiver}.{key}={value}" for key, value in (("name", "ops"), ("format", "slack"), ("url_file", path))
+    ]
+    objects = rendered(helm, *values("minecraft-values"), *[part for one in settings for part in ("--set", one)])
+    assert parse(objects["ConfigMap/ap-client"]["data"]["config.yaml"], "c").notify.receivers[0].url_file == path
+    pod = objects["Deployment/ap-client"]["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if "secret" in one]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == volume["name"]]
+    assert volume["secret"] == {"secretName": "ops-webhook", "optional": True}
+    assert path.startswith(mount["mountPath"])
 
 
 def test_every_pod_runs_without_privileges(helm):

@@ -27,6 +27,11 @@ def scheduled(**event: object) -> str:
     return fleet(schedules=[{"name": "cup"} | event])
 
 
+def receiver(**changes: object) -> str:
+    one = {"name": "ops", "format": "slack", "url_file": "/run/url"} | changes
+    return text(notify={"receivers": [{key: value for key, value in one.items() if value is not None}]})
+
+
 def test_a_small_document_is_enough_and_changes_nothing():
     config = parse(text(), "c.yaml")
     assert config.fleets[0].apply == "observe"
@@ -80,6 +85,20 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (scheduled(cron="0 0 30 2 *", minutes=60, add=5), r"schedules\[0\]: cron '0 0 30 2 \*'"),
         (scheduled(start="2026-12-24T16:00:00", add=5), r"schedules\[0\].start: .*write a time with its zone"),
         (scheduled(cron="0 18 * * 5", minutes=60, time_zone="Mars", add=1), r"schedules\[0\]: time zone 'Mars'"),
+        (receiver(url_env="HOOK"), r"receivers\[0\]: exactly one of url_file, url_env and url; write url_file"),
+        (receiver(url_file=None), r"receivers\[0\]: exactly one of url_file, url_env and url"),
+        (
+            receiver(url_file=None, url="https://a/T0/B0"),
+            r"receivers\[0\].url: a secret does not belong here; write",
+        ),
+        (
+            receiver(url_file=None, url="hooks.slack"),
+            r"receivers\[0\].url: .*write an address that starts with http://",
+        ),
+        (receiver(format="teams"), r"receivers\[0\].format: .*; write slack or cloudevents"),
+        (receiver(kinds=["hold"]), r"receivers\[0\].kinds.*; write a list of outage_hold, fault"),
+        (receiver(token_file="/t", sigv4={"region": "x"}), r"receivers\[0\]: one of token_file, basic_auth"),
+        (fleet(price_per_server_hour=-1), r"price_per_server_hour: .*; write what one server costs in an hour"),
         (fleet(target="fleet/a", demand={"source": "agones"}, protect={"in_use": "ready"}), "protect: only for"),
     ],
 )

@@ -25,7 +25,7 @@ from autopilot.serve.wire.answers import ErrorAnswer, ErrorOut
 from autopilot.serve.wire.content_types import JSON
 from autopilot.service import Autopilot
 from autopilot.settings import Settings
-from autopilot.wiring import build
+from autopilot.wiring import build, build_services
 
 BATCHED_MB = 1
 """Size of a batch job's requests: some 20,000 rows, which one worker decides within its time-out."""
@@ -46,7 +46,8 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None, metrics: 
         if autopilot is not None:
             atexit.register(autopilot.history.close)  # a worker that ends writes what is pending
     metrics.ready(autopilot is not None)
-    pages = _Pages(settings, metrics, Invocations(settings, metrics, autopilot, _emf(settings, metrics)))
+    services = None if autopilot is None else build_services(settings, autopilot.policy)
+    pages = _Pages(settings, metrics, Invocations(settings, metrics, autopilot, _emf(settings, metrics), services))
     app.extensions["invocations"] = pages.decides
     app.add_url_rule("/ping", view_func=pages.ping, methods=["GET", "POST", "HEAD"])
     app.add_url_rule("/invocations", view_func=pages.invocations, methods=["POST"])

@@ -26,11 +26,12 @@ from autopilot.serve.wire.answers import (
 )
 from autopilot.serve.wire.content_types import FORMATS, HEADERS, JSON, VECTOR_FORMATS, accepted, format_of
 from autopilot.serve.wire.errors import RequestError
-from autopilot.serve.wire.forms import review
-from autopilot.serve.wire.forms.parsed import Fleets, Parsed, Review, Vectors
+from autopilot.serve.wire.forms import review, service
+from autopilot.serve.wire.forms.parsed import Fleets, Parsed, Review, Service, Vectors
 from autopilot.serve.wire.requests import RequestContext
 from autopilot.service import AT_ONCE, Answer, Ask, Autopilot, HistoryStatus, Refusal
 from autopilot.settings import Settings
+from autopilot.webservice.advice import ServiceAdvisor, WrongModelError
 
 _REFUSED_STATUS = {"demand_unavailable": 503}
 _DEFECT = ErrorAnswer(ErrorOut("internal_server_error", "a defect: the container's log has its traceback"))
@@ -57,6 +58,7 @@ class Invocations:
     metrics: Metrics
     autopilot: Autopilot | None
     emf: EmfMetrics | None = None
+    services: ServiceAdvisor | None = None
 
     @property
     def may_wait(self) -> bool:
@@ -133,6 +135,8 @@ class Invocations:
         match asked.parsed:
             case Vectors():
                 return self._vectors(asked.autopilot, asked.parsed, asked.writes)
+            case Service():
+                return self._service(asked.parsed)
             case Review():
                 return json_reply(encoder.write(review.write(asked.parsed, next(outcomes))))
             case Fleets():
@@ -144,6 +148,16 @@ class Invocations:
         except ValueError as error:
             raise RequestError(400, "bad_value", str(error), "instances") from error
         return Reply(200, encoder.write_vectors(writes, raw_results(raw.actions, raw.logits)), HEADERS[writes])
+
+    def _service(self, parsed: Service) -> Reply:
+        if self.services is None:
+            raise RequestError(400, "wrong_model", "this endpoint serves fleets only", "service")
+        try:
+            return json_reply(encoder.write(service.write(self.services.advise(parsed.minute), parsed.warnings)))
+        except WrongModelError as error:
+            raise RequestError(400, "wrong_model", str(error), "service") from error
+        except ValueError as error:
+            raise RequestError(400, "clock", f"observed_at: {error}", "observed_at") from error
 
     def _fleets(self, parsed: Fleets, outcomes: Iterator[Answer | Refusal], writes: str) -> Reply:
         """Answers in the order of what was asked, written as they are decided; what was wrong keeps its place."""

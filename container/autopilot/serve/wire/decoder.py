@@ -8,11 +8,21 @@ import msgspec
 
 from autopilot.serve.wire.content_types import CSV, JSON, LINES, NPY
 from autopilot.serve.wire.errors import RequestError, decoded
-from autopilot.serve.wire.forms import csv_rows, csv_vectors, fleet, instances, json_lines, npy, review, vectors
+from autopilot.serve.wire.forms import (
+    csv_rows,
+    csv_vectors,
+    fleet,
+    instances,
+    json_lines,
+    npy,
+    review,
+    service,
+    vectors,
+)
 from autopilot.serve.wire.forms.parsed import Document, Parsed
 from autopilot.serve.wire.requests import RequestContext
 
-_JSON_FORMS: tuple[ModuleType, ...] = (instances, review, fleet)
+_JSON_FORMS: tuple[ModuleType, ...] = (instances, review, service, fleet)
 """Forms of a JSON object, the more particular ones first; each says whether it accepts one, and reads it."""
 
 MOST_NAMES = 100_000

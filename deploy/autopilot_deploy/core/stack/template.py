@@ -12,6 +12,7 @@ from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.payload import DEFAULT_METRICS, DEFAULT_TABLE
 from autopilot_deploy.core.requests import container_environment
 from autopilot_deploy.core.services import dynamodb, iam, logs
+from autopilot_deploy.core.stack import api
 from autopilot_deploy.core.stack.input import LONGEST_ENDPOINT_NAME
 from autopilot_deploy.core.stack.machine import FAILED
 
@@ -26,12 +27,16 @@ _TOPIC = {"Ref": "Topic"}
 def template() -> dict[str, Any]:
     """The CloudFormation template, for the SAM transform."""
     resources = _topic() | _store() | _serving() | _machine() | _rules() | _monitoring()
+    resources |= api.resources(NAMES, _TAG_LIST)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
         "Description": "Auto-scaling SageMaker endpoints of the GameServer Autopilot, deployed by a state machine.",
         "Parameters": _parameters(),
         "Conditions": {
+            api.CONDITION: {"Fn::Equals": [{"Ref": "ApiAccess"}, "iam"]},
+        }
+        | {
             f"Has{what}": {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
             for what, parameter in (("Email", "NotificationEmail"), ("Key", "TopicKmsKeyId"), ("Image", "ImageUri"))
         },
@@ -41,6 +46,7 @@ def template() -> dict[str, Any]:
             "TopicArn": {"Value": _TOPIC},
             "ModelName": {"Condition": "HasImage", "Value": {"Fn::GetAtt": ["Model", "ModelName"]}},
             "ServingRoleArn": {"Value": {"Fn::GetAtt": ["ServingRole", "Arn"]}},
+            "ApiUrl": {"Condition": api.CONDITION, "Value": filled(api.url(NAMES))},
         },
     }
 
@@ -75,6 +81,11 @@ def _parameters() -> dict[str, Json]:
         "ImageUri": _parameter("Image of the container; empty: models are made elsewhere.", ""),
         "RepositoryName": _parameter("ECR repository that the serving role may read.", "autopilot"),
         "HistoryTableName": _parameter("Name of the history table.", DEFAULT_TABLE),
+        "ApiAccess": _parameter(
+            "An API in front of the endpoint (API Gateway): none, or iam for callers that IAM authorises.",
+            "none",
+            AllowedValues=["none", "iam"],
+        ),
         "NotificationEmail": _parameter("Address that is told how deployments end; empty: none.", ""),
         "TopicKmsKeyId": _parameter(
             "Customer key of the topic; empty: none. The key of AWS would keep alarms out.", ""

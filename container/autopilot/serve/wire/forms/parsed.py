@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from autopilot.serve.wire.errors import RequestError
 from autopilot.service import Ask
+from autopilot.webservice.advice import ServiceMinute
 
 Document = dict[str, msgspec.Raw]
 """A JSON object whose fields are not decoded yet."""
@@ -32,6 +33,14 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """A minute of a web service, and warnings about how it was understood."""
+
+    minute: ServiceMinute
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Fleets:
     """Fleets to decide for; an element that is wrong is an error in its place.
 
@@ -44,4 +53,4 @@ class Fleets:
     header: bool = False
 
 
-Parsed = Vectors | Review | Fleets
+Parsed = Vectors | Review | Service | Fleets
