@@ -43,7 +43,7 @@ class AgonesDemand(_Section, tag_field="source", tag="agones", frozen=True):
 class ReviewDemand(_Section, tag_field="source", tag="review", frozen=True):
     """Allocated and reserved servers of the last FleetAutoscaleReview that Agones sent.
 
-    Each replica of the client hears about every second one: it may take minutes until it is its turn.
+    Each replica of the client receives about every second one: it may take minutes until it is its turn.
     """
 
     max_age_seconds: Seconds = 300.0

@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from rich.console import Console
 
 from autopilot.training.hyperparameters import parse_hyperparameters
-from autopilot.training.progress import Teller
+from autopilot.training.progress import ProgressReporter
 from testkit.aws.real_server import serving
 from testkit.aws.runtime_front import runtime_front
 from testkit.aws.transform_front import transform_front
@@ -105,7 +105,8 @@ def test_the_curves_are_found_in_the_lines_that_train_prints():
     given = {"datetime": datetime, "UTC": UTC}
     exec(parameters(nbformat.read(NOTEBOOKS[0], 4)).source, given)
     out = io.StringIO()
-    Teller(Console(file=out, soft_wrap=True)).metrics("epoch 1/2", {"train_loss": 0.5, "validation_score": 0.75})
+    reporter = ProgressReporter(Console(file=out, soft_wrap=True))
+    reporter.metrics("epoch 1/2", {"train_loss": 0.5, "validation_score": 0.75})
     found = {name: re.findall(regex, out.getvalue()) for name, regex in given["metrics"].items()}
     assert found == {"train_loss": ["0.500000"], "validation_score": ["0.750000"]}
 
