@@ -20,7 +20,7 @@ GONE = KubeUnavailableError("not read, for the API server gave no usable answer 
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ScaleKind:
     """A kind that has a scale subresource."""
 
     group: str
@@ -29,8 +29,8 @@ class Kind:
 
 
 KINDS = {
-    "deployment": Kind("apps/v1", "deployments", "Deployment"),
-    "fleet": Kind("agones.dev/v1", "fleets", "Fleet"),
+    "deployment": ScaleKind("apps/v1", "deployments", "Deployment"),
+    "fleet": ScaleKind("agones.dev/v1", "fleets", "Fleet"),
 }
 
 
