@@ -119,7 +119,7 @@ def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], con
 def starting_point(job: Job, hparams: Hyperparameters) -> TrainedFleetPolicy:
     """A new network, or one of a model directory. Raises JobError or ModelError if that one is unusable."""
     if hparams.algorithm == "linear":
-        return Trained(LinearNetwork(), None)
+        return TrainedFleetPolicy(LinearNetwork(), None)
     base = _base(job, hparams)
     if base is None:
         return TrainedFleetPolicy(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
