@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autopilot_client.config import AgonesDemand, Fleet, HttpDemand, PodsDemand, PrometheusDemand, ReviewDemand
+from autopilot_client.config import AgonesDemand, Fleet, HttpDemandConfig, PodsDemand, PrometheusDemand, ReviewDemand
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods
@@ -138,9 +138,9 @@ def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list
     pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
     sources = _Sources(HttpSource(now, RetryBudget(outside.send)), pods, outside.store, now)
     asked = [source for g in gathered for source in (g.fleet.demand, g.fleet.queue)]
-    if not any(isinstance(source, HttpDemand | PrometheusDemand) for source in asked):
+    if not any(isinstance(source, HttpDemandConfig | PrometheusDemand) for source in asked):
         return [_with_demand(g, sources) for g in gathered]
-    sources.http.prefetch([source for source in asked if isinstance(source, HttpDemand)])
+    sources.http.prefetch([source for source in asked if isinstance(source, HttpDemandConfig)])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda g: _with_demand(g, sources), gathered))
 
@@ -163,7 +163,7 @@ def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
 def _with_queue(reading: Reading, fleet: Fleet, sources: _Sources) -> Reading:
     """The reading with the queue of a source of its own, in place of a guess. Raises DemandUnknownError."""
     match fleet.queue:
-        case HttpDemand() as source:
+        case HttpDemandConfig() as source:
             return replace(reading, queue=sources.http.read(source).demand)
         case PrometheusDemand() as source:
             return replace(reading, queue=read_prometheus(source, sources.now, sources.http.budget).demand)
@@ -183,7 +183,7 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
     match gathered.fleet.demand:
         case AgonesDemand() as source:
             return read_agones(gathered.target, gathered.fleet.margin, sources.now, source)
-        case HttpDemand() as source:
+        case HttpDemandConfig() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:
             return read_prometheus(source, sources.now, sources.http.budget)
