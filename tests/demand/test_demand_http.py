@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from autopilot.demand.http import HttpDemandConfig, _UnusableError
+from autopilot.demand.http import HttpDemand, _UnusableError
 
 FIELD = "Prediction.num_of_gameservers"
 
@@ -45,13 +45,13 @@ def source(answer: bytes, status: int = 200, drip: float = 0.0) -> Iterator[tupl
 
 def test_the_number_is_read_at_its_path_for_the_fleet_that_was_asked_for():
     with source(b'{"Prediction": {"num_of_gameservers": 86.5}}') as (url, asked):
-        assert HttpDemandConfig(url, FIELD, 30).demand(["us-west-2/shooter"]) == [86.5]
+        assert HttpDemand(url, FIELD, 30).demand(["us-west-2/shooter"]) == [86.5]
     assert asked == ["/demand?fleet=us-west-2%2Fshooter"]
 
 
 def test_a_number_in_a_string_counts_as_the_original_wrote_it():
     with source(b'{"Prediction": {"num_of_gameservers": "86"}}') as (url, _):
-        assert HttpDemandConfig(url, FIELD, 30).demand(["f"]) == [86.0]
+        assert HttpDemand(url, FIELD, 30).demand(["f"]) == [86.0]
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_a_number_in_a_string_counts_as_the_original_wrote_it():
 )
 def test_what_is_no_number_of_servers_is_unknown(answer, status):
     with source(answer, status) as (url, _):
-        assert HttpDemandConfig(url, FIELD, 30).demand(["f"]) == [None]
+        assert HttpDemand(url, FIELD, 30).demand(["f"]) == [None]
 
 
 def test_a_source_that_is_not_there_is_unknown():
-    assert HttpDemandConfig("http://127.0.0.1:1/{fleet}", FIELD, 1).demand(["f", "g"]) == [None, None]
+    assert HttpDemand("http://127.0.0.1:1/{fleet}", FIELD, 1).demand(["f", "g"]) == [None, None]
 
 
-class Tired(HttpDemandConfig):
+class Tired(HttpDemand):
     """Has time for five fleets in each call."""
 
     left = 0
@@ -112,5 +112,5 @@ def test_where_time_is_too_short_for_all_fleets_each_has_its_turn():
 def test_a_source_that_drips_is_given_up_within_the_budget_for_all_fleets_together():
     with source(b'{"Prediction": {"num_of_gameservers": 86}}', drip=1.0) as (url, _):
         started = time.monotonic()
-        assert HttpDemandConfig(url, FIELD, 0.5).demand([f"f{n}" for n in range(40)]) == [None] * 40
+        assert HttpDemand(url, FIELD, 0.5).demand([f"f{n}" for n in range(40)]) == [None] * 40
         assert time.monotonic() - started < 15  # one after the other they would take half an hour

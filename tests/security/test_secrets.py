@@ -19,7 +19,7 @@ import urllib3
 import yaml
 
 from autopilot.core.address import shown, without_secrets
-from autopilot.demand.http import HttpDemandConfig
+from autopilot.demand.http import HttpDemand
 from autopilot.settings import Settings, SettingsError
 from autopilot.training.command import run_job
 from autopilot.training.hyperparameters import parse_hyperparameters
@@ -189,7 +189,7 @@ def test_a_requests_body_is_not_in_the_log(tmp_path, body):
 )
 def test_an_address_that_is_none_is_told_without_its_secrets(url, caplog):
     with caplog.at_level(logging.DEBUG, "autopilot"):
-        assert HttpDemandConfig(url, "demand", 0.2).demand(["eu/a"]) == [None]
+        assert HttpDemand(url, "demand", 0.2).demand(["eu/a"]) == [None]
     assert found_in(caplog.text) == []
 
 
