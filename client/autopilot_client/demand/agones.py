@@ -1,7 +1,7 @@
 """Demand from an Agones Fleet's own status: servers that players hold, or what a Counter or List counts on them."""
 
 from autopilot_client.config import AgonesDemand
-from autopilot_client.kube.targets import Counted, Target
+from autopilot_client.kube.targets import AgonesTotal, Target
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading, unseen_queue
 
@@ -35,5 +35,5 @@ def _counted(target: Target, source: AgonesDemand) -> tuple[float, int]:
     return found.count / per_server, int(max(0, found.capacity - found.count) / per_server)
 
 
-def _capacity_of_one(found: Counted, servers: int) -> float:
+def _capacity_of_one(found: AgonesTotal, servers: int) -> float:
     return found.capacity / servers if servers else 0.0

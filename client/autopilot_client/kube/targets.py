@@ -48,11 +48,11 @@ class Target:
     name: str = ""
     first: int = 0
     servers: int = 0
-    counters: Mapping[str, "Counted"] = field(default_factory=dict)
-    lists: Mapping[str, "Counted"] = field(default_factory=dict)
+    counters: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
+    lists: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
 
 
-class Counted(msgspec.Struct, frozen=True):
+class AgonesTotal(msgspec.Struct, frozen=True):
     """A Counter or List of Agones over all servers of a Fleet: how many there are, and how many there may be."""
 
     count: int = 0
@@ -84,8 +84,8 @@ class _Status(msgspec.Struct):
     reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
     ready: int | None = msgspec.field(default=None, name="readyReplicas")
     arrivals: int | None = msgspec.field(default=None, name="allocations")
-    counters: dict[str, Counted] | None = None
-    lists: dict[str, Counted] | None = None
+    counters: dict[str, AgonesTotal] | None = None
+    lists: dict[str, AgonesTotal] | None = None
     replicas: int = 0
     updated: int = msgspec.field(default=0, name="updatedReplicas")
     observed: int | None = msgspec.field(default=None, name="observedGeneration")

@@ -13,7 +13,7 @@ from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods
 from autopilot_client.demand.prometheus import read_prometheus
 from autopilot_client.kube.pods import Pod
-from autopilot_client.kube.targets import Counted, Target
+from autopilot_client.kube.targets import AgonesTotal, Target
 from autopilot_client.net.fetch import RetryBudget
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading
@@ -58,12 +58,12 @@ def a_fleet(**more):
 
 
 COUNTED = {
-    "a counter, of a tenth of the capacity each": (AgonesDemand(counter="players"), Counted(160, 640), 2.5, None),
+    "a counter, of a tenth of the capacity each": (AgonesDemand(counter="players"), AgonesTotal(160, 640), 2.5, None),
     "a given size, for servers of several sizes": (
-        AgonesDemand(counter="players", per_server=32), Counted(160, 640), 5.0, None,
+        AgonesDemand(counter="players", per_server=32), AgonesTotal(160, 640), 5.0, None,
     ),
-    "no room is left: players wait": (AgonesDemand(counter="players"), Counted(640, 640), 10.0, 1),
-    "room for less than one server": (AgonesDemand(counter="players"), Counted(600, 640), 9.375, 1),
+    "no room is left: players wait": (AgonesDemand(counter="players"), AgonesTotal(640, 640), 10.0, 1),
+    "room for less than one server": (AgonesDemand(counter="players"), AgonesTotal(600, 640), 9.375, 1),
 }  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_a_counter_of_agones_is_demand_in_servers(case):
 
 
 def test_a_list_of_agones_is_counted_by_its_values():
-    target = a_fleet(lists={"rooms": Counted(30, 100)})
+    target = a_fleet(lists={"rooms": AgonesTotal(30, 100)})
     assert read_agones(target, 0.2, NOW, AgonesDemand(list="rooms")).demand == 3
 
 
@@ -83,9 +83,9 @@ def test_a_list_of_agones_is_counted_by_its_values():
     ("counters", "why"),
     [
         ({}, "the Fleet's status has no counter 'players'"),
-        ({"rooms": Counted(1, 2)}, "the Fleet's status has no counter 'players'"),
-        ({"players": Counted(3, 0)}, "has no capacity; write per_server"),
-        ({"players": Counted(-3, 640)}, "has no capacity"),
+        ({"rooms": AgonesTotal(1, 2)}, "the Fleet's status has no counter 'players'"),
+        ({"players": AgonesTotal(3, 0)}, "has no capacity; write per_server"),
+        ({"players": AgonesTotal(-3, 640)}, "has no capacity"),
     ],
 )
 def test_a_counter_that_is_not_there_is_unknown_and_not_zero(counters, why):
