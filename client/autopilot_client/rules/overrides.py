@@ -1,8 +1,8 @@
 """What an operator wrote on the Deployment or Fleet itself, at three in the morning, and what it changes.
 
-Annotations `gameserver-autopilot/NAME`, each with an optional `gameserver-autopilot/NAME-until` (RFC 3339). One that is
-not as it should be is said, with what becomes of it: a number that is none is ignored, `paused` with anything but a clear
-no means paused, and what has no end that can be read has no end. No override takes a server that is in use.
+Annotations `gameserver-autopilot/NAME`, each with an optional `gameserver-autopilot/NAME-until` (RFC 3339). What is not
+as it should be is said, with what becomes of it: a number that is none is ignored, `paused` with anything but a clear
+no means paused, and an end that cannot be read is none. No override takes a server that is in use.
 """
 
 import re
