@@ -41,8 +41,9 @@ class Hyperparameters:
 
     environment: Literal["fleet", "service"] = "fleet"
     """`fleet`: game servers. `service`: the autoscaling of a web service."""
-    algorithm: Literal["forecast", "ppo"] = "forecast"
-    """`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the simulated fleet."""
+    algorithm: Literal["forecast", "ppo", "linear"] = "forecast"
+    """`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the simulated fleet.
+    `linear`: linear regression, to compare with; it serves whatever the verdict says."""
     name: str = "default"
     """What answers call the policy."""
     seed: Annotated[int, Bounds(0, 2**31 - 1)] = 1
