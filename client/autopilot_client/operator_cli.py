@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import click
 
 from autopilot_client.kube.annotations import clear_overrides, write_overrides
-from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
+from autopilot_client.kube.api import Kube, in_cluster
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError
 from autopilot_client.rules.overrides import LARGEST, PREFIX, Overrides, read_overrides

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from autopilot_client.net.access import NOBODY, Access
-from autopilot_client.net.fetch import Call, FetchError, fetch, proxy_of
+from autopilot_client.net.fetch import Call, FetchError, fetch
+from autopilot_client.net.proxies import proxy_of
 from autopilot_client.net.sign import SignError, signed
 
 
