@@ -10,9 +10,9 @@ from typing import Protocol
 from autopilot_client.config import Fleet
 from autopilot_client.follow_up import FollowUp, news_of
 from autopilot_client.gather import Gathered, Outside, gather
-from autopilot_client.kube.deletion_cost import prepare_scale_down
 from autopilot_client.kube.events import Resize, Told
 from autopilot_client.kube.scale import apply_scale
+from autopilot_client.kube.sparing import spare
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.notify.notifier import Notifier
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
@@ -222,10 +222,10 @@ class Loop:
 
     def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
         kube, fleet = self.outside.kube, decided.fleet
-        if wanted.removes and fleet.deletion_cost:
-            spared = prepare_scale_down(kube, target, fleet.deletion_cost.in_use, wanted)
+        if wanted.removes:
+            spared = spare(kube, fleet, target, wanted)
             if isinstance(spared, Hold):
-                return spared if spared.why == "rolling out" else Hold("no idle server to remove")
+                return spared
             wanted = spared
         if not self.leadership.leads():
             return Hold("not leader")

@@ -26,6 +26,7 @@ from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 
 log = logging.getLogger(__name__)
+UNPROTECTED = "a scale-down may end live sessions, for any pod may go: write deletion_cost or removal_order if it can"
 
 
 class Election(Protocol):
@@ -78,7 +79,7 @@ class Client:
         self.notifier.start()
         log.info("namespace %s, %d fleets, port %d", self.store.namespace, len(self.store.config.fleets), server.port)
         for fleet in unprotected(self.store.config):
-            log.warning("%s: no deletion_cost: a scale-down may end live sessions, for any pod may go", fleet.name)
+            log.warning("%s: %s", fleet.name, UNPROTECTED)
         try:
             self.loop.run(stop)
         finally:
@@ -119,9 +120,9 @@ def notifications(config: Config, store: StatusStore, environ: Mapping[str, str]
 
 
 def unprotected(config: Config) -> list[Fleet]:
-    """Deployments that are scaled without looking at which pods are idle."""
+    """Fleets that are scaled without looking at which servers are idle; Agones does so by itself."""
     acting = [f for f in config.fleets if f.apply in ("scale", "keda")]
-    return [f for f in acting if f.kind == "deployment" and f.deletion_cost is None]
+    return [f for f in acting if f.kind != "fleet" and not (f.deletion_cost or f.removal_order)]
 
 
 def endpoint(settings: Endpoint, session: Any = None) -> Ask:  # noqa: ANN401  boto3's

@@ -1,4 +1,4 @@
-"""The way to an API server that a kubeconfig file names, as kubectl reads it: for people at a terminal, and for tests."""
+"""The way to an API server that a kubeconfig file names, as kubectl reads it: for people at a terminal."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,9 +34,9 @@ def from_kubeconfig(path: str) -> Connection:
         return next((str(way["value"]) for way in ways.values() if way["value"]), None)
 
     files = {"ca_certs": settings.ssl_ca_cert, "cert_file": settings.cert_file, "key_file": settings.key_file}
-    tls = files | {"cert_reqs": "CERT_REQUIRED" if settings.verify_ssl else "CERT_NONE"}
+    tls: dict[str, Any] = files | {"cert_reqs": "CERT_REQUIRED" if settings.verify_ssl else "CERT_NONE"}
     if name := cluster.get("tls-server-name"):
-        tls |= {"server_hostname": name, "assert_hostname": name if settings.verify_ssl else False}
+        tls["server_hostname"] = name
     pool = connections(tls, _proxy(cluster.get("proxy-url") or proxy_of(settings.host), path))
     token_file = user.get("tokenFile")
     return Connection(settings.host, pool, TokenFile(Path(token_file)) if token_file else authorization)
@@ -58,7 +58,6 @@ def _chosen(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 def _proxy(url: str | None, path: str) -> str | None:
     if url is not None and urlsplit(url).scheme not in ("http", "https"):
-        raise KubeUnavailableError(
-            f"no cluster: {path}: the proxy is {url.split('@')[-1]}; only http and https ones are known"
-        )
+        shown = url.rpartition("@")[2]
+        raise KubeUnavailableError(f"no cluster: {path}: {shown} is no proxy by http or https; write one of them")
     return url

@@ -1,4 +1,4 @@
-"""Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as kubectl and most programs in Go read them.
+"""Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as kubectl and programs in Go read them.
 
 Python's own reading of NO_PROXY knows names alone. Clusters write networks there (`10.96.0.0/12`), and a request for
 a Service that went to the proxy in spite of one would not come back.

@@ -49,7 +49,7 @@ def test_the_proxy_of_the_file_is_asked_with_its_password(written):
         get(written("http://api.example:8001", {"proxy-url": f"http://us%40er:pa%3Ass@{proxy}"}))
     path, headers = seen[0]
     assert path == f"http://api.example:8001{PATH}"
-    assert headers["Proxy-Authorization"] == f"Basic {b64encode(b'us@er:pa:ss').decode()}"
+    assert headers["proxy-authorization"] == f"Basic {b64encode(b'us@er:pa:ss').decode()}"
 
 
 def test_the_proxy_of_the_environment_is_asked_but_not_for_what_no_proxy_excepts(written, monkeypatch):
