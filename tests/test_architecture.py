@@ -1,7 +1,9 @@
 """The layout is the architecture: imports point inwards, and serving stays free of what only training needs."""
 
+import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,11 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "cli": set(),
     },
 }  # fmt: skip
+
+
+PACKAGES = (*LAYERS, "client/autopilot_client", "deploy/autopilot_deploy", "testkit", "bench")
+TWINS = {"Answer", "Ask", "Decision", "Event", "Lead", "Review"}
+"""Both ends of one wire: the client has the container's form and meaning, and none of its code."""
 
 
 def group_of(parts: tuple[str, ...], groups: dict[str, set[str]]) -> str | None:
@@ -121,3 +128,15 @@ def test_serving_loads_nothing_that_only_training_or_reports_need():
 def test_the_client_shares_no_code_with_the_container():
     for path in (ROOT / "client").rglob("*.py"):
         assert not {name for name in imported(path) if name.split(".")[0] == "autopilot"}, path.name
+
+
+def test_a_class_name_has_one_meaning():
+    classes = Counter(
+        node.name
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in classes.items() if count > 1} == TWINS
+    assert {classes[name] for name in TWINS} == {2}

@@ -29,7 +29,7 @@ COMPONENTS = ("agones", "deployment", "components/many-fleets", "components/idle
 
 
 @dataclass(slots=True)
-class Cluster:
+class SoakCluster:
     """The world's hand in the API server, with the administrator's rights."""
 
     server: ApiServer

@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 @dataclass(slots=True)
-class Endpoint:
+class SoakEndpoint:
     """`python -m autopilot.serve.supervisor` on a port of its own, with its history in `directory`."""
 
     directory: Path

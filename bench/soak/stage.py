@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.soak.cluster import Cluster
+from bench.soak.cluster import SoakCluster
 from bench.soak.door import Door
-from bench.soak.endpoint import Endpoint, free_port
-from bench.soak.faults import Fault
+from bench.soak.endpoint import SoakEndpoint, free_port
+from bench.soak.faults import SoakFault
 from bench.soak.matchmaker import Matchmaker
 from bench.soak.options import Options
 from bench.soak.pods import PodKeeper
@@ -55,9 +55,9 @@ class UnsuitableError(Exception):
 class Stage:
     """The parts of one run."""
 
-    cluster: Cluster
+    cluster: SoakCluster
     pods: PodKeeper
-    endpoint: Endpoint
+    endpoint: SoakEndpoint
     door: Door
     matchmaker: Matchmaker
     place: Place
@@ -101,9 +101,9 @@ def staged(options: Options, cast: Cast, sizes: np.ndarray, maximum: np.ndarray)
         server = _server(directory / "kube", ports)
         server.up()
         stack.callback(server.down)
-        cluster = Cluster(server, cast)
+        cluster = SoakCluster(server, cast)
         cluster.fill(sizes.astype(int).tolist())
-        endpoint, door, matchmaker = Endpoint(directory), Door(), Matchmaker()
+        endpoint, door, matchmaker = SoakEndpoint(directory), Door(), Matchmaker()
         endpoint.start()
         stack.callback(endpoint.stop)
         door.upstream = endpoint.url
@@ -151,7 +151,7 @@ class Injector:
     seed: int
     _timers: list[threading.Timer] = field(default_factory=list)
 
-    def begin(self, fault: Fault) -> None:
+    def begin(self, fault: SoakFault) -> None:
         """The fault is in force from now on."""
         name, stage = fault.kind.name, self.stage
         if name in DOOR_MODES:
@@ -162,7 +162,7 @@ class Injector:
         elif name in BEGINNINGS:
             BEGINNINGS[name](stage)
 
-    def end(self, fault: Fault) -> None:
+    def end(self, fault: SoakFault) -> None:
         """It is over."""
         name, stage = fault.kind.name, self.stage
         if name in DOOR_MODES:
@@ -172,7 +172,7 @@ class Injector:
         elif name in ENDINGS:
             ENDINGS[name](stage)
 
-    def during(self, fault: Fault, step: int) -> None:
+    def during(self, fault: SoakFault, step: int) -> None:
         """In the middle of a pass: a thread does it a random moment after the pass has begun."""
         act = DURING.get(fault.kind.name)
         if act is None or (fault.kind.name in ONCE and step != fault.first):
@@ -189,7 +189,7 @@ class Injector:
             timer.join()
         self._timers.clear()
 
-    def keep_clients(self, active: Sequence[Fault]) -> None:
+    def keep_clients(self, active: Sequence[SoakFault]) -> None:
         """Start a client that is gone though no fault keeps it away, as its Deployment would; and note that."""
         missing = [name for name in self.stage.names if name not in self.stage.replicas]
         if missing and not any(fault.kind.part == "client" for fault in active):

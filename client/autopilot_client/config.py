@@ -14,7 +14,7 @@ from autopilot_client.net.access import Access
 from autopilot_client.rules.domain import Bounds
 from autopilot_client.rules.kinds import BY_DELETION_COST, BY_ORDER, KINDS, NAME, kind_of, target_of
 from autopilot_client.rules.lead import REMEDY, Lead, parse_lead
-from autopilot_client.rules.messages import Kind
+from autopilot_client.rules.messages import MessageKind
 from autopilot_client.rules.schedule import MOST_MINUTES, Event, ScheduleError, check
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -86,7 +86,7 @@ class _Web(_Section, frozen=True, kw_only=True):
         )
 
 
-class HttpDemand(_Web, tag_field="source", tag="http", frozen=True, kw_only=True):
+class HttpDemandConfig(_Web, tag_field="source", tag="http", frozen=True, kw_only=True):
     """A matchmaker's JSON. Fields are dotted paths into it."""
 
     url: Url
@@ -119,7 +119,7 @@ class PodsDemand(_Section, tag_field="source", tag="pods", frozen=True):
     in_use: Text
 
 
-Demand = AgonesDemand | ReviewDemand | HttpDemand | PrometheusDemand | PodsDemand
+Demand = AgonesDemand | ReviewDemand | HttpDemandConfig | PrometheusDemand | PodsDemand
 
 
 class DeletionCost(_Section, frozen=True):
@@ -281,7 +281,7 @@ class Receiver(_Web, frozen=True, kw_only=True):
     url: Url | None = None
     url_file: Text | None = None
     url_env: Text | None = None
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[MessageKind, ...] = ()
     timeout_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
     most_per_hour: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
     queue: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autopilot_client.config import AgonesDemand, Fleet, HttpDemand, PodsDemand, PrometheusDemand, ReviewDemand
+from autopilot_client.config import AgonesDemand, Fleet, HttpDemandConfig, PodsDemand, PrometheusDemand, ReviewDemand
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods
@@ -137,10 +137,10 @@ def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
     pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
     sources = _Sources(HttpSource(now, RetryBudget(outside.send)), pods, outside.store, now)
-    urls = {g.fleet.demand.url for g in gathered if isinstance(g.fleet.demand, HttpDemand | PrometheusDemand)}
+    urls = {g.fleet.demand.url for g in gathered if isinstance(g.fleet.demand, HttpDemandConfig | PrometheusDemand)}
     if not urls:
         return [_with_demand(g, sources) for g in gathered]
-    sources.http.prefetch([g.fleet.demand for g in gathered if isinstance(g.fleet.demand, HttpDemand)])
+    sources.http.prefetch([g.fleet.demand for g in gathered if isinstance(g.fleet.demand, HttpDemandConfig)])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda g: _with_demand(g, sources), gathered))
 
@@ -179,7 +179,7 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
     match gathered.fleet.demand:
         case AgonesDemand():
             return read_agones(gathered.target, gathered.fleet.margin, sources.now)
-        case HttpDemand() as source:
+        case HttpDemandConfig() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:
             return read_prometheus(source, sources.now, sources.http.budget)

@@ -10,7 +10,7 @@ from typing import Protocol
 from autopilot_client.config import Fleet
 from autopilot_client.follow_up import FollowUp, news_of
 from autopilot_client.gather import Gathered, Outside, gather
-from autopilot_client.kube.events import Resize, Told
+from autopilot_client.kube.events import NoticeEvent, Resize
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.sparing import spare
 from autopilot_client.kube.targets import Target, read_one
@@ -47,7 +47,7 @@ class Leads(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedFleet:
     """One fleet in the middle of a pass."""
 
     gathered: Gathered
@@ -69,7 +69,7 @@ class Loop:
 
     outside: Outside
     leadership: Leads
-    metrics: cloudwatch.Client | None = None
+    metrics: cloudwatch.CloudWatchClient | None = None
     clock: Callable[[], float] = time.time
     notifier: Notifier | None = None
     _memories: dict[str, Memory] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Loop:
         self._forget_after_a_gap(now)
         decided = [self._decide(one) for one in gathered]
         views, resizes = self._apply(decided)
-        news: list[Resize | Told] = [*news_of(store.views, gathered, views), *resizes]
+        news: list[Resize | NoticeEvent] = [*news_of(store.views, gathered, views), *resizes]
         store.publish(views, self.clock())
         if self.notifier:
             self.notifier.after_pass(views, now, self.leadership.leads())
@@ -129,7 +129,7 @@ class Loop:
             if known and not -SKEW_SECONDS < gap < longest:
                 self._memories[fleet.name] = known.without_answers()
 
-    def _decide(self, gathered: Gathered) -> Decided:
+    def _decide(self, gathered: Gathered) -> DecidedFleet:
         name = gathered.fleet.name
         rules = gathered.rules
         decision, memory = decide_within(
@@ -139,7 +139,7 @@ class Loop:
         self._report(name, gathered.trouble)
         rivalry = self._watch_size(gathered, decision, rules)
         asked = None if rivalry.held_since is None else insisted(decision, gathered.seen, rules)
-        return Decided(gathered, asked or decision, memory, rules, rivalry, asked is not None)
+        return DecidedFleet(gathered, asked or decision, memory, rules, rivalry, asked is not None)
 
     def _watch_size(self, gathered: Gathered, decision: Decision, rules: OperatorRules) -> Rivalry:
         """Whether somebody else sets the size: it is not what this client set, or told Agones, the last time."""
@@ -163,7 +163,7 @@ class Loop:
             )
         self._troubles[name] = trouble
 
-    def _apply(self, decided: Sequence[Decided]) -> tuple[list[View], list[Resize]]:
+    def _apply(self, decided: Sequence[DecidedFleet]) -> tuple[list[View], list[Resize]]:
         """Carry the plans out, growth first. When the API server goes away, the rest waits for the next pass."""
         plans = {d.fleet.name: self._plan(d) for d in decided}
         views: dict[str, View] = {}
@@ -177,7 +177,7 @@ class Loop:
             views[one.fleet.name] = self._view(one, outcome, resize)
         return [views[d.fleet.name] for d in decided], resizes
 
-    def _plan(self, decided: Decided) -> Scale | Hold:
+    def _plan(self, decided: DecidedFleet) -> Scale | Hold:
         if self.outside.store.dry_run or decided.fleet.apply != "scale":
             return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
         if not self.leadership.leads():
@@ -186,7 +186,7 @@ class Loop:
             return Hold("held")
         return plan(decided.gathered.seen.replicas, decided.decision.allocation)
 
-    def _carry_out(self, decided: Decided, wanted: Scale | Hold) -> tuple[str, Resize | None]:
+    def _carry_out(self, decided: DecidedFleet, wanted: Scale | Hold) -> tuple[str, Resize | None]:
         """What happened, in a word, and the resize if there was one."""
         target = decided.gathered.target
         if isinstance(wanted, Hold) or target is None:
@@ -205,7 +205,7 @@ class Loop:
         log.info("%s (%s)", resize.text, decided.fleet.name)
         return "scaled", resize
 
-    def _scale(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
+    def _scale(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
         """Patch; after a conflict look again, once, and patch what is then right. Raises KubeError."""
         try:
             return self._patch(decided, target, wanted)
@@ -220,7 +220,7 @@ class Loop:
         again = plan(target.replicas, allocation if sure else max(allocation, target.replicas))
         return again if isinstance(again, Hold) else self._patch(decided, target, again)
 
-    def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
+    def _patch(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
         kube, fleet = self.outside.kube, decided.fleet
         if wanted.removes:
             spared = spare(kube, fleet, target, wanted)
@@ -232,7 +232,7 @@ class Loop:
         apply_scale(kube, fleet.target, target, wanted)
         return wanted
 
-    def _view(self, decided: Decided, outcome: str, resize: Resize | None) -> View:
+    def _view(self, decided: DecidedFleet, outcome: str, resize: Resize | None) -> View:
         """The fleet after the pass; what it is set to now is what the next one should find."""
         seen, name, store = decided.gathered.seen, decided.fleet.name, self.outside.store
         size = resize.scale.wanted if resize else seen.replicas

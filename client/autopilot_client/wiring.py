@@ -51,7 +51,7 @@ class Election(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunContext:
+class ClientContext:
     """What the process was started with. `identity` is unique among the replicas; None: no election."""
 
     kubeconfig: str | None
@@ -89,7 +89,7 @@ class Client:
             log.info("stopped; every fleet keeps its size")
 
 
-def build(config: Config, context: RunContext) -> Client:
+def build(config: Config, context: ClientContext) -> Client:
     """Wire one replica. Raises KubeUnavailableError without credentials for a cluster, and ConfigError."""
     path = context.kubeconfig
     kube = Kube(from_kubeconfig(path) if path else in_cluster(context.environ), context.namespace)

@@ -68,7 +68,7 @@ class Games:
             self.fleet.tick()
 
     def create(self, replicas):
-        self.fleet = agones.Fleet("x", replicas)
+        self.fleet = agones.AgonesFleet("x", replicas)
         self.api.fleets["x"] = self.fleet
         return self.fleet
 
@@ -164,7 +164,7 @@ def always_false(body):
 
 def test_the_stand_in_grows_a_rolling_fleet_without_end_after_scale_false():
     """As seen on the genuine one: 20, 25, 32, 40, 50, 63, 77 within a minute."""
-    fleet = agones.Fleet("x", 20)
+    fleet = agones.AgonesFleet("x", 20)
     for _ in range(3):
         fleet.tick()
     fleet.allocate(10)
@@ -179,7 +179,7 @@ def test_the_stand_in_grows_a_rolling_fleet_without_end_after_scale_false():
 
 
 def test_the_stand_in_rolls_out_without_taking_allocated_servers_and_ends_at_its_size():
-    fleet = agones.Fleet("x", 20)
+    fleet = agones.AgonesFleet("x", 20)
     for _ in range(3):
         fleet.tick()
     fleet.allocate(8)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_client.config import AgonesDemand, ConfigError, HttpDemand, known_fields, parse
+from autopilot_client.config import AgonesDemand, ConfigError, HttpDemandConfig, known_fields, parse
 from autopilot_client.wiring import unprotected
 
 CLIENT = Path(__file__).resolve().parents[2] / "client"
@@ -35,7 +35,7 @@ def receiver(**changes: object) -> str:
 def test_a_small_document_is_enough_and_changes_nothing():
     config = parse(text(), "c.yaml")
     assert config.fleets[0].apply == "observe"
-    assert config.fleets[0].demand == HttpDemand(url="http://mm/d")
+    assert config.fleets[0].demand == HttpDemandConfig(url="http://mm/d")
     assert (config.interval_seconds, config.fleets[0].minimum) == (60, 1)
 
 

@@ -20,7 +20,7 @@ from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 from autopilot_client.wiring import notifications
-from testkit.client.standins import Cluster, Document, Endpoint, connection, serving, wait_until
+from testkit.client.standins import Cluster, Document, EndpointStandIn, connection, serving, wait_until
 
 T0 = 1_790_000_000.0
 
@@ -85,7 +85,7 @@ class World:
 
 @pytest.fixture
 def world():
-    cluster, endpoint, demand = Cluster(), Endpoint(), Document({"demand": 50})
+    cluster, endpoint, demand = Cluster(), EndpointStandIn(), Document({"demand": 50})
     cluster.add("deployments", "a", 40)
     with serving(cluster) as c, serving(endpoint) as e, serving(demand) as d:
         yield World({"cluster": c, "endpoint": e, "demand": d}, cluster, endpoint, demand)

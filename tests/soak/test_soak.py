@@ -8,11 +8,11 @@ import pytest
 
 from bench.soak.costs import cost_of, fault_windows
 from bench.soak.door import Answered, Door
-from bench.soak.faults import KINDS, Fault, draw_faults
+from bench.soak.faults import KINDS, SoakFault, draw_faults
 from bench.soak.ledger import Ledger, Pass
 from bench.soak.matchmaker import Matchmaker
 from bench.soak.options import Options
-from bench.soak.pods import Pod, first_to_go
+from bench.soak.pods import SoakPod, first_to_go
 from bench.soak.runner import received
 from bench.soak.stage import BEGINNINGS, DEMAND_MODES, DOOR_MODES, DURING
 from bench.soak.world import (
@@ -113,7 +113,12 @@ def test_a_perfect_forecast_misses_nothing_and_a_buffer_pays_for_idle_servers():
 
 
 def test_idle_pods_with_a_mark_go_before_the_others():
-    pods = [Pod("busy", 1, True, True), Pod("young", 3, True), Pod("marked", 2, True), Pod("pending", 4)]
+    pods = [
+        SoakPod("busy", 1, True, True),
+        SoakPod("young", 3, True),
+        SoakPod("marked", 2, True),
+        SoakPod("pending", 4),
+    ]
     assert [pod.name for pod in first_to_go(pods, {"marked": "-1000"})] == ["pending", "marked", "young", "busy"]
 
 
@@ -152,7 +157,7 @@ def test_what_changed_while_nothing_could_be_read_is_judged_by_the_mildest_pass(
 
 
 def test_a_fault_counts_until_an_hour_after_it():
-    covered = fault_windows(options(), [Fault(KINDS[0], 10, 12)], 40)
+    covered = fault_windows(options(), [SoakFault(KINDS[0], 10, 12)], 40)
     assert np.flatnonzero(covered).tolist() == list(range(9, 23))
 
 

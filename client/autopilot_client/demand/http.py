@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from autopilot_client.config import HttpDemand
+from autopilot_client.config import HttpDemandConfig
 from autopilot_client.demand.json_path import number_at, time_at
 from autopilot_client.net.access import Access
 from autopilot_client.net.fetch import Call, FetchError, RetryBudget, shown
@@ -19,7 +19,7 @@ AT_ONCE = 8
 _Key = tuple[str, Access]
 
 
-def _key(source: HttpDemand) -> _Key:
+def _key(source: HttpDemandConfig) -> _Key:
     """What makes two fetches one: the address, and who asks."""
     return source.url, source.access
 
@@ -32,14 +32,14 @@ class HttpSource:
     budget: RetryBudget = field(default_factory=RetryBudget)
     _seen: dict[_Key, object] = field(default_factory=dict)
 
-    def prefetch(self, sources: Sequence[HttpDemand]) -> None:
+    def prefetch(self, sources: Sequence[HttpDemandConfig]) -> None:
         """Fetch every URL, several at a time, before they are read."""
         patient_last = sorted(sources, key=lambda source: source.timeout_seconds)
         wanted = {_key(source): source for source in patient_last}
         with ThreadPoolExecutor(AT_ONCE) as pool:
             self._seen.update(zip(wanted, pool.map(self._fetch, wanted.values()), strict=True))
 
-    def read(self, source: HttpDemand) -> Reading:
+    def read(self, source: HttpDemandConfig) -> Reading:
         """Demand, queue and sessions by their fields. Raises DemandUnknownError."""
         if _key(source) not in self._seen:
             self._seen[_key(source)] = self._fetch(source)
@@ -62,7 +62,7 @@ class HttpSource:
             arrivals=None if arrivals is None else int(arrivals),
         )
 
-    def _fetch(self, source: HttpDemand) -> object:
+    def _fetch(self, source: HttpDemandConfig) -> object:
         try:
             call = Call(source.url, 1.0, source.timeout_seconds, access=source.access)
             return json.loads(self.budget.fetch(call))

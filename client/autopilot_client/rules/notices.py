@@ -19,24 +19,24 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class OutageHold:
     """The endpoint holds the size through an outage: since when, and what speaks for it."""
 
     since: float
     why: str
 
 
-def holding(before: Hold | None, answer: Answer | None, now: float) -> Hold | None:
+def holding(before: OutageHold | None, answer: Answer | None, now: float) -> OutageHold | None:
     """The hold after a pass. Without an answer nobody knows: it stands as it was."""
     if answer is None:
         return before
     if answer.reason != OUTAGE_HOLD:
         return None
     why = answer.why or "demand fell as players cannot have caused it"
-    return replace(before, why=why) if before else Hold(now, why)
+    return replace(before, why=why) if before else OutageHold(now, why)
 
 
-def of_hold(before: Hold | None, after: Hold | None) -> list[Notice]:
+def of_hold(before: OutageHold | None, after: OutageHold | None) -> list[Notice]:
     """The begin and the end of a hold."""
     if after and not before:
         return [Notice("OutageHold", f"the size is held through an outage of demand: {after.why}", True)]

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from autopilot_client.config import HttpDemand, PodsDemand, PrometheusDemand
+from autopilot_client.config import HttpDemandConfig, PodsDemand, PrometheusDemand
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods
@@ -55,7 +55,7 @@ def test_an_agones_status_that_does_not_say_is_unknown(target):
 def test_a_matchmaker_may_nest_its_numbers():
     document = {"fleets": [{"demand": 86.5, "queue": 6, "live": "80", "at": "2026-09-21T13:33:00Z"}]}
     with serving(Document(document)) as url:
-        source = HttpDemand(
+        source = HttpDemandConfig(
             url=url,
             field="fleets.0.demand",
             queue_field="fleets.0.queue",
@@ -69,7 +69,7 @@ def test_a_matchmaker_may_nest_its_numbers():
 def test_one_fetch_serves_every_fleet_of_the_same_url():
     service = Document({"a": 1, "b": 2})
     with serving(service) as url:
-        sources = [HttpDemand(url=url, field=field) for field in ("a", "b")]
+        sources = [HttpDemandConfig(url=url, field=field) for field in ("a", "b")]
         web = HttpSource(NOW)
         web.prefetch(sources)
         assert [web.read(source).demand for source in sources] == [1, 2]
@@ -98,7 +98,7 @@ def test_a_broken_matchmaker_is_unknown_never_zero(document, status):
     with serving(Document(document, status)) as url:
         at = "at" if isinstance(document, dict) and "at" in document else None
         with pytest.raises(DemandUnknownError):
-            HttpSource(NOW).read(HttpDemand(url=url, at_field=at))
+            HttpSource(NOW).read(HttpDemandConfig(url=url, at_field=at))
 
 
 @pytest.mark.parametrize(
@@ -111,35 +111,35 @@ def test_a_broken_matchmaker_is_unknown_never_zero(document, status):
 )
 def test_a_time_that_can_be(at, seen_at):
     with serving(Document({"demand": 5, "at": at})) as url:
-        assert HttpSource(NOW).read(HttpDemand(url=url, at_field="at")) == Reading(5, seen_at)
+        assert HttpSource(NOW).read(HttpDemandConfig(url=url, at_field="at")) == Reading(5, seen_at)
 
 
 def test_a_matchmaker_may_count_its_arrivals():
     with serving(Document({"demand": 5, "begun": 5_000_000_000})) as url:
-        reading = HttpSource(NOW).read(HttpDemand(url=url, arrivals_field="begun"))
+        reading = HttpSource(NOW).read(HttpDemandConfig(url=url, arrivals_field="begun"))
     assert reading.arrivals == 5_000_000_000
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"12x", b"x" * (2 << 20)])
 def test_a_reply_that_is_no_json_is_unknown(body):
     with serving(lambda *_: (200, body)) as url, pytest.raises(DemandUnknownError):
-        HttpSource(NOW).read(HttpDemand(url=url))
+        HttpSource(NOW).read(HttpDemandConfig(url=url))
 
 
 def test_a_matchmaker_that_is_gone_is_unknown():
     with serving(Document({})) as url:
         pass
     with pytest.raises(DemandUnknownError):
-        HttpSource(NOW).read(HttpDemand(url=url, timeout_seconds=1))
+        HttpSource(NOW).read(HttpDemandConfig(url=url, timeout_seconds=1))
 
 
 def test_a_token_file_is_sent(tmp_path):
     (tmp_path / "token").write_text("secret\n")
     with serving(Document({"demand": 3})) as url:
-        source = HttpDemand(url=url, token_file=str(tmp_path / "token"))
+        source = HttpDemandConfig(url=url, token_file=str(tmp_path / "token"))
         assert HttpSource(NOW).read(source).demand == 3
         with pytest.raises(DemandUnknownError, match="No such file"):
-            HttpSource(NOW).read(HttpDemand(url=url + "/b", token_file=str(tmp_path / "none")))
+            HttpSource(NOW).read(HttpDemandConfig(url=url + "/b", token_file=str(tmp_path / "none")))
 
 
 class Prometheus:
@@ -204,7 +204,7 @@ def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet()
     with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         web = HttpSource(NOW)
-        sources = [HttpDemand(url=f"{url}/{i}", timeout_seconds=0.05) for i in range(60)]
+        sources = [HttpDemandConfig(url=f"{url}/{i}", timeout_seconds=0.05) for i in range(60)]
         web.prefetch(sources)
         asked = PrometheusDemand(url=url, query="d")
         with pytest.raises(DemandUnknownError, match="not asked"):
@@ -212,10 +212,10 @@ def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet()
         unknown = [_complaint(web, source) for source in sources]
     assert sum("not asked" not in complaint for complaint in unknown) < len(sources) / 2
     with serving(Document({"demand": 5})) as well:
-        assert web.read(HttpDemand(url=well)).demand == 5
+        assert web.read(HttpDemandConfig(url=well)).demand == 5
 
 
-def _complaint(web: HttpSource, source: HttpDemand) -> str:
+def _complaint(web: HttpSource, source: HttpDemandConfig) -> str:
     with pytest.raises(DemandUnknownError) as unknown:
         web.read(source)
     return str(unknown.value)
@@ -226,7 +226,7 @@ def test_an_address_that_replies_now_and_then_is_asked_on():
     with serving(lambda *_: next(replies)) as url:
         web = HttpSource(NOW)
         for i in range(30):
-            source = HttpDemand(url=f"{url}/{i}")
+            source = HttpDemandConfig(url=f"{url}/{i}")
             web.budget.silent[url.removeprefix("http://")] += 7
             assert web.read(source).demand == 5 if i % 2 else "500" in _complaint(web, source)
 
@@ -235,7 +235,7 @@ def test_when_the_time_of_a_pass_is_over_no_source_is_asked():
     service = Document({"demand": 5})
     with serving(service) as url:
         web = HttpSource(NOW, RetryBudget(until=time.monotonic()))
-        assert "took the time of this pass" in _complaint(web, HttpDemand(url=url))
+        assert "took the time of this pass" in _complaint(web, HttpDemandConfig(url=url))
     assert service.hits == 0
 
 
@@ -244,7 +244,10 @@ def test_fleets_with_different_tokens_do_not_share_a_fetch(tmp_path):
     service = Document({"demand": 5})
     with serving(service) as url:
         web = HttpSource(NOW)
-        mine, theirs = HttpDemand(url=url, token_file=str(tmp_path / "token")), HttpDemand(url=url, token_file="/none")
+        mine, theirs = (
+            HttpDemandConfig(url=url, token_file=str(tmp_path / "token")),
+            HttpDemandConfig(url=url, token_file="/none"),
+        )
         web.prefetch([mine, theirs, mine])
         assert web.read(mine).demand == 5
         assert "/none" in _complaint(web, theirs)
@@ -257,7 +260,7 @@ def test_a_token_file_with_something_else_is_named_and_its_content_is_not(tmp_pa
     service = Document({"demand": 5})
     with serving(service) as url:
         web = HttpSource(NOW)
-        complaint = _complaint(web, HttpDemand(url=url, token_file=str(tmp_path / "token")))
+        complaint = _complaint(web, HttpDemandConfig(url=url, token_file=str(tmp_path / "token")))
     assert str(tmp_path / "token") in complaint
     assert "secret" not in complaint
     assert service.hits == 0
