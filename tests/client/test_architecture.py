@@ -15,7 +15,7 @@ ALLOWED = {
     "ports": {"rules"},
     "net": {"net", "ports"},
     "config": {"net", "rules", "ports"},
-    "kube": {"kube", "rules", "ports", "config"},
+    "kube": {"kube", "net", "rules", "ports", "config"},
     "demand": {"demand", "kube", "net", "rules", "ports", "config"},
     "endpoint": {"endpoint", "net", "rules", "ports", "config"},
     "status": {"status", "net", "rules", "ports", "config"},
