@@ -63,7 +63,8 @@ def small_cluster(connection, fleets):
 
 def fill(kubeconfig, fleets):
     """The Deployments on a real API server: paused, so that no pods are made."""
-    from autopilot_client.kube.api import Kube, from_kubeconfig
+    from autopilot_client.kube.api import Kube
+    from autopilot_client.kube.kubeconfig import from_kubeconfig
     from autopilot_client.ports import KubeRefusedError
 
     kube = Kube(from_kubeconfig(kubeconfig), NAMESPACE)
@@ -133,7 +134,8 @@ def wired(urls, options):
     from autopilot_client.config import parse
     from autopilot_client.endpoint.http import HttpEndpoint
     from autopilot_client.gather import Outside
-    from autopilot_client.kube.api import Connection, Kube, from_kubeconfig
+    from autopilot_client.kube.api import Connection, Kube
+    from autopilot_client.kube.kubeconfig import from_kubeconfig
     from autopilot_client.kube.lease import Alone
     from autopilot_client.loop import Loop
     from autopilot_client.status.store import StatusStore

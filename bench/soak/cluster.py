@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from autopilot_client.kube.api import Kube, from_kubeconfig
+from autopilot_client.kube.api import Kube
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from bench.soak.world import Cast, World
 from testkit.client.api_server import CRD, ApiServer, rules_of

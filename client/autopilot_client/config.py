@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from autopilot_client.net.access import Access
+from autopilot_client.ports import ConfigError
 from autopilot_client.rules.domain import Bounds
 from autopilot_client.rules.kinds import BY_DELETION_COST, BY_ORDER, KINDS, NAME, kind_of, target_of
 from autopilot_client.rules.lead import REMEDY, Lead, parse_lead
@@ -28,10 +29,6 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 PerServer = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Queries = Text | Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
 Apply = Literal["observe", "scale", "webhook", "keda"]
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used. The message names the field and what to write instead."""
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

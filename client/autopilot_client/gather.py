@@ -25,7 +25,7 @@ from autopilot_client.ports import (
     KubeRefusedError,
     KubeUnavailableError,
 )
-from autopilot_client.rules.domain import Answer, Bounds, Fault, Reading, Refused, Seen
+from autopilot_client.rules.domain import MOST_ARRIVALS, MOST_SERVERS, Answer, Bounds, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
 from autopilot_client.rules.lead import LONGEST_MINUTES, USUAL_LEAD, BootTimes, Lead, watch
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
@@ -157,7 +157,13 @@ def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
         reading = _with_queue(_reading(gathered, sources), gathered.fleet, sources)
     except DemandUnknownError as error:
         return _fault(gathered, Fault.DEMAND_UNKNOWN, str(error))
-    return replace(gathered, seen=replace(gathered.seen, reading=_at_least_held(reading, gathered.target)))
+    reading = _at_least_held(reading, gathered.target)
+    if max(reading.need, reading.demand, reading.queue or 0) > MOST_SERVERS:
+        return _fault(gathered, Fault.DEMAND_UNKNOWN, f"{reading.need} servers are no demand")
+    if reading.arrivals is not None and not 0 <= reading.arrivals <= MOST_ARRIVALS:
+        trouble = f"{reading.arrivals} is no counter of arrivals: it is left out of what the endpoint is told"
+        gathered, reading = replace(gathered, trouble=trouble), replace(reading, arrivals=None)
+    return replace(gathered, seen=replace(gathered.seen, reading=reading))
 
 
 def _with_queue(reading: Reading, fleet: Fleet, sources: _Sources) -> Reading:

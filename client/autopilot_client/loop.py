@@ -19,7 +19,7 @@ from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
 from autopilot_client.rules.notices import holding
-from autopilot_client.rules.operator import OperatorRules, decide_within
+from autopilot_client.rules.operator import OperatorRules, decide_within, insisted
 from autopilot_client.rules.plan import Hold, Scale, plan
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, near, undone, watch
 from autopilot_client.status import cloudwatch
@@ -55,6 +55,7 @@ class DecidedFleet:
     memory: Memory
     rules: OperatorRules
     rivalry: Rivalry = NO_RIVAL
+    insisted: bool = False
 
     @property
     def fleet(self) -> Fleet:
@@ -137,7 +138,8 @@ class Loop:
         self._memories[name] = memory
         self._report(name, gathered.trouble)
         rivalry = self._watch_size(gathered, decision, rules)
-        return DecidedFleet(gathered, decision, memory, rules, rivalry)
+        asked = None if rivalry.held_since is None else insisted(decision, gathered.seen, rules)
+        return DecidedFleet(gathered, asked or decision, memory, rules, rivalry, asked is not None)
 
     def _watch_size(self, gathered: Gathered, decision: Decision, rules: OperatorRules) -> Rivalry:
         """Whether somebody else sets the size: it is not what this client set, or told Agones, the last time."""
@@ -180,7 +182,7 @@ class Loop:
             return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
         if not self.leadership.leads():
             return Hold("not leader")
-        if decided.rivalry.held_since is not None:
+        if decided.rivalry.held_since is not None and not decided.insisted:
             return Hold("held")
         return plan(decided.gathered.seen.replicas, decided.decision.allocation)
 
@@ -237,5 +239,5 @@ class Loop:
         self._ours[name] = size if outcome in ("scaled", "already right") else None
         before = store.views.get(name)
         hold = holding(before.hold if before else None, seen.answer, seen.at)
-        rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet))
+        rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet), decided.insisted)
         return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, *rules)

@@ -225,15 +225,21 @@ def autoscale(fleet: AgonesFleet, policy: Policy) -> int | None:
 
 @dataclass
 class Api:
-    """The API server's part that knows Fleets: get, and a patch of the size. `away`: it answers 503."""
+    """The API server's part that knows Fleets: get, and a patch of the size. `away`: it answers 503.
+
+    `writes` is every call that is no read, also one that is refused; `patched` the sizes that were set.
+    """
 
     fleets: dict[str, AgonesFleet] = field(default_factory=dict)
     away: bool = False
     patched: list[int] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
 
     def __call__(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Answer one request of the client."""
         name = path.rsplit("/fleets/", maxsplit=1)[-1].split("/", maxsplit=1)[0].split("?", maxsplit=1)[0]
+        if method != "GET":
+            self.writes.append(f"{method} {path}")
         if self.away:
             return 503, b"{}"
         if method == "POST":

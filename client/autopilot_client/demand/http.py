@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from autopilot_client.config import HttpDemandConfig
-from autopilot_client.demand.json_path import MOST_ARRIVALS, number_at, time_at
+from autopilot_client.demand.json_path import number_at, time_at
 from autopilot_client.net.access import Access
 from autopilot_client.net.fetch import Call, FetchError, RetryBudget, shown
 from autopilot_client.ports import DemandUnknownError
-from autopilot_client.rules.domain import Reading, age
+from autopilot_client.rules.domain import MOST_ARRIVALS, Reading, age
 
 AT_ONCE = 8
 """URLs that are fetched at the same time."""

@@ -5,10 +5,10 @@ import math
 from urllib.parse import urlencode
 
 from autopilot_client.config import PrometheusDemand, Queries
-from autopilot_client.demand.json_path import LARGEST, MOST_ARRIVALS, number_at
+from autopilot_client.demand.json_path import LARGEST, number_at
 from autopilot_client.net.fetch import Call, FetchError, RetryBudget, shown
 from autopilot_client.ports import DemandUnknownError
-from autopilot_client.rules.domain import Reading, age
+from autopilot_client.rules.domain import MOST_ARRIVALS, Reading, age
 
 
 def read_prometheus(source: PrometheusDemand, now: float, budget: RetryBudget | None = None) -> Reading:

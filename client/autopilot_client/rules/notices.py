@@ -1,5 +1,6 @@
-"""What people are told when it begins and when it ends: a hold through an outage, a size that somebody else sets."""
+"""What people are told when it begins and ends: a hold through an outage, a rival, an annotation that is unclear."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from autopilot_client.rules.domain import Answer
@@ -42,6 +43,11 @@ def of_hold(before: OutageHold | None, after: OutageHold | None) -> list[Notice]
     if before and not after:
         return [Notice("OutageHoldEnded", "demand is believed again: the hold is over", False)]
     return []
+
+
+def of_mistakes(before: Sequence[str], after: Sequence[str]) -> list[Notice]:
+    """What is written wrong in an annotation since the pass before: whoever wrote it at night looks at the log."""
+    return [Notice("AnnotationUnclear", text, True) for text in after if text not in before]
 
 
 def of_rivalry(before: Rivalry, after: Rivalry) -> list[Notice]:

@@ -25,7 +25,8 @@ class View:
     """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now.
 
     `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage;
-    `lead` the provisioning lead time that is given or measured.
+    `lead` the provisioning lead time that is given or measured; `insisted` whether the
+    operator has named the size of a fleet that is held for somebody else.
     """
 
     fleet: Fleet
@@ -38,6 +39,12 @@ class View:
     hold: OutageHold | None = None
     rivalry: Rivalry = NO_RIVAL
     lead: Lead | None = None
+    insisted: bool = False
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether somebody else has the size."""
+        return self.rivalry.held_since is not None and not self.insisted
 
 
 @dataclass(slots=True)
@@ -75,7 +82,7 @@ class StatusStore:
             for view in views:
                 self._account(view, self.views.get(view.fleet.name))
                 self.views[view.fleet.name] = view
-                if view.rules.overrides.paused or view.rivalry.held_since is not None:
+                if view.rules.overrides.paused or view.left_alone:
                     self.serving.pop(view.fleet.name, None)
                 elif view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
