@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.soak.chart import COLORS
 from bench.soak.costs import cost_of, fault_windows
 from bench.soak.door import Answered, Door
 from bench.soak.faults import KINDS, SoakFault, draw_faults
@@ -65,6 +66,7 @@ def test_two_faults_of_one_part_never_overlap():
 def test_every_kind_of_fault_does_something():
     done = DOOR_MODES.keys() | DEMAND_MODES.keys() | BEGINNINGS.keys() | DURING.keys()
     assert {kind.name for kind in KINDS} == done
+    assert {kind.part for kind in KINDS} == COLORS.keys()  # of the picture
 
 
 def test_only_chosen_kinds_are_drawn_and_a_misspelt_one_is_refused():
