@@ -12,9 +12,9 @@ import click
 import msgspec
 
 from autopilot_client import __version__
-from autopilot_client.config import Config, ConfigError, parse
+from autopilot_client.config import Config, parse
 from autopilot_client.operator_cli import pause, resume, set_size, show_status
-from autopilot_client.ports import KubeError
+from autopilot_client.ports import ConfigError, KubeError
 from autopilot_client.status.store import View
 from autopilot_client.wiring import Client, ClientContext, build
 

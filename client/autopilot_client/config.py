@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from autopilot_client.net.access import Access
+from autopilot_client.ports import ConfigError
 from autopilot_client.rules.domain import Bounds
 from autopilot_client.rules.kinds import BY_DELETION_COST, BY_ORDER, KINDS, NAME, kind_of, target_of
 from autopilot_client.rules.lead import REMEDY, Lead, parse_lead
@@ -26,10 +27,6 @@ NODES = r"^(off|all|[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*)$"
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Apply = Literal["observe", "scale", "webhook", "keda"]
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used. The message names the field and what to write instead."""
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

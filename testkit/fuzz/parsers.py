@@ -46,7 +46,7 @@ from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
 from autopilot.training.job import Job, JobError
-from autopilot_client.config import Config, ConfigError, Endpoint
+from autopilot_client.config import Config, Endpoint
 from autopilot_client.config import parse as parse_config
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
@@ -54,7 +54,7 @@ from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.loop import Loop
 from autopilot_client.net.fetch import Call as ClientCall
-from autopilot_client.ports import KubeError
+from autopilot_client.ports import ConfigError, KubeError
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Reading, Seen
 from autopilot_client.status.review import INT32
 from autopilot_client.status.store import StatusStore, View

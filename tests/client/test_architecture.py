@@ -13,7 +13,7 @@ FLAT = {"__init__", "__main__", "cli", "config", "follow_up", "gather", "loop", 
 ALLOWED = {
     "rules": {"rules"},
     "ports": {"rules"},
-    "net": {"net", "config"},
+    "net": {"net", "ports"},
     "config": {"net", "rules", "ports"},
     "kube": {"kube", "net", "rules", "ports", "config"},
     "demand": {"demand", "kube", "net", "rules", "ports", "config"},

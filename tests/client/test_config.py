@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_client.config import AgonesDemand, ConfigError, HttpDemandConfig, known_fields, parse
+from autopilot_client.config import AgonesDemand, HttpDemandConfig, known_fields, parse
+from autopilot_client.ports import ConfigError
 from autopilot_client.wiring import unprotected
 
 CLIENT = Path(__file__).resolve().parents[2] / "client"

@@ -30,7 +30,7 @@ from autopilot.training.network import (
     set_weights,
 )
 from autopilot.training.ppo import Tensor
-from autopilot.webservice.head import machines, raw_machines
+from autopilot.training.service.head import machines, raw_machines
 from autopilot.webservice.observation import MAX_DELTA
 
 SIGNATURE = "serving_default"

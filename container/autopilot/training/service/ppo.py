@@ -8,8 +8,16 @@ from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.network import Network, build_network
 from autopilot.training.ppo_run import Game, PPORun, RunContext, Validated
+from autopilot.training.service.head import (
+    OUTPUTS,
+    ActionDecoder,
+    ServiceFront,
+    acting,
+    compiled,
+    machines,
+    raw_machines,
+)
 from autopilot.webservice.evaluation import play
-from autopilot.webservice.head import OUTPUTS, ActionDecoder, ServiceFront, acting, compiled, machines, raw_machines
 from autopilot.webservice.observation import Floats
 from autopilot.webservice.rules import Rule, agent, foresight, load_now, peak, planned, towards
 from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment

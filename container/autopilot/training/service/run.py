@@ -18,11 +18,11 @@ from autopilot.training.job import Job, JobError, Stopped, StopSignal, write_ato
 from autopilot.training.network import Network, build_network, set_weights
 from autopilot.training.ppo_run import MAKES_THE_NETWORK, RunContext, best_weights
 from autopilot.training.progress import ProgressReporter
+from autopilot.training.service.head import OUTPUTS, ServiceFront
+from autopilot.training.service.ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
+from autopilot.training.service.report import LEARNED, Shown, interval, rewards_csv, show, verdict, write_service_report
 from autopilot.webservice.evaluation import Standing
-from autopilot.webservice.head import OUTPUTS, ServiceFront
 from autopilot.webservice.observation import SERVICE_FEATURES_VERSION, WARM_UP_MINUTES, Floats
-from autopilot.webservice.ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
-from autopilot.webservice.report import LEARNED, Shown, interval, rewards_csv, show, verdict, write_service_report
 from autopilot.webservice.rules import Act
 
 CHECKPOINT = "run.npz"
