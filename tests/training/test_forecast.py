@@ -16,8 +16,8 @@ from autopilot.training.forecast import (
     fit,
     predict,
     score,
-    whole_server_loss,
 )
+from autopilot.training.losses import whole_server_loss
 from autopilot.training.network import build_fleet_network, build_network, get_weights, set_weights
 
 SHORT = SampleConfig(rows=3)

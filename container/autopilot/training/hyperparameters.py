@@ -78,14 +78,19 @@ class Hyperparameters:
     """Passes over the rows that learn to forecast, before the closed loop (forecast)."""
     epochs: Count = 20
     """Passes over the rows that learn the cost of the closed loop (forecast)."""
+    ensemble: Annotated[int, Bounds(1, 16)] = 1
+    """Networks that learn by themselves, the one that is started from among them as it is; of several, the one that is
+    written learns what they say in the mean (forecast)."""
+    distillation_epochs: Count = 8
+    """Passes over the rows that learn the mean of an ensemble (forecast)."""
     weight_decay: NotNegative = 0.1
     """Pull of the weights towards zero (forecast)."""
     patience: Count = 12
     """Validations without a better score before training stops: one a pass (forecast), one every ten iterations (ppo),
     or every twenty (service)."""
     learning_rate: NotNegative = 0.0
-    """Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after a warm start), 0.0003
-    for ppo."""
+    """Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after a warm start), 0.0008
+    for the distillation, 0.0003 for ppo."""
     minibatch_size: Annotated[int, Bounds(0)] = 0
     """Decisions in a gradient step; 0: 3072 for forecast, 2048 for ppo."""
     total_iterations: Count = 300
