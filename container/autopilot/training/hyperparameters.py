@@ -90,7 +90,7 @@ class Hyperparameters:
     or every twenty (service)."""
     learning_rate: NotNegative = 0.0
     """Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after a warm start), 0.0008
-    for the distillation, 0.0003 for ppo."""
+    for the distillation, 0.0003 for ppo (0.00003 after a warm start)."""
     minibatch_size: Annotated[int, Bounds(0)] = 0
     """Decisions in a gradient step; 0: 3072 for forecast, 2048 for ppo."""
     total_iterations: Count = 300
