@@ -28,15 +28,6 @@ TRAIN = Path(__file__).parents[2] / "container" / "train"
 METRIC = re.compile(r"validation_score=([-+0-9.eE]+);")
 
 
-@pytest.fixture(autouse=True)
-def _signals():
-    """A job takes over the signals of its process; give them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def job(root, hparams=None, **files):
     (root / "input" / "config").mkdir(parents=True, exist_ok=True)
     for name, content in ({"hyperparameters.json": hparams or {}} | files).items():

@@ -75,7 +75,7 @@ class FleetForecast:
         """Train to the end, or raise Stopped; either way the network holds the best weights so far."""
         first, state = self._resume()
         try:
-            rows = self._rows()
+            rows = gather_rows(self._hparams, self._recorded, self._context)
         except Stopped:
             if state is not None:
                 self._keep_best(Member(state.best_score, state.best))
@@ -134,33 +134,6 @@ class FleetForecast:
         self._context.reporter.metrics(f"{config.stage} epoch {progress.epoch}/{config.epochs}", metrics)
         self.history.append({f"{config.stage}_loss": progress.loss, "score": progress.score})
 
-    def _rows(self) -> tuple[Rows, Rows]:
-        """Rows to train on, and to validate on."""
-        hparams = self._hparams
-        if not self._recorded:
-            return self._simulated(hparams.fleets, 1), self._simulated(hparams.validation_fleets, 2)
-        own, own_validation = recorded_rows(
-            self._recorded, (hparams.lead_minutes_min, hparams.lead_minutes_max), hparams.seed
-        )
-        if hparams.recorded_weight >= 1.0:
-            return own, own_validation
-        others = self._simulated(hparams.fleets, 1)
-        return join([others, weigh(own, others, hparams.recorded_weight)]), own_validation
-
-    def _simulated(self, count: int, stream: int) -> Rows:
-        config = SampleConfig(rows=max(1, self._hparams.decisions // ROW))
-        rng = np.random.default_rng((self._hparams.seed, stream))
-        with self._context.reporter.bar("simulated fleets", count) as advance:
-            before = 0
-
-            def progress(done: int) -> None:
-                nonlocal before
-                advance(done - before)
-                before = done
-                self._context.stop.check()
-
-            return simulated_rows(rng, count, config, progress)
-
     def _save(self, stage: int, state: FitState) -> None:
         groups: dict[str, Mapping[str, Any]]
         groups = {"weights": state.weights, "optimiser": state.optimiser, "best": state.best}
@@ -190,3 +163,31 @@ class FleetForecast:
 def _group(arrays: Arrays, group: str) -> dict[str, Any]:
     prefix = f"{group}/"
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def gather_rows(hparams: Hyperparameters, recorded: Sequence[RecordedFleet], context: RunContext) -> tuple[Rows, Rows]:
+    """Rows to train on, and to validate on. Raises Stopped, or JobError where recorded fleets have none."""
+    if not recorded:
+        training = _simulated(hparams, hparams.fleets, 1, context)
+        return training, _simulated(hparams, hparams.validation_fleets, 2, context)
+    own, own_validation = recorded_rows(recorded, (hparams.lead_minutes_min, hparams.lead_minutes_max), hparams.seed)
+    if hparams.recorded_weight >= 1.0:
+        return own, own_validation
+    others = _simulated(hparams, hparams.fleets, 1, context)
+    return join([others, weigh(own, others, hparams.recorded_weight)]), own_validation
+
+
+def _simulated(hparams: Hyperparameters, count: int, stream: int, context: RunContext) -> Rows:
+    """Rows of so many simulated fleets; another stream, other fleets."""
+    config = SampleConfig(rows=max(1, hparams.decisions // ROW))
+    rng = np.random.default_rng((hparams.seed, stream))
+    with context.reporter.bar("simulated fleets", count) as advance:
+        before = 0
+
+        def progress(done: int) -> None:
+            nonlocal before
+            advance(done - before)
+            before = done
+            context.stop.check()
+
+        return simulated_rows(rng, count, config, progress)

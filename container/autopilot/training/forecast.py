@@ -219,7 +219,7 @@ class Trainer:
                 yield part, i, variable
 
 
-def predict(network: FleetNetwork, observations: Floats) -> Floats:
+def predict(network: Callable[[Any], Any], observations: Floats) -> Floats:
     """The network's ratios for observations [R, K, WIDTH]: [R, K]."""
     parts = np.array_split(observations, max(1, len(observations) // _ROWS_AT_ONCE))
     ratios = [network(tf.constant(part.reshape(-1, part.shape[-1]))).numpy() for part in parts]
@@ -227,7 +227,7 @@ def predict(network: FleetNetwork, observations: Floats) -> Floats:
     return predicted
 
 
-def score(network: FleetNetwork, rows: Rows, config: ForecastConfig) -> float:
+def score(network: Callable[[Any], Any], rows: Rows, config: ForecastConfig) -> float:
     """Cost in the closed loop, whole servers, relative to the best simple rule: geometric mean of fleets.
 
     Played with the lead that is served, by the rows that look as far ahead as it does; where there are none, by all,

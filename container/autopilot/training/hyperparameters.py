@@ -21,18 +21,18 @@ class HyperparameterError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Range:
     """The smallest and the largest value that a number may have."""
 
     low: float
     high: float = float("inf")
 
 
-Share = Annotated[float, Bounds(0, 1)]
-Positive = Annotated[float, Bounds(1e-12)]
-Count = Annotated[int, Bounds(1)]
-NotNegative = Annotated[float, Bounds(0)]
-Lead = Annotated[float, Bounds(1e-12, LONGEST_LEAD)]
+Share = Annotated[float, Range(0, 1)]
+Positive = Annotated[float, Range(1e-12)]
+Count = Annotated[int, Range(1)]
+NotNegative = Annotated[float, Range(0)]
+Lead = Annotated[float, Range(1e-12, LONGEST_LEAD)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,12 @@ class Hyperparameters:
 
     environment: Literal["fleet", "service"] = "fleet"
     """`fleet`: game servers. `service`: the autoscaling of a web service."""
-    algorithm: Literal["forecast", "ppo"] = "forecast"
-    """`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the simulated fleet."""
+    algorithm: Literal["forecast", "ppo", "linear"] = "forecast"
+    """`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the simulated fleet.
+    `linear`: linear regression, to compare with; it serves whatever the verdict says."""
     name: str = "default"
     """What answers call the policy."""
-    seed: Annotated[int, Bounds(0, 2**31 - 1)] = 1
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 1
     """Fixes everything random: the same seed on the same machine gives the same model, to the last bit."""
     lead_minutes_min: Lead = 10.0
     """Shortest provisioning lead time that is validated with, and that ppo plays; the forecast learns all of them."""
@@ -70,7 +71,7 @@ class Hyperparameters:
     """Simulated fleets that decide when to stop, and what is served, where there are no recorded ones."""
     decisions: Count = 96
     """Decisions of each simulated fleet, in rows of twelve (forecast)."""
-    verdict_share: Annotated[float, Bounds(0.05, 0.9)] = 0.25
+    verdict_share: Annotated[float, Range(0.05, 0.9)] = 0.25
     """The last part of every recorded fleet that is kept for the verdict, and never trained on."""
     recorded_weight: Share = 0.5
     """Share of the training that recorded fleets get, where there are any."""
@@ -78,7 +79,7 @@ class Hyperparameters:
     """Passes over the rows that learn to forecast, before the closed loop (forecast)."""
     epochs: Count = 20
     """Passes over the rows that learn the cost of the closed loop (forecast)."""
-    ensemble: Annotated[int, Bounds(1, 16)] = 1
+    ensemble: Annotated[int, Range(1, 16)] = 1
     """Networks that learn by themselves, the one that is started from among them as it is; of several, the one that is
     written learns what they say in the mean (forecast)."""
     distillation_epochs: Count = 8
@@ -91,7 +92,7 @@ class Hyperparameters:
     learning_rate: NotNegative = 0.0
     """Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after a warm start), 0.0008
     for the distillation, 0.0003 for ppo (0.00003 after a warm start)."""
-    minibatch_size: Annotated[int, Bounds(0)] = 0
+    minibatch_size: Annotated[int, Range(0)] = 0
     """Decisions in a gradient step; 0: 3072 for forecast, 2048 for ppo."""
     total_iterations: Count = 300
     """Times that ppo collects and updates."""
@@ -127,14 +128,14 @@ class Hyperparameters:
     """Keep the defects of the field's example, and its observation of 25 numbers (service)."""
     services: Count = 512
     """Simulated services at once (service)."""
-    training_steps: Annotated[int, Bounds(0)] = 0
+    training_steps: Annotated[int, Range(0)] = 0
     """Minutes of simulated services to train on (service); 0: as many as `total_iterations` says."""
-    episode_minutes: Annotated[int, Bounds(60, 100_000)] = 10_001
+    episode_minutes: Annotated[int, Range(60, 100_000)] = 10_001
     """Length of an episode (service)."""
-    evaluation_episodes: Annotated[int, Bounds(1, 1000)] = 40
+    evaluation_episodes: Annotated[int, Range(1, 1000)] = 40
     """Episodes that are played beside the simple rules at the end, and by every validation; fewer than 10 tell no
     interval (service)."""
-    evaluate_steps: Annotated[int, Bounds(0)] = 0
+    evaluate_steps: Annotated[int, Range(0)] = 0
     """Minutes to evaluate the checkpoint or the model of the `checkpoint` or `model` channel, without training
     (service); 0: train."""
     credit: Literal["expected", "sampled"] = "expected"
@@ -153,9 +154,9 @@ class Hyperparameters:
     """Dollars earned by 1,000 transactions (service)."""
     downtime_cost: NotNegative = 200.0
     """Dollars for a minute in which less than `downtime_percent` of the load succeeded (service)."""
-    downtime_percent: Annotated[float, Bounds(0, 100)] = 99.5
+    downtime_percent: Annotated[float, Range(0, 100)] = 99.5
     """See `downtime_cost` (service)."""
-    initial_machines: Annotated[int, Bounds(0, 833)] = 50
+    initial_machines: Annotated[int, Range(0, 833)] = 50
     """Active machines at the start of an episode (service)."""
 
     def as_metadata(self) -> dict[str, Any]:

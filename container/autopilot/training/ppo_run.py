@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import StopSignal
@@ -56,7 +56,7 @@ class Validation(Protocol):
         """What takes time and is needed only if there is something left to train."""
         ...
 
-    def judge(self, model: ActorCritic) -> Validated:
+    def judge(self, model: NetworkActorCritic) -> Validated:
         """Play the deterministic policy."""
         ...
 
@@ -99,7 +99,7 @@ class PPORun:
         self._context = context
         self._game = game
         self._warm = bool(network.normalised)
-        self._model = ActorCritic(network, hparams.seed, hparams.log_std)
+        self._model = NetworkActorCritic(network, hparams.seed, hparams.log_std)
         self._config = ppo_config(hparams, self._warm)
         self._patience = hparams.patience * game.validation.every
         self._updater = Updater(self._model, self._config)
