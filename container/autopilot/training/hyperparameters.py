@@ -135,6 +135,18 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
             description="Passes over the rows that learn the cost of the closed loop (forecast).",
         ),
     ] = 20
+    ensemble: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=16,
+            description="Networks that learn by themselves, the one that is started from among them as it is; of "
+            "several, the one that is written learns what they say in the mean (forecast).",
+        ),
+    ] = 1
+    distillation_epochs: Annotated[
+        Count, Meta(description="Passes over the rows that learn the mean of an ensemble (forecast).")
+    ] = 8
     weight_decay: Annotated[NotNegative, Meta(description="Pull of the weights towards zero (forecast).")] = 0.1
     patience: Annotated[
         Count,
@@ -147,7 +159,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
         NotNegative,
         Meta(
             description="Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after "
-            "a warm start), 0.0003 for ppo.",
+            "a warm start), 0.0008 for the distillation, 0.0003 for ppo (0.00003 after a warm start).",
         ),
     ] = 0.0
     minibatch_size: Annotated[
