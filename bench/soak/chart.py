@@ -23,6 +23,7 @@ COLORS = {
     "demand": "#d68910",
     "cluster": "#1e8449",
     "client": "#2e4053",
+    "rollout": "#2471a3",
 }
 _PAGE = jinja2.Template(
     """<!doctype html>

@@ -62,6 +62,7 @@ class Soak:
         self.run = Run(options, draw_faults(options))
         self._answered = np.full((2, len(self.cast)), np.nan)
         self._missing_history = np.zeros(len(self.cast), bool)
+        self._rolled = np.zeros(len(self.cast), bool)
 
     def go(self) -> Run:
         """Make all passes, or as many as the wall-clock limit allows."""
@@ -95,6 +96,7 @@ class Soak:
             self.world.step(before, self.demand[step])
             active = self._turn_faults(step)
             self._publish(step)
+            before = self._contested(before)
             told = self._passes_of(step, active)
             before = self._account(step, active, told, before)
             if not self._progress(step, ", ".join(fault.kind.name for fault in active)):
@@ -136,6 +138,13 @@ class Soak:
         stage.cluster.publish(world)
         stage.pods.follow(world)
 
+    def _contested(self, before: np.ndarray) -> np.ndarray:
+        """The sizes in force after somebody else has set theirs: what that removes is not the client's doing."""
+        rival = self._stage.rival
+        rival.act()
+        found = self._stage.cluster.read_sizes() if rival.sizes else None
+        return before if found is None else found
+
     def _passes_of(self, step: int, active: list[SoakFault]) -> dict[str, dict[str, Any]]:
         """What each replica told of its pass."""
         stage = self._stage
@@ -168,7 +177,7 @@ class Soak:
         leader = told.get(self._stage.leader) or next(iter(told.values()), None)
         seen = before if after is None else after
         one = Pass(self.options.at(step), self.world.demand, before, seen, self.world.sessions,
-                   self._ended(before, seen), blind, lied, answered)  # fmt: skip
+                   self._ended(before, seen), blind, lied, self._rolling(), answered)  # fmt: skip
         if after is None:
             self.run.ledger.unreadable(one)
         else:
@@ -209,6 +218,12 @@ class Soak:
     def _lied(self, step: int, active: list[SoakFault]) -> np.ndarray:
         lies = any(fault.kind.name == FALSE_AND_PLAUSIBLE for fault in active)
         return self.cast.by_matchmaker & lies
+
+    def _rolling(self) -> np.ndarray:
+        """Deployments whose status has told of a rollout for the whole of the pass, [N]."""
+        now = np.isin(np.arange(len(self.cast)), list(self._stage.cluster.rolled))
+        before, self._rolled = self._rolled, now
+        return now & before if self.options.speed else now
 
     def _ended(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Live sessions that this resize ended, or would have ended, [N]."""

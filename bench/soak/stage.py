@@ -20,6 +20,7 @@ from bench.soak.matchmaker import Matchmaker
 from bench.soak.options import Options
 from bench.soak.pods import PodKeeper
 from bench.soak.replicas import Place, Replica, config_of
+from bench.soak.rival import Rival
 from bench.soak.world import Cast
 from testkit.client.api_server import TOOLS, ApiServer
 from testkit.client.standins import serving
@@ -61,6 +62,7 @@ class Stage:
     door: Door
     matchmaker: Matchmaker
     place: Place
+    rival: Rival
     replicas: dict[str, Replica] = field(default_factory=dict)
     names: tuple[str, ...] = NAMES
     leader: str = ""
@@ -113,7 +115,7 @@ def staged(options: Options, cast: Cast, sizes: np.ndarray, maximum: np.ndarray)
             urls = {"endpoint": f"{front}/{name}/invocations", "demand": demand_url}
             where.write(name, config_of(cast, maximum.astype(int).tolist(), urls, options))
         names = NAMES if options.faults_per_day else NAMES[:1]  # where nothing breaks, the second would only watch
-        stage = Stage(cluster, PodKeeper(cluster), endpoint, door, matchmaker, where, names=names)
+        stage = Stage(cluster, PodKeeper(cluster), endpoint, door, matchmaker, where, Rival(cluster), names=names)
         stack.callback(_keep_logs, directory, options.out)
         stack.callback(_end_replicas, stage)
         yield stage
@@ -237,6 +239,8 @@ BEGINNINGS: dict[str, Callable[[Stage], None]] = {
     "SQLite file locked": lambda stage: stage.endpoint.lock_history(),
     "API server stopped (SIGSTOP)": lambda stage: stage.cluster.pause_api(True),
     "leader told to end": _terminate_leader,
+    "somebody sets sizes back before each pass": lambda stage: stage.rival.begin(),
+    "a new version is rolled out": lambda stage: stage.cluster.roll_out(True),
 }
 ENDINGS: dict[str, Callable[[Stage], None]] = {
     "nginx killed, endpoint back later": lambda stage: stage.endpoint.start(),
@@ -244,6 +248,8 @@ ENDINGS: dict[str, Callable[[Stage], None]] = {
     "SQLite file locked": lambda stage: stage.endpoint.unlock_history(),
     "API server killed with -9": lambda stage: stage.cluster.start_api(),
     "API server stopped (SIGSTOP)": lambda stage: stage.cluster.pause_api(False),
+    "somebody sets sizes back before each pass": lambda stage: stage.rival.end(),
+    "a new version is rolled out": lambda stage: stage.cluster.roll_out(False),
     "leader told to end": _start_replicas,
     "leader killed with -9 in the pass": _start_replicas,
     "both clients killed with -9": _start_replicas,
@@ -254,5 +260,11 @@ DURING: dict[str, Callable[[Stage, int], None]] = {
     "a second writer changes sizes in the pass": lambda stage, step: stage.cluster.meddle(step),
     "leader killed with -9 in the pass": lambda stage, step: _kill_replica(stage, stage.leads()),
     "both clients killed with -9": lambda stage, step: _kill_all(stage),
+    "the Lease is deleted in the pass": lambda stage, step: stage.cluster.delete_lease(),
 }
-ONCE = {"API server killed with -9", "leader killed with -9 in the pass", "both clients killed with -9"}
+ONCE = {
+    "API server killed with -9",
+    "leader killed with -9 in the pass",
+    "both clients killed with -9",
+    "the Lease is deleted in the pass",
+}

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.soak.chart import COLORS
 from bench.soak.costs import cost_of, fault_windows
 from bench.soak.door import Answered, Door
 from bench.soak.faults import KINDS, SoakFault, draw_faults
@@ -37,7 +38,7 @@ def options(**given) -> Options:
 def one_pass(at: float = 0.0, **given) -> Pass:
     usual = {"need": 50, "before": 100, "after": 100, "sessions": 50, "ended": 0, "answered": 60}
     values = {name: np.full(2, float(value)) for name, value in (usual | given).items()}
-    flags = {"blind": given.get("blind", False), "lied": given.get("lied", False)}
+    flags = {name: given.get(name, False) for name in ("blind", "lied", "rolling")}
     return Pass(at, **(values | {name: np.full(2, value) for name, value in flags.items()}))
 
 
@@ -65,6 +66,7 @@ def test_two_faults_of_one_part_never_overlap():
 def test_every_kind_of_fault_does_something():
     done = DOOR_MODES.keys() | DEMAND_MODES.keys() | BEGINNINGS.keys() | DURING.keys()
     assert {kind.name for kind in KINDS} == done
+    assert {kind.part for kind in KINDS} == COLORS.keys()  # of the picture
 
 
 def test_only_chosen_kinds_are_drawn_and_a_misspelt_one_is_refused():
@@ -131,6 +133,7 @@ def test_idle_pods_with_a_mark_go_before_the_others():
         pytest.param({"after": 59}, ["2 servers were removed that a forecast"], id="below a forecast"),
         pytest.param({"after": 60, "lied": True}, [], id="a lie that took no needed server"),
         pytest.param({"after": 60, "need": 62, "lied": True}, ["4 needed servers"], id="a lie that took some"),
+        pytest.param({"after": 99, "rolling": True}, ["2 servers were removed while"], id="one less in a rollout"),
         pytest.param({"ended": 3}, ["6 live sessions"], id="sessions ended"),
     ],
 )

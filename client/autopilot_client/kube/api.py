@@ -1,10 +1,10 @@
 """The API server: one connection, JSON in and out, few calls, all counted, all with time-outs.
 
-The requests are plain, because the generated models of the kubernetes package would cost memory and time for nothing
-here; that package only reads kubeconfig files.
+The requests are plain: see "Why not the kubernetes package" in the client's README. It only reads kubeconfig files.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,11 @@ PAGE = 500
 """Objects in one page of pods: bounds memory."""
 MOST_PAGES = 400
 """200,000 pods: a server that always says "continue" must not hold a pass for ever."""
+CHUNK = 65536
+LARGEST = 32 << 20
+"""Bytes of one answer: a page of 500 objects has a few MiB."""
+MOST_READS = 3
+"""A whole answer may take so many times what one part of it may."""
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding an answer can raise, whatever the answer."""
 
@@ -81,6 +86,7 @@ class Kube:
     def _call(self, method: str, path: str, request: "Request") -> bytes:
         self.calls[method] = self.calls.get(method, 0) + 1
         url = self.connection.host + path + ("?" + urlencode(request.query) if request.query else "")
+        until = time.monotonic() + self.connect_seconds + MOST_READS * self.read_seconds
         try:
             response = self.connection.pool.request(
                 method,
@@ -88,10 +94,12 @@ class Kube:
                 body=None if request.body is None else json.dumps(request.body),
                 headers=self._headers(request),
                 timeout=urllib3.Timeout(connect=self.connect_seconds, read=self.read_seconds),
+                preload_content=False,
             )
+            body = _bounded(response, until)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise KubeUnavailableError(f"{method} {path}: {error}") from error
-        return _usable(response, f"{method} {path}")
+        return _usable(response.status, body, f"{method} {path}")
 
     def _headers(self, request: "Request") -> dict[str, str]:
         headers = {"Accept": request.accept, "User-Agent": "autopilot-client"}
@@ -123,13 +131,32 @@ class _Status(msgspec.Struct):
     message: str = ""
 
 
-def _usable(response: urllib3.BaseHTTPResponse, what: str) -> bytes:
-    body = response.data
-    if 200 <= response.status < 300:
+def _bounded(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    """The whole body. A time-out of urllib3 counts anew with every byte, and knows no size: here both have an end.
+
+    Raises TimeoutError, OSError, and urllib3's own.
+    """
+    body = bytearray()
+    try:
+        while chunk := response.read1(CHUNK):
+            body += chunk
+            if time.monotonic() > until:
+                raise TimeoutError("no complete answer in time")
+            if len(body) > LARGEST:
+                raise OSError(f"an answer of more than {LARGEST} bytes")
+    except BaseException:
+        response.close()  # its connection is of no use any more
+        raise
+    response.release_conn()
+    return bytes(body)
+
+
+def _usable(status: int, body: bytes, what: str) -> bytes:
+    if 200 <= status < 300:
         return body
-    if response.status >= 500 or response.status == 429:
-        raise KubeUnavailableError(f"{what}: HTTP {response.status}")
-    raise KubeRefusedError(response.status, f"{what}: {_message(body)}")
+    if status >= 500 or status == 429:
+        raise KubeUnavailableError(f"{what}: HTTP {status}")
+    raise KubeRefusedError(status, f"{what}: {_message(body)}")
 
 
 def _message(body: bytes) -> str:

@@ -149,7 +149,8 @@ def _named(kube: Kube, target: str) -> Target | KubeError:
 def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | KubeError]:
     resource = KINDS[kind]
     try:
-        items = _decode(kube.get(kube.path(resource.group, resource.resource)), _Items).items
+        pages = kube.pages(kube.path(resource.group, resource.resource), {}, "application/json")
+        items = [item for page in pages for item in _decode(page, _Items).items]
     except KubeRefusedError as error:
         hint = "; add components/many-fleets, or write read: named" if error.status == 403 else ""
         return {f"{kind}/{name}": KubeError(f"{error}{hint}") for name in names}
