@@ -162,7 +162,7 @@ def _predictions(belief: Belief, leads: Doubles, prices: Doubles, policy: Predic
     windows, servers = belief.windows, (found := policy(belief.windows, leads, prices)).servers
     if belief.why:
         servers = np.fmin(servers, belief.held * _HELD_GROWTH)
-    if not windows.demand[:, -1].all():
+    if np.count_nonzero(windows.demand[:, -1]) < len(windows):
         usual = unplayed(windows, leads[:, 1])
         servers = np.where(np.isnan(usual), servers, usual)
     return found if servers is found.servers else Predictions(servers, found.actions, found.logits)
