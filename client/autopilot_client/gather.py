@@ -137,10 +137,10 @@ def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
     pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
     sources = _Sources(HttpSource(now, RetryBudget(outside.send)), pods, outside.store, now)
-    urls = {g.fleet.demand.url for g in gathered if isinstance(g.fleet.demand, HttpDemandConfig | PrometheusDemand)}
-    if not urls:
+    asked = [source for g in gathered for source in (g.fleet.demand, g.fleet.queue)]
+    if not any(isinstance(source, HttpDemandConfig | PrometheusDemand) for source in asked):
         return [_with_demand(g, sources) for g in gathered]
-    sources.http.prefetch([g.fleet.demand for g in gathered if isinstance(g.fleet.demand, HttpDemandConfig)])
+    sources.http.prefetch([source for source in asked if isinstance(source, HttpDemandConfig)])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda g: _with_demand(g, sources), gathered))
 
@@ -154,7 +154,7 @@ def _read_pods(kube: Kube, wanted: list[PodsDemand]) -> list[Pod] | KubeError:
 
 def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
     try:
-        reading = _reading(gathered, sources)
+        reading = _with_queue(_reading(gathered, sources), gathered.fleet, sources)
     except DemandUnknownError as error:
         return _fault(gathered, Fault.DEMAND_UNKNOWN, str(error))
     reading = _at_least_held(reading, gathered.target)
@@ -164,6 +164,16 @@ def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
         trouble = f"{reading.arrivals} is no counter of arrivals: it is left out of what the endpoint is told"
         gathered, reading = replace(gathered, trouble=trouble), replace(reading, arrivals=None)
     return replace(gathered, seen=replace(gathered.seen, reading=reading))
+
+
+def _with_queue(reading: Reading, fleet: Fleet, sources: _Sources) -> Reading:
+    """The reading with the queue of a source of its own, in place of a guess. Raises DemandUnknownError."""
+    match fleet.queue:
+        case HttpDemandConfig() as source:
+            return replace(reading, queue=sources.http.read(source).demand)
+        case PrometheusDemand() as source:
+            return replace(reading, queue=read_prometheus(source, sources.now, sources.http.budget).demand)
+    return reading
 
 
 def _at_least_held(reading: Reading, target: Target | None) -> Reading:
@@ -177,8 +187,8 @@ def _at_least_held(reading: Reading, target: Target | None) -> Reading:
 
 def _reading(gathered: Gathered, sources: _Sources) -> Reading:
     match gathered.fleet.demand:
-        case AgonesDemand():
-            return read_agones(gathered.target, gathered.fleet.margin, sources.now)
+        case AgonesDemand() as source:
+            return read_agones(gathered.target, gathered.fleet.margin, sources.now, source)
         case HttpDemandConfig() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:

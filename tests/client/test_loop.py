@@ -14,7 +14,7 @@ from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
-from autopilot_client.rules.domain import FallbackLevel
+from autopilot_client.rules.domain import FallbackLevel, Fault
 from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
@@ -762,6 +762,22 @@ def test_a_hold_of_the_endpoint_is_told_at_its_begin_and_its_end(world):
     events = [event for event in world.cluster.events if event["reason"].startswith("OutageHold")]
     assert [event["reason"] for event in events] == ["OutageHold", "OutageHoldEnded"]
     assert "arrivals stopped" in events[0]["message"]
+
+
+@pytest.mark.parametrize("kind", ["deployment", "fleet"])
+def test_a_queue_may_have_a_source_of_its_own(world, kind):
+    world.cluster.add("fleets", "a", 40, allocatedReplicas=50, readyReplicas=0)
+    with serving(Document({"tickets": {"waiting": 96}})) as url:
+        queue = {"source": "http", "url": url, "field": "tickets.waiting", "per_server": 8}
+        (view,) = world.client([world.fleet(kind=kind, queue=queue)]).passes()
+    assert (view.seen.reading.demand, view.seen.reading.queue) == (50, 12)
+    assert world.endpoint.asked[0]["queue"] == 12
+
+
+def test_a_queue_that_is_unknown_makes_demand_unknown_and_takes_nothing(world):
+    queue = {"source": "http", "url": world.urls["demand"], "field": "nothing"}
+    (view,) = world.client([world.fleet(queue=queue)]).passes()
+    assert (view.decision.fault, view.size) == (Fault.DEMAND_UNKNOWN, 40)
 
 
 def test_an_override_reaches_the_webhook_and_so_does_its_end(world):

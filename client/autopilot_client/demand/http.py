@@ -55,10 +55,10 @@ class HttpSource:
         sessions = number_at(document, source.sessions_field) if source.sessions_field else None
         arrivals = number_at(document, source.arrivals_field, MOST_ARRIVALS) if source.arrivals_field else None
         return Reading(
-            demand=number_at(document, source.field),
+            demand=number_at(document, source.field) / source.per_server,
             at=min(at, self.now),  # the endpoint refuses observations from the future
             sessions=None if sessions is None else round(sessions),
-            queue=number_at(document, source.queue_field) if source.queue_field else None,
+            queue=number_at(document, source.queue_field) / source.per_server if source.queue_field else None,
             arrivals=None if arrivals is None else int(arrivals),
         )
 

@@ -7,13 +7,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from autopilot_client.config import HttpDemandConfig, PodsDemand, PrometheusDemand
+from autopilot_client.config import AgonesDemand, HttpDemandConfig, PodsDemand, PrometheusDemand
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods
 from autopilot_client.demand.prometheus import read_prometheus
 from autopilot_client.kube.pods import Pod
-from autopilot_client.kube.targets import Target
+from autopilot_client.kube.targets import AgonesTotal, Target
 from autopilot_client.net.fetch import RetryBudget
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading
@@ -50,6 +50,53 @@ def test_a_fleet_without_a_ready_server_hides_a_queue(ready, used, queue):
 def test_an_agones_status_that_does_not_say_is_unknown(target):
     with pytest.raises(DemandUnknownError):
         read_agones(target, 0.2, NOW)
+
+
+def a_fleet(**more):
+    """Ten servers of 64 players each, four of them allocated, and none of them ready."""
+    return Target(10, "1", "u", allocated=4, ready=0, servers=10, **more)
+
+
+COUNTED = {
+    "a counter, of a tenth of the capacity each": (AgonesDemand(counter="players"), AgonesTotal(160, 640), 2.5, None),
+    "a given size, for servers of several sizes": (
+        AgonesDemand(counter="players", per_server=32), AgonesTotal(160, 640), 5.0, None,
+    ),
+    "no room is left: players wait": (AgonesDemand(counter="players"), AgonesTotal(640, 640), 10.0, 1),
+    "room for less than one server": (AgonesDemand(counter="players"), AgonesTotal(600, 640), 9.375, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_a_counter_of_agones_is_demand_in_servers(case):
+    source, counted, demand, queue = COUNTED[case]
+    target = a_fleet(counters={"players": counted})
+    assert read_agones(target, 0.2, NOW, source) == Reading(demand, NOW, sessions=4, queue=queue)
+
+
+def test_a_list_of_agones_is_counted_by_its_values():
+    target = a_fleet(lists={"rooms": AgonesTotal(30, 100)})
+    assert read_agones(target, 0.2, NOW, AgonesDemand(list="rooms")).demand == 3
+
+
+@pytest.mark.parametrize(
+    ("counters", "why"),
+    [
+        ({}, "the Fleet's status has no counter 'players'"),
+        ({"rooms": AgonesTotal(1, 2)}, "the Fleet's status has no counter 'players'"),
+        ({"players": AgonesTotal(3, 0)}, "has no capacity; write per_server"),
+        ({"players": AgonesTotal(-3, 640)}, "has no capacity"),
+    ],
+)
+def test_a_counter_that_is_not_there_is_unknown_and_not_zero(counters, why):
+    with pytest.raises(DemandUnknownError, match=why):
+        read_agones(a_fleet(counters=counters), 0.2, NOW, AgonesDemand(counter="players"))
+
+
+def test_players_become_servers_where_it_is_said_how_many_fit_on_one():
+    with serving(Document({"players": 1280, "waiting": 32})) as url:
+        source = HttpDemandConfig(url=url, field="players", queue_field="waiting", per_server=64)
+        assert HttpSource(NOW).read(source) == Reading(20, NOW, queue=0.5)
 
 
 def test_a_matchmaker_may_nest_its_numbers():
@@ -187,6 +234,18 @@ def test_prometheus_gives_demand_queue_sessions_and_age():
     with serving(Prometheus(d=[86], q=[6], s=[80], a=30)) as url:
         source = PrometheusDemand(url=url, query="d", queue_query="q", sessions_query="s", age_query="a")
         assert read_prometheus(source, NOW) == Reading(86, NOW - 30, sessions=80, queue=6)
+
+
+def test_several_queries_for_one_thing_are_added_up():
+    with serving(Prometheus(d=[80], e=[48], q=[6], r=[10])) as url:
+        source = PrometheusDemand(url=url, query=("d", "e"), queue_query=("q", "r"), per_server=16)
+        assert read_prometheus(source, NOW) == Reading(8, NOW, queue=1)
+
+
+@pytest.mark.parametrize("broken", [[], [1, 2], ["NaN"], None])
+def test_of_several_queries_one_that_is_unknown_makes_all_unknown(broken):
+    with serving(Prometheus(d=[80], e=broken)) as url, pytest.raises(DemandUnknownError):
+        read_prometheus(PrometheusDemand(url=url, query=("d", "e")), NOW)
 
 
 @pytest.mark.parametrize("result", [[], [1, 2], ["NaN"], ["+Inf"], [-1], None])
