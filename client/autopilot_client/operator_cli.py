@@ -112,10 +112,10 @@ def _fit(written: Overrides, sizes: Mapping[str, int | None]) -> None:
 @click.command()
 @_on_a_fleet
 def resume(fleet: str, namespace: str, kubeconfig: str | None) -> None:
-    """Take every override of a fleet away."""
+    """Take every override of a fleet away; one that was left to somebody else is set again."""
     kube = _cluster(kubeconfig, namespace)
     with _errors():
-        left = clear_overrides(kube, fleet)
+        left = clear_overrides(kube, fleet, datetime.now(UTC).isoformat())
     click.echo(f"{fleet}: no override; the client decides from its next pass on")
     for name in left:
         click.echo(f"  left as it is: {PREFIX}{name} is no name of ours, and has no effect")

@@ -52,6 +52,7 @@ def test_set_and_resume_leave_other_peoples_annotations_alone(cluster):
     status, text = say("resume", "deployment/minecraft")
     assert (status, text.startswith("deployment/minecraft: no override")) == (0, True)
     assert f"left as it is: {PREFIX}unknown is no name of ours" in text
+    assert datetime.fromisoformat(annotations(cluster).pop(f"{PREFIX}resumed")).tzinfo
     assert annotations(cluster) == {"team": "eu", f"{PREFIX}unknown": "x"}
 
 
