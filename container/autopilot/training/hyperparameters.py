@@ -114,9 +114,11 @@ class Hyperparameters:
     log_std: float = -1.2
     """Log of the exploration at the start, in units of the fleet's error scale (ppo)."""
     gs_inventory_url: str = ""
-    """A live demand source to record before training, as one more fleet; see also `learning_freq`."""
+    """A live demand source to record and to train on, as one more fleet; see also `learning_freq`."""
+    gs_inventory_field: str = "Prediction.num_of_gameservers"
+    """Dotted path of the number in what it answers; GS_INVENTORY_FIELD counts where this is not given."""
     live_observations: Count = 2016
-    """How many observations to record from `gs_inventory_url`."""
+    """How many observations to record from `gs_inventory_url`. Training begins after two days, and again every day."""
     learning_freq: Positive = 300.0
     """Seconds between two of them."""
     faithful: bool = False
