@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from autopilot.core import features
 from autopilot.core.address import shown
@@ -90,7 +91,8 @@ def checkpoint_of(job: Job, hparams: Hyperparameters, recorded: Sequence[Recorde
     are another run."""
     base = _base(job, hparams)
     start = "" if base is None else read_metadata(base).model_sha256
-    digest = hashlib.sha256(json.dumps([asdict(hparams), features.FEATURES_VERSION, start], sort_keys=True).encode())
+    parts = [structs.asdict(hparams), features.FEATURES_VERSION, start]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for fleet in recorded:
         digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
     return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
