@@ -7,6 +7,7 @@ from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.history.service_states import MemoryStates
+from autopilot.history.slotwise import SlotHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import unpacked
@@ -27,7 +28,10 @@ def build(settings: Settings) -> Autopilot:
     )
     store = build_history(settings)
     recent = RecentHistory(
-        store, max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024, off=isinstance(store, NoHistory)
+        store,
+        max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024,
+        off=isinstance(store, NoHistory),
+        pending=(lambda: store.pending) if isinstance(store, SlotHistory) else int,
     )
     return Autopilot(build_policy(Path(settings.autopilot_model_dir)), recent, operator, build_demand(settings))
 
@@ -58,7 +62,7 @@ def build_history(settings: Settings) -> History:
     if place.kind == "off":
         return NoHistory()
     store = _dynamo(place.where) if place.kind == "dynamodb" else _sqlite(place.where)
-    return store if settings.writes_history else ReadOnlyHistory(store)
+    return SlotHistory(store) if settings.writes_history else ReadOnlyHistory(store)
 
 
 def build_services(settings: Settings, policy: Policy) -> ServiceAdvisor:

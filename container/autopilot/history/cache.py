@@ -8,7 +8,7 @@ While the store fails, a decision goes by what this worker saw itself, which is 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -75,16 +75,30 @@ class RecentHistory:
 
     `max_bytes` bounds the memory (about 12 KB for a fleet with a full week); fleets that were not asked about for the
     longest go first. `off` says that the history keeps nothing, so that nothing is read and the status is `off`.
+    `pending` counts fleets of which something is still to be written.
     """
 
-    def __init__(self, history: History, *, max_bytes: int = 16 * 1024 * 1024, off: bool = False) -> None:
+    def __init__(
+        self,
+        history: History,
+        *,
+        max_bytes: int = 16 * 1024 * 1024,
+        off: bool = False,
+        pending: Callable[[], int] = int,
+    ) -> None:
         self._history = history
+        self._pending = pending
         self._max_bytes = max_bytes * 3 // 4
         self._seen = _LastSeen(max_bytes // 4)
         self._off = off
         self._lock = threading.Lock()
         self._fleets: OrderedDict[str, _Known] = OrderedDict()
         self._bytes = 0
+
+    @property
+    def pending(self) -> int:
+        """Fleets whose last values of the slot this worker still has to write."""
+        return self._pending()
 
     def recall(self, observed: Sequence[Observed]) -> list[Recalled]:
         """Record observations; return what is known of each one's fleet, in the same order. A failure is a status."""
