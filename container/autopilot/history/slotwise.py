@@ -211,6 +211,7 @@ class SlotHistory:
             for one in unsaved:
                 if (known := self._fleets.get(one.fleet)) is not None:
                     known.trusted = False
+                    self._due[one.fleet] = None
 
     def _put_back(self, unsaved: Iterable[Observed]) -> None:
         for one in unsaved:
@@ -241,9 +242,10 @@ class SlotHistory:
         known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
         if day is None or (known is not None and known.slot > slot):
             return
-        if known is None or known.slot < slot:
+        if known is None:
             known = self._fleets[one.fleet] = _Fleet(slot, day)
-            self._fleets.move_to_end(one.fleet)
+        self._fleets.move_to_end(one.fleet)
+        known.slot = slot
         known.stored(day)
 
     def _today(self, fleet: str, day: date) -> DaySlots | None:
@@ -272,8 +274,8 @@ class SlotHistory:
         """Write what is due, some hundreds at a time, until nothing is, or the store fails."""
         while (unsaved := self._next_due()) is not None:
             if not self._write(unsaved):
-                with self._lock:
-                    self._due.clear()
+                self._writing = False  # the next decision tries again
+                return
 
     def _next_due(self) -> _Unsaved | None:
         with self._lock:
