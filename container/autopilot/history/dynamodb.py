@@ -111,13 +111,14 @@ class DynamoHistory:
         client: DynamoClient | None = None,
         region: str | None = None,
         budget_seconds: float = 1.0,
-        ttl_days: int = TTL_DAYS,
+        most_fleets: int = MOST_FLEETS,
     ) -> None:
         self._table = table
         self._given = client
         self._region = region
         self._budget = budget_seconds
-        self._ttl = ttl_days * 86400
+        self._most_fleets = most_fleets
+        self._ttl = TTL_DAYS * 86400
         self.breaker = Breaker()
         self._turn = 0
         self._limited_log = RateLimitedLog(log)
@@ -215,7 +216,7 @@ class DynamoHistory:
         self._making = threading.Lock()
         self._pending = _Pending()
         self._late: set[Future[DaySlots]] = set()
-        self._quarters, self._quarters_lock = _Quarters(), threading.Lock()
+        self._quarters, self._quarters_lock = _Quarters(self._most_fleets), threading.Lock()
 
     def _updates(self, observed: Sequence[Observed]) -> dict[Part, _Update]:
         updates: dict[Part, _Update] = {}
@@ -396,7 +397,8 @@ def make_client(region: str | None) -> DynamoClient:
 class _Quarters:
     """What is known of the day beside the quarter that is written, by fleet. Bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_fleets: int) -> None:
+        self._most_fleets = most_fleets
         self._fleets: OrderedDict[str, tuple[int, bool, DaySlots]] = OrderedDict()
 
     def get(self, part: Part, slot: int) -> DaySlots | None:
@@ -407,7 +409,7 @@ class _Quarters:
     def keep(self, part: Part, slot: int, day: DaySlots) -> None:
         self._fleets[part[0]] = part[1], slot % QUARTER_SLOTS < LATE_SLOTS, day
         self._fleets.move_to_end(part[0])
-        while len(self._fleets) > MOST_FLEETS:
+        while len(self._fleets) > self._most_fleets:
             self._fleets.popitem(last=False)
 
 

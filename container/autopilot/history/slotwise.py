@@ -64,7 +64,9 @@ class _Fleet:
 
     def stored(self, day: DaySlots) -> None:
         """The store's own word on the day, with what it was not told yet in place."""
-        today, self.trusted = self.slot // SLOTS_PER_DAY, True
+        today, self.trusted, self.day = self.slot // SLOTS_PER_DAY, True, day
+        if not self.unsaved:
+            return
         demand, allocation = day.demand.copy(), day.allocation.copy()
         for slot, seen in self.observed.items():
             if slot // SLOTS_PER_DAY == today:
@@ -123,6 +125,11 @@ class SlotHistory:
     def pending(self) -> int:
         """Fleets of which the store was not told the last values yet."""
         return len(self._since)
+
+    @property
+    def writing(self) -> bool:
+        """Whether a write is under way aside."""
+        return self._writing
 
     def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
         """The day of each observation: from memory, or from the store where too little is known of its fleet.
