@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from autopilot_client.config import Config, Endpoint, Fleet
+from autopilot_client.config import Config, Endpoint, Fleet, keyed
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.gather import Outside
-from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
+from autopilot_client.kube.api import Kube, in_cluster
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.lease import Alone, Leadership, Spectator
 from autopilot_client.kube.live import LiveSpecs
 from autopilot_client.loop import Loop
@@ -25,6 +26,7 @@ from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 
 log = logging.getLogger(__name__)
+UNPROTECTED = "a scale-down may end live sessions, for any pod may go: write deletion_cost or removal_order if it can"
 
 
 class Election(Protocol):
@@ -49,7 +51,7 @@ class Election(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunContext:
+class ClientContext:
     """What the process was started with. `identity` is unique among the replicas; None: no election."""
 
     kubeconfig: str | None
@@ -77,7 +79,7 @@ class Client:
         self.notifier.start()
         log.info("namespace %s, %d fleets, port %d", self.store.namespace, len(self.store.config.fleets), server.port)
         for fleet in unprotected(self.store.config):
-            log.warning("%s: no deletion_cost: a scale-down may end live sessions, for any pod may go", fleet.name)
+            log.warning("%s: %s", fleet.name, UNPROTECTED)
         try:
             self.loop.run(stop)
         finally:
@@ -87,9 +89,9 @@ class Client:
             log.info("stopped; every fleet keeps its size")
 
 
-def build(config: Config, context: RunContext) -> Client:
+def build(config: Config, context: ClientContext) -> Client:
     """Wire one replica. Raises KubeUnavailableError without credentials for a cluster, and ConfigError."""
-    path = context.kubeconfig
+    path, config = context.kubeconfig, keyed(config, context.namespace)
     kube = Kube(from_kubeconfig(path) if path else in_cluster(context.environ), context.namespace)
     store = StatusStore(config, context.namespace, context.dry_run)
     election: Election = Alone()
@@ -118,9 +120,9 @@ def notifications(config: Config, store: StatusStore, environ: Mapping[str, str]
 
 
 def unprotected(config: Config) -> list[Fleet]:
-    """Deployments that are scaled without looking at which pods are idle."""
+    """Fleets that are scaled without looking at which servers are idle; Agones does so by itself."""
     acting = [f for f in config.fleets if f.apply in ("scale", "keda")]
-    return [f for f in acting if f.kind == "deployment" and f.deletion_cost is None]
+    return [f for f in acting if f.kind != "fleet" and not (f.deletion_cost or f.removal_order)]
 
 
 def endpoint(settings: Endpoint, session: Any = None) -> Ask:  # noqa: ANN401  boto3's

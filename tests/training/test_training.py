@@ -28,15 +28,6 @@ TRAIN = Path(__file__).parents[2] / "container" / "train"
 METRIC = re.compile(r"validation_score=([-+0-9.eE]+);")
 
 
-@pytest.fixture(autouse=True)
-def _signals():
-    """A job takes over the signals of its process; give them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def job(root, hparams=None, **files):
     (root / "input" / "config").mkdir(parents=True, exist_ok=True)
     for name, content in ({"hyperparameters.json": hparams or {}} | files).items():
@@ -157,6 +148,32 @@ def test_a_forecast_that_is_stopped_resumes_to_the_uninterrupted_model(forecast,
     stopping_at(1, CheckpointFile, monkeypatch, "save")
     metadata = stopped_and_resumed(job(tmp_path, tiny), capfd, monkeypatch)
     assert metadata == read_metadata(uninterrupted.model)
+
+
+@pytest.mark.parametrize("saved", [4, 7])  # in the second member, and in the one that learns the mean
+def test_an_ensemble_that_is_stopped_resumes_to_the_uninterrupted_model(ensemble, tmp_path, monkeypatch, capfd, saved):
+    uninterrupted, hparams = ensemble
+    stopping_at(saved, CheckpointFile, monkeypatch, "save")
+    metadata = stopped_and_resumed(job(tmp_path, hparams), capfd, monkeypatch)
+    assert metadata == read_metadata(uninterrupted.model)
+
+
+def test_the_network_that_an_ensemble_starts_from_is_one_of_it_as_it_is(ensemble, tmp_path, capfd):
+    base, hparams = ensemble
+    one = job(tmp_path, hparams | {"warm_start": "model"})
+    shutil.copytree(base.model, one.root / "input" / "data" / "model")
+    assert run_job(one, {}) == 0
+    stages = re.findall(r"^(\w+) epoch 1/", capfd.readouterr().out, re.MULTILINE)
+    assert stages == ["forecast", "closed_loop", "distillation"]
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    """A finished job of two networks and the one that learned their mean, and its hyperparameters."""
+    hparams = TINY | {"ensemble": "2", "distillation_epochs": "2"}
+    one = job(tmp_path_factory.mktemp("ensemble"), hparams)
+    assert run_job(one, {}) == 0
+    return one, hparams
 
 
 def test_ppo_that_is_stopped_resumes_to_the_uninterrupted_model(tmp_path, tiny_ppo, monkeypatch, capfd):
@@ -282,4 +299,4 @@ def test_a_host_that_is_not_the_first_ends_at_once_and_writes_nothing(tmp_path, 
 def test_what_the_command_line_says_overrides_the_file(tmp_path):
     one = job(tmp_path, {"seed": "1"})
     assert run_job(one, {"seed": "no number"}) == 1
-    assert failure(one).startswith("seed must be a number")
+    assert failure(one).startswith("seed must be a whole number")

@@ -6,17 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from autopilot.training.network import AnyNetwork, build_network
+from autopilot.training.network import AnyNetwork, PolicyNetwork, build_network
 from autopilot.training.ppo import Floats, PolicyOutput, Tensor
 
 
-def distribution(network: AnyNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
+def distribution(network: PolicyNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log standard deviation of the action, both [N, A]; the deviation in the network's own unit."""
     mean = network(observations)
     return mean, tf.zeros_like(mean) + network.log_std + network.log_unit(observations)
 
 
-class ActorCritic(tf.Module):
+class NetworkActorCritic(tf.Module):
     """A policy network, a value network of the same inputs, and the scale of rewards. See ppo.ActorCritic."""
 
     def __init__(self, policy: AnyNetwork, seed: int, log_std: float | None = None) -> None:

@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from autopilot.core import features
 from autopilot.core.address import shown
@@ -21,6 +22,7 @@ from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
 from autopilot.training.export import export, load_fleet_network, make_reproducible
 from autopilot.training.fleet_forecast import FleetForecast
+from autopilot.training.fleet_linear import FleetLinear, LinearNetwork
 from autopilot.training.fleet_ppo import fleet_ppo
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
@@ -38,10 +40,10 @@ _HURRIED_FLEETS = 60
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedFleetPolicy:
     """A network, the model directory that it started from, and how training went."""
 
-    network: FleetNetwork
+    network: FleetNetwork | LinearNetwork
     base: Path | None
     history: Sequence[Mapping[str, float]] = ()
     stopped: bool = False
@@ -53,7 +55,7 @@ def run_fleet(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
     reporter = ProgressReporter()
     recorded = gather(job, hparams, reporter, stop)
     trained = learn(job, hparams, recorded, RunContext(reporter, stop, checkpoint_of(job, hparams, recorded)))
-    verdict = judged(hparams, recorded, trained, stop)
+    verdict = serving(hparams, judged(hparams, recorded, trained, stop))
     reporter.say(verdict_line(verdict))
     reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
     write(job, hparams, trained, verdict, reporter)
@@ -89,19 +91,22 @@ def checkpoint_of(job: Job, hparams: Hyperparameters, recorded: Sequence[Recorde
     are another run."""
     base = _base(job, hparams)
     start = "" if base is None else read_metadata(base).model_sha256
-    digest = hashlib.sha256(json.dumps([asdict(hparams), features.FEATURES_VERSION, start], sort_keys=True).encode())
+    parts = [structs.asdict(hparams), features.FEATURES_VERSION, start]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for fleet in recorded:
         digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
     return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
 
 
-def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], context: RunContext) -> Trained:
+def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], context: RunContext) -> TrainedFleetPolicy:
     """Train by the algorithm that was asked for; if told to stop, with the best weights so far."""
     start = starting_point(job, hparams)
     if start.base is not None:
         context.reporter.say(f"warm start from {start.base}")
-    run: PPORun | FleetForecast
-    if hparams.algorithm == "ppo":
+    run: PPORun | FleetForecast | FleetLinear
+    if isinstance(start.network, LinearNetwork):
+        run = FleetLinear(start.network, hparams, context, recorded)
+    elif hparams.algorithm == "ppo":
         run = fleet_ppo(start.network, hparams, context, recorded_traces(recorded) if recorded else None)
     else:
         run = FleetForecast(start.network, hparams, context, recorded)
@@ -113,19 +118,21 @@ def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], con
     return replace(start, history=run.history)
 
 
-def starting_point(job: Job, hparams: Hyperparameters) -> Trained:
+def starting_point(job: Job, hparams: Hyperparameters) -> TrainedFleetPolicy:
     """A new network, or one of a model directory. Raises JobError or ModelError if that one is unusable."""
+    if hparams.algorithm == "linear":
+        return TrainedFleetPolicy(LinearNetwork(), None)
     base = _base(job, hparams)
     if base is None:
-        return Trained(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
+        return TrainedFleetPolicy(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
     load_policy(base)  # other features, or a damaged file: better said now than after hours
-    return Trained(load_fleet_network(base), base)
+    return TrainedFleetPolicy(load_fleet_network(base), base)
 
 
 def _base(job: Job, hparams: Hyperparameters) -> Path | None:
     recorded = job.channel("training") is not None or bool(hparams.gs_inventory_url)
     channel, built_in = job.channel("model"), BUILT_IN_MODEL if (BUILT_IN_MODEL / "metadata.json").exists() else None
-    if hparams.warm_start == "none":
+    if hparams.warm_start == "none" or hparams.algorithm == "linear":  # which is solved, from nothing
         return None
     if hparams.warm_start == "auto":
         return channel or (built_in if recorded else None)
@@ -139,7 +146,9 @@ def _base(job: Job, hparams: Hyperparameters) -> Path | None:
     return base
 
 
-def judged(hparams: Hyperparameters, recorded: list[RecordedFleet], trained: Trained, stop: StopSignal) -> Verdict:
+def judged(
+    hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, stop: StopSignal
+) -> Verdict:
     """Which of the model that was started from, the calibrated rule and the trained network serves.
 
     A run that is told to stop, while it learns or while it is judged, is judged on a few simulated fleets.
@@ -160,7 +169,15 @@ def judged(hparams: Hyperparameters, recorded: list[RecordedFleet], trained: Tra
         return judge.decide(costs, "simulated; few of them, because the run was told to stop")
 
 
-def as_served(hparams: Hyperparameters, network: FleetNetwork) -> Policy:
+def serving(hparams: Hyperparameters, verdict: Verdict) -> Verdict:
+    """The verdict as it is carried out: what was asked for by name serves, and it is said what would have won."""
+    if hparams.algorithm != "linear" or verdict.chosen == TRAINED:
+        return verdict
+    won = f"{verdict.judged_on}; by that {verdict.chosen} would serve, but linear was asked for by name"
+    return replace(verdict, chosen=TRAINED, judged_on=won)
+
+
+def as_served(hparams: Hyperparameters, network: FleetNetwork | LinearNetwork) -> Policy:
     """A network as it would serve: exported and loaded again."""
     with tempfile.TemporaryDirectory() as place:
         export(network, model_metadata(hparams, None), Path(place), probe())
@@ -197,7 +214,9 @@ def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadat
     )
 
 
-def write(job: Job, hparams: Hyperparameters, trained: Trained, verdict: Verdict, reporter: ProgressReporter) -> None:
+def write(
+    job: Job, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict, reporter: ProgressReporter
+) -> None:
     """Write the model directory and the report."""
     network = trained.network
     if verdict.chosen == DEFAULT and trained.base is not None:
