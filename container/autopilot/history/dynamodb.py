@@ -54,7 +54,7 @@ SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 0.5, 0.9, 2
 
 # Shares of the time budget: a decision that reads earlier days makes two calls, and both fit into it.
-_RECORD_SHARE, _QUARTERS_SHARE, _READ_SHARE = 0.4, 0.2, 0.4
+_RECORD_SHARE, _QUARTERS_SHARE, _READ_SHARE = 0.35, 0.25, 0.4
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceededException",

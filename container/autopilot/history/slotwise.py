@@ -29,7 +29,7 @@ OVERDUE_SECONDS = 360.0
 """After so long without a new slot, a fleet's last values are written all the same, with the next decision."""
 CLOSING_SECONDS = 3.0
 """For what is still to be written when a worker ends: less than it is given."""
-_AT_ONCE = 500
+_AT_ONCE = 100
 
 
 @dataclass(slots=True)
@@ -235,6 +235,8 @@ class SlotHistory:
             days = self._history.record([*unsaved.observed, *asked])
         except HistoryUnavailableError:
             self._failed(unsaved.observed)
+            with self._lock:
+                self._postpone(asked)
             if alone:
                 raise
             return [None] * len(asked)
@@ -243,7 +245,19 @@ class SlotHistory:
             self._put_back(one for one, day in zip(unsaved.observed, before, strict=True) if day is None)
             for one, day in zip(asked, answers, strict=True):
                 self._know(one, day)
+            self._postpone(one for one, day in zip(asked, answers, strict=True) if day is None)
+        self._write_aside()
         return answers
+
+    def _postpone(self, asked: Iterable[Observed]) -> None:
+        """What the store had no time for is written aside; the next decision on such a fleet may know its day then."""
+        for one in asked:
+            slot = slot_of(one.observed_at)
+            known = self._fleets.setdefault(one.fleet, _Fleet(slot, DaySlots(), trusted=False))
+            if known.slot <= slot:
+                known.observe(one, slot)
+                self._note(one.fleet)
+                self._due[one.fleet] = None
 
     def _know(self, one: Observed, day: DaySlots | None) -> None:
         known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)

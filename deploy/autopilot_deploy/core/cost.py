@@ -2,7 +2,8 @@
 
 DynamoDB on demand (since November 2024) and CloudWatch: dollars, as AWS lists them. What the store is asked was
 measured on this container: each worker that a fleet's decisions reach in a slot of five minutes writes it once, one
-write unit, and reads the day's earlier quarters four times a day, for as many fleets as AUTOPILOT_HISTORY_CACHE_MB has room for.
+write unit, and reads the day's earlier quarters four times a day, for as many fleets as AUTOPILOT_HISTORY_CACHE_MB has
+room for.
 """
 
 from dataclasses import dataclass
