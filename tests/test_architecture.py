@@ -35,6 +35,8 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "backtest": {"core", "ports", "demand", "sim"},
         "backtest/command": {"core", "ports", "settings", "demand", "wiring", "backtest"},
         "demo": {"core", "demand", "sim", "backtest"},
+        "explore": {"core", "ports", "demand", "backtest"},
+        "explore/command": {"core", "ports", "settings", "wiring", "demo", "explore"},
         "training/network": {"core"},
         "training/service/head": {"training/network", "webservice"},
         "training": {"core", "ports", "demand", "policy", "sim", "backtest", "webservice", "training/network",

@@ -83,11 +83,11 @@ def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Com
     """Play the autopilot's sizes beside every rule's."""
     grid = scenario.grid
     own, calibrated = set_by_client(scenario, replayed, config), on_grid(grid, replayed.calibrated)
-    rivals = _played(scenario)
+    rivals = play_rivals(scenario)
     percent, best = rivals.buffer[0], rivals.best[0]
     others = {
-        "best_rule": _decided(scenario, best), "best_fixed_buffer": _buffered(scenario, percent),
-        "calibrated_rule": calibrated, "reactive_20": _buffered(scenario, 20),
+        "best_rule": rule_sizes(scenario, best), "best_fixed_buffer": buffered(scenario, percent),
+        "calibrated_rule": calibrated, "reactive_20": buffered(scenario, 20),
     }  # fmt: skip
     held = np.zeros(len(grid), np.bool_)
     held[grid.known] = replayed.reason == REASONS.index(Reason.OUTAGE_HOLD)
@@ -114,7 +114,7 @@ def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Com
 
 
 @dataclass(frozen=True, slots=True)
-class _Rivals:
+class Rivals:
     """What rules and buffers cost: see Comparison."""
 
     scores: dict[str, Score]
@@ -123,18 +123,19 @@ class _Rivals:
     best: tuple[str, Score]
 
 
-def _played(scenario: Scenario) -> _Rivals:
+def play_rivals(scenario: Scenario) -> Rivals:
+    """Play every rule and every buffer on the history of a fleet. Raises ValueError where nothing was demanded."""
     scores = {name: scenario.score(decided) for name, decided in _players(scenario)}
     products = {name: scenario.score(decided) for name, decided in product_rules(scenario.grid, scenario.lead.longest)}
     references = frozenset(scores) | {HPA}
     scores |= products
-    buffers = {percent: scenario.score(_buffered(scenario, percent)) for percent in _BUFFERS}
+    buffers = {percent: scenario.score(buffered(scenario, percent)) for percent in _BUFFERS}
     percent = min(_BUFFERS, key=lambda one: buffers[one].cost)
     rule = min(sorted(references), key=lambda name: scores[name].cost)
     buffer, best = (percent, buffers[percent]), (rule, scores[rule])
     if buffer[1].cost < best[1].cost:
         best = (f"buffer {percent}%", buffer[1])
-    return _Rivals(scores | {REACTIVE_20: buffers[20]}, references, buffer, best)
+    return Rivals(scores | {REACTIVE_20: buffers[20]}, references, buffer, best)
 
 
 def intervals(scenario: Scenario, own: Doubles, others: Mapping[str, Doubles]) -> dict[str, Interval | None]:
@@ -143,7 +144,8 @@ def intervals(scenario: Scenario, own: Doubles, others: Mapping[str, Doubles]) -
     return {name: ratio_interval(cost, scenario.daily(decided)[1]) for name, decided in others.items()}
 
 
-def _buffered(scenario: Scenario, percent: int) -> Doubles:
+def buffered(scenario: Scenario, percent: int) -> Doubles:
+    """Demand of now and so many per cent on top, [T] servers."""
     return scenario.grid.demand * (1 + percent / 100)
 
 
@@ -160,9 +162,9 @@ def _players(scenario: Scenario) -> Iterator[tuple[str, Doubles]]:
             yield f"{label}, highest of a lead", np.lib.stride_tricks.sliding_window_view(window, far + 1).max(axis=1)
 
 
-def _decided(scenario: Scenario, wanted: str) -> Doubles:
-    """What one player decided, found again by its name: all of them at once would fill the memory."""
-    buffers = ((f"buffer {percent}%", _buffered(scenario, percent)) for percent in _BUFFERS)
+def rule_sizes(scenario: Scenario, wanted: str) -> Doubles:
+    """What one rule or buffer decided, [T], found again by its name: all of them at once would fill the memory."""
+    buffers = ((f"buffer {percent}%", buffered(scenario, percent)) for percent in _BUFFERS)
     products = product_rules(scenario.grid, scenario.lead.longest)
     return next(decided for name, decided in chain(_players(scenario), products, buffers) if name == wanted)
 
