@@ -780,6 +780,26 @@ def test_a_queue_that_is_unknown_makes_demand_unknown_and_takes_nothing(world):
     assert (view.decision.fault, view.size) == (Fault.DEMAND_UNKNOWN, 40)
 
 
+def test_an_override_is_told_the_cluster_when_it_begins_and_when_it_ends(world):
+    world.client([world.fleet()]).passes()
+    annotate(world, paused="true")
+    world.passes(2)
+    annotate(world)
+    world.passes(2)
+    told = [(e["reason"], e["message"]) for e in world.cluster.events if e["reason"].startswith("Override")]
+    assert told == [
+        ("OverrideBegun", "deployment/a: an annotation rules: paused"),
+        ("OverrideEnded", "deployment/a: the annotation paused rules no more"),
+    ]
+
+
+def test_a_schedule_on_the_object_counts_like_one_of_the_configuration(world):
+    begin, end = (datetime.fromtimestamp(T0 + seconds, UTC).isoformat() for seconds in (600, 7200))
+    annotate(world, **{"schedule.launch": f"start={begin}; end={end}; minimum=90"})
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.size, view.rules.scheduled.names) == (90, ("launch",))
+
+
 def test_an_override_reaches_the_webhook_and_so_does_its_end(world):
     told = []
 

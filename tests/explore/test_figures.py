@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from autopilot.explore.figures import figure, keep, runs
-from autopilot.explore.question import View
+from autopilot.explore.question import TimeWindow
 from tests.explore.conftest import ASKED, fleet_of, player
 
 PLAYED = player().play("file", fleet_of(9, outage=True), ASKED, lambda _: None)
@@ -28,7 +28,7 @@ def test_what_is_left_out_is_never_an_extreme(rows, buckets):
 
 
 def test_a_picture_is_plain_json_and_differs_by_more_than_colour():
-    drawn = figure(PLAYED, View(None, None, 1000))
+    drawn = figure(PLAYED, TimeWindow(None, None, 1000))
     assert json.loads(json.dumps(drawn, allow_nan=False)) == drawn
     named = {trace["name"]: trace for trace in drawn["data"]}
     looks = [(named[name]["line"].get("dash"), named[name]["line"]["width"])
@@ -40,9 +40,9 @@ def test_a_picture_is_plain_json_and_differs_by_more_than_colour():
 
 def test_a_part_is_drawn_in_all_its_steps():
     start = PLAYED.times[PLAYED.scored][10]
-    drawn = figure(PLAYED, View(start, start + 3600, 400))
+    drawn = figure(PLAYED, TimeWindow(start, start + 3600, 400))
     assert len(drawn["times"]) == 13
-    far = figure(PLAYED, View(0, 1, 400))
+    far = figure(PLAYED, TimeWindow(0, 1, 400))
     assert len(far["times"]) >= 2
 
 
@@ -57,4 +57,4 @@ def test_a_reason_is_drawn_where_it_decided_and_nowhere_else():
 
 def test_a_stretch_of_nothing_but_gaps_in_sizes_is_no_fault():
     holed = replace(PLAYED, demand=np.full_like(PLAYED.demand, np.nan))
-    assert figure(holed, View(None, None, 400))["data"]
+    assert figure(holed, TimeWindow(None, None, 400))["data"]

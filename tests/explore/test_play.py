@@ -12,7 +12,7 @@ from autopilot.backtest.replay import REASONS, ReplayConfig, replay
 from autopilot.backtest.scenario import decide_again, scenario_for
 from autopilot.core.fleet import Lead, Limits, Reason
 from autopilot.explore.answer import answer, worst_day
-from autopilot.explore.files import FileRefusedError, Fleet
+from autopilot.explore.files import FileFleet, FileRefusedError
 from autopilot.explore.play import Played, check_playable, limited
 from autopilot.explore.question import BASELINES, BEST_RULE, HPA_80, RAN, QuestionError
 from autopilot.policy.calibrated import CalibratedPolicy
@@ -21,7 +21,7 @@ from tests.explore.conftest import ASKED, DAY, START, fleet_of, player
 WHOLE = replace(ASKED, days=0)
 
 
-def play(fleet: Fleet, asked=ASKED) -> Played:
+def play(fleet: FileFleet, asked=ASKED) -> Played:
     return player().play("file", fleet, asked, lambda _: None)
 
 
@@ -115,7 +115,7 @@ def test_the_bill_adds_up_and_the_worst_day_misses_most():
 
 def test_players_are_served_by_whole_servers():
     fleet = fleet_of(9)
-    ten = Fleet("eu", replace(fleet.demand, demand=fleet.demand.demand * 10))
+    ten = FileFleet("eu", replace(fleet.demand, demand=fleet.demand.demand * 10))
     assert play(ten, replace(ASKED, per_server=10.0)).policy.score == play(fleet).policy.score
 
 
@@ -129,4 +129,4 @@ REFUSED = {
 def test_a_history_that_says_too_little_is_refused(series, count, message):
     short = replace(series, times=series.times[:count], demand=series.demand[:count])
     with pytest.raises(FileRefusedError, match=message):
-        check_playable({"eu": Fleet("eu", short)})
+        check_playable({"eu": FileFleet("eu", short)})

@@ -13,6 +13,8 @@ from datetime import datetime
 from autopilot_client.rules.domain import Bounds, Decision, Seen
 
 PREFIX = "gameserver-autopilot/"
+SCHEDULE = "schedule."
+"""Such names are schedules, and read elsewhere."""
 LARGEST = 2**31 - 1
 _WHOLE = re.compile(r"[0-9]{1,10}")
 
@@ -67,7 +69,7 @@ def read_overrides(annotations: Mapping[str, str], now: float) -> Overrides:
 def unknown_names(annotations: Mapping[str, str]) -> list[str]:
     """What is written under our prefix and is no name of ours, in order."""
     written = (key.removeprefix(PREFIX) for key in annotations if key.startswith(PREFIX))
-    return sorted(name for name in written if name not in NAMES)
+    return sorted(name for name in written if name not in NAMES and not name.startswith(SCHEDULE))
 
 
 def _boolean(text: str) -> tuple[bool, str]:

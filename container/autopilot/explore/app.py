@@ -15,7 +15,7 @@ from autopilot.explore.downloads import client_yaml, settings_env, sizes_csv
 from autopilot.explore.figures import figure
 from autopilot.explore.files import LARGEST_UPLOAD, FileRefusedError, open_upload
 from autopilot.explore.play import Played, check_playable
-from autopilot.explore.question import BASELINES, STRETCHES, Question, QuestionError, question_of, view_of
+from autopilot.explore.question import BASELINES, STRETCHES, PlayRequest, QuestionError, question_of, view_of
 from autopilot.explore.report import report_of
 from autopilot.explore.session import ForgottenError, OvertakenError, Session
 
@@ -31,7 +31,7 @@ _FORGOTTEN = (
 )
 
 
-def create_app(session: Session, default: Question, first: str) -> Flask:
+def create_app(session: Session, default: PlayRequest, first: str) -> Flask:
     """The page's server. `default`: what the controls show at first; `first`: the key of the file that is shown."""
     app = Flask(__name__, template_folder=str(_HERE / "templates"), static_folder=str(_HERE / "static"))
     app.config.update(MAX_CONTENT_LENGTH=LARGEST_UPLOAD, TRUSTED_HOSTS=["localhost", "127.0.0.1", "[::1]", "::1"])
@@ -84,7 +84,7 @@ def _errors(app: Flask) -> None:
         return {"field": "", "message": error.description or error.name}, error.code or 500
 
 
-def _pages(app: Flask, session: Session, default: Question, first: str) -> None:
+def _pages(app: Flask, session: Session, default: PlayRequest, first: str) -> None:
     @app.get("/")
     def page() -> str:
         return render_template(
@@ -132,13 +132,13 @@ def _pages(app: Flask, session: Session, default: Question, first: str) -> None:
         return Response(json.dumps(body, allow_nan=False), mimetype="application/json")
 
 
-def _play(session: Session, asked: Question, file: str) -> Played:
+def _play(session: Session, asked: PlayRequest, file: str) -> Played:
     tab, turn = request.args.get("tab", "")[:40], request.args.get("turn", "0")
     return session.play(file, request.args.get("fleet", ""), asked, (tab, int(turn) if turn.isdecimal() else 0))
 
 
-def _downloads(app: Flask, session: Session, default: Question) -> None:
-    def played() -> tuple[Played, Question]:
+def _downloads(app: Flask, session: Session, default: PlayRequest) -> None:
+    def played() -> tuple[Played, PlayRequest]:
         asked = question_of(request.args, default)
         return _play(session, asked, request.args.get("file", "")), asked
 

@@ -15,9 +15,9 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 import autopilot.demo
 from autopilot.core.fleet import Limits
 from autopilot.explore.app import create_app
-from autopilot.explore.files import FileRefusedError, Fleet, Fleets, open_file
-from autopilot.explore.play import Player, check_playable
-from autopilot.explore.question import PLUS_20, Question
+from autopilot.explore.files import FileFleet, FileRefusedError, Fleets, open_file
+from autopilot.explore.play import StretchPlayer, check_playable
+from autopilot.explore.question import PLUS_20, PlayRequest
 from autopilot.explore.session import Session
 from autopilot.ports import ModelError
 from autopilot.settings import Settings, SettingsError
@@ -27,7 +27,7 @@ SAMPLE = Path(autopilot.demo.__file__).parent / "sample_day.csv"
 _PRICE = 0.10
 
 
-class BadInputError(click.ClickException):
+class ExploreRefusedError(click.ClickException):
     """What was asked for cannot be done; the message says what to mend. Exit code 2."""
 
     exit_code = 2
@@ -57,16 +57,16 @@ def explore(files: tuple[Path, ...], port: int, no_browser: bool, model: Path | 
     """
     try:
         settings = Settings.from_env(os.environ)
-        player = Player(build_policy(model or Path(settings.autopilot_model_dir)), settings.guardrail_rules())
+        player = StretchPlayer(build_policy(model or Path(settings.autopilot_model_dir)), settings.guardrail_rules())
         given = _opened(files)
         check_playable(given)
         session = Session(player)
         session.pin("sample", open_file(SAMPLE))
     except (FileRefusedError, ModelError, SettingsError) as error:
-        raise BadInputError(str(error)) from error
+        raise ExploreRefusedError(str(error)) from error
     if given:
         session.pin("given", given)
-    asked = Question(
+    asked = PlayRequest(
         settings.lead(), price, settings.autopilot_missing_price, Limits(), settings.autopilot_hold_minutes > 0,
         PLUS_20, 28, None, 1.0,
     )  # fmt: skip
@@ -75,7 +75,7 @@ def explore(files: tuple[Path, ...], port: int, no_browser: bool, model: Path | 
 
 def _opened(files: tuple[Path, ...]) -> Fleets:
     """All fleets of all files. Raises FileRefusedError."""
-    found: dict[str, Fleet] = {}
+    found: dict[str, FileFleet] = {}
     for path in files:
         for name, fleet in open_file(path).items():
             found[name if name not in found else f"{name} ({path})"] = fleet
@@ -86,7 +86,7 @@ def _serve(app: Flask, port: int, browser: bool) -> None:
     try:
         place = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise BadInputError(f"port {port}: {error.strerror}; leave --port away for a free one") from error
+        raise ExploreRefusedError(f"port {port}: {error.strerror}; leave --port away for a free one") from error
     port = place.getsockname()[1]
     with make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet, fd=place.fileno()) as server:
         url = f"http://127.0.0.1:{port}/"

@@ -11,7 +11,7 @@ from autopilot.backtest.replay import REASONS
 from autopilot.core.fleet import Lead
 from autopilot.core.history import rfc3339
 from autopilot.explore.play import NO_REASON, Played
-from autopilot.explore.question import Question
+from autopilot.explore.question import PlayRequest
 
 
 def sizes_csv(played: Played) -> str:
@@ -25,7 +25,7 @@ def sizes_csv(played: Played) -> str:
     return out.getvalue()
 
 
-def settings_env(asked: Question, hold_minutes: float) -> str:
+def settings_env(asked: PlayRequest, hold_minutes: float) -> str:
     """The endpoint's environment, as a file for `docker run --env-file` or a ConfigMap."""
     return (
         "# The endpoint's part of what was chosen; the limits are the client's.\n"
@@ -40,7 +40,7 @@ def lead_text(lead: Lead) -> str:
     return f"{lead.shortest:g}" if lead.shortest == lead.longest else f"{lead.shortest:g}-{lead.longest:g}"
 
 
-def client_yaml(played: Played, asked: Question) -> str:
+def client_yaml(played: Played, asked: PlayRequest) -> str:
     """The client's configuration for one fleet, a dry run until somebody changes one word."""
     fleet = played.scenario.fleet
     target = re.sub(r"[^a-z0-9.-]+", "-", fleet.rsplit("/", 1)[-1].lower()).strip("-.") or "my-fleet"

@@ -12,7 +12,7 @@ from autopilot.backtest.replay import REASONS
 from autopilot.core.cost import Doubles
 from autopilot.core.fleet import Reason
 from autopilot.explore.play import NO_REASON, Played
-from autopilot.explore.question import View
+from autopilot.explore.question import TimeWindow
 
 _DEMAND, _POLICY, _BASELINE, _MISSING, _GRID = "#1c1c1c", "#0b62a8", "#9a5b00", "#b3202a", "#d8d8d8"
 _NARROW = 600  # pixels
@@ -20,7 +20,7 @@ _MOST_RUNS = 400  # of one reason that are drawn
 Trace = dict[str, Any]
 
 
-def figure(played: Played, view: View) -> dict[str, Any]:
+def figure(played: Played, view: TimeWindow) -> dict[str, Any]:
     """Demand, both fleets, what was missing and idle, and the reasons, over the part that is looked at."""
     part = _part(played, view)
     times, demand = played.times[part], played.demand[part]
@@ -88,7 +88,7 @@ class _Line:
         ]
 
 
-def _part(played: Played, view: View) -> slice:
+def _part(played: Played, view: TimeWindow) -> slice:
     """The steps that are looked at: what counts, or what the view says of it."""
     first, last = np.flatnonzero(played.scored)[[0, -1]]
     if view.start is None or view.end is None:
@@ -98,7 +98,7 @@ def _part(played: Played, view: View) -> slice:
     return slice(begin, max(int(end) + 1, begin + 2))
 
 
-def _reasons(played: Played, part: slice, view: View) -> list[Trace]:
+def _reasons(played: Played, part: slice, view: TimeWindow) -> list[Trace]:
     """A row for each reason, with a bar wherever it decided."""
     codes, times = played.reason[part], played.times[part]
     step = played.scenario.grid.step_minutes * 60.0
@@ -139,7 +139,7 @@ def runs(times: Doubles, decided: npt.NDArray[np.bool_], step: float, gap: float
     return out.ravel().tolist()
 
 
-def _layout(played: Played, part: slice, view: View) -> dict[str, Any]:
+def _layout(played: Played, part: slice, view: TimeWindow) -> dict[str, Any]:
     narrow = view.width < _NARROW
     axis = {"gridcolor": _GRID, "zeroline": False, "rangemode": "tozero", "automargin": True, "fixedrange": True}
     codes = [words(code) for code in shown(played.reason[part])]

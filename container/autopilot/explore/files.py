@@ -23,7 +23,7 @@ _PIECE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FileFleet:
     """One fleet of a file: its demand and, where a second column says it, the servers that ran."""
 
     name: str
@@ -31,7 +31,7 @@ class Fleet:
     ran: DemandSeries | None = None
 
 
-Fleets = Mapping[str, Fleet]
+Fleets = Mapping[str, FileFleet]
 
 
 class FileRefusedError(Exception):
@@ -79,7 +79,7 @@ def open_file(path: Path) -> Fleets:
     except DemandCsvError as error:
         raise FileRefusedError(str(error)) from error
     ran = _ran(path)
-    return {name: Fleet(name, series, ran.get(name)) for name, series in demand.items()}
+    return {name: FileFleet(name, series, ran.get(name)) for name, series in demand.items()}
 
 
 def _demand(path: Path) -> dict[str, DemandSeries]:

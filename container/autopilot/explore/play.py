@@ -19,7 +19,7 @@ from autopilot.core.decide import applied
 from autopilot.core.fleet import Limits, Reason
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.demand.series import DemandSeries
-from autopilot.explore.files import FileRefusedError, Fleet, Fleets
+from autopilot.explore.files import FileFleet, FileRefusedError, Fleets
 from autopilot.explore.memo import Memo
 from autopilot.explore.question import (
     AGONES_20,
@@ -29,7 +29,7 @@ from autopilot.explore.question import (
     HPA_80,
     PLUS_20,
     RAN,
-    Question,
+    PlayRequest,
     QuestionError,
 )
 from autopilot.ports import Policy
@@ -82,7 +82,7 @@ class Played:
 NO_REASON = len(REASONS)
 
 
-class Player:
+class StretchPlayer:
     """Plays fleets with one policy, and keeps what may be asked for again. One thread at a time."""
 
     def __init__(self, policy: Policy, rules: GuardrailRules) -> None:
@@ -97,13 +97,13 @@ class Player:
         """What decides."""
         return self._policy
 
-    def rules(self, asked: Question) -> GuardrailRules:
+    def rules(self, asked: PlayRequest) -> GuardrailRules:
         """The guardrail, with the hold as it is asked for."""
         if asked.hold:
             return self._rules
         return replace(self._rules, hold=replace(self._rules.hold, hold_minutes=0.0))
 
-    def play(self, key: str, fleet: Fleet, asked: Question, progress: Progress) -> Played:
+    def play(self, key: str, fleet: FileFleet, asked: PlayRequest, progress: Progress) -> Played:
         """Play a fleet's stretch; `key` tells its file from others. Raises QuestionError."""
         stretch = (key, fleet.name, asked.days, asked.until, asked.per_server)
         costs = (*stretch, asked.lead, asked.missing_price)
@@ -118,7 +118,7 @@ class Player:
         except ValueError as error:
             raise error if isinstance(error, QuestionError) else QuestionError("days", str(error)) from error
 
-    def _decide(self, key: object, scenario: Scenario, asked: Question, progress: Progress) -> Replayed:
+    def _decide(self, key: object, scenario: Scenario, asked: PlayRequest, progress: Progress) -> Replayed:
         config = ReplayConfig(self._policy, asked.lead, asked.missing_price, self.rules(asked))
         series, chosen = scenario.series, scenario.grid.observed[played_steps(scenario)]
         reported = series.times[chosen], series.demand[chosen]
@@ -138,7 +138,7 @@ def check_playable(fleets: Fleets) -> None:
             raise FileRefusedError(f"{name}: {error}") from error
 
 
-def stretch_of(fleet: Fleet, asked: Question) -> Scenario:
+def stretch_of(fleet: FileFleet, asked: PlayRequest) -> Scenario:
     """The stretch to play, with as much before it as anybody looks back to. Raises ValueError."""
     series = _in_servers(fleet.demand, asked.per_server)
     end = series.times[-1] if asked.until is None else min(asked.until, series.times[-1])
@@ -167,7 +167,7 @@ def limited(replayed: Replayed, limits: Limits) -> Replayed:
     return replace(replayed, allocation=allocation, forecast=forecast, reason=reason)
 
 
-def _played(scenario: Scenario, replayed: Replayed, rivals: Rivals, what: tuple[Fleet, Question]) -> Played:
+def _played(scenario: Scenario, replayed: Replayed, rivals: Rivals, what: tuple[FileFleet, PlayRequest]) -> Played:
     fleet, asked = what
     grid, part, chosen = scenario.grid, scenario.part, played_steps(scenario)
     sizes, calibrated, reason = (

@@ -27,7 +27,7 @@ class QuestionError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PlayRequest:
     """What is asked, as the page's controls say it.
 
     price          of one server-hour
@@ -51,7 +51,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TimeWindow:
     """The part that is drawn, in seconds since the epoch (None: all), and how many pixels wide."""
 
     start: float | None
@@ -59,7 +59,7 @@ class View:
     width: int
 
 
-def question_of(given: Mapping[str, str], default: Question) -> Question:
+def question_of(given: Mapping[str, str], default: PlayRequest) -> PlayRequest:
     """The question that the controls ask; what is not given is as in `default`. Raises QuestionError."""
     shortest = _read(given, "shortest", _number, default.lead.shortest)
     longest = _read(given, "longest", _number, default.lead.longest)
@@ -71,7 +71,7 @@ def question_of(given: Mapping[str, str], default: Question) -> Question:
     maximum = _read(given, "maximum", _whole, 0) if given.get("maximum", "").strip() else default.limits.maximum
     if maximum is not None and maximum < minimum:
         raise QuestionError("maximum", f"the most, {maximum}, is below the fewest, {minimum}: raise it, or empty it")
-    return Question(
+    return PlayRequest(
         lead=lead,
         price=_within("price", _read(given, "price", _number, default.price), 0.0, _DEAREST_HOUR),
         missing_price=_within(
@@ -86,11 +86,15 @@ def question_of(given: Mapping[str, str], default: Question) -> Question:
     )
 
 
-def view_of(given: Mapping[str, str]) -> View:
+def view_of(given: Mapping[str, str]) -> TimeWindow:
     """The part to draw. Raises QuestionError."""
     start, end = _read(given, "from", _number, math.nan), _read(given, "to", _number, math.nan)
     width = int(min(max(_read(given, "width", _number, 1000.0), 200), 4000))
-    return View(None, None, width) if math.isnan(start) or math.isnan(end) or end <= start else View(start, end, width)
+    return (
+        TimeWindow(None, None, width)
+        if math.isnan(start) or math.isnan(end) or end <= start
+        else TimeWindow(start, end, width)
+    )
 
 
 def _read(given: Mapping[str, str], field: str, convert: Callable[[str], _T], default: _T) -> _T:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from autopilot.explore.files import Fleets
 from autopilot.explore.memo import Memo
-from autopilot.explore.play import Played, Player
-from autopilot.explore.question import Question, QuestionError
+from autopilot.explore.play import Played, StretchPlayer
+from autopilot.explore.question import PlayRequest, QuestionError
 
 _MOST_FILES = 16
 _MOST_PLAYED = 8
@@ -36,7 +36,7 @@ class Work:
 class Session:
     """The files by their keys, and one player for all who ask: one at a time, the newest of each tab alone."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: StretchPlayer) -> None:
         self.player = player
         self._files: OrderedDict[str, Fleets] = OrderedDict()
         self._pinned: set[str] = set()
@@ -77,7 +77,7 @@ class Session:
                 self._works.popitem(last=False)
             return found
 
-    def play(self, file: str, name: str, asked: Question, turn: tuple[str, int]) -> Played:
+    def play(self, file: str, name: str, asked: PlayRequest, turn: tuple[str, int]) -> Played:
         """The stretch that is asked for. Raises ForgottenError, QuestionError, OvertakenError."""
         fleets = self.fleets(file)
         fleet = fleets.get(name) if name else next(iter(fleets.values()))
