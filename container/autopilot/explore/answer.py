@@ -41,7 +41,7 @@ class ReasonLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StretchWords:
     """What is said. `worst`: begin and end of the worst day, in seconds since the epoch."""
 
     verdict: str
@@ -54,11 +54,11 @@ class Answer:
     span: tuple[float, float]
 
 
-def answer(played: Played, price: float) -> Answer:
+def answer(played: Played, price: float) -> StretchWords:
     """Put a stretch into words. `price`: of one server-hour."""
     begin = worst_day(played)
     first, last = played.times[played.scored][[0, -1]]
-    return Answer(
+    return StretchWords(
         verdict=_verdict(played, price),
         details=_details(played),
         bill=_bill(played, price),
