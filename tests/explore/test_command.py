@@ -10,7 +10,8 @@ import urllib.request
 import pytest
 from click.testing import CliRunner
 
-from autopilot.explore.command import explore, has_screen
+from autopilot.demo.screen import has_screen
+from autopilot.explore.command import explore
 from testkit.server import PATIENCE, ROOT
 from tests.explore.test_files import PLAIN
 

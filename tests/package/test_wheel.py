@@ -74,6 +74,7 @@ def test_it_holds_what_serving_needs_the_types_and_the_licence(wheel):
         "autopilot/models/webservice/model.tflite",
         "autopilot/demo/sample_day.csv",
         "autopilot/backtest/templates/backtest.html",
+        "autopilot/demo/templates/demo.html",
         "autopilot/explore/templates/explore.html",
         "autopilot/explore/static/explore.js",
         "autopilot/py.typed",

@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 import webbrowser
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 import autopilot.demo
 from autopilot.core.fleet import Limits
+from autopilot.demo.screen import has_screen
 from autopilot.explore.app import create_app
 from autopilot.explore.files import FileFleet, FileRefusedError, Fleets, open_file
 from autopilot.explore.play import StretchPlayer, check_playable
@@ -96,10 +96,3 @@ def _serve(app: Flask, port: int, browser: bool) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
     place.close()
-
-
-def has_screen(environ: Mapping[str, str], platform: str) -> bool:
-    """Whether a browser could show a window here."""
-    if platform in ("darwin", "win32"):
-        return "SSH_CONNECTION" not in environ
-    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
