@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from autopilot.backtest.comparison import compare
 from autopilot.backtest.replay import REASONS, ReplayConfig, replay
 from autopilot.backtest.scenario import scenario_for, set_by_client
 from autopilot.core.fleet import Lead, Reason
@@ -18,7 +17,7 @@ LEAD_SLOTS = 3
 
 
 def region(phase: float, seed: int) -> np.ndarray:
-    """A region's demand, servers each five minutes: a day's course at its own time, and a slow unrest of some percent."""
+    """A region's demand, servers each five minutes: a day at its own time, and a slow unrest."""
     steps = np.arange(DAYS * SLOTS_A_DAY)
     unrest = np.convolve(np.random.default_rng(seed).normal(0, 0.1, len(steps)), np.full(12, 1 / 12), "same")
     return np.round((80 + 40 * np.sin((steps / SLOTS_A_DAY + phase) * 2 * np.pi)) * (1 + unrest))
