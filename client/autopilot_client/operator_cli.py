@@ -13,12 +13,13 @@ from autopilot_client.kube.annotations import clear_overrides, write_overrides
 from autopilot_client.kube.api import Kube, in_cluster
 from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.targets import Target, read_one
-from autopilot_client.ports import KubeError
+from autopilot_client.ports import KubeError, KubeRefusedError
 from autopilot_client.rules.kinds import TARGET
 from autopilot_client.rules.overrides import LARGEST, PREFIX, Overrides, read_overrides
 
 SECONDS = {"d": 86400, "h": 3600, "m": 60}
 LONGEST_DAYS = 90
+OWN_ACCOUNT = "; the client's own account may not write annotations: use yours, with --kubeconfig"
 JUMP_FACTOR, JUMP_FREE = 10, 50
 """As for an answer of the endpoint: more than so many times the size, and more than so many servers, is doubted."""
 
@@ -112,10 +113,10 @@ def _fit(written: Overrides, sizes: Mapping[str, int | None]) -> None:
 @click.command()
 @_on_a_fleet
 def resume(fleet: str, namespace: str, kubeconfig: str | None) -> None:
-    """Take every override of a fleet away."""
+    """Take every override of a fleet away; one that was left to somebody else is set again."""
     kube = _cluster(kubeconfig, namespace)
     with _errors():
-        left = clear_overrides(kube, fleet)
+        left = clear_overrides(kube, fleet, datetime.now(UTC).isoformat())
     click.echo(f"{fleet}: no override; the client decides from its next pass on")
     for name in left:
         click.echo(f"  left as it is: {PREFIX}{name} is no name of ours, and has no effect")
@@ -171,4 +172,5 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except KubeError as error:
-        raise click.ClickException(str(error)) from error
+        refused = isinstance(error, KubeRefusedError) and error.status == 403
+        raise click.ClickException(f"{error}{OWN_ACCOUNT if refused else ''}") from error

@@ -52,6 +52,7 @@ def test_set_and_resume_leave_other_peoples_annotations_alone(cluster):
     status, text = say("resume", "deployment/minecraft")
     assert (status, text.startswith("deployment/minecraft: no override")) == (0, True)
     assert f"left as it is: {PREFIX}unknown is no name of ours" in text
+    assert datetime.fromisoformat(annotations(cluster).pop(f"{PREFIX}resumed")).tzinfo
     assert annotations(cluster) == {"team": "eu", f"{PREFIX}unknown": "x"}
 
 
@@ -121,3 +122,10 @@ def test_what_has_ended_is_shown_with_its_end(cluster):
     cluster.objects["deployments/minecraft"]["metadata"]["annotations"] = ended
     _, text = say("status", "deployment/minecraft")
     assert text.endswith("  no override\n  ended: size 90, at 2025-12-24T06:00:00Z\n")
+
+
+def test_who_may_not_write_is_told_whose_account_may(cluster):
+    cluster.refuse = {"PATCH": 403}
+    status, text = say("pause", "deployment/minecraft")
+    assert status == 1
+    assert "use yours, with --kubeconfig" in text
