@@ -168,8 +168,7 @@ class FaultRow:
 RESTARTING = ("refused", "closed", 503)
 """What callers see while the whole server is away: no half answers."""
 KILLED = frozenset({503, "half"})
-"""What callers may see where a worker is killed: an answer that it had begun nobody can finish. Its Content-Length tells
-them, and asking again rewrites the same slot."""
+"""What callers may see where a worker is killed: what it had begun to answer nobody can finish."""
 
 
 def run(fault: FaultCase, pause: float = 0.02, image: str = "") -> FaultRow:
