@@ -167,7 +167,7 @@ class FaultRow:
 
 RESTARTING = ("refused", "closed", 503)
 """What callers see while the whole server is away: no half answers."""
-KILLED = frozenset({503, "half"})
+KILLED: frozenset[int | str] = frozenset({503, "half"})
 """What callers may see where a worker is killed: what it had begun to answer nobody can finish."""
 
 
