@@ -743,6 +743,25 @@ def test_with_keda_whose_size_is_found_says_nothing_of_a_rival(world):
     assert view.rivalry.reversals == ()
 
 
+def test_a_fleet_that_is_held_is_released_by_resuming_it_however_quickly_and_once(world):
+    held(world)
+    annotate(world, resumed="2026-11-20T03:00:00Z")
+    (view,) = world.passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("scaled", 60)
+    for _ in range(3):
+        rival(world, 20)
+        (view,) = world.passes()
+    assert view.outcome == "held"
+    world.cluster.refuse = {"GET": 503}  # what cannot be read says nothing
+    world.passes()
+    world.cluster.refuse = {}
+    (view,) = world.passes()
+    assert view.outcome == "held"
+    annotate(world, resumed="2026-11-20T03:30:00Z")
+    (view,) = world.passes()
+    assert view.outcome == "scaled"
+
+
 def test_a_dry_run_and_a_follower_fight_with_nobody(world):
     world.leader.leading = False
     world.client([world.fleet()]).passes(2)

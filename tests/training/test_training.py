@@ -21,7 +21,7 @@ from autopilot.training.command import run_job
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job
 from autopilot.training.ppo import Updater
-from autopilot.training.run import checkpoint_of
+from autopilot.training.run import Round, checkpoint_of
 from tests.training.conftest import TINY
 
 TRAIN = Path(__file__).parents[2] / "container" / "train"
@@ -215,11 +215,11 @@ def test_another_model_to_start_from_is_another_run(forecast, tmp_path):
     base, _ = forecast
     one = job(tmp_path)
     channel = Path(shutil.copytree(base.model, one.root / "input" / "data" / "model"))
-    first = checkpoint_of(one, Hyperparameters(), [])
-    assert checkpoint_of(one, Hyperparameters(), []) == first
+    first = checkpoint_of(one, Hyperparameters(), Round([]))
+    assert checkpoint_of(one, Hyperparameters(), Round([])) == first
     metadata = json.loads((channel / "metadata.json").read_text())
     (channel / "metadata.json").write_text(json.dumps(metadata | {"model_sha256": "another"}))
-    assert checkpoint_of(one, Hyperparameters(), []).run != first.run
+    assert checkpoint_of(one, Hyperparameters(), Round([])).run != first.run
 
 
 def test_a_checkpoint_of_another_run_is_replaced_with_a_word(tmp_path, tiny, capfd):

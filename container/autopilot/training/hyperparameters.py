@@ -199,13 +199,21 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     gs_inventory_url: Annotated[
         str,
         Meta(
-            description="A live demand source to record before training, as one more fleet; see also `learning_freq`.",
+            description="A live demand source to record and to train on, as one more fleet; see also `learning_freq`.",
         ),
     ] = ""
+    gs_inventory_field: Annotated[
+        str,
+        Meta(
+            description="Dotted path of the number in what it answers; GS_INVENTORY_FIELD counts where this is not "
+            "given.",
+        ),
+    ] = "Prediction.num_of_gameservers"
     live_observations: Annotated[
         Count,
         Meta(
-            description="How many observations to record from `gs_inventory_url`.",
+            description="How many observations to record from `gs_inventory_url`. Training begins with two days of "
+            "them, and again with each day more.",
         ),
     ] = 2016
     learning_freq: Annotated[Positive, Meta(description="Seconds between two of them.")] = 300.0
