@@ -72,6 +72,13 @@ class History(Protocol):
         """Keep allocations beside the observations. Best effort: may ride on the fleet's next record; never raises."""
         ...
 
+    def fleets(self) -> list[str]:
+        """Every fleet that there is a record of, in order. Not for decisions: it may look at the whole store.
+
+        Raises HistoryUnavailableError.
+        """
+        ...
+
     def close(self) -> None:
         """Write what is pending, within a second, and let go of connections."""
         ...

@@ -12,7 +12,7 @@ from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy, ServiceStates
 from autopilot.service import Autopilot, Operator
-from autopilot.settings import Settings
+from autopilot.settings import HistoryPlace, Settings
 from autopilot.webservice.advice import ServiceAdvisor
 
 PLATFORM_MODEL = Path("/opt/ml/model")
@@ -57,8 +57,13 @@ def build_history(settings: Settings) -> History:
     place = settings.history_place()
     if place.kind == "off":
         return NoHistory()
-    store = _dynamo(place.where) if place.kind == "dynamodb" else _sqlite(place.where)
+    store = open_store(place)
     return store if settings.writes_history else ReadOnlyHistory(store)
+
+
+def open_store(place: HistoryPlace, budget_seconds: float = 1.0) -> History:
+    """The store at a place, of which no call takes longer than the budget. Opens nothing yet."""
+    return (_dynamo if place.kind == "dynamodb" else _sqlite)(place.where, budget_seconds)
 
 
 def build_services(settings: Settings, policy: Policy) -> ServiceAdvisor:
@@ -80,18 +85,18 @@ def _service_states(settings: Settings) -> ServiceStates:
     return SqliteStates(f"{place.where}.services")
 
 
-def _dynamo(table: str) -> History:
+def _dynamo(table: str, budget_seconds: float) -> History:
     from autopilot.history.dynamodb import DynamoHistory  # noqa: PLC0415 - boto3 costs 0.3 s and 20 MB
 
-    history = DynamoHistory(table)
+    history = DynamoHistory(table, budget_seconds=budget_seconds)
     history.warm_up()
     return history
 
 
-def _sqlite(path: str) -> History:
+def _sqlite(path: str, budget_seconds: float) -> History:
     from autopilot.history.sqlite import SqliteHistory  # noqa: PLC0415 - only the store that is used
 
-    return SqliteHistory(path)
+    return SqliteHistory(path, budget_seconds=budget_seconds)
 
 
 def build_demand(settings: Settings) -> DemandSource | None:

@@ -51,10 +51,13 @@ class Request:
     sizes: Path | None
 
 
-class _LeadType(click.ParamType[Lead, str]):
+class LeadType(click.ParamType[Lead, str]):
+    """A lead as people write it: `12`, or `10-15`."""
+
     name = "lead"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Lead:
+        """The lead. Fails for one that no fleet has."""
         try:
             return parse_lead(value)
         except ValueError as error:
@@ -70,7 +73,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="DEMAND.CSV...")
 @click.option(
     "--lead",
-    type=_LeadType(),
+    type=LeadType(),
     metavar="MINUTES",
     help="From asking for a server to it being ready: 12, or 10-15.  [default: as `serve`]",
 )

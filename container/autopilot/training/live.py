@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from autopilot.demand.http import HttpDemand
-from autopilot.demand.series import DemandSeries
+from autopilot.demand.series import LEAST_LEARNED_DAYS, DemandSeries
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError, StopSignal
-from autopilot.training.recorded import LEAST_DAYS
 
 _FIELD = "Prediction.num_of_gameservers"
 _TIMEOUT = 10.0
@@ -20,10 +19,10 @@ Read = Callable[[], float | None]
 def record(told: Hyperparameters, stop: StopSignal) -> DemandSeries:
     """Demand of the live source, one observation every `learning_freq` seconds. Raises JobError, or Stopped."""
     days = (told.live_observations - 1) * told.learning_freq / 86400
-    if days < LEAST_DAYS:
+    if days < LEAST_LEARNED_DAYS:
         raise JobError(
             f"{told.live_observations} live_observations, one every {told.learning_freq:g} seconds (learning_freq), "
-            f"span {days:.2g} days: at least {LEAST_DAYS:g} are needed to train on them"
+            f"span {days:.2g} days: at least {LEAST_LEARNED_DAYS:g} are needed to train on them"
         )
     source = HttpDemand(told.gs_inventory_url, _FIELD, _TIMEOUT)
     return observations(lambda: source.demand(["live"])[0], _clock(told, stop))
