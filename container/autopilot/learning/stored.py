@@ -52,6 +52,6 @@ def _stored(fleet: str, known: FleetHistory, first: int, stop: int) -> StoredFle
     reported, believed = known.demand_between(first, stop), known.believed_between(first, stop)
     at = np.flatnonzero(~np.isnan(reported))
     doubted = np.zeros(len(at), np.bool_) if believed is None else ~np.isnan(believed[at])
-    times = (first + at) * float(SLOT_SECONDS)
+    times = (first + at).astype(np.float64) * SLOT_SECONDS
     answered = known.allocation_between(first, stop)[at].astype(np.float64)
     return StoredFleet(fleet, DemandSeries(times, reported[at].astype(np.float64)), answered, doubted)
