@@ -22,7 +22,7 @@ from testkit.faults.lies import REPLICAS, TRUTH, Told, tell_all
 from testkit.faults.scenarios import FAULTS, IN_CONTAINERS, Fault, Row, run
 
 COLUMNS = (
-    ("fault", 58), ("requests", 8), ("answers", 34), ("reason", 44), ("history", 36), ("usual ms", 8),
+    ("fault", 58), ("requests", 8), ("answers", 34), ("reason", 44), ("history", 36), ("typical ms", 8),
     ("slowest ms", 10), ("well after s", 12), ("lost", 4), ("doubled", 7), ("gone with the file", 18), ("verdict", 0),
 )  # fmt: skip
 LIES = (
@@ -73,7 +73,7 @@ def _seen(row: Row) -> list[str]:
         _counted(row.statuses),
         _counted(row.reasons),
         _counted(row.histories),
-        f"{1000 * row.usual:.0f}",
+        f"{1000 * row.typical_seconds:.0f}",
         f"{1000 * row.slowest:.0f}",
         "never" if row.recovered is None else f"{row.recovered:.1f}",
         str(len(row.books.lost)),

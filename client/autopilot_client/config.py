@@ -12,13 +12,16 @@ import yaml
 
 from autopilot_client.net.access import Access
 from autopilot_client.rules.domain import Bounds
+from autopilot_client.rules.kinds import BY_DELETION_COST, BY_ORDER, KINDS, NAME, kind_of, target_of
 from autopilot_client.rules.lead import REMEDY, Lead, parse_lead
+from autopilot_client.rules.messages import Kind
 from autopilot_client.rules.schedule import MOST_MINUTES, Event, ScheduleError, check
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://\S+$")]
 Selector = Annotated[str, msgspec.Meta(pattern=r"^[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*$")]
+TARGET = rf"^({'|'.join(KINDS)})/{NAME}$"
 NODES = r"^(off|all|[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*)$"
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
@@ -40,7 +43,7 @@ class AgonesDemand(_Section, tag_field="source", tag="agones", frozen=True):
 class ReviewDemand(_Section, tag_field="source", tag="review", frozen=True):
     """Allocated and reserved servers of the last FleetAutoscaleReview that Agones sent.
 
-    Each replica of the client hears about every second one: it may take minutes until it is its turn.
+    Each replica of the client receives about every second one: it may take minutes until it is its turn.
     """
 
     max_age_seconds: Seconds = 300.0
@@ -160,11 +163,26 @@ class Capacity(_Section, frozen=True):
     node_minutes: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
 
 
+class RemovalOrder(_Section, frozen=True):
+    """Never remove a pod that is in use, where the order in which pods go is known: by their ordinals."""
+
+    in_use: Text
+
+
+class TargetObject(_Section, frozen=True, rename={"api_version": "apiVersion"}):
+    """Any object with a scale subresource. `resource` is the plural of its kind, where that is not a known one."""
+
+    api_version: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.-]+/v[a-z0-9]+$")]
+    kind: Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Za-z0-9]*$")]
+    name: Name
+    resource: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9]*$")] | None = None
+
+
 class Fleet(_Section, frozen=True):
-    """One fleet. `name` is the key of its history; `target` is `deployment/NAME` or `fleet/NAME` (Agones)."""
+    """One fleet. `name` is the key of its history; its target is `deployment/NAME` and the like, or any object."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*\Z", max_length=128)]
-    target: Annotated[str, msgspec.Meta(pattern=r"^(deployment|fleet)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+    aims_at: Annotated[str, msgspec.Meta(pattern=TARGET)] | TargetObject = msgspec.field(name="target")
     demand: Demand
     maximum: Whole
     minimum: Whole = 1
@@ -174,15 +192,25 @@ class Fleet(_Section, frozen=True):
     jump_free: Whole = 50
     margin: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.2
     deletion_cost: DeletionCost | None = None
+    removal_order: RemovalOrder | None = None
     protect: Protect | None = None
     schedules: tuple[Schedule, ...] = ()
     lead_minutes: float | list[float] | Text | None = None
     capacity: Capacity | None = None
+    price_per_server_hour: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
+
+    @property
+    def target(self) -> str:
+        """The object, as one text."""
+        aim = self.aims_at
+        if isinstance(aim, str):
+            return aim
+        return target_of(aim.api_version, aim.kind, aim.resource or "", aim.name)
 
     @property
     def kind(self) -> str:
-        """`deployment` or `fleet`."""
-        return self.target.split("/", 1)[0]
+        """The word for its kind, such as `deployment`; empty for one that is not known by name."""
+        return kind_of(self.target).known
 
     @property
     def object(self) -> str:
@@ -245,6 +273,28 @@ class CloudWatch(_Section, frozen=True):
     url: Url | None = None
 
 
+class Receiver(_Web, frozen=True, kw_only=True):
+    """Whom to tell: a webhook of Slack's form, or one that takes CloudEvents. Its address is a secret."""
+
+    name: Name
+    format: Literal["slack", "cloudevents"]
+    url: Url | None = None
+    url_file: Text | None = None
+    url_env: Text | None = None
+    kinds: tuple[Kind, ...] = ()
+    timeout_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
+    most_per_hour: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
+    queue: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+
+
+class Notify(_Section, frozen=True):
+    """What is told outside the cluster, and to whom. Without receivers: nothing, to nobody."""
+
+    receivers: tuple[Receiver, ...] = ()
+    repeat_minutes: Annotated[float, msgspec.Meta(ge=0, le=10080)] = 60.0
+    currency: Text = "USD"
+
+
 class Tls(_Section, frozen=True):
     """PEM files of the server's port; read again when they change."""
 
@@ -273,13 +323,18 @@ class Config(_Section, frozen=True):
     nodes: Annotated[str, msgspec.Meta(pattern=NODES)] = "off"
     lease: Lease = Lease()
     cloudwatch: CloudWatch | None = None
+    notify: Notify = Notify()
     server: Server = Server()
 
 
 REMEDIES = {
     "fleets": "a list of fleets, each with name, target, demand and maximum",
     "name": "the fleet's key at the endpoint, such as us-west-2/shooter",
-    "target": "deployment/NAME or fleet/NAME (an Agones Fleet), in the client's namespace",
+    "target": "deployment/NAME, fleet/NAME (an Agones Fleet), statefulset/NAME, cloneset/NAME, gameserverset/NAME, or "
+    "apiVersion, kind and name of any object with a scale subresource, in the client's namespace",
+    "apiVersion": "the group and version of the target, such as game.kruise.io/v1alpha1",
+    "kind": "the kind of the target, such as GameServerSet",
+    "resource": "the plural that kubectl api-resources shows, such as gameserversets",
     "demand": "where demand comes from; source is one of agones, review, http, prometheus, pods",
     "source": "one of agones, review, http, prometheus, pods",
     "maximum": "the largest size that you are ready to pay for, a whole number of servers",
@@ -307,6 +362,9 @@ REMEDIES = {
     "add": "a whole number of servers, beside what the policy wants",
     "nodes": "off, all, or a label selector of nodes to count",
     "port": "a port number, 0 to 65535",
+    "format": "slack or cloudevents",
+    "kinds": "a list of outage_hold, fault, size_contested, at_maximum, override, bill",
+    "price_per_server_hour": "what one server costs in an hour, such as 0.17",
     "tls": "certificate and key, two paths of PEM files",
 }
 """What to write instead, by the field's name."""
@@ -370,12 +428,13 @@ def sections() -> Iterable[type[msgspec.Struct]]:
 
 def known_fields() -> list[str]:
     """Every field name of the document."""
-    return sorted({name for section in sections() for name in section.__struct_fields__} | {"defaults"})
+    return sorted({name for section in sections() for name in section.__struct_encode_fields__} | {"defaults"})
 
 
 def _complaints(config: Config) -> Iterable[str]:
     """What the types cannot say, in words with the remedy."""
     endpoint = config.endpoint
+    yield from _target_complaints(config.fleets)
     if sum(one is not None for one in (endpoint.url, endpoint.sagemaker, endpoint.predict)) != 1:
         yield (
             "endpoint: exactly one of url, sagemaker and predict; write url: http://HOST/invocations, sagemaker: NAME "
@@ -392,9 +451,20 @@ def _complaints(config: Config) -> Iterable[str]:
         if twice:
             yield f"fleets: {field} {twice[0]} is used twice; two rules on one fleet would fight"
     yield from _room_complaints(config.fleets)
+    yield from _receiver_complaints(config.notify.receivers)
     for i, fleet in enumerate(config.fleets):
         yield from (f"fleets[{i}].{complaint}" for wrong, complaint in FLEET_RULES if wrong(fleet))
         yield from (f"fleets[{i}].{complaint}" for complaint in _schedule_complaints(fleet))
+
+
+def _target_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
+    """Targets that name no kind. Comes first: all that follows asks for the kind."""
+    for i, fleet in enumerate(fleets):
+        try:
+            kind_of(fleet.target)
+        except ValueError:
+            remedy = "write resource, as kubectl api-resources shows it"
+            yield f"fleets[{i}].target: the plural of this kind is not known; {remedy}"
 
 
 def _wrong_lead(fleet: Fleet) -> bool:
@@ -433,6 +503,21 @@ def _room_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
         yield f"fleets: capacity.pause_deployment {both[0]} is a fleet's own target; name a Deployment of pause pods"
 
 
+def _receiver_complaints(receivers: Iterable[Receiver]) -> Iterable[str]:
+    """Receivers that cannot be reached, or whose secret would stand in the document."""
+    twice = [name for name, n in Counter(one.name for one in receivers).items() if n > 1]
+    if twice:
+        yield f"notify.receivers: name {twice[0]} is used twice; metrics tell receivers apart by it"
+    for i, one in enumerate(receivers):
+        where = f"notify.receivers[{i}]"
+        if sum(way is not None for way in (one.url, one.url_file, one.url_env)) != 1:
+            yield f"{where}: exactly one of url_file, url_env and url; write url_file: /run/secrets/webhook/url"
+        if one.url is not None and (one.format == "slack" or "@" in one.url or "?" in one.url):
+            yield f"{where}.url: a secret does not belong here; write url_file or url_env"
+        if _two_ways(one):
+            yield f"{where}: one of token_file, basic_auth and sigv4; each would replace the other"
+
+
 def _two_ways(web: _Web) -> bool:
     """Whether it would say who asks in two ways at once."""
     return sum(way is not None for way in (web.token_file, web.basic_auth, web.sigv4)) > 1
@@ -442,7 +527,7 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
     (lambda f: f.maximum < max(1, f.minimum), "maximum: below the minimum or zero; raise it, or lower minimum"),
     (
         lambda f: isinstance(f.demand, AgonesDemand) and f.kind != "fleet",
-        "demand: source agones needs target fleet/NAME; use http, prometheus or pods for a Deployment",
+        "demand: source agones needs target fleet/NAME; use http, prometheus or pods for other kinds",
     ),
     (
         lambda f: isinstance(f.demand, ReviewDemand) and f.apply != "webhook",
@@ -450,20 +535,27 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
     ),
     (lambda f: f.apply == "webhook" and f.kind != "fleet", "apply: webhook needs target fleet/NAME (Agones asks)"),
     (
-        lambda f: f.apply == "keda" and f.kind != "deployment",
-        "apply: keda needs target deployment/NAME, for KEDA cannot scale an Agones Fleet; use webhook or scale",
+        lambda f: f.apply == "keda" and f.kind == "fleet",
+        "apply: keda: KEDA cannot scale an Agones Fleet; use webhook or scale",
     ),
     (
-        lambda f: f.deletion_cost is not None and f.kind != "deployment",
-        "deletion_cost: only for deployment/NAME; Agones keeps servers in use by itself",
+        lambda f: f.deletion_cost is not None and f.kind not in BY_DELETION_COST,
+        "deletion_cost: only for deployment/NAME and cloneset/NAME; a StatefulSet and a GameServerSet take "
+        "removal_order, and Agones keeps servers in use by itself",
     ),
     (
-        lambda f: f.protect is not None and f.kind != "deployment",
-        "protect: only for deployment/NAME; for an Agones Fleet write spec.template.spec.eviction (safe: Never)",
+        lambda f: f.removal_order is not None and f.kind not in BY_ORDER,
+        "removal_order: only for statefulset/NAME and gameserverset/NAME; a Deployment and a CloneSet take "
+        "deletion_cost, and of other kinds nobody knows which pods go first",
     ),
     (
-        lambda f: f.deletion_cost is not None and f.apply == "keda",
-        "deletion_cost: KEDA removes servers by itself, unmarked; write apply: scale, or leave deletion_cost out",
+        lambda f: f.protect is not None and f.kind not in BY_DELETION_COST | BY_ORDER,
+        "protect: only where pods are known to belong to the target; for an Agones Fleet write "
+        "spec.template.spec.eviction (safe: Never)",
+    ),
+    (
+        lambda f: (f.deletion_cost or f.removal_order) is not None and f.apply == "keda",
+        "deletion_cost, removal_order: KEDA removes servers by itself, unmarked; write apply: scale, or leave them out",
     ),
     (
         lambda f: f.deletion_cost is not None and f.deletion_cost.in_use == "not-ready",
@@ -493,7 +585,7 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
 def conditions(fleet: Fleet) -> list[str]:
     """The fleet's conditions for a pod to be in use."""
     demand = [fleet.demand.in_use] if isinstance(fleet.demand, PodsDemand) else []
-    return demand + [one.in_use for one in (fleet.deletion_cost, fleet.protect) if one]
+    return demand + [one.in_use for one in (fleet.deletion_cost, fleet.removal_order, fleet.protect) if one]
 
 
 def usable_condition(condition: str) -> bool:

@@ -10,10 +10,11 @@ from typing import Protocol
 from autopilot_client.config import Fleet
 from autopilot_client.follow_up import FollowUp, news_of
 from autopilot_client.gather import Gathered, Outside, gather
-from autopilot_client.kube.deletion_cost import prepare_scale_down
 from autopilot_client.kube.events import Resize, Told
 from autopilot_client.kube.scale import apply_scale
+from autopilot_client.kube.sparing import spare
 from autopilot_client.kube.targets import Target, read_one
+from autopilot_client.notify.notifier import Notifier
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
@@ -69,6 +70,7 @@ class Loop:
     leadership: Leads
     metrics: cloudwatch.Client | None = None
     clock: Callable[[], float] = time.time
+    notifier: Notifier | None = None
     _memories: dict[str, Memory] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
     _ours: dict[str, int | None] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class Loop:
             except Exception:
                 log.exception("pass failed; nothing more is changed in it")
                 self.outside.store.passes["failed"] += 1
+                if self.notifier:
+                    self.notifier.after_failed_pass(self.clock(), self.leadership.leads())
             stop.wait(max(0.0, self.outside.store.config.interval_seconds - (time.monotonic() - began)))
 
     def run_pass(self) -> list[View]:
@@ -101,6 +105,8 @@ class Loop:
         views, resizes = self._apply(decided)
         news: list[Resize | Told] = [*news_of(store.views, gathered, views), *resizes]
         store.publish(views, self.clock())
+        if self.notifier:
+            self.notifier.after_pass(views, now, self.leadership.leads())
         if self.leadership.leads():
             self._follow_up.protect(gathered)
             self._follow_up.tell(views, news, now)
@@ -214,10 +220,10 @@ class Loop:
 
     def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
         kube, fleet = self.outside.kube, decided.fleet
-        if wanted.removes and fleet.deletion_cost:
-            spared = prepare_scale_down(kube, target, fleet.deletion_cost.in_use, wanted)
+        if wanted.removes:
+            spared = spare(kube, fleet, target, wanted)
             if isinstance(spared, Hold):
-                return spared if spared.why == "rolling out" else Hold("no idle server to remove")
+                return spared
             wanted = spared
         if not self.leadership.leads():
             return Hold("not leader")

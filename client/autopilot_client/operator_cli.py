@@ -13,6 +13,7 @@ from autopilot_client.kube.annotations import clear_overrides, write_overrides
 from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError
+from autopilot_client.rules.kinds import TARGET
 from autopilot_client.rules.overrides import LARGEST, read_overrides
 
 SECONDS = {"d": 86400, "h": 3600, "m": 60}
@@ -31,9 +32,9 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
 
 
 def _target(_: click.Context, __: click.Parameter, value: str) -> str:
-    """`deployment/NAME` or `fleet/NAME`, as it is."""
-    if not re.fullmatch(r"(deployment|fleet)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?", value):
-        raise click.BadParameter(f"{value!r}: write deployment/NAME or fleet/NAME (an Agones Fleet)")
+    """A target such as `deployment/NAME` or `fleet/NAME`, as it is."""
+    if not TARGET.fullmatch(value):
+        raise click.BadParameter(f"{value!r}: write deployment/NAME, fleet/NAME (an Agones Fleet) or another target")
     return value
 
 

@@ -91,7 +91,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No decision could be made for this fleet; `field` is what to mend."""
+    """No decision could be made for this fleet; `field` is what to fix."""
 
     code: str
     message: str
@@ -99,7 +99,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class OperatorRules:
     """What the operator set for all fleets.
 
     max_clock_skew  seconds that an observation may lie ahead of the clock, and a twentieth of its largest age; 0: any
@@ -124,7 +124,7 @@ class Autopilot:
 
     policy: Policy
     history: RecentHistory
-    operator: Operator = Operator()
+    operator: OperatorRules = OperatorRules()
     demand: DemandSource | None = None
     clock: Callable[[], float] = field(default=time.time)
     one_large_call: AbstractContextManager[object] = field(default_factory=threading.Lock)
@@ -182,7 +182,7 @@ class Autopilot:
         decision = allocate_without_demand(ask.now, _last_size(sizes), _last(needs), override)
         if decision is None:
             return Refusal("demand_unavailable", "demand could not be read, and nothing is known of this fleet yet: "
-                           "send demand or replicas, or mend GS_INVENTORY_URL", "demand")  # fmt: skip
+                           "send demand or replicas, or fix GS_INVENTORY_URL", "demand")  # fmt: skip
         none = np.empty(0, np.float32)
         return Answer(ask.now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
                       (ask.lead or self.operator.lead).end, demand_known=False)  # fmt: skip

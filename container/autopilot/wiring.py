@@ -11,7 +11,7 @@ from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy, ServiceStates
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, OperatorRules
 from autopilot.settings import HistoryPlace, Settings
 from autopilot.webservice.advice import ServiceAdvisor
 
@@ -22,7 +22,7 @@ PLATFORM_MODEL = Path("/opt/ml/model")
 def build(settings: Settings) -> Autopilot:
     """The service as the settings want it. Raises ModelError."""
     skew = 0.0 if settings.sagemaker_batch else settings.autopilot_max_clock_skew
-    operator = Operator(
+    operator = OperatorRules(
         settings.guardrail_rules(), settings.events(), skew, settings.lead(), settings.autopilot_missing_price
     )
     store = build_history(settings)

@@ -129,7 +129,7 @@ class Row:
         return [call for call in self.calls if call.sent + call.took >= self.began]
 
     @property
-    def usual(self) -> float:
+    def typical_seconds(self) -> float:
         """The slowest answer before the fault."""
         return max(call.took for call in self.calls if call.sent + call.took < self.began)
 
@@ -402,7 +402,7 @@ def told_to_stop(trial: Trial) -> Iterator[None]:
 
 @contextlib.contextmanager
 def model_swapped(trial: Trial) -> Iterator[None]:
-    """A corrupt model in place of the good one: who runs, runs on; who starts says 503 and why; then it is mended."""
+    """A corrupt model in place of the good one: who runs, runs on; who starts says 503 and why; then it is fixed."""
     assert trial.model is not None
     good = trial.model.with_name("good")
     shutil.copytree(trial.model, good)
@@ -497,7 +497,7 @@ FAULTS = (
     Fault("nginx killed -9", dies_with("nginx"), seconds=0.5, restarts=True),
     Fault("gunicorn's master killed -9", dies_with("gunicorn"), seconds=0.5, restarts=True),
     Fault("SIGTERM", told_to_stop, seconds=0.5, restarts=True),
-    Fault("model becomes corrupt, restart, mended, restart", model_swapped, seconds=0.5, restarts=True),
+    Fault("model becomes corrupt, restart, fixed, restart", model_swapped, seconds=0.5, restarts=True),
     Fault("the server's clock jumps 1 h ahead", clock_off(3600), **JUMPING),
     Fault("the server's clock jumps 1 h back", clock_off(-3600), **JUMPING, **ONLY_MEASURED),
     Fault("the server's clock jumps 30 days ahead", clock_off(30 * 86400), **JUMPING),
@@ -549,7 +549,7 @@ IN_CONTAINERS = (
     Fault("container: nginx killed -9", dies_with("nginx"), seconds=0.5, restarts=True),
     Fault("container: gunicorn's master killed -9", dies_with("gunicorn"), seconds=0.5, restarts=True),
     Fault("container: SIGTERM", told_to_stop, seconds=0.5, restarts=True),
-    Fault("container: model becomes corrupt, restart, mended, restart", model_swapped, seconds=0.5, restarts=True),
+    Fault("container: model becomes corrupt, restart, fixed, restart", model_swapped, seconds=0.5, restarts=True),
     Fault(
         "container: 160 MB, and requests of 10,000 fleets",
         memory_short,

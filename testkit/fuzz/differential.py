@@ -20,7 +20,7 @@ from autopilot.serve.app import create_app
 from autopilot.serve.batching import LARGEST_BATCH
 from autopilot.serve.decisions import DecisionApp
 from autopilot.serve.memory import SMALL_BODY
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, OperatorRules
 from autopilot.settings import Settings
 from testkit.fuzz.parsers import ACCEPTS, KINDS, NOW, fleets_csv, fleets_json, fleets_lines
 
@@ -74,7 +74,7 @@ def differences(environ: dict[str, str], seed: int, requests: int) -> list[Diffe
 def application(environ: dict[str, str]) -> Flask:
     """The endpoint over the built-in policy and an empty history."""
     settings = Settings.from_env(environ)
-    operator = Operator(settings.guardrail_rules(), settings.events(), 0.0)
+    operator = OperatorRules(settings.guardrail_rules(), settings.events(), 0.0)
     pilot = Autopilot(load_policy(BUILT_IN_MODEL), RecentHistory(MemoryHistory()), operator, None, lambda: NOW)
     return create_app(settings, pilot)
 

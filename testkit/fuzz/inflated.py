@@ -10,7 +10,7 @@ from autopilot.history.none import NoHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.serve.app import create_app
 from autopilot.serve.messages import Call
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, OperatorRules
 from autopilot.settings import Settings
 from testkit.fuzz.parsers import NOW
 
@@ -68,8 +68,8 @@ class Weight:
 def weights(seed: int, requests: int, most: int) -> list[Weight]:
     """The weights of so many requests, with up to `most` elements each; of each form in turn."""
     settings = Settings.from_env({})
-    pilot = Autopilot(load_policy(BUILT_IN_MODEL), RecentHistory(NoHistory(), off=True), Operator(max_clock_skew=0),
-                      None, lambda: NOW)  # fmt: skip
+    history, operator = RecentHistory(NoHistory(), off=True), OperatorRules(max_clock_skew=0)
+    pilot = Autopilot(load_policy(BUILT_IN_MODEL), history, operator, None, lambda: NOW)
     invocations, found = create_app(settings, pilot).extensions["invocations"], []
     invocations.answer([Call({}, b'{"fleet":"f","demand":1}')])  # what is loaded once
     for number in range(requests):

@@ -41,7 +41,7 @@ from autopilot.serve.wire.content_types import CSV, JSON, LINES, NPY
 from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.parsed import Fleets
 from autopilot.serve.wire.requests import RequestContext
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, OperatorRules
 from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
@@ -248,7 +248,7 @@ def called(application: Callable[..., Iterable[bytes]], environ: dict[str, Any])
 def endpoint() -> Callable[..., Iterable[bytes]]:
     """The whole endpoint, with the built-in policy and a history in memory that forgets."""
     pilot = Autopilot(
-        load_policy(BUILT_IN_MODEL), RecentHistory(_Forgetful()), Operator(max_clock_skew=0), None, lambda: NOW
+        load_policy(BUILT_IN_MODEL), RecentHistory(_Forgetful()), OperatorRules(max_clock_skew=0), None, lambda: NOW
     )
     return create_app(Settings.from_env({"AUTOPILOT_MAX_INSTANCES": "100"}), pilot)
 
@@ -298,7 +298,7 @@ def several_requests(rng: Random) -> bytes:
 @lru_cache(maxsize=1)
 def without_memory() -> Flask:
     """An endpoint that answers the same request with the same bytes, whatever came before."""
-    parts = (FakePolicy(), RecentHistory(NoHistory(), off=True), Operator(max_clock_skew=0), None, lambda: NOW)
+    parts = (FakePolicy(), RecentHistory(NoHistory(), off=True), OperatorRules(max_clock_skew=0), None, lambda: NOW)
     return create_app(Settings.from_env({"AUTOPILOT_MAX_INSTANCES": "100"}), Autopilot(*parts))
 
 

@@ -338,7 +338,7 @@ def test_a_size_that_agones_is_told_and_somebody_else_sets_back_is_seen_and_not_
 
 
 def test_two_replicas_that_are_asked_in_turn_agree_and_see_no_rival(play):
-    """Each makes its own passes, half a minute apart, and hears every second review."""
+    """Each makes its own passes, half a minute apart, and receives every second review."""
     games = play(chained=True)
     first = games.loop, games.port, games.store
     games.restart()

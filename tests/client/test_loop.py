@@ -19,7 +19,8 @@ from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
-from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
+from autopilot_client.wiring import notifications
+from testkit.client.standins import Cluster, Document, Endpoint, connection, serving, wait_until
 
 T0 = 1_790_000_000.0
 
@@ -686,6 +687,31 @@ def test_a_hold_of_the_endpoint_is_told_at_its_begin_and_its_end(world):
     events = [event for event in world.cluster.events if event["reason"].startswith("OutageHold")]
     assert [event["reason"] for event in events] == ["OutageHold", "OutageHoldEnded"]
     assert "arrivals stopped" in events[0]["message"]
+
+
+def test_an_override_reaches_the_webhook_and_so_does_its_end(world):
+    told = []
+
+    def webhook(method, path, body):
+        told.append(json.loads(body)["text"])
+        return 200, b"ok"
+
+    with serving(webhook) as url:
+        receiver = {"name": "ops", "format": "slack", "url_env": "HOOK"}
+        world.client([world.fleet()], notify={"receivers": [receiver]})
+        store = world.loop.outside.store
+        world.loop.notifier = notifications(store.config, store, {"HOOK": url})
+        world.loop.notifier.start()
+        annotate(world, paused="true")
+        world.passes(2)
+        annotate(world)
+        world.passes(2)
+        wait_until(lambda: store.notifications["ops", "sent"] == 2)
+        world.loop.notifier.stop()
+    assert told == [
+        ":warning: games: eu/a: an annotation rules: paused",
+        ":white_check_mark: games: eu/a: over: an annotation rules: paused",
+    ]
 
 
 def at(seconds):

@@ -55,7 +55,7 @@ def test_set_and_resume_leave_other_peoples_annotations_alone(cluster):
 
 
 REFUSED = {
-    "no such kind": (["pause", "minecraft"], "write deployment/NAME or fleet/NAME"),
+    "no such kind": (["pause", "minecraft"], "write deployment/NAME, fleet/NAME"),
     "a duration in words": (["pause", "deployment/minecraft", "--for", "long"], "write it like 2h"),
     "a duration of nothing": (["pause", "deployment/minecraft", "--for", "0h"], "write it like 2h"),
     "a negative size": (["set", "deployment/minecraft", "--size", "-1"], "-1 is not in the range"),

@@ -162,10 +162,10 @@ def test_predictions_of_many_fleets_are_those_of_each_alone(fleet_model):
 
 def rewritten(directory, target, **changed):
     shutil.copytree(directory, target)
-    found = read_metadata(target)
-    text = found.to_json()
+    metadata = read_metadata(target)
+    text = metadata.to_json()
     for name, value in changed.items():
-        text = text.replace(f'"{name}": {_json(getattr(found, name))}', f'"{name}": {_json(value)}')
+        text = text.replace(f'"{name}": {_json(getattr(metadata, name))}', f'"{name}": {_json(value)}')
     (target / METADATA_FILE).write_text(text)
     return target
 

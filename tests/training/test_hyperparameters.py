@@ -77,5 +77,5 @@ def test_the_defaults_of_services_are_told_too():
 
 
 def test_the_help_teaches_every_hyperparameter():
-    told = CliRunner().invoke(train, ["--help"]).output
-    assert all(f"\n  {one.name}=" in told for one in fields(Hyperparameters))
+    page = CliRunner().invoke(train, ["--help"]).output
+    assert all(f"\n  {one.name}=" in page for one in fields(Hyperparameters))

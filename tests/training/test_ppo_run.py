@@ -8,8 +8,8 @@ from autopilot.training.fleet_ppo import FleetValidation
 from autopilot.training.hyperparameters import Hyperparameters, parse_hyperparameters
 from autopilot.training.job import StopSignal
 from autopilot.training.network import build_network, get_weights
-from autopilot.training.ppo_run import Game, PPORun, Surroundings, Validated
-from autopilot.training.progress import Teller
+from autopilot.training.ppo_run import Game, PPORun, RunContext, Validated
+from autopilot.training.progress import ProgressReporter
 from autopilot.training.recorded import recorded_traces
 from tests.training.test_recorded import fleet
 
@@ -47,11 +47,11 @@ class Scripted:
         return Validated(next(self.losses), {"validation_cost": 0.0})
 
 
-def run_of(tmp_path, losses, **told):
-    told = Hyperparameters(algorithm="ppo", num_steps=16, minibatch_size=64, update_epochs=1, **told)
+def run_of(tmp_path, losses, **hparams):
+    hparams = Hyperparameters(algorithm="ppo", num_steps=16, minibatch_size=64, update_epochs=1, **hparams)
     validation = Scripted(losses)
-    around = Surroundings(Teller(), StopSignal(), CheckpointFile(tmp_path / "run.npz", "this run"))
-    return PPORun(build_network(1, (8,)), told, around, Game(Near(), validation)), validation
+    context = RunContext(ProgressReporter(), StopSignal(), CheckpointFile(tmp_path / "run.npz", "this run"))
+    return PPORun(build_network(1, (8,)), hparams, context, Game(Near(), validation)), validation
 
 
 def test_it_ends_when_the_validation_no_longer_gets_better_and_keeps_the_best_weights(tmp_path, capfd):
@@ -80,8 +80,8 @@ def test_it_goes_on_while_the_validation_gets_better(tmp_path):
 
 
 def test_the_default_run_on_services_is_not_cut_short():
-    told = parse_hyperparameters({"environment": "service"})
-    assert told.patience * 20 >= told.total_iterations
+    hparams = parse_hyperparameters({"environment": "service"})
+    assert hparams.patience * 20 >= hparams.total_iterations
 
 
 @pytest.mark.parametrize("fleets", [1, 3])
@@ -103,6 +103,6 @@ def test_recorded_fleets_are_what_ppo_is_judged_on(fleets):
             return np.zeros(len(observations))
 
     wasteful, absent = validation.judge(Twice()), validation.judge(Rule())
-    assert wasteful.told == {"validation_cost": wasteful.loss}
+    assert wasteful.metrics == {"validation_cost": wasteful.loss}
     assert 1 < wasteful.loss < absent.loss
     assert validation.judge(Twice()) == wasteful

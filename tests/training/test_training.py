@@ -28,18 +28,9 @@ TRAIN = Path(__file__).parents[2] / "container" / "train"
 METRIC = re.compile(r"validation_score=([-+0-9.eE]+);")
 
 
-@pytest.fixture(autouse=True)
-def _signals():
-    """A job takes over the signals of its process; give them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def job(root, told=None, **files):
+def job(root, hparams=None, **files):
     (root / "input" / "config").mkdir(parents=True, exist_ok=True)
-    for name, content in ({"hyperparameters.json": told or {}} | files).items():
+    for name, content in ({"hyperparameters.json": hparams or {}} | files).items():
         (root / "input" / "config" / name).write_text(json.dumps(content))
     return Job(root)
 
@@ -90,20 +81,20 @@ def test_the_model_directory_holds_the_three_parts_and_nothing_half_written(fore
 
 def test_metadata_say_how_the_model_came_about(forecast):
     one, _ = forecast
-    found = read_metadata(one.model)
-    assert (found.algorithm, found.seed, found.features_version) == ("forecast", 1, features.FEATURES_VERSION)
-    assert found.hyperparameters["epochs"] == 2
-    assert found.scores["ratios"]["calibrated"] == 1.0
-    assert found.scores["chosen"] in {"trained", "calibrated"}
-    assert (found.serve == "model") == (found.scores["chosen"] == "trained")
-    assert "tensorflow" in found.libraries
+    metadata = read_metadata(one.model)
+    assert (metadata.algorithm, metadata.seed, metadata.features_version) == ("forecast", 1, features.FEATURES_VERSION)
+    assert metadata.hyperparameters["epochs"] == 2
+    assert metadata.scores["ratios"]["calibrated"] == 1.0
+    assert metadata.scores["chosen"] in {"trained", "calibrated"}
+    assert (metadata.serve == "model") == (metadata.scores["chosen"] == "trained")
+    assert "tensorflow" in metadata.libraries
 
 
 def test_metric_lines_are_for_the_platforms_regular_expressions(forecast):
-    _, told = forecast
-    values = [float(value) for value in METRIC.findall(told)]
+    _, log = forecast
+    values = [float(value) for value in METRIC.findall(log)]
     assert len(values) == 3  # of the forecast, and of the closed loop
-    assert "\x1b" not in told, "no terminal codes in a log"
+    assert "\x1b" not in log, "no terminal codes in a log"
 
 
 def test_the_report_is_one_file_without_outside_references(forecast):
@@ -155,8 +146,8 @@ def stopped_and_resumed(one, capfd, monkeypatch):
 def test_a_forecast_that_is_stopped_resumes_to_the_uninterrupted_model(forecast, tmp_path, tiny, monkeypatch, capfd):
     uninterrupted, _ = forecast
     stopping_at(1, CheckpointFile, monkeypatch, "save")
-    found = stopped_and_resumed(job(tmp_path, tiny), capfd, monkeypatch)
-    assert found == read_metadata(uninterrupted.model)
+    metadata = stopped_and_resumed(job(tmp_path, tiny), capfd, monkeypatch)
+    assert metadata == read_metadata(uninterrupted.model)
 
 
 def test_ppo_that_is_stopped_resumes_to_the_uninterrupted_model(tmp_path, tiny_ppo, monkeypatch, capfd):
@@ -200,8 +191,8 @@ def test_another_model_to_start_from_is_another_run(forecast, tmp_path):
     channel = Path(shutil.copytree(base.model, one.root / "input" / "data" / "model"))
     first = checkpoint_of(one, Hyperparameters(), [])
     assert checkpoint_of(one, Hyperparameters(), []) == first
-    told = json.loads((channel / "metadata.json").read_text())
-    (channel / "metadata.json").write_text(json.dumps(told | {"model_sha256": "another"}))
+    metadata = json.loads((channel / "metadata.json").read_text())
+    (channel / "metadata.json").write_text(json.dumps(metadata | {"model_sha256": "another"}))
     assert checkpoint_of(one, Hyperparameters(), []).run != first.run
 
 
@@ -231,14 +222,14 @@ def test_recorded_fleets_judge_the_default_the_trained_model_and_the_rule(
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("hparams", "reason"),
     [
         pytest.param({"epocs": "3"}, "unknown hyperparameter 'epocs': did you mean 'epochs'?", id="unknown name"),
         pytest.param({"warm_start": "model"}, "warm_start=model needs a `model` channel", id="no model channel"),
     ],
 )
-def test_a_bad_hyperparameter_fails_the_job_with_the_reason_first(tmp_path, told, reason):
-    one = job(tmp_path, told)
+def test_a_bad_hyperparameter_fails_the_job_with_the_reason_first(tmp_path, hparams, reason):
+    one = job(tmp_path, hparams)
     assert run_job(one, {}) == 1
     assert failure(one).startswith(reason)
     assert not one.model.exists()

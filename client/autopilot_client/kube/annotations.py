@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 
 from autopilot_client.kube.api import Kube
-from autopilot_client.kube.targets import KINDS, read_one
+from autopilot_client.kube.targets import read_one
+from autopilot_client.rules.kinds import kind_of
 from autopilot_client.rules.overrides import NAMES, PREFIX
 
 
 def write_overrides(kube: Kube, target: str, values: Mapping[str, str | None]) -> None:
-    """Write overrides (`paused`, `size`, `size-until` ...) onto `deployment/NAME` or `fleet/NAME`; None takes one away.
+    """Write overrides (`paused`, `size`, `size-until` ...) onto a target; None takes one away.
 
     Raises KubeError.
     """
-    kind, name = target.split("/", 1)
+    kind, name = kind_of(target), target.split("/", 1)[1]
     annotations = {f"{PREFIX}{key}": value for key, value in values.items()}
-    path = kube.path(KINDS[kind].group, KINDS[kind].resource, name)
+    path = kube.path(kind.group, kind.resource, name)
     kube.patch(path, {"metadata": {"annotations": annotations}})
 
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autopilot_client.kube.api import Kube
-from autopilot_client.kube.targets import KINDS, Target
+from autopilot_client.kube.targets import Target
+from autopilot_client.rules.kinds import kind_of
 from autopilot_client.rules.notices import Notice
 from autopilot_client.rules.plan import Scale
 
@@ -70,9 +71,9 @@ def _of_resizes(resizes: Sequence[Resize], namespace: str, now: float) -> dict[s
 def _event(about: tuple[str, Target], notice: Notice, text: str, where: tuple[str, float]) -> dict[str, Any]:
     """One core/v1 Event about an object, in a namespace at a time."""
     (full, target), (namespace, now) = about, where
-    kind, name = full.split("/", 1)
+    kind, name = kind_of(full), full.split("/", 1)[1]
     at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    involved = {"apiVersion": KINDS[kind].group, "kind": KINDS[kind].kind, "name": name, "namespace": namespace}
+    involved = {"apiVersion": kind.group, "kind": kind.kind, "name": name, "namespace": namespace}
     return {
         "apiVersion": "v1",
         "kind": "Event",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from autopilot_client.config import Config, Fleet
+from autopilot_client.rules.bill import Meter
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
 from autopilot_client.rules.lead import BootTimes, Lead
 from autopilot_client.rules.notices import Hold
@@ -50,7 +51,8 @@ class StatusStore:
     serving: dict[str, View] = field(default_factory=dict)
     trails: dict[str, Trail] = field(default_factory=dict)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    meters: dict[str, Meter] = field(default_factory=dict)
+    notifications: Counter[tuple[str, str]] = field(default_factory=Counter)
     passes: Counter[str] = field(default_factory=Counter)
     pass_seconds: float = 0.0
     last_success: float = 0.0
@@ -131,14 +133,24 @@ class StatusStore:
         demand = seen.reading.demand if seen.reading else None
         self.trails.setdefault(name, Trail()).add(seen.at, demand, decision.allocation, view.size, decision.reason)
         self.counts["decisions", name, decision.reason] += 1
+        elapsed = min(seen.at - before.seen.at, 3 * self.config.interval_seconds) if before else 0.0
+        self._measure(view, max(0.0, elapsed))
         undone = set(view.rivalry.reversals) - set(before.rivalry.reversals if before else ())
         self.counts["reversals", name, ""] += len(undone)
-        if before is None or seen.reading is None or seen.replicas is None:
+
+    def _measure(self, view: View, elapsed: float) -> None:
+        """Add the seconds since the last pass to the fleet's meter, as far as size and need are known."""
+        name, seen = view.fleet.name, view.seen
+        if seen.replicas is None:
             return
-        elapsed = min(seen.at - before.seen.at, 3 * self.config.interval_seconds)
-        gap = (seen.reading.need - seen.replicas) * max(0.0, elapsed)
-        key = ("unmet" if gap > 0 else "idle", name)
-        self.seconds[key] = self.seconds.get(key, 0.0) + abs(gap)
+        meter = self.meters.get(name, Meter())
+        gap = 0 if seen.reading is None else seen.reading.need - seen.replicas
+        self.meters[name] = Meter(
+            meter.seen + (elapsed if seen.reading else 0.0),
+            meter.servers + seen.replicas * elapsed,
+            meter.unmet + max(0, gap) * elapsed,
+            meter.idle + max(0, -gap) * elapsed,
+        )
 
 
 def _kept(view: View) -> int:

@@ -78,7 +78,7 @@ class Application:
             "/metrics": self._metrics,
         }
         self._reviewed = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "fleet"}
-        self._scaled = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "deployment"}
+        self._scaled = {fleet.object: fleet for fleet in store.config.fleets if fleet.apply == "keda"}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -126,8 +126,8 @@ class Application:
     def _desired(self, name: str) -> Reply:
         """KEDA's metrics-api. Unsure is 503, never 0: KEDA then keeps the size."""
         fleet = self._scaled.get(name)
-        if fleet is None or fleet.apply != "keda":
-            return of_error(404, "fleet", "no Deployment of this name has apply: keda")
+        if fleet is None:
+            return of_error(404, "fleet", "no target of this name has apply: keda")
         size = self._offer(fleet, in_use=0)
         if isinstance(size, Unsure):
             return of_error(503, "unsure", size.why)

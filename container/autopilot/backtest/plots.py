@@ -23,7 +23,7 @@ _STYLE: dict[Any, Any] = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
-_DEMAND, _ALLOCATION, _BUFFER, _MISSING = "#222222", "#0b62a8", "#c77700", "#c0232c"
+_DEMAND, _ALLOCATION, _BUFFER, _MISSING, _HELD = "#222222", "#0b62a8", "#c77700", "#c0232c", "#666666"
 
 
 def excerpt_plot(excerpt: Excerpt) -> str:
@@ -35,10 +35,14 @@ def excerpt_plot(excerpt: Excerpt) -> str:
         axes.plot(at, excerpt.capacity, color=_ALLOCATION, lw=1.6, drawstyle="steps-post", label="autopilot")
         axes.plot(at, excerpt.demand, color=_DEMAND, lw=1, label="demand")
         _mark_missing(axes, at, excerpt)
+        top = 1.08 * _highest(excerpt)
+        if excerpt.held.any():
+            axes.fill_between(at, 0, top, excerpt.held.tolist(), step="post", facecolor=f"{_HELD}22", edgecolor=_HELD,
+                              hatch="..", lw=0, label="outage hold decided")  # fmt: skip
         axes.set_ylabel("servers")
-        axes.set_ylim(0, 1.08 * _highest(excerpt))
+        axes.set_ylim(0, top)
         _date_axis(axes, at)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=10)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=10)
         return _svg(figure)
 
 

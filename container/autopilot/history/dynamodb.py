@@ -28,7 +28,7 @@ import numpy as np
 from autopilot.core.history import NOTHING, SLOT_SECONDS, SLOTS_PER_DAY, DaySlots, day_of, first_slot, slot_of
 from autopilot.history.breaker import Breaker
 from autopilot.history.forking import tell_of_forks
-from autopilot.history.rate_limited_log import Complaints
+from autopilot.history.rate_limited_log import RateLimitedLog
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 
 log = logging.getLogger("autopilot.history")
@@ -109,7 +109,7 @@ class DynamoHistory:
         self._ttl = ttl_days * 86400
         self.breaker = Breaker()
         self._turn = 0
-        self._complaints = Complaints(log)
+        self._limited_log = RateLimitedLog(log)
         self._forget_threads()
         tell_of_forks(self)
 
@@ -283,7 +283,7 @@ class DynamoHistory:
         if _code(error) not in _THROTTLED:
             self.breaker.failed(calls)  # each counts, or those who wait behind a few that share a call wait twice
         message = f"history table {self._table}: {_explain(error, self._table)}"
-        self._complaints.add(message)
+        self._limited_log.add(message)
         raise HistoryUnavailableError(message) from error
 
     def _connected(self) -> DynamoClient:

@@ -81,7 +81,7 @@ class RulePreferred:
 def load_policy(directory: Path) -> Policy:
     """The policy of a model directory, checked and tried on a canned observation.
 
-    Raises ModelError, with what to mend, if a file is missing or damaged, or if the model was trained on other
+    Raises ModelError, with what to fix, if a file is missing or damaged, or if the model was trained on other
     features than this version computes.
     """
     metadata = read_metadata(Path(directory))

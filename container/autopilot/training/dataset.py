@@ -157,9 +157,11 @@ def _rule_costs(rows: Rows) -> Floats:
     flat = np.broadcast_to(rows.demand, (count, *shape)).reshape(-1, shape[1])
     steps = np.tile(rows.step_minutes, count)
     target = target_sizes(tf.constant(sizes.reshape(flat.shape)), tf.constant(flat), tf.constant(steps))
-    found = shortfall(target, tf.constant(flat), tf.constant(np.tile(lead_steps, (count, 1))))
-    weight = rows.weight * found.counted.numpy().reshape(count, -1)[0]
-    means = [np.average(one.numpy().reshape(count, -1), axis=1, weights=weight) for one in (found.missing, found.idle)]
+    losses = shortfall(target, tf.constant(flat), tf.constant(np.tile(lead_steps, (count, 1))))
+    weight = rows.weight * losses.counted.numpy().reshape(count, -1)[0]
+    means = [
+        np.average(one.numpy().reshape(count, -1), axis=1, weights=weight) for one in (losses.missing, losses.idle)
+    ]
     return np.stack(means).astype(np.float32)
 
 

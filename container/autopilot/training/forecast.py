@@ -120,7 +120,7 @@ def whole_server_loss(predicted: Any, needed: Any, under: float, over: float) ->
 class Batch:
     """Tensors of B rows of K decisions: see dataset.Rows and closed_loop.Draws.
 
-    observations [B, K, WIDTH] with the lead and price that were drawn; price, usual, weight, step_minutes [B];
+    observations [B, K, WIDTH] with the lead and price that were drawn; price, baseline_cost, weight, step_minutes [B];
     lead_steps, rounding [B, K]
     """
 
@@ -129,7 +129,7 @@ class Batch:
     needed: Any
     step_minutes: Any
     price: Any
-    usual: Any
+    baseline_cost: Any
     weight: Any
     lead_steps: Any
     rounding: Any
@@ -146,7 +146,7 @@ def forecast_loss(network: FleetNetwork, batch: Batch) -> Any:  # noqa: ANN401 -
     predicted = ratios * tf.maximum(batch.demand, 1.0)[:, :, None]
     floored = whole_server_loss(tf.maximum(predicted, batch.demand[:, :, None]), batch.needed, 5.0, 1.0)
     free = whole_server_loss(predicted, batch.needed, 5.0, 1.0)
-    relative = (0.8 * floored + 0.2 * free) / batch.usual[:, None, None]
+    relative = (0.8 * floored + 0.2 * free) / batch.baseline_cost[:, None, None]
     return tf.reduce_mean(relative * batch.weight[:, None, None])
 
 
@@ -155,7 +155,7 @@ def closed_loop_loss(network: FleetNetwork, batch: Batch) -> Any:  # noqa: ANN40
     ratio = tf.reshape(network.ratio(batch.flat()), tf.shape(batch.demand))
     forecast = tf.maximum(ratio, 0.0) * tf.maximum(batch.demand, 1.0) + batch.rounding
     cost, counted = _row_costs(forecast, batch)
-    relative = (cost + _LEAST_COST) / batch.usual
+    relative = (cost + _LEAST_COST) / batch.baseline_cost
     far_off = tf.maximum(relative, _MOST_RATIO)
     relative = tf.where(relative > _MOST_RATIO, _MOST_RATIO * (1.0 + tf.math.log(far_off / _MOST_RATIO)), relative)
     return tf.reduce_mean(relative * batch.weight * counted / tf.reduce_mean(counted))
@@ -167,18 +167,18 @@ LOSSES: dict[Stage, Callable[[FleetNetwork, Batch], Any]] = {"forecast": forecas
 def _row_costs(forecast: Any, batch: Batch) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
     """Mean cost of each row, in servers, and how many of its decisions count; [B] each."""
     sizes = target_sizes(forecast, batch.demand, batch.step_minutes)
-    found = shortfall(sizes, batch.demand, batch.lead_steps)
-    return batch.price * found.missing + found.idle, found.counted
+    losses = shortfall(sizes, batch.demand, batch.lead_steps)
+    return batch.price * losses.missing + losses.idle, losses.counted
 
 
 def draw_leads(rng: np.random.Generator, far: Floats) -> Floats:
     """Leads whose farther horizon is `far` [B] minutes, shortest and longest: [B, 2]. Half of them are one number."""
     count = len(far)
     longest = np.where(far == 20, rng.uniform(5, 20, count), far - rng.uniform(0, 10, count))
-    usual = rng.random(count) < 0.3
-    longest = np.where(usual, np.where(far == 20, 15.0, far), longest)
+    common = rng.random(count) < 0.3
+    longest = np.where(common, np.where(far == 20, 15.0, far), longest)
     shortest = longest * np.where(rng.random(count) < 0.5, 1.0, rng.uniform(0.2, 1, count))
-    shortest = np.where(usual & (far == 20), rng.choice([10.0, 10.0, 15.0], count), shortest)
+    shortest = np.where(common & (far == 20), rng.choice([10.0, 10.0, 15.0], count), shortest)
     return np.stack([np.maximum(shortest, 3.0), longest], axis=1).astype(np.float32)
 
 
@@ -279,7 +279,7 @@ class Trainer:
                 yield part, i, variable
 
 
-def predict(network: FleetNetwork, observations: Floats) -> Floats:
+def predict(network: Callable[[Any], Any], observations: Floats) -> Floats:
     """The network's ratios for observations [R, K, WIDTH]: [R, K]."""
     parts = np.array_split(observations, max(1, len(observations) // _ROWS_AT_ONCE))
     ratios = [network(tf.constant(part.reshape(-1, part.shape[-1]))).numpy() for part in parts]
@@ -287,7 +287,7 @@ def predict(network: FleetNetwork, observations: Floats) -> Floats:
     return predicted
 
 
-def score(network: FleetNetwork, rows: Rows, config: ForecastConfig) -> float:
+def score(network: Callable[[Any], Any], rows: Rows, config: ForecastConfig) -> float:
     """Cost in the closed loop, whole servers, relative to the best simple rule: geometric mean of fleets.
 
     Played with the lead that is served, by the rows that look as far ahead as it does; where there are none, by all,
@@ -305,9 +305,9 @@ def score(network: FleetNetwork, rows: Rows, config: ForecastConfig) -> float:
     weight = batch.weight * counted.numpy()
     fleets = len(rows.rules)
     paid, weights = (np.bincount(rows.fleet, one, fleets) for one in (weight * costs.numpy(), weight))
-    usual = np.bincount(rows.fleet, weight * batch.usual, fleets)
+    baseline_cost = np.bincount(rows.fleet, weight * batch.baseline_cost, fleets)
     seen = weights > 0
-    return float(np.exp(np.mean(np.log((paid[seen] + _LEAST_COST * weights[seen]) / usual[seen]))))
+    return float(np.exp(np.mean(np.log((paid[seen] + _LEAST_COST * weights[seen]) / baseline_cost[seen]))))
 
 
 def fit(

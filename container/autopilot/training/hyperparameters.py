@@ -37,12 +37,13 @@ Lead = Annotated[float, Bounds(1e-12, LONGEST_LEAD)]
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """What a training job can be told. An empty text, or 0 where it says so, lets `train` choose."""
+    """What can be set for a training job. An empty text, or 0 where it says so, lets `train` choose."""
 
     environment: Literal["fleet", "service"] = "fleet"
     """`fleet`: game servers. `service`: the autoscaling of a web service."""
-    algorithm: Literal["forecast", "ppo"] = "forecast"
-    """`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the simulated fleet."""
+    algorithm: Literal["forecast", "ppo", "linear"] = "forecast"
+    """`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the simulated fleet.
+    `linear`: linear regression, to compare with; it serves whatever the verdict says."""
     name: str = "default"
     """What answers call the policy."""
     seed: Annotated[int, Bounds(0, 2**31 - 1)] = 1
@@ -153,7 +154,7 @@ class Hyperparameters:
     initial_machines: Annotated[int, Bounds(0, 833)] = 50
     """Active machines at the start of an episode (service)."""
 
-    def told(self) -> dict[str, Any]:
+    def as_metadata(self) -> dict[str, Any]:
         """All of them by name, as a report and a model's metadata may say them: no secret of an address."""
         return asdict(self) | {"gs_inventory_url": self.gs_inventory_url and shown(self.gs_inventory_url)}
 
@@ -225,12 +226,12 @@ def parse_hyperparameters(given: Mapping[str, Any]) -> Hyperparameters:
         if name not in hints:
             raise HyperparameterError(_unknown(name, list(hints)))
         values[name] = _converted(name, _unquoted(value), hints[name])
-    found = Hyperparameters(**values)
-    _check_together(found)
-    if found.training_steps:
-        played = found.services * found.num_steps
-        found = replace(found, total_iterations=max(1, round(found.training_steps / played)))
-    return found
+    hparams = Hyperparameters(**values)
+    _check_combination(hparams)
+    if hparams.training_steps:
+        played = hparams.services * hparams.num_steps
+        hparams = replace(hparams, total_iterations=max(1, round(hparams.training_steps / played)))
+    return hparams
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -329,14 +330,14 @@ _READERS: dict[Any, Callable[[str, str], Any]] = {
 }
 
 
-def _check_together(found: Hyperparameters) -> None:
-    _check_layers("hidden", found.hidden)
-    _check_layers("head_hidden", found.head_hidden)
-    if found.environment == "service" and found.algorithm != "ppo":
+def _check_combination(hparams: Hyperparameters) -> None:
+    _check_layers("hidden", hparams.hidden)
+    _check_layers("head_hidden", hparams.head_hidden)
+    if hparams.environment == "service" and hparams.algorithm != "ppo":
         raise HyperparameterError("environment=service is learned by algorithm=ppo: there is no demand to forecast")
-    if found.lead_minutes_min > found.lead_minutes_max:
+    if hparams.lead_minutes_min > hparams.lead_minutes_max:
         raise HyperparameterError("lead_minutes_min must not be above lead_minutes_max")
-    if not 0 < len(found.name) <= 64 or "@" in found.name or not found.name.isprintable():
+    if not 0 < len(hparams.name) <= 64 or "@" in hparams.name or not hparams.name.isprintable():
         raise HyperparameterError("name must have 1 to 64 printable characters, and no @")
 
 

@@ -16,16 +16,16 @@ _PATIENCE = 5
 Read = Callable[[], float | None]
 
 
-def record(told: Hyperparameters, stop: StopSignal) -> DemandSeries:
+def record(hparams: Hyperparameters, stop: StopSignal) -> DemandSeries:
     """Demand of the live source, one observation every `learning_freq` seconds. Raises JobError, or Stopped."""
-    days = (told.live_observations - 1) * told.learning_freq / 86400
+    days = (hparams.live_observations - 1) * hparams.learning_freq / 86400
     if days < LEAST_LEARNED_DAYS:
         raise JobError(
-            f"{told.live_observations} live_observations, one every {told.learning_freq:g} seconds (learning_freq), "
-            f"span {days:.2g} days: at least {LEAST_LEARNED_DAYS:g} are needed to train on them"
+            f"{hparams.live_observations} live_observations, one every {hparams.learning_freq:g} seconds "
+            f"(learning_freq), span {days:.2g} days: at least {LEAST_LEARNED_DAYS:g} are needed to train on them"
         )
-    source = HttpDemand(told.gs_inventory_url, _FIELD, _TIMEOUT)
-    return observations(lambda: source.demand(["live"])[0], _clock(told, stop))
+    source = HttpDemand(hparams.gs_inventory_url, _FIELD, _TIMEOUT)
+    return observations(lambda: source.demand(["live"])[0], _clock(hparams, stop))
 
 
 def observations(read: Read, times: Iterator[float]) -> DemandSeries:
@@ -46,12 +46,12 @@ def observations(read: Read, times: Iterator[float]) -> DemandSeries:
     return DemandSeries(at, demand)
 
 
-def _clock(told: Hyperparameters, stop: StopSignal) -> Iterator[float]:
+def _clock(hparams: Hyperparameters, stop: StopSignal) -> Iterator[float]:
     """The time now, and then every `learning_freq` seconds."""
     due = time.monotonic()
-    for _ in range(told.live_observations):
+    for _ in range(hparams.live_observations):
         while (wait := due - time.monotonic()) > 0:
             stop.check()
             time.sleep(min(wait, 1.0))
         yield time.time()
-        due += told.learning_freq
+        due += hparams.learning_freq

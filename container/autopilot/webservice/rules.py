@@ -144,8 +144,8 @@ class Plans:
         low = np.minimum(place.astype(np.int64), len(_LOADS) - 2)
         rows = np.arange(len(load))
         part = place - low
-        found = row[rows, low] * (1 - part) + row[rows, low + 1] * part
-        best: Array = np.minimum(np.round(found * np.maximum(load, 1.0) / within), MAX_MACHINES)
+        machines = row[rows, low] * (1 - part) + row[rows, low + 1] * part
+        best: Array = np.minimum(np.round(machines * np.maximum(load, 1.0) / within), MAX_MACHINES)
         return best
 
 

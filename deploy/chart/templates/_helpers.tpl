@@ -74,3 +74,20 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
   ports:
     - {protocol: TCP, port: 80}
 {{- end -}}
+
+{{/* A fleet's target as JSON: group, resource, name, and whether the client knows its kind by name. */}}
+{{- define "autopilot.target" -}}
+{{- $words := dict "deployment" "apps/deployments" "statefulset" "apps/statefulsets" "fleet" "agones.dev/fleets" "cloneset" "apps.kruise.io/clonesets" "gameserverset" "game.kruise.io/gameserversets" -}}
+{{- $kinds := dict "apps/Deployment" "deployments" "apps/StatefulSet" "statefulsets" "agones.dev/Fleet" "fleets" "apps.kruise.io/CloneSet" "clonesets" "game.kruise.io/GameServerSet" "gameserversets" -}}
+{{- if kindIs "string" . -}}
+{{- $resource := get $words (splitList "/" . | first) -}}
+{{- dict "group" (splitList "/" $resource | first) "resource" (splitList "/" $resource | last) "name" (splitList "/" . | last) "known" true | toJson -}}
+{{- else -}}
+{{- $group := splitList "/" .apiVersion | first -}}
+{{- $plural := get $kinds (printf "%s/%s" $group .kind) -}}
+{{- if not (or .resource $plural) -}}
+{{- fail (printf "client.config.fleets: the plural of the kind %s is not known; write resource in its target, as kubectl api-resources shows it" .kind) -}}
+{{- end -}}
+{{- dict "group" $group "resource" (.resource | default $plural) "name" .name "known" (not (empty $plural)) | toJson -}}
+{{- end -}}
+{{- end -}}

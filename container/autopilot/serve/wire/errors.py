@@ -12,7 +12,7 @@ class RequestError(Exception):
     """The request, or one element of it, cannot be understood.
 
     status, code   for the caller to act on
-    field          what to mend
+    field          what to fix
     fleet          the name of the fleet that the element is about, as far as it could be read
     """
 
