@@ -31,7 +31,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "webservice/minutes": {"webservice/observation"},
         "webservice/advice": {"ports", "webservice/observation", "webservice/minutes"},
         "wiring": {"core", "ports", "settings", "history", "history/cache", "demand", "policy", "service",
-                   "webservice/advice"},
+                   "webservice/advice", "backtest", "learning"},
         "serve": {"core", "ports", "settings", "service", "wiring", "webservice/advice", "webservice/observation"},
         "backtest/command": {"core", "ports", "settings", "demand", "wiring", "backtest"},
         "learning/commands": {"core", "ports", "settings", "demand", "wiring", "backtest", "backtest/command",

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decide import Doubles, Predictions
+from autopilot.core.decide import Doubles, FleetContext, Predictions
 from autopilot.core.history import DaySlots, Windows
 
 
@@ -81,6 +81,14 @@ class History(Protocol):
 
     def close(self) -> None:
         """Write what is pending, within a second, and let go of connections."""
+        ...
+
+
+class Judge(Protocol):
+    """Whether the policy earns its place on a fleet."""
+
+    def serves_rule(self, context: FleetContext) -> bool:
+        """Whether the calibrated rule serves it instead. At once, whatever it takes to find out."""
         ...
 
 

@@ -80,6 +80,13 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             description="Median length of a game session in minutes: how fast demand can honestly fall.", gt=0, le=1440
         ),
     ] = 20.0
+    autopilot_earn: Annotated[
+        Literal["on", "off"],
+        Meta(
+            description="`on`: where the policy has cost more than the calibrated rule for days, the rule serves that "
+            "fleet until that turns (judged once a day from its history)."
+        ),
+    ] = "on"
     autopilot_stabilization_minutes: Annotated[
         float,
         Meta(description="The highest forecast of the last minutes stands; 0: off (the client does it).", ge=0, le=180),
@@ -240,6 +247,11 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
     def most_elements(self) -> int:
         """Most fleets or lines in one request."""
         return MOST_BATCHED if self.sagemaker_batch else self.autopilot_max_instances
+
+    @property
+    def earns(self) -> bool:
+        """Whether the policy has to earn its place on each fleet: rows of a batch job have no days to judge by."""
+        return self.autopilot_earn == "on" and not self.sagemaker_batch
 
     @property
     def writes_history(self) -> bool:

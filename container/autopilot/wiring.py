@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+from autopilot.backtest.replay import ReplayConfig
 from autopilot.history.cache import RecentHistory
 from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.history.service_states import MemoryStates
 from autopilot.policy.calibrated import CalibratedPolicy
-from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, LearnedPolicy, load_policy
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import DemandSource, History, ModelError, Policy, ServiceStates
+from autopilot.ports import DemandSource, History, Judge, ModelError, Policy, ServiceStates
 from autopilot.service import Autopilot, OperatorRules
 from autopilot.settings import HistoryPlace, Settings
 from autopilot.webservice.advice import ServiceAdvisor
@@ -29,7 +30,22 @@ def build(settings: Settings) -> Autopilot:
     recent = RecentHistory(
         store, max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024, off=isinstance(store, NoHistory)
     )
-    return Autopilot(build_policy(Path(settings.autopilot_model_dir)), recent, operator, build_demand(settings))
+    policy = build_policy(Path(settings.autopilot_model_dir))
+    return Autopilot(policy, recent, operator, build_demand(settings), judge=_build_judge(settings, store, policy))
+
+
+def _build_judge(settings: Settings, store: History, policy: Policy) -> Judge | None:
+    """Who judges the policy; nobody where there is no history to judge by, or no policy beside the rule."""
+    if not must_earn(settings, policy) or isinstance(store, NoHistory):
+        return None
+    from autopilot.learning.judge import DailyJudge  # noqa: PLC0415 - half a megabyte that a batch job never needs
+
+    return DailyJudge(store, ReplayConfig(policy, rules=settings.guardrail_rules(), events=settings.events()))
+
+
+def must_earn(settings: Settings, policy: Policy) -> bool:
+    """Whether a policy has to earn its place on each fleet: the rule itself has not."""
+    return settings.earns and isinstance(policy, LearnedPolicy)
 
 
 def build_policy(directory: Path) -> Policy:

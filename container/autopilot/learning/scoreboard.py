@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autopilot.backtest.comparison import REACTIVE_20, best_buffer, buffered, intervals
-from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.backtest.scenario import Scenario, decide_again, on_grid, set_by_client
 from autopilot.core.cost import Doubles, Interval, Score, regular, scored_steps
 from autopilot.core.decide import applied
@@ -24,7 +24,6 @@ PERIODS = (1.0, 7.0, 14.0)
 """Days."""
 _LEAST_ANSWERED = 0.5
 """Share of the reports whose answer is remembered: with fewer nobody can say what was set."""
-_DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Standing:
     @property
     def span(self) -> float:
         """Days from the first to the last step that counts."""
-        return (self.period[1] - self.period[0]) / _DAY_SECONDS
+        return (self.period[1] - self.period[0]) / DAY_SECONDS
 
     @property
     def own(self) -> str:
@@ -64,13 +63,13 @@ def standings(
 
     Raises ValueError where nothing can be played: fewer than two reports, or less than one an hour.
     """
-    base = _scenario(stored, config)
+    base = scenario_of(stored, config)
     players = _players(stored, base, config, candidate)
     found = (_standing(base, stored, players, days) for days in periods)
     return [one for one in found if one is not None]
 
 
-def _scenario(stored: StoredFleet, config: ReplayConfig) -> Scenario:
+def scenario_of(stored: StoredFleet, config: ReplayConfig) -> Scenario:
     """All that is stored, without the first hour and what was not believed."""
     grid = regular(stored.series.times, stored.series.demand)
     scored = scored_steps(grid, 0.0) & ~stored.doubted[grid.observed]
@@ -97,7 +96,7 @@ def _as_set(stored: StoredFleet, base: Scenario, config: ReplayConfig) -> Double
 
 
 def _standing(base: Scenario, stored: StoredFleet, players: Mapping[str, Doubles], days: float) -> Standing | None:
-    after = base.grid.times > base.grid.times[-1] - days * _DAY_SECONDS
+    after = base.grid.times > base.grid.times[-1] - days * DAY_SECONDS
     scenario = replace(base, scored=base.scored & after)
     if not scenario.scored.any() or not scenario.demand.any():
         return None
