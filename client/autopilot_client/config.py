@@ -11,10 +11,11 @@ import msgspec
 import yaml
 
 from autopilot_client.net.access import Access
+from autopilot_client.ports import ConfigError
 from autopilot_client.rules.domain import Bounds
 from autopilot_client.rules.kinds import BY_DELETION_COST, BY_ORDER, KINDS, NAME, kind_of, target_of
 from autopilot_client.rules.lead import REMEDY, Lead, parse_lead
-from autopilot_client.rules.messages import Kind
+from autopilot_client.rules.messages import MessageKind
 from autopilot_client.rules.schedule import MOST_MINUTES, Event, ScheduleError, check
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -25,11 +26,9 @@ TARGET = rf"^({'|'.join(KINDS)})/{NAME}$"
 NODES = r"^(off|all|[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*)$"
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+PerServer = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+Queries = Text | Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
 Apply = Literal["observe", "scale", "webhook", "keda"]
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used. The message names the field and what to write instead."""
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +36,19 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class AgonesDemand(_Section, tag_field="source", tag="agones", frozen=True):
-    """Allocated and reserved servers of the target's own status."""
+    """Allocated and reserved servers of the target's own status; or what a Counter or List of Agones counts on them.
+
+    `per_server` is how many of those one server takes; without it, the capacity that the status says it has.
+    """
+
+    counter: Text | None = None
+    list: Text | None = None
+    per_server: PerServer | None = None
+
+    @property
+    def counted(self) -> str:
+        """The Counter or List that is counted; empty: servers are."""
+        return self.counter or self.list or ""
 
 
 class ReviewDemand(_Section, tag_field="source", tag="review", frozen=True):
@@ -86,8 +97,11 @@ class _Web(_Section, frozen=True, kw_only=True):
         )
 
 
-class HttpDemand(_Web, tag_field="source", tag="http", frozen=True, kw_only=True):
-    """A matchmaker's JSON. Fields are dotted paths into it."""
+class HttpDemandConfig(_Web, tag_field="source", tag="http", frozen=True, kw_only=True):
+    """A matchmaker's JSON. Fields are dotted paths into it.
+
+    Demand and queue are in servers, or in what `per_server` of fit on one.
+    """
 
     url: Url
     field: Text = "demand"
@@ -95,19 +109,21 @@ class HttpDemand(_Web, tag_field="source", tag="http", frozen=True, kw_only=True
     sessions_field: Text | None = None
     arrivals_field: Text | None = None
     at_field: Text | None = None
+    per_server: PerServer = 1.0
     max_age_seconds: Seconds = 300.0
     timeout_seconds: Seconds = 3.0
 
 
 class PrometheusDemand(_Web, tag_field="source", tag="prometheus", frozen=True, kw_only=True):
-    """Instant queries, each with exactly one result."""
+    """Instant queries, each with exactly one result; several for one thing are added up. `per_server` as of `http`."""
 
     url: Url
-    query: Text
-    queue_query: Text | None = None
-    sessions_query: Text | None = None
-    arrivals_query: Text | None = None
+    query: Queries
+    queue_query: Queries | None = None
+    sessions_query: Queries | None = None
+    arrivals_query: Queries | None = None
     age_query: Text | None = None
+    per_server: PerServer = 1.0
     max_age_seconds: Seconds = 300.0
     timeout_seconds: Seconds = 3.0
 
@@ -119,7 +135,7 @@ class PodsDemand(_Section, tag_field="source", tag="pods", frozen=True):
     in_use: Text
 
 
-Demand = AgonesDemand | ReviewDemand | HttpDemand | PrometheusDemand | PodsDemand
+Demand = AgonesDemand | ReviewDemand | HttpDemandConfig | PrometheusDemand | PodsDemand
 
 
 class DeletionCost(_Section, frozen=True):
@@ -185,6 +201,7 @@ class Fleet(_Section, frozen=True):
     aims_at: Annotated[str, msgspec.Meta(pattern=TARGET)] | TargetObject = msgspec.field(name="target")
     demand: Demand
     maximum: Whole
+    queue: HttpDemandConfig | PrometheusDemand | None = None
     minimum: Whole = 1
     apply: Apply = "observe"
     stabilization_minutes: Annotated[float, msgspec.Meta(ge=0, le=1440)] = 3.0
@@ -281,7 +298,7 @@ class Receiver(_Web, frozen=True, kw_only=True):
     url: Url | None = None
     url_file: Text | None = None
     url_env: Text | None = None
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[MessageKind, ...] = ()
     timeout_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
     most_per_hour: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
     queue: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
@@ -346,7 +363,9 @@ REMEDIES = {
     "margin": "a share such as 0.2",
     "endpoint": "url: http://HOST/invocations, sagemaker: NAME, or predict: http://HOST/predict/{fleet}",
     "url": "an address that starts with http:// or https://",
-    "query": "a PromQL expression with exactly one result",
+    "query": "a PromQL expression with exactly one result, or a list of some to add up",
+    "per_server": "how many of what is counted fit on one server, a number above 0",
+    "queue": "source: http with url and field, or source: prometheus with url and query",
     "selector": "equality terms, such as app=minecraft,region=eu",
     "in_use": "a label such as state=busy, or ready, or not-ready",
     "namespace": "the name of a Kubernetes namespace",
@@ -569,6 +588,22 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
         lambda f: isinstance(f.demand, _Web) and _two_ways(f.demand),
         "demand: one of token_file, basic_auth and sigv4; each would replace the other",
     ),
+    (
+        lambda f: isinstance(f.demand, AgonesDemand) and f.demand.counter is not None and f.demand.list is not None,
+        "demand: one of counter and list; the sizes of two would not be of one thing",
+    ),
+    (
+        lambda f: isinstance(f.demand, AgonesDemand) and bool(f.demand.per_server) and not f.demand.counted,
+        "demand.per_server: with source agones it needs counter or list; without them servers are counted",
+    ),
+    (
+        lambda f: f.queue is not None and (_has_queue(f.demand) or _has_queue(f.queue)),
+        "queue: said twice; leave queue_field and queue_query out where the queue has a source of its own",
+    ),
+    (
+        lambda f: f.queue is not None and _two_ways(f.queue),
+        "queue: one of token_file, basic_auth and sigv4; each would replace the other",
+    ),
     (_wrong_lead, f"lead_minutes: write {REMEDY}"),
     (
         lambda f: f.measures_lead and isinstance(f.demand, ReviewDemand),
@@ -580,6 +615,11 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
     ),
 )
 """What a fleet must not be, and the remedy."""
+
+
+def _has_queue(source: Demand) -> bool:
+    """Whether a source tells the queue beside its demand."""
+    return bool(getattr(source, "queue_field", None) or getattr(source, "queue_query", None))
 
 
 def conditions(fleet: Fleet) -> list[str]:

@@ -3,18 +3,19 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
 
 from autopilot_client.kube.annotations import clear_overrides, write_overrides
-from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
+from autopilot_client.kube.api import Kube, in_cluster
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError
 from autopilot_client.rules.kinds import TARGET
-from autopilot_client.rules.overrides import LARGEST, read_overrides
+from autopilot_client.rules.overrides import LARGEST, PREFIX, Overrides, read_overrides
 
 SECONDS = {"d": 86400, "h": 3600, "m": 60}
 LONGEST_DAYS = 90
@@ -74,7 +75,23 @@ def set_size(fleet: str, namespace: str, kubeconfig: str | None, duration: float
     values = {name: str(size) for name, size in sizes.items() if size is not None}
     if not values:
         raise click.UsageError("say what to set: --size, --minimum or --maximum")
-    _write(_cluster(kubeconfig, namespace), fleet, values, duration)
+    kube = _cluster(kubeconfig, namespace)
+    with _errors():
+        _fit(read_overrides(read_one(kube, fleet).annotations, time.time()), sizes)
+    _write(kube, fleet, values, duration)
+
+
+def _fit(written: Overrides, sizes: Mapping[str, int | None]) -> None:
+    """Raises UsageError where a limit would not fit the other one, given with it or written before."""
+    given_low, given_high = sizes["minimum"], sizes["maximum"]
+    low = written.minimum if given_low is None else given_low
+    high = written.maximum if given_high is None else given_high
+    if low is None or high is None or low <= high or (given_low is None and given_high is None):
+        return
+    if given_low is not None and given_high is not None:
+        raise click.UsageError(f"--minimum {low} is above --maximum {high}: turn them round, or say one of them alone")
+    other = f"--maximum {low} or more" if given_high is None else f"--minimum {high} or less"
+    raise click.UsageError(f"minimum {low} would be above maximum {high}, as is written there: say {other} as well")
 
 
 @click.command()
@@ -83,8 +100,10 @@ def resume(fleet: str, namespace: str, kubeconfig: str | None) -> None:
     """Take every override of a fleet away."""
     kube = _cluster(kubeconfig, namespace)
     with _errors():
-        clear_overrides(kube, fleet)
+        left = clear_overrides(kube, fleet)
     click.echo(f"{fleet}: no override; the client decides from its next pass on")
+    for name in left:
+        click.echo(f"  left as it is: {PREFIX}{name} is no name of ours, and has no effect")
 
 
 @click.command("status")
@@ -111,8 +130,8 @@ def _show(fleet: str, target: Target) -> None:
     for word in found.active or ("no override",):
         end = until.get(word.split()[0])
         click.echo(f"  {word}{f' until {_rfc3339(end)}' if end else ''}")
-    for text in found.ignored:
-        click.echo(f"  ignored: {text}")
+    for text in found.mistakes:
+        click.echo(f"  mistake: {text}")
 
 
 def _rfc3339(at: float) -> str:

@@ -11,7 +11,8 @@ from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.gather import Outside
-from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
+from autopilot_client.kube.api import Kube, in_cluster
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.lease import Alone, Leadership, Spectator
 from autopilot_client.kube.live import LiveSpecs
 from autopilot_client.loop import Loop
@@ -50,7 +51,7 @@ class Election(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunContext:
+class ClientContext:
     """What the process was started with. `identity` is unique among the replicas; None: no election."""
 
     kubeconfig: str | None
@@ -88,7 +89,7 @@ class Client:
             log.info("stopped; every fleet keeps its size")
 
 
-def build(config: Config, context: RunContext) -> Client:
+def build(config: Config, context: ClientContext) -> Client:
     """Wire one replica. Raises KubeUnavailableError without credentials for a cluster, and ConfigError."""
     path = context.kubeconfig
     kube = Kube(from_kubeconfig(path) if path else in_cluster(context.environ), context.namespace)

@@ -99,7 +99,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorRules:
+class DecisionConfig:
     """What the operator set for all fleets.
 
     max_clock_skew  seconds that an observation may lie ahead of the clock, and a twentieth of its largest age; 0: any
@@ -125,7 +125,7 @@ class Autopilot:
 
     policy: Policy
     history: RecentHistory
-    operator: OperatorRules = OperatorRules()
+    operator: DecisionConfig = DecisionConfig()
     demand: DemandSource | None = None
     clock: Callable[[], float] = field(default=time.time)
     judge: Judge | None = None

@@ -12,7 +12,7 @@ from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, LearnedPolicy, load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, Judge, ModelError, Policy, ServiceStates
-from autopilot.service import Autopilot, OperatorRules
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import HistoryPlace, Settings
 from autopilot.webservice.advice import ServiceAdvisor
 
@@ -23,7 +23,7 @@ PLATFORM_MODEL = Path("/opt/ml/model")
 def build(settings: Settings) -> Autopilot:
     """The service as the settings want it. Raises ModelError."""
     skew = 0.0 if settings.sagemaker_batch else settings.autopilot_max_clock_skew
-    operator = OperatorRules(
+    operator = DecisionConfig(
         settings.guardrail_rules(), settings.events(), skew, settings.lead(), settings.autopilot_missing_price
     )
     store = build_history(settings)

@@ -53,7 +53,7 @@ def in_dynamodb(client: Any, table: str) -> Stored:
     return stored
 
 
-class Door:
+class StoreDoor:
     """HTTP in front of dynalite. `answer` may take a request's place: (action, forward) to status and body.
 
     `forward()` is the store's own answer. None: the connection is closed without one.
@@ -120,13 +120,13 @@ class Door:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
+        class StoreServer(ThreadingHTTPServer):
             allow_reuse_address = True
             daemon_threads = True
             block_on_close = False
             request_queue_size = 256
 
-        server = Server(("127.0.0.1", port), Handler)
+        server = StoreServer(("127.0.0.1", port), Handler)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_client.config import AgonesDemand, ConfigError, HttpDemand, known_fields, parse
+from autopilot_client.config import AgonesDemand, HttpDemandConfig, known_fields, parse
+from autopilot_client.ports import ConfigError
 from autopilot_client.wiring import unprotected
 
 CLIENT = Path(__file__).resolve().parents[2] / "client"
@@ -35,7 +36,7 @@ def receiver(**changes: object) -> str:
 def test_a_small_document_is_enough_and_changes_nothing():
     config = parse(text(), "c.yaml")
     assert config.fleets[0].apply == "observe"
-    assert config.fleets[0].demand == HttpDemand(url="http://mm/d")
+    assert config.fleets[0].demand == HttpDemandConfig(url="http://mm/d")
     assert (config.interval_seconds, config.fleets[0].minimum) == (60, 1)
 
 
@@ -85,6 +86,21 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (scheduled(cron="0 0 30 2 *", minutes=60, add=5), r"schedules\[0\]: cron '0 0 30 2 \*'"),
         (scheduled(start="2026-12-24T16:00:00", add=5), r"schedules\[0\].start: .*write a time with its zone"),
         (scheduled(cron="0 18 * * 5", minutes=60, time_zone="Mars", add=1), r"schedules\[0\]: time zone 'Mars'"),
+        (fleet(demand={"source": "prometheus", "url": "http://p", "query": []}), "demand.query: .*; write a PromQL"),
+        (
+            fleet(demand={"source": "http", "url": "http://m", "per_server": 0}),
+            "per_server: .*; write how many of what",
+        ),
+        (fleet(target="fleet/a", demand={"source": "agones", "per_server": 4}), "it needs counter or list"),
+        (fleet(target="fleet/a", demand={"source": "agones", "counter": "a", "list": "b"}), "one of counter and list"),
+        (fleet(queue={"source": "agones"}), "queue: .*; write source: http with url|queue.*write one of"),
+        (
+            fleet(
+                demand={"source": "http", "url": "http://m", "queue_field": "q"},
+                queue={"source": "http", "url": "http://m"},
+            ),
+            "queue: said twice",
+        ),
         (receiver(url_env="HOOK"), r"receivers\[0\]: exactly one of url_file, url_env and url; write url_file"),
         (receiver(url_file=None), r"receivers\[0\]: exactly one of url_file, url_env and url"),
         (

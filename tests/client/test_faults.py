@@ -22,7 +22,7 @@ from autopilot_client.kube.targets import read_one
 from autopilot_client.loop import Loop
 from autopilot_client.status.store import StatusStore
 from testkit.client.api_server import ROOT
-from testkit.client.standins import Document, Endpoint, serving, wait_until
+from testkit.client.standins import Document, EndpointStandIn, serving, wait_until
 from tests.client.conftest import FAULTS, Games
 from tests.client.kube.test_kube import install
 
@@ -43,7 +43,7 @@ class Trial:
 
     games: Games
     kube: Kube
-    endpoint: Endpoint
+    endpoint: EndpointStandIn
     demand: Document
     urls: dict[str, str]
     now: float = T0
@@ -251,7 +251,7 @@ def test_no_fault_removes_a_server(games, name):
     kube = install(games, "deployment", "agones")
     games.deployment("minecraft", 20)
     games.fleet("xonotic", 20, allocated=15)
-    endpoint, demand = Endpoint(answer=lambda i: i["demand"] * 1.25), Document({"demand": 15})
+    endpoint, demand = EndpointStandIn(answer=lambda i: i["demand"] * 1.25), Document({"demand": 15})
     with serving(endpoint) as e, serving(demand) as d:
         trial = Trial(games, kube, endpoint, demand, {"endpoint": e, "demand": d})
         run(trial, name)

@@ -48,9 +48,10 @@ def test_set_and_resume_leave_other_peoples_annotations_alone(cluster):
     say("set", "deployment/minecraft", "--size", "90", "--minimum", "10")
     _, shown = say("status", "deployment/minecraft")
     assert "  size 90\n  minimum 10\n" in shown
-    assert f"ignored: {PREFIX}unknown: unknown" in shown
+    assert f"mistake: {PREFIX}unknown: unknown" in shown
     status, text = say("resume", "deployment/minecraft")
     assert (status, text.startswith("deployment/minecraft: no override")) == (0, True)
+    assert f"left as it is: {PREFIX}unknown is no name of ours" in text
     assert annotations(cluster) == {"team": "eu", f"{PREFIX}unknown": "x"}
 
 
@@ -59,6 +60,10 @@ REFUSED = {
     "a duration in words": (["pause", "deployment/minecraft", "--for", "long"], "write it like 2h"),
     "a duration of nothing": (["pause", "deployment/minecraft", "--for", "0h"], "write it like 2h"),
     "a negative size": (["set", "deployment/minecraft", "--size", "-1"], "-1 is not in the range"),
+    "limits the wrong way round": (
+        ["set", "deployment/minecraft", "--minimum", "50", "--maximum", "40"],
+        "--minimum 50 is above --maximum 40",
+    ),
     "nothing to set": (["set", "deployment/minecraft"], "say what to set"),
     "a fleet that is not there": (["status", "deployment/other"], "not found"),
 }
@@ -71,3 +76,27 @@ def test_a_mistake_is_refused_in_words(cluster, case):
     assert status != 0
     assert message in text
     assert annotations(cluster) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "remedy"),
+    [
+        pytest.param(["--maximum", "40"], ["--minimum", "50"], "say --maximum 50 or more as well", id="a minimum"),
+        pytest.param(["--minimum", "50"], ["--maximum", "40"], "say --minimum 40 or less as well", id="a maximum"),
+        pytest.param(["--minimum", "50"], ["--size", "90"], "", id="a size stands above both"),
+        pytest.param(["--maximum", "40"], ["--minimum", "50", "--maximum", "60"], "", id="both are given"),
+    ],
+)
+def test_a_limit_that_would_not_fit_the_other_is_refused_with_the_remedy(cluster, before, asked, remedy):
+    say("set", "deployment/minecraft", *before)
+    written = annotations(cluster)
+    status, text = say("set", "deployment/minecraft", *asked)
+    assert (status != 0) == bool(remedy)
+    assert " ".join(remedy.split()) in " ".join(text.replace("│", " ").split())
+    assert (annotations(cluster) == written) == bool(remedy)
+
+
+def test_a_limit_that_has_ended_is_in_nobodys_way(cluster):
+    ended = {f"{PREFIX}maximum": "40", f"{PREFIX}maximum-until": "2020-01-01T00:00:00Z"}
+    cluster.objects["deployments/minecraft"]["metadata"]["annotations"] = ended
+    assert say("set", "deployment/minecraft", "--minimum", "50")[0] == 0

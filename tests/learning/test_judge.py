@@ -15,7 +15,7 @@ from autopilot.history.cache import RecentHistory
 from autopilot.history.memory import MemoryHistory
 from autopilot.learning.judge import DailyJudge
 from autopilot.ports import HistoryUnavailableError, Observed
-from autopilot.service import Answer, Ask, Autopilot, OperatorRules
+from autopilot.service import Answer, Ask, Autopilot, DecisionConfig
 from tests.learning.conftest import NOW, days_of
 
 
@@ -93,7 +93,7 @@ def test_a_store_that_does_not_answer_leaves_who_serves(history, monkeypatch):
 
 def test_the_service_says_that_the_rule_decided(history, judge):
     judge.judge(at(NOW))
-    service = Autopilot(Doubling(), RecentHistory(history), OperatorRules(max_clock_skew=0), judge=judge)
+    service = Autopilot(Doubling(), RecentHistory(history), DecisionConfig(max_clock_skew=0), judge=judge)
     own = [(NOW - 300 * back, 100.0) for back in range(1, 9)]
     answers = service.decide([
         Ask(FleetNow("eu", NOW, 100.0)), Ask(FleetNow("us", NOW, 100.0)), Ask(FleetNow("eu", NOW, 100.0), pairs=own)

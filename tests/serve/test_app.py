@@ -16,7 +16,7 @@ from autopilot.history.cache import RecentHistory
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
 from autopilot.serve.app import LARGEST_BODY, create_app
-from autopilot.service import Autopilot, OperatorRules
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 from testkit.permissions import unprivileged
@@ -32,7 +32,7 @@ class Endpoint:
     history: FakeHistory = field(default_factory=FakeHistory)
     policy: FakePolicy = field(default_factory=FakePolicy)
     demand: FakeDemand | None = None
-    operator: OperatorRules = field(default_factory=OperatorRules)
+    operator: DecisionConfig = field(default_factory=DecisionConfig)
     clock: float = NOW
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -273,7 +273,7 @@ def test_an_observation_outside_the_clock_is_refused(endpoint, offset):
 
 
 def test_without_a_clock_check_a_replay_is_welcome(endpoint):
-    endpoint.operator = OperatorRules(max_clock_skew=0)
+    endpoint.operator = DecisionConfig(max_clock_skew=0)
     assert endpoint.post({"fleet": "f", "demand": 1, "observed_at": 1000}).status_code == 200
 
 

@@ -8,7 +8,7 @@ from autopilot.core import features
 from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.policy.learned import load_policy
-from autopilot.policy.litert import Network as LiteNetwork
+from autopilot.policy.litert import LiteRTNetwork as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, Metadata, read_metadata
 from autopilot.ports import ModelError
 from autopilot.training import export as exporting

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.network import build_network
 from autopilot.training.ppo import (
     Collector,
@@ -229,7 +229,7 @@ def mean_reward(environment, policy):
     ],
 )
 def test_a_problem_with_a_known_optimum_is_solved_to_within_two_per_cent(make, best, config):
-    model = ActorCritic(build_network(1, (16,)), seed=0, log_std=-0.5)
+    model = NetworkActorCritic(build_network(1, (16,)), seed=0, log_std=-0.5)
     for _ in train(Collector(make(64, 64), 0), Updater(model, config), model, config):
         pass
     optimum = mean_reward(make(512, 64), best)
@@ -241,7 +241,7 @@ def test_the_same_seed_gives_the_same_weights():
     config = PPOConfig(total_iterations=3, num_steps=16, minibatch_size=128)
 
     def weights():
-        model = ActorCritic(build_network(1, (8,), seed=4), seed=4, log_std=-0.5)
+        model = NetworkActorCritic(build_network(1, (8,), seed=4), seed=4, log_std=-0.5)
         list(train(Collector(Linear(16, 16), 4), Updater(model, config), model, config, (4, 0)))
         return [one.numpy() for one in model.trainable_variables]
 
@@ -251,7 +251,7 @@ def test_the_same_seed_gives_the_same_weights():
 
 def test_an_update_stops_once_the_policy_has_moved_far_enough():
     config = PPOConfig(total_iterations=1, num_steps=16, minibatch_size=32, update_epochs=20, learning_rate=0.05)
-    model = ActorCritic(build_network(1, (8,), seed=4), seed=4, log_std=-0.5)
+    model = NetworkActorCritic(build_network(1, (8,), seed=4), seed=4, log_std=-0.5)
     updater = Updater(model, config)
     list(train(Collector(Linear(16, 16), 4), updater, model, config))
     assert float(updater.optimiser.iterations) < 20 * 8

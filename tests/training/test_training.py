@@ -273,4 +273,4 @@ def test_a_host_that_is_not_the_first_ends_at_once_and_writes_nothing(tmp_path, 
 def test_what_the_command_line_says_overrides_the_file(tmp_path):
     one = job(tmp_path, {"seed": "1"})
     assert run_job(one, {"seed": "no number"}) == 1
-    assert failure(one).startswith("seed must be a number")
+    assert failure(one).startswith("seed must be a whole number")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.targets import read_one
 from autopilot_client.rules.kinds import kind_of
-from autopilot_client.rules.overrides import NAMES, PREFIX
+from autopilot_client.rules.overrides import NAMES, PREFIX, unknown_names
 
 
 def write_overrides(kube: Kube, target: str, values: Mapping[str, str | None]) -> None:
@@ -19,7 +19,8 @@ def write_overrides(kube: Kube, target: str, values: Mapping[str, str | None]) -
     kube.patch(path, {"metadata": {"annotations": annotations}})
 
 
-def clear_overrides(kube: Kube, target: str) -> None:
-    """Take every override away, also those that are no use. Raises KubeError."""
-    written = [key.removeprefix(PREFIX) for key in read_one(kube, target).annotations if key.startswith(PREFIX)]
-    write_overrides(kube, target, dict.fromkeys([name for name in written if name in NAMES]))
+def clear_overrides(kube: Kube, target: str) -> list[str]:
+    """Take every override away, also those that are no use; the unknown names that are left. Raises KubeError."""
+    written = read_one(kube, target).annotations
+    write_overrides(kube, target, dict.fromkeys([name for name in NAMES if f"{PREFIX}{name}" in written]))
+    return unknown_names(written)

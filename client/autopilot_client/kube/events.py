@@ -31,7 +31,7 @@ class Resize:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NoticeEvent:
     """Something else that began or ended, about one object."""
 
     name: str
@@ -44,7 +44,7 @@ class Told:
         return f"{self.name}: {self.notice.text}"
 
 
-def write_events(kube: Kube, news: Sequence[Resize | Told], each: bool, now: float) -> None:
+def write_events(kube: Kube, news: Sequence[Resize | NoticeEvent], each: bool, now: float) -> None:
     """Tell of resizes and the rest. One event for all resizes is about the largest, and names the others.
 
     Raises KubeError.
@@ -52,7 +52,7 @@ def write_events(kube: Kube, news: Sequence[Resize | Told], each: bool, now: flo
     resizes = sorted((r for r in news if isinstance(r, Resize)), key=lambda r: -abs(r.scale.wanted - r.scale.current))
     groups = [[resize] for resize in resizes] if each else [resizes]
     written = [_of_resizes(group, kube.namespace, now) for group in groups if group]
-    told = [one for one in news if isinstance(one, Told)]
+    told = [one for one in news if isinstance(one, NoticeEvent)]
     written += [_event((one.name, one.target), one.notice, one.text, (kube.namespace, now)) for one in told]
     for number, event in enumerate(written):
         event["metadata"]["name"] += f"-{number}" if number else ""

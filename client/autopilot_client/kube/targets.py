@@ -30,6 +30,8 @@ class Target:
     arrivals     the allocations since the Fleet was made (Agones 1.59 and later).
     kind, name   which kind it is (empty: one that is not known by name), and its name
     first        the first ordinal of a StatefulSet's pods
+    servers      how many servers are there, a rollout's surge among them; never taken for the size
+    counters, lists  of Agones, by name, summed up over those servers
     """
 
     replicas: int
@@ -45,6 +47,16 @@ class Target:
     kind: str = "deployment"
     name: str = ""
     first: int = 0
+    servers: int = 0
+    counters: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
+    lists: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
+
+
+class AgonesTotal(msgspec.Struct, frozen=True):
+    """A Counter or List of Agones over all servers of a Fleet: how many there are, and how many there may be."""
+
+    count: int = 0
+    capacity: int = 0
 
 
 class _Metadata(msgspec.Struct):
@@ -72,6 +84,8 @@ class _Status(msgspec.Struct):
     reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
     ready: int | None = msgspec.field(default=None, name="readyReplicas")
     arrivals: int | None = msgspec.field(default=None, name="allocations")
+    counters: dict[str, AgonesTotal] | None = None
+    lists: dict[str, AgonesTotal] | None = None
     replicas: int = 0
     updated: int = msgspec.field(default=0, name="updatedReplicas")
     observed: int | None = msgspec.field(default=None, name="observedGeneration")
@@ -135,7 +149,8 @@ def _named(kube: Kube, target: str) -> Target | KubeError:
 def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | KubeError]:
     resource = KINDS[kind]
     try:
-        items = _decode(kube.get(kube.path(resource.group, resource.resource)), _Items).items
+        pages = kube.pages(kube.path(resource.group, resource.resource), {}, "application/json")
+        items = [item for page in pages for item in _decode(page, _Items).items]
     except KubeRefusedError as error:
         hint = "; add components/many-fleets, or write read: named" if error.status == 403 else ""
         return {f"{kind}/{name}": KubeError(f"{error}{hint}") for name in names}
@@ -189,6 +204,9 @@ def _target(item: _Item, kind: str) -> Target:
         kind,
         meta.name,
         item.spec.ordinals.start if item.spec.ordinals else 0,
+        status.replicas,
+        status.counters or {},
+        status.lists or {},
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from autopilot_client.rules.domain import Fault
-from autopilot_client.rules.messages import Condition, Kind
+from autopilot_client.rules.messages import Condition, MessageKind
 from autopilot_client.rules.operator import bounds_within
 from autopilot_client.status.store import View
 
@@ -15,7 +15,9 @@ FAULTS = {
     Fault.ANSWER_REFUSED: "the endpoint's answer is not to be believed; it grows if need be, and does not shrink",
     Fault.HISTORY_UNAVAILABLE: "the endpoint cannot reach its history; it grows if need be, and does not shrink",
 }
-FAILED_PASS = Condition(Kind.FAULT, "pass", "", "a pass failed, and the client's log says why; no size is changed")
+FAILED_PASS = Condition(
+    MessageKind.FAULT, "pass", "", "a pass failed, and the client's log says why; no size is changed"
+)
 
 
 def conditions_of(views: Sequence[View]) -> list[Condition]:
@@ -27,17 +29,17 @@ def _conditions(view: View) -> Iterator[Condition]:
     name, fault = view.fleet.name, view.decision.fault
     if view.hold:
         text = f"the size is held through an outage of demand: {view.hold.why}"
-        yield Condition(Kind.OUTAGE_HOLD, "", name, text)
+        yield Condition(MessageKind.OUTAGE_HOLD, "", name, text)
     if fault is not Fault.NONE:
-        yield Condition(Kind.FAULT, str(fault), name, FAULTS[fault])
+        yield Condition(MessageKind.FAULT, str(fault), name, FAULTS[fault])
     if view.rivalry.words:
         held = "left alone" if view.rivalry.held_since is not None else ""
-        yield Condition(Kind.SIZE_CONTESTED, held, name, view.rivalry.words)
+        yield Condition(MessageKind.SIZE_CONTESTED, held, name, view.rivalry.words)
     if missing := _above_maximum(view):
-        yield Condition(Kind.AT_MAXIMUM, "", name, missing)
+        yield Condition(MessageKind.AT_MAXIMUM, "", name, missing)
     if view.rules.overrides.active:
         words = _overrides(view)
-        yield Condition(Kind.OVERRIDE, words, name, f"an annotation rules: {words}")
+        yield Condition(MessageKind.OVERRIDE, words, name, f"an annotation rules: {words}")
 
 
 def _above_maximum(view: View) -> str:

@@ -7,7 +7,7 @@ from autopilot_client.config import Notify
 from autopilot_client.notify.conditions import FAILED_PASS, conditions_of
 from autopilot_client.notify.outbox import Outbox
 from autopilot_client.rules.bill import Week, begin_of, in_words, turn
-from autopilot_client.rules.messages import NOTHING_TOLD, Condition, Kind, Message, Told, advance
+from autopilot_client.rules.messages import NOTHING_TOLD, Condition, Message, MessageKind, MessageMemory, advance
 from autopilot_client.status.store import StatusStore, View
 
 
@@ -18,7 +18,7 @@ class Notifier:
     store: StatusStore
     settings: Notify
     outboxes: Sequence[Outbox]
-    _told: Told = field(default_factory=lambda: NOTHING_TOLD)
+    _told: MessageMemory = field(default_factory=lambda: NOTHING_TOLD)
     _week: Week | None = None
     _last: Sequence[View] = ()
 
@@ -53,7 +53,7 @@ class Notifier:
             return []
         text = in_words(bills, self.settings.currency)
         fleets = tuple(bill.fleet for bill in bills)
-        return [Message(Kind.BILL, "report", fleets, text, now, begin_of(self._week.number - 1), bills=bills)]
+        return [Message(MessageKind.BILL, "report", fleets, text, now, begin_of(self._week.number - 1), bills=bills)]
 
     def _tell(self, messages: Sequence[Message], leads: bool) -> None:
         for message in messages if leads and not self.store.dry_run else ():

@@ -7,7 +7,7 @@ NAME = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ScaleKind:
     """A kind with a scale subresource: its group and version (`apps/v1`), plural and kind.
 
     `known` is the word for it in a target, where what protects its sessions is known; empty for any other kind.
@@ -20,11 +20,11 @@ class Kind:
 
 
 KINDS = {
-    "deployment": Kind("apps/v1", "deployments", "Deployment", "deployment"),
-    "statefulset": Kind("apps/v1", "statefulsets", "StatefulSet", "statefulset"),
-    "fleet": Kind("agones.dev/v1", "fleets", "Fleet", "fleet"),
-    "cloneset": Kind("apps.kruise.io/v1alpha1", "clonesets", "CloneSet", "cloneset"),
-    "gameserverset": Kind("game.kruise.io/v1alpha1", "gameserversets", "GameServerSet", "gameserverset"),
+    "deployment": ScaleKind("apps/v1", "deployments", "Deployment", "deployment"),
+    "statefulset": ScaleKind("apps/v1", "statefulsets", "StatefulSet", "statefulset"),
+    "fleet": ScaleKind("agones.dev/v1", "fleets", "Fleet", "fleet"),
+    "cloneset": ScaleKind("apps.kruise.io/v1alpha1", "clonesets", "CloneSet", "cloneset"),
+    "gameserverset": ScaleKind("game.kruise.io/v1alpha1", "gameserversets", "GameServerSet", "gameserverset"),
 }
 """The kinds by their word. Fleets and their GameServers are Agones', CloneSets and GameServerSets OpenKruise's."""
 BY_DELETION_COST = frozenset({"deployment", "cloneset"})
@@ -36,7 +36,7 @@ TARGET = re.compile(rf"({'|'.join(KINDS)}|{re.sub('[?]P<[a-z]+>', '', _FULL.patt
 """A target as it is written at the command line and shown: `statefulset/NAME`, `Kind.plural.v1.group.example/NAME`."""
 
 
-def kind_of(target: str) -> Kind:
+def kind_of(target: str) -> ScaleKind:
     """The kind of a target. Raises ValueError for what is none."""
     word = target.split("/", 1)[0]
     if word in KINDS:
@@ -45,7 +45,7 @@ def kind_of(target: str) -> Kind:
     if full is None:
         raise ValueError(f"{target!r}: write one of {', '.join(KINDS)}, a slash and the name")
     known = next((k.known for k in KINDS.values() if (_group(k.group), k.kind) == (full["group"], full["kind"])), "")
-    return Kind(f"{full['group']}/{full['version']}", full["resource"], full["kind"], known)
+    return ScaleKind(f"{full['group']}/{full['version']}", full["resource"], full["kind"], known)
 
 
 def target_of(api_version: str, kind: str, resource: str, name: str) -> str:

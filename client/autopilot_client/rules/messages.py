@@ -12,7 +12,7 @@ from itertools import groupby
 from autopilot_client.rules.bill import FleetBill
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """What a message is about."""
 
     OUTAGE_HOLD = "outage_hold"
@@ -23,7 +23,7 @@ class Kind(StrEnum):
     BILL = "bill"
 
 
-SETTLES: Mapping[Kind, float] = {Kind.FAULT: 300.0, Kind.AT_MAXIMUM: 600.0}
+SETTLES: Mapping[MessageKind, float] = {MessageKind.FAULT: 300.0, MessageKind.AT_MAXIMUM: 600.0}
 """Seconds that a condition must last before it is told, and be away before its end is; others are told at once."""
 NAMED = 3
 """Fleets that a message for many of them names."""
@@ -36,7 +36,7 @@ class Condition:
     `fleet` is empty for what concerns the client as a whole.
     """
 
-    kind: Kind
+    kind: MessageKind
     cause: str
     fleet: str
     text: str = field(compare=False)
@@ -46,7 +46,7 @@ class Condition:
 class Message:
     """One thing to tell: `state` is begun, ended or report; `at` and `since` are seconds since the epoch."""
 
-    kind: Kind
+    kind: MessageKind
     state: str
     fleets: tuple[str, ...]
     text: str
@@ -66,17 +66,19 @@ class _Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MessageMemory:
     """What is under way, and when each condition was last told of."""
 
     courses: Mapping[Condition, _Course] = field(default_factory=dict)
     last: Mapping[Condition, float] = field(default_factory=dict)
 
 
-NOTHING_TOLD = Told()
+NOTHING_TOLD = MessageMemory()
 
 
-def advance(told: Told, holds: Iterable[Condition], now: float, repeat_seconds: float) -> tuple[Told, list[Message]]:
+def advance(
+    told: MessageMemory, holds: Iterable[Condition], now: float, repeat_seconds: float
+) -> tuple[MessageMemory, list[Message]]:
     """One pass: what holds now, and the messages that follow, those of many fleets with one cause in one."""
     present = set(holds)
     courses = dict(told.courses)
@@ -92,7 +94,7 @@ def advance(told: Told, holds: Iterable[Condition], now: float, repeat_seconds: 
         last[condition] = now
     for condition in ended:
         del courses[condition]
-    return Told(courses, last), messages
+    return MessageMemory(courses, last), messages
 
 
 def _begins(course: _Course, condition: Condition, last: Mapping[Condition, float], now: float) -> bool:

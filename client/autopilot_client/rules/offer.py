@@ -20,7 +20,7 @@ class Unsure:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingDecision:
     """The latest decision that names a size.
 
     at         when its pass was, in seconds since the epoch
@@ -55,7 +55,7 @@ class Question:
     told: int | None = None
 
 
-def offer(standing: Standing | None, question: Question) -> int | Unsure:
+def offer(standing: StandingDecision | None, question: Question) -> int | Unsure:
     """The size to tell, in servers, or why there is none."""
     allocation = standing.decision.allocation if standing else None
     if standing is None or allocation is None:
@@ -75,7 +75,7 @@ def offer(standing: Standing | None, question: Question) -> int | Unsure:
     return max(wanted, standing.kept, question.in_use)
 
 
-def _doubt(standing: Standing, question: Question) -> str:
+def _doubt(standing: StandingDecision, question: Question) -> str:
     """Why the decision is not to be told; empty if it is."""
     since = age(standing.at, question.now)
     if since is None or since > standing.lasts:

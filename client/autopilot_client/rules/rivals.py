@@ -28,7 +28,8 @@ class Rivalry:
         """What to tell people; empty while nobody interferes."""
         if self.held_since is not None:
             remedy = "let one of the two go, then write gameserver-autopilot/paused on it and take it away again"
-            return f"somebody else keeps setting the size to {self.theirs}: it is left alone; {remedy}"
+            alone = "it is left alone, but for what annotations say"
+            return f"somebody else keeps setting the size to {self.theirs}: {alone}; {remedy}"
         return f"somebody else has set the size to {self.theirs}" if self.reversals else ""
 
 

@@ -16,7 +16,7 @@ from autopilot_client.status.store import StatusStore, View
 FLEET = ["namespace", "fleet"]
 
 
-class Leads(Protocol):
+class LeadershipView(Protocol):
     """Whether this replica may act."""
 
     @property
@@ -75,7 +75,7 @@ NAMES = {"decisions": "autopilot_decisions", "guards": "autopilot_guard_interven
 class StatusCollector(Collector):
     """The store as metric families."""
 
-    def __init__(self, store: StatusStore, leadership: Leads, calls: dict[str, int]) -> None:
+    def __init__(self, store: StatusStore, leadership: LeadershipView, calls: dict[str, int]) -> None:
         self._store, self._leadership, self._calls = store, leadership, calls
 
     def collect(self) -> Iterator[Metric]:

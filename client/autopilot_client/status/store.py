@@ -9,8 +9,8 @@ from autopilot_client.config import Config, Fleet
 from autopilot_client.rules.bill import Meter
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
 from autopilot_client.rules.lead import BootTimes, Lead
-from autopilot_client.rules.notices import Hold
-from autopilot_client.rules.offer import Standing
+from autopilot_client.rules.notices import OutageHold
+from autopilot_client.rules.offer import StandingDecision
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry
 from autopilot_client.status.review import Review
@@ -25,7 +25,8 @@ class View:
     """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now.
 
     `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage;
-    `lead` the provisioning lead time that is given or measured.
+    `lead` the provisioning lead time that is given or measured; `insisted` whether the
+    operator has named the size of a fleet that is held for somebody else.
     """
 
     fleet: Fleet
@@ -35,9 +36,15 @@ class View:
     size: int | None
     last_answer: Answer | None = None
     rules: OperatorRules = NO_RULES
-    hold: Hold | None = None
+    hold: OutageHold | None = None
     rivalry: Rivalry = NO_RIVAL
     lead: Lead | None = None
+    insisted: bool = False
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether somebody else has the size."""
+        return self.rivalry.held_since is not None and not self.insisted
 
 
 @dataclass(slots=True)
@@ -75,7 +82,7 @@ class StatusStore:
             for view in views:
                 self._account(view, self.views.get(view.fleet.name))
                 self.views[view.fleet.name] = view
-                if view.rules.overrides.paused or view.rivalry.held_since is not None:
+                if view.rules.overrides.paused or view.left_alone:
                     self.serving.pop(view.fleet.name, None)
                 elif view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
@@ -111,7 +118,7 @@ class StatusStore:
         """In place of a uid that cannot be read: a new name whenever the Fleet that is reviewed was made anew."""
         return f"review-{self._remade[name]}"
 
-    def standing(self, name: str) -> Standing | None:
+    def standing(self, name: str) -> StandingDecision | None:
         """The latest decision that names a size, and for how long it may be told; None when there is none."""
         view = self.serving.get(name)
         if view is None:
@@ -122,7 +129,7 @@ class StatusStore:
         if view.rules.overrides.size is not None:  # the operator's word is as good as an answer, and above the limits
             decision = replace(decision, level=FallbackLevel.ANSWER)
             bounds = replace(bounds, minimum=0, maximum=max(bounds.maximum, view.rules.overrides.size))
-        return Standing(decision, view.seen.at, spec, bounds, lasts, view.last_answer is not None, _kept(view))
+        return StandingDecision(decision, view.seen.at, spec, bounds, lasts, view.last_answer is not None, _kept(view))
 
     def alive(self, now: float) -> bool:
         """Whether the loop still turns: the last pass began, or ended, not long ago."""

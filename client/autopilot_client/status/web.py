@@ -16,7 +16,7 @@ from autopilot_client.ports import KubeError, ReadSpec
 from autopilot_client.rules.domain import Spec
 from autopilot_client.rules.offer import Question, Unsure, offer
 from autopilot_client.rules.rivals import not_taken
-from autopilot_client.status.metrics import Leads, StatusCollector, exposition
+from autopilot_client.status.metrics import LeadershipView, StatusCollector, exposition
 from autopilot_client.status.page import render
 from autopilot_client.status.review import Review, ReviewError, parse_review, refusal, reply
 from autopilot_client.status.store import StatusStore
@@ -64,7 +64,7 @@ class Application:
     def __init__(
         self,
         store: StatusStore,
-        leadership: Leads,
+        leadership: LeadershipView,
         calls: dict[str, int],
         clock: Callable[[], float] = time.time,
         read_spec: ReadSpec = no_spec,

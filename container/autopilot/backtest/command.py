@@ -34,7 +34,7 @@ class BadInputError(click.ClickException):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BacktestConfig:
     """What was asked for on the command line; `backtest` documents each."""
 
     files: tuple[Path, ...]
@@ -132,7 +132,7 @@ def backtest(**given: object) -> None:
     CloudWatch export. What the client would have set is played in a simulated fleet: growth takes the lead, shrinking
     is at once, servers in use stay. The guardrail follows the same environment variables as `serve`.
     """  # fmt: skip
-    request = Request(**given)  # type: ignore[arg-type]
+    request = BacktestConfig(**given)  # type: ignore[arg-type]
     try:
         run(request, Settings.from_env(os.environ))
     except (DemandCsvError, ModelError, SettingsError) as error:
@@ -141,7 +141,7 @@ def backtest(**given: object) -> None:
         raise BadInputError(f"{error.filename}: {error.strerror}") from error
 
 
-def run(request: Request, settings: Settings) -> None:
+def run(request: BacktestConfig, settings: Settings) -> None:
     """Read, decide again, compare, and say what came out. Raises what its parts raise, and BadInputError."""
     _check(request)
     config = config_for(request, settings)
@@ -154,7 +154,7 @@ def run(request: Request, settings: Settings) -> None:
         _report(request.report, results, request, config.policy)
 
 
-def config_for(request: Request, settings: Settings) -> ReplayConfig:
+def config_for(request: BacktestConfig, settings: Settings) -> ReplayConfig:
     """Policy, guardrail and limits as they would serve. Raises ModelError."""
     policy = build_policy(request.model or Path(settings.autopilot_model_dir))
     limits = Limits(request.minimum, request.maximum)
@@ -163,7 +163,7 @@ def config_for(request: Request, settings: Settings) -> ReplayConfig:
     return ReplayConfig(policy, lead, price, rules, limits, settings.events(), must_earn(settings, policy))
 
 
-def _check(request: Request) -> None:
+def _check(request: BacktestConfig) -> None:
     numbers = {
         "--price": request.price,
         "--per-server": request.per_server,
@@ -199,7 +199,7 @@ def _can_plot() -> bool:
     return True
 
 
-def _compared(at: int, request: Request, config: ReplayConfig) -> Iterator[Comparison]:
+def _compared(at: int, request: BacktestConfig, config: ReplayConfig) -> Iterator[Comparison]:
     """The comparison of each fleet in one of the files, counted from 1. Raises DemandCsvError."""
     path = request.files[at - 1]
     fleets = read_fleets_csv(path)
@@ -255,7 +255,7 @@ def _write_sizes(path: Path, scenario: Scenario, sizes: Doubles) -> None:
         writer.writerows((rfc3339(at), int(size)) for at, size in pairs)
 
 
-def _show(results: Sequence[Comparison], request: Request) -> None:
+def _show(results: Sequence[Comparison], request: BacktestConfig) -> None:
     wanted = table.columns(request.price)
     for result in results:
         shown = table.rows(result, request.all_rules)
@@ -273,7 +273,7 @@ def _show(results: Sequence[Comparison], request: Request) -> None:
         click.echo(table.overall_line(results))
 
 
-def _print_table(shown: Sequence[table.Row], wanted: Sequence[table.Column]) -> None:
+def _print_table(shown: Sequence[table.TableRow], wanted: Sequence[table.Column]) -> None:
     try:
         from rich.console import Console  # noqa: PLC0415 - rich is not part of the serving image
     except ImportError:
@@ -283,7 +283,7 @@ def _print_table(shown: Sequence[table.Row], wanted: Sequence[table.Column]) -> 
     console.print(table.as_rich(shown, wanted))
 
 
-def _report(path: Path, results: Sequence[Comparison], request: Request, policy: Policy) -> None:
+def _report(path: Path, results: Sequence[Comparison], request: BacktestConfig, policy: Policy) -> None:
     """Write the report. One that nobody asked for fails no backtest: what it lacks is said. Raises OSError."""
     if not _can_plot():
         click.echo(f"no report: it {_PLOTS_MISSING}")

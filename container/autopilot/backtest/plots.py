@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autopilot.backtest.excerpts import Excerpt
-from autopilot.backtest.table import Row
+from autopilot.backtest.table import TableRow
 from autopilot.core.cost import Doubles
 
 _STYLE: dict[Any, Any] = {
@@ -73,7 +73,7 @@ def daily_plot(days: Doubles, own: Doubles, buffer: Doubles) -> str:
         return _svg(figure)
 
 
-def cost_plot(shown: Sequence[Row]) -> str:
+def cost_plot(shown: Sequence[TableRow]) -> str:
     """Cost by rule, cheapest first: what idle servers cost, and what missing ones cost on top."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(7, 0.8 + 0.34 * len(shown))

@@ -23,7 +23,7 @@ _SHOWN = ("Agones", "HPA", "PlayFab", LINEAR)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line of the table: a policy, in words, and its score."""
 
     label: str
@@ -66,21 +66,21 @@ def columns(price: float | None) -> tuple[Column, ...]:
     return shown if price is None else (*shown, Column("money", 2, "paid_server_hours", price))
 
 
-def rows(result: Comparison, everything: bool = False) -> list[Row]:
+def rows(result: Comparison, everything: bool = False) -> list[TableRow]:
     """The lines to show, cheapest first: the autopilot, the best in hindsight, and what platforms offer (or all)."""
     percent, buffered = result.buffer
     rule, best = result.best
     shown = [
-        Row(name, score, name == AUTOPILOT)
+        TableRow(name, score, name == AUTOPILOT)
         for name, score in result.scores.items()
         if everything or name in {AUTOPILOT, CALIBRATED, REACTIVE_20} or name.startswith(_SHOWN)
     ]
-    shown.append(Row(f"best fixed buffer{HINDSIGHT} +{percent} %", buffered))
-    shown.append(Row(f"best rule{HINDSIGHT} {rule}", best))
+    shown.append(TableRow(f"best fixed buffer{HINDSIGHT} +{percent} %", buffered))
+    shown.append(TableRow(f"best rule{HINDSIGHT} {rule}", best))
     return sorted(shown, key=lambda row: row.score.cost)
 
 
-def best_values(shown: Sequence[Row], wanted: Iterable[Column]) -> set[tuple[int, int]]:
+def best_values(shown: Sequence[TableRow], wanted: Iterable[Column]) -> set[tuple[int, int]]:
     """(row, column) of the lowest value of each column: all of them are better when lower."""
     marked = set()
     for place, column in enumerate(wanted):
@@ -237,7 +237,7 @@ def _figures(score: Score, price: float | None) -> dict[str, float]:
     return figures
 
 
-def as_text(shown: Sequence[Row], wanted: Sequence[Column]) -> str:
+def as_text(shown: Sequence[TableRow], wanted: Sequence[Column]) -> str:
     """The table as plain text, for terminals without rich. The best of each column carries a star."""
     marked = best_values(shown, wanted)
     width = max(len(row.label) for row in shown) + 2
@@ -264,11 +264,11 @@ def _star(marked: set[tuple[int, int]], row: int, column: int) -> str:
     return "*" if (row, column) in marked else " "
 
 
-def _pointer(row: Row) -> str:
+def _pointer(row: TableRow) -> str:
     return "> " if row.own else "  "
 
 
-def as_rich(shown: Sequence[Row], wanted: Sequence[Column]) -> Any:  # noqa: ANN401 - rich is optional
+def as_rich(shown: Sequence[TableRow], wanted: Sequence[Column]) -> Any:  # noqa: ANN401 - rich is optional
     """The same as a rich table."""
     from rich.table import Table  # noqa: PLC0415 - rich is not part of the serving image
 
@@ -284,7 +284,7 @@ def as_rich(shown: Sequence[Row], wanted: Sequence[Column]) -> Any:  # noqa: ANN
     return table
 
 
-def _rich_cell(column: Column, row: Row, best: bool) -> str:
+def _rich_cell(column: Column, row: TableRow, best: bool) -> str:
     text = column.text(row.score)
     return f"[green]{text}*[/green]" if best else f"{text} "
 

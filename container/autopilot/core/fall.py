@@ -43,7 +43,7 @@ class Fall:
     lag: int
 
 
-class Seen(NamedTuple):
+class FleetReading(NamedTuple):
     """One fleet at the moment of a decision.
 
     usual   what it would have now
@@ -56,7 +56,7 @@ class Seen(NamedTuple):
     since: int | None = None
 
 
-def find_fall(seen: Seen) -> Fall | None:
+def find_fall(seen: FleetReading) -> Fall | None:
     """The fall that nothing explains; None where demand is believed."""
     lags = LAGS if seen.since is None else LAGS[seen.since >= LAGS + LEVEL_SLOTS - 1]
     expected = seen.usual.least_expected(lags, LEVEL_SLOTS)
@@ -78,7 +78,7 @@ def _from_before(expected: Doubles, lags: Columns, error: float) -> Fall:
     return Fall(float(expected[first]), int(lags[first]))
 
 
-def _explained(seen: Seen, expected: float, lag: int) -> bool:
+def _explained(seen: FleetReading, expected: float, lag: int) -> bool:
     return (
         _stands(seen)
         or _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
@@ -89,13 +89,13 @@ def _explained(seen: Seen, expected: float, lag: int) -> bool:
     )
 
 
-def _stands(seen: Seen) -> bool:
+def _stands(seen: FleetReading) -> bool:
     """Whether demand is not far below what it was within the hour: a rise that does not come is no fall."""
     hour = seen.usual.past[-1 - _HOUR_SLOTS : -1]
     return not seen.demand < _OWN_SHARE * float(np.fmax.reduce(hour, initial=0.0))
 
 
-def _back_to(seen: Seen, back: Columns, quantile: float, share: float) -> bool:
+def _back_to(seen: FleetReading, back: Columns, quantile: float, share: float) -> bool:
     """Whether demand is where levels of that long ago expect it: what rose meanwhile was a peak or a crowd."""
     if seen.since is not None:
         back = back[seen.since >= back + _PEAK_SLOTS - 1]
@@ -104,14 +104,14 @@ def _back_to(seen: Seen, back: Columns, quantile: float, share: float) -> bool:
     return bool(len(levels)) and seen.demand > share * float(levels[int(quantile * (len(levels) - 1))])
 
 
-def _back_to_usual(seen: Seen, expected: float, lag: int) -> bool:
+def _back_to_usual(seen: FleetReading, expected: float, lag: int) -> bool:
     """Whether a fleet that was far above its usual level is where it is on other days."""
     usual = seen.usual.at_this_hour()
     low, high = _USUAL_RANGE
     return expected > _ABOVE_USUAL * usual and low * usual <= seen.demand <= high * usual
 
 
-def _often(seen: Seen, expected: float, lag: int) -> bool:
+def _often(seen: FleetReading, expected: float, lag: int) -> bool:
     """Whether the fleet falls like that all the time: at least four times in two days before."""
     changes = seen.usual.changes(lag)[:-_OWN_SLOTS]
     return _separate(np.flatnonzero(changes <= log((seen.demand + 1) / (expected + 1)))) >= _AS_OFTEN

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from autopilot.core import hold, signs
 from autopilot.core.evidence import Evidence
-from autopilot.core.fall import FALLEN, LAGS, LEVEL_SLOTS, SMALLEST_FALL, Seen, find_fall
+from autopilot.core.fall import FALLEN, LAGS, LEVEL_SLOTS, SMALLEST_FALL, FleetReading, find_fall
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, WINDOW_SLOTS, Floats, Windows
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.signs import Doubt, Signs
@@ -217,7 +217,7 @@ class _Fleet:
     def _begin(self) -> tuple[float, str] | None:
         waits = self._waiting >= signs.many_waiting(self._demand)
         served = self._demand - self._waiting if waits else self._demand
-        fall = find_fall(Seen(self._usual, served, self._since()))
+        fall = find_fall(FleetReading(self._usual, served, self._since()))
         if fall is None:
             return None
         return self._told(fall.level, Doubt(self._demand, fall.level, 0))
@@ -227,7 +227,7 @@ class _Fleet:
         expected = float(self._usual.expected(np.array([began - slots + 1]), slots)[0])
         expected = min(expected, _SOME_NOISE * self._usual.highest())
         path = self._reported[max(len(self._reported) - 1 - began - 6, 0) :].astype(np.float64)
-        now = hold.Hold(expected, began, path)
+        now = hold.HoldUnderWay(expected, began, path)
         doubt = Doubt(self._demand, expected, began)
         proof = signs.proof(self._signs, doubt)
         if self._over(now, proof) or signs.disproof(self._signs, doubt):
@@ -235,7 +235,7 @@ class _Fleet:
         level = hold.level(now, rules, proven=bool(proof))
         return None if level is None else self._told(level, doubt)
 
-    def _over(self, now: hold.Hold, proof: str) -> bool:
+    def _over(self, now: hold.HoldUnderWay, proof: str) -> bool:
         """Whether demand is back: those who wait are part of it, but while they do, nothing is over."""
         if proof:
             return self._demand - self._waiting >= hold.RECOVERED * now.expected

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 
 from autopilot.backtest.comparison import REACTIVE_20
-from autopilot.backtest.table import Column, Row, as_text, columns
+from autopilot.backtest.table import Column, TableRow, as_text, columns
 from autopilot.core.cost import Interval, Score
 from autopilot.core.history import rfc3339
 from autopilot.learning.scoreboard import AS_SET, BEST_BUFFER, Standing
@@ -73,9 +73,9 @@ def _label(name: str, one: Standing) -> str:
     return f"{name} in hindsight, +{one.percent} %" if name == BEST_BUFFER else name
 
 
-def table(one: Standing, server_hour: float | None) -> tuple[list[Row], list[Column]]:
+def table(one: Standing, server_hour: float | None) -> tuple[list[TableRow], list[Column]]:
     """The players, cheapest first, and what is shown of each."""
-    rows = [Row(_label(name, one), score, name == one.own) for name, score in one.scores.items()]
+    rows = [TableRow(_label(name, one), score, name == one.own) for name, score in one.scores.items()]
     shown = [column for column in columns(server_hour) if column.heading in _SHOWN]
     return sorted(rows, key=lambda row: row.score.cost), shown
 

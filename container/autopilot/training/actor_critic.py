@@ -16,7 +16,7 @@ def distribution(network: PolicyNetwork, observations: Tensor) -> tuple[Tensor, 
     return mean, tf.zeros_like(mean) + network.log_std + network.log_unit(observations)
 
 
-class ActorCritic(tf.Module):
+class NetworkActorCritic(tf.Module):
     """A policy network, a value network of the same inputs, and the scale of rewards. See ppo.ActorCritic."""
 
     def __init__(self, policy: AnyNetwork, seed: int, log_std: float | None = None) -> None:

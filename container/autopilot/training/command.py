@@ -123,7 +123,7 @@ def _train(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
         print(f"channel {name!r} is not read: environment={hparams.environment} reads {', '.join(used)}", flush=True)
     quiet_tensorflow()
     if hparams.environment == "service":
-        from autopilot.webservice.run import run_service as run  # noqa: PLC0415
+        from autopilot.training.service.run import run_service as run  # noqa: PLC0415
     else:
         from autopilot.training.run import run_fleet as run  # noqa: PLC0415
     with _with_model(job) as ready:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from autopilot.policy.litert import Network as LiteNetwork
+from autopilot.policy.litert import LiteRTNetwork as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata
 from autopilot.ports import ModelError
 from autopilot.training.actor_critic import distribution
@@ -30,7 +30,7 @@ from autopilot.training.network import (
     set_weights,
 )
 from autopilot.training.ppo import Tensor
-from autopilot.webservice.head import machines, raw_machines
+from autopilot.training.service.head import machines, raw_machines
 from autopilot.webservice.observation import MAX_DELTA
 
 SIGNATURE = "serving_default"

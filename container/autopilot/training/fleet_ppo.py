@@ -9,7 +9,7 @@ from autopilot.sim.evaluation import calibrated_player, paired, play, ratio_play
 from autopilot.sim.fleet import FleetConfig
 from autopilot.sim.games import generate_mixture
 from autopilot.sim.traces import Traces, Whole, observed
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.network import FleetNetwork
 from autopilot.training.ppo_run import Game, PPORun, RunContext, Validated
@@ -108,7 +108,7 @@ class FleetValidation:
         self._environment = FleetEnvironment(draw, fleet_config(self._hparams), plan)
         self._yardstick = play(self._environment, calibrated_player, _VALIDATION_SEED)
 
-    def judge(self, model: ActorCritic) -> Validated:
+    def judge(self, model: NetworkActorCritic) -> Validated:
         """Let the policy play."""
         cost = paired(play(self._environment, ratio_player(model.ratio), _VALIDATION_SEED), self._yardstick).ratio
         return Validated(cost, {"validation_cost": cost})

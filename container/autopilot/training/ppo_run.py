@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import StopSignal
@@ -54,7 +54,7 @@ class Validation(Protocol):
         """What takes time and is needed only if there is something left to train."""
         ...
 
-    def judge(self, model: ActorCritic) -> Validated:
+    def judge(self, model: NetworkActorCritic) -> Validated:
         """Play the deterministic policy."""
         ...
 
@@ -96,7 +96,7 @@ class PPORun:
         self._network_of = {name: getattr(hparams, name) for name in MAKES_THE_NETWORK}
         self._context = context
         self._game = game
-        self._model = ActorCritic(network, hparams.seed, hparams.log_std)
+        self._model = NetworkActorCritic(network, hparams.seed, hparams.log_std)
         self._config = ppo_config(hparams)
         self._patience = hparams.patience * game.validation.every
         self._updater = Updater(self._model, self._config)

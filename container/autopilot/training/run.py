@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from autopilot.core import features
 from autopilot.core.address import shown
@@ -39,7 +40,7 @@ _HURRIED_FLEETS = 60
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedFleetPolicy:
     """A network, the model directory that it started from, and how training went."""
 
     network: FleetNetwork | LinearNetwork
@@ -90,13 +91,14 @@ def checkpoint_of(job: Job, hparams: Hyperparameters, recorded: Sequence[Recorde
     are another run."""
     base = _base(job, hparams)
     start = "" if base is None else read_metadata(base).model_sha256
-    digest = hashlib.sha256(json.dumps([asdict(hparams), features.FEATURES_VERSION, start], sort_keys=True).encode())
+    parts = [structs.asdict(hparams), features.FEATURES_VERSION, start]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for fleet in recorded:
         digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
     return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
 
 
-def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], context: RunContext) -> Trained:
+def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], context: RunContext) -> TrainedFleetPolicy:
     """Train by the algorithm that was asked for; if told to stop, with the best weights so far."""
     start = starting_point(job, hparams)
     if start.base is not None:
@@ -116,15 +118,15 @@ def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], con
     return replace(start, history=run.history)
 
 
-def starting_point(job: Job, hparams: Hyperparameters) -> Trained:
+def starting_point(job: Job, hparams: Hyperparameters) -> TrainedFleetPolicy:
     """A new network, or one of a model directory. Raises JobError or ModelError if that one is unusable."""
     if hparams.algorithm == "linear":
-        return Trained(LinearNetwork(), None)
+        return TrainedFleetPolicy(LinearNetwork(), None)
     base = _base(job, hparams)
     if base is None:
-        return Trained(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
+        return TrainedFleetPolicy(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
     load_policy(base)  # other features, or a damaged file: better said now than after hours
-    return Trained(load_fleet_network(base), base)
+    return TrainedFleetPolicy(load_fleet_network(base), base)
 
 
 def _base(job: Job, hparams: Hyperparameters) -> Path | None:
@@ -144,7 +146,9 @@ def _base(job: Job, hparams: Hyperparameters) -> Path | None:
     return base
 
 
-def judged(hparams: Hyperparameters, recorded: list[RecordedFleet], trained: Trained, stop: StopSignal) -> Verdict:
+def judged(
+    hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, stop: StopSignal
+) -> Verdict:
     """Which of the model that was started from, the calibrated rule and the trained network serves.
 
     A run that is told to stop, while it learns or while it is judged, is judged on a few simulated fleets.
@@ -210,7 +214,9 @@ def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadat
     )
 
 
-def write(job: Job, hparams: Hyperparameters, trained: Trained, verdict: Verdict, reporter: ProgressReporter) -> None:
+def write(
+    job: Job, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict, reporter: ProgressReporter
+) -> None:
     """Write the model directory and the report."""
     network = trained.network
     if verdict.chosen == DEFAULT and trained.base is not None:

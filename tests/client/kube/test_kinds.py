@@ -18,7 +18,7 @@ from autopilot_client.ports import KubeError, KubeRefusedError
 from autopilot_client.status.store import StatusStore
 from testkit.client import api_server as testkit_api
 from testkit.client.api_server import PATIENT
-from testkit.client.standins import Document, Endpoint, serving, wait_until
+from testkit.client.standins import Document, EndpointStandIn, serving, wait_until
 from tests.client.conftest import CHART, helm_template
 
 pytestmark = pytest.mark.kube
@@ -112,7 +112,7 @@ def sizes(games):
 def test_every_kind_is_read_and_set_by_the_rights_of_the_chart(kinds, games, helm):
     objects(games)
     kube = account(games, helm)
-    with serving(Document({"demand": 20})) as demand, serving(Endpoint(lambda i: 25)) as endpoint:
+    with serving(Document({"demand": 20})) as demand, serving(EndpointStandIn(lambda i: 25)) as endpoint:
         views = world(kube, demand, endpoint).run_pass()
     assert [view.outcome for view in views] == ["scaled"] * 4
     assert sizes(games) == [25] * 4
@@ -133,7 +133,7 @@ def test_a_shrink_spares_what_is_in_use_in_the_way_of_each_kind(kinds, games, he
         ops = {"game.kruise.io/owner-gss": "raid", "game.kruise.io/gs-opsState": "Allocated" if n > 3 else "None"}
         pod(games, f"raid-{n}", None, **ops)
     kube = account(games, helm)
-    with serving(Document({"demand": 2})) as demand, serving(Endpoint(lambda i: 3)) as endpoint:
+    with serving(Document({"demand": 2})) as demand, serving(EndpointStandIn(lambda i: 3)) as endpoint:
         world(kube, demand, endpoint, stabilization_minutes=0).run_pass()
     assert sizes(games) == [7, 8, 6, 3]
     wait_until(lambda: {p["metadata"]["name"] for p in games.pods() if p["metadata"]["name"][:5] == "arena"} == {
@@ -146,7 +146,7 @@ def test_the_operator_s_word_counts_for_every_kind(kinds, games, helm):
     for target in ("statefulset/arena", "cloneset/lobby", "gameserverset/raid", HALL):
         write_overrides(games.admin, target, {"paused": "true"})
     kube = account(games, helm)
-    with serving(Document({"demand": 20})) as demand, serving(Endpoint(lambda i: 25)) as endpoint:
+    with serving(Document({"demand": 20})) as demand, serving(EndpointStandIn(lambda i: 25)) as endpoint:
         views = world(kube, demand, endpoint).run_pass()
     assert {view.decision.reason for view in views} == {"paused"}
     assert sizes(games) == [10] * 4

@@ -14,8 +14,8 @@ from autopilot_client.notify.formats import FORMS
 from autopilot_client.notify.notifier import Notifier
 from autopilot_client.notify.outbox import Outbox
 from autopilot_client.rules.domain import Fault
-from autopilot_client.rules.messages import Kind, Message
-from autopilot_client.rules.notices import Hold
+from autopilot_client.rules.messages import Message, MessageKind
+from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.operator import OperatorRules
 from autopilot_client.rules.overrides import Overrides
 from autopilot_client.rules.rivals import Rivalry
@@ -23,7 +23,7 @@ from autopilot_client.status.metrics import StatusCollector, exposition
 from testkit.client.standins import serving, wait_until
 from tests.client.status.test_web import T0, a_store, show
 
-MESSAGE = Message(Kind.OUTAGE_HOLD, "begun", ("eu/a",), "eu/a: held, <arrivals> & logins", T0, T0)
+MESSAGE = Message(MessageKind.OUTAGE_HOLD, "begun", ("eu/a",), "eu/a: held, <arrivals> & logins", T0, T0)
 
 
 class Webhook:
@@ -68,13 +68,17 @@ def test_while_all_is_well_there_is_nothing_to_tell():
 CAPPED = replace(view().decision, reason="at_maximum")
 FAULTY = replace(view().decision, fault=Fault.DEMAND_UNKNOWN)
 CASES = {
-    "a hold": ({"hold": Hold(T0, "arrivals stopped")}, Kind.OUTAGE_HOLD, "outage of demand: arrivals stopped"),
-    "a fault": ({"decision": FAULTY}, Kind.FAULT, "its demand is unknown"),
-    "a fight": ({"rivalry": Rivalry((T0,), 7)}, Kind.SIZE_CONTESTED, "somebody else has set the size to 7"),
-    "the maximum": ({"decision": CAPPED}, Kind.AT_MAXIMUM, "larger without its maximum of 200"),
+    "a hold": (
+        {"hold": OutageHold(T0, "arrivals stopped")},
+        MessageKind.OUTAGE_HOLD,
+        "outage of demand: arrivals stopped",
+    ),
+    "a fault": ({"decision": FAULTY}, MessageKind.FAULT, "its demand is unknown"),
+    "a fight": ({"rivalry": Rivalry((T0,), 7)}, MessageKind.SIZE_CONTESTED, "somebody else has set the size to 7"),
+    "the maximum": ({"decision": CAPPED}, MessageKind.AT_MAXIMUM, "larger without its maximum of 200"),
     "an override": (
         {"rules": OperatorRules(Overrides(size=40, until=(("size", T0),)))},
-        Kind.OVERRIDE,
+        MessageKind.OVERRIDE,
         "an annotation rules: size 40 until 2026-09-21T14:13:20Z",
     ),
 }
@@ -90,7 +94,7 @@ def test_each_kind_is_found_in_what_a_pass_leaves(case):
 
 def test_a_need_above_the_maximum_is_told_with_both_numbers():
     short = replace(view().seen, reading=replace(view().seen.reading, demand=230, queue=0))
-    assert kinds(seen=short) == [(Kind.AT_MAXIMUM, "players need 230 servers, and its maximum is 200")]
+    assert kinds(seen=short) == [(MessageKind.AT_MAXIMUM, "players need 230 servers, and its maximum is 200")]
 
 
 def test_a_cloud_event_is_one_to_the_reference_implementation():
@@ -198,9 +202,9 @@ def test_no_more_than_the_limit_leave_within_an_hour():
 
 
 def test_a_receiver_gets_the_kinds_that_it_asks_for():
-    box = outbox("http://x", kinds=(Kind.BILL,))
+    box = outbox("http://x", kinds=(MessageKind.BILL,))
     box.offer(MESSAGE)
-    box.offer(replace(MESSAGE, kind=Kind.BILL))
+    box.offer(replace(MESSAGE, kind=MessageKind.BILL))
     assert box._queue.qsize() == 1
 
 
@@ -217,13 +221,13 @@ def notifier(dry_run=False):
 )  # fmt: skip
 def test_who_tells(leads, dry_run, heard):
     one, box = notifier(dry_run)
-    one.after_pass([view(hold=Hold(T0, "arrivals stopped"))], T0, leads)
+    one.after_pass([view(hold=OutageHold(T0, "arrivals stopped"))], T0, leads)
     assert box._queue.qsize() == heard
 
 
 def test_a_new_leader_does_not_tell_again_what_the_old_one_told():
     one, box = notifier()
-    held = [view(hold=Hold(T0, "arrivals stopped"))]
+    held = [view(hold=OutageHold(T0, "arrivals stopped"))]
     one.after_pass(held, T0, leads=False)
     one.after_pass(held, T0 + 60, leads=True)
     assert box._queue.empty()
@@ -248,7 +252,7 @@ def test_a_week_that_is_over_brings_its_bill():
     show(one.store, at=T0 + 60)
     one.after_pass(list(one.store.views.values()), T0 + 7 * 86400, leads=True)
     message = box._queue.get_nowait()
-    assert (message.kind, len(message.bills)) == (Kind.BILL, 3)
+    assert (message.kind, len(message.bills)) == (MessageKind.BILL, 3)
     assert {bill.size_minutes for bill in message.bills} == {90.0}
 
 

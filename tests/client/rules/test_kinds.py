@@ -2,7 +2,7 @@
 
 import pytest
 
-from autopilot_client.rules.kinds import KINDS, TARGET, Kind, kind_of, target_of
+from autopilot_client.rules.kinds import KINDS, TARGET, ScaleKind, kind_of, target_of
 
 
 @pytest.mark.parametrize("word", KINDS)
@@ -15,13 +15,13 @@ def test_a_known_kind_has_a_word(word):
 def test_another_version_of_a_known_kind_is_asked_for_and_known():
     target = target_of("apps.kruise.io/v1beta1", "CloneSet", "", "lobby")
     assert target == "CloneSet.clonesets.v1beta1.apps.kruise.io/lobby"
-    assert kind_of(target) == Kind("apps.kruise.io/v1beta1", "clonesets", "CloneSet", "cloneset")
+    assert kind_of(target) == ScaleKind("apps.kruise.io/v1beta1", "clonesets", "CloneSet", "cloneset")
 
 
 def test_any_other_kind_is_named_in_full():
     target = target_of("games.example/v1", "Hall", "halls", "hall")
     assert target == "Hall.halls.v1.games.example/hall"
-    assert kind_of(target) == Kind("games.example/v1", "halls", "Hall", "")
+    assert kind_of(target) == ScaleKind("games.example/v1", "halls", "Hall", "")
     assert TARGET.fullmatch(target)
 
 

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopilot_client.rules.messages import NOTHING_TOLD, SETTLES, Condition, Kind, advance
+from autopilot_client.rules.messages import NOTHING_TOLD, SETTLES, Condition, MessageKind, advance
 
 HOUR = 3600.0
 T0 = 1_790_000_000.0
 
 
-def condition(kind=Kind.OUTAGE_HOLD, cause="", fleet="eu/a", text="held"):
+def condition(kind=MessageKind.OUTAGE_HOLD, cause="", fleet="eu/a", text="held"):
     return Condition(kind, cause, fleet, text)
 
 
@@ -29,17 +29,17 @@ def states(passes, repeat=HOUR):
 def test_a_hold_is_told_when_it_begins_and_when_it_ends_and_not_in_between():
     held = [condition()]
     assert play([[], held, held, held, []]) == [
-        (1, Kind.OUTAGE_HOLD, "begun", ("eu/a",), "eu/a: held"),
-        (4, Kind.OUTAGE_HOLD, "ended", ("eu/a",), "eu/a: over: held"),
+        (1, MessageKind.OUTAGE_HOLD, "begun", ("eu/a",), "eu/a: held"),
+        (4, MessageKind.OUTAGE_HOLD, "ended", ("eu/a",), "eu/a: over: held"),
     ]
 
 
 def test_a_fault_that_is_over_within_minutes_is_not_told():
-    assert states([[condition(Kind.FAULT)]] * 4 + [[]] * 20) == []
+    assert states([[condition(MessageKind.FAULT)]] * 4 + [[]] * 20) == []
 
 
 def test_a_fault_is_told_once_it_has_lasted_and_its_end_once_it_has_been_away_as_long():
-    assert states([[condition(Kind.FAULT)]] * 10 + [[]] * 20) == [(5, "begun"), (14, "ended")]
+    assert states([[condition(MessageKind.FAULT)]] * 10 + [[]] * 20) == [(5, "begun"), (14, "ended")]
 
 
 def test_what_comes_and_goes_is_told_once_within_the_time_of_repeats():
@@ -54,7 +54,7 @@ def test_what_still_stands_is_told_when_the_time_of_repeats_is_over():
 
 
 def test_another_size_by_the_operator_is_another_message():
-    first, second = (condition(Kind.OVERRIDE, f"size {n}", text=f"size {n}") for n in (40, 60))
+    first, second = (condition(MessageKind.OVERRIDE, f"size {n}", text=f"size {n}") for n in (40, 60))
     heard = play([[first], [second], []])
     assert [(minute, state, text) for minute, _, state, _, text in heard] == [
         (0, "begun", "eu/a: size 40"),
@@ -65,25 +65,25 @@ def test_another_size_by_the_operator_is_another_message():
 
 
 def test_five_hundred_fleets_with_one_cause_are_one_message():
-    away = [condition(Kind.FAULT, "endpoint_unavailable", f"eu/{n:03}", "no answer") for n in range(500)]
+    away = [condition(MessageKind.FAULT, "endpoint_unavailable", f"eu/{n:03}", "no answer") for n in range(500)]
     ((_, _, _, fleets, text),) = play([away] * 6)
     assert len(fleets) == 500
     assert text == "eu/000, eu/001, eu/002 and 497 more: no answer"
 
 
 def test_causes_are_told_apart():
-    holds = [condition(Kind.FAULT, cause, text=cause) for cause in ("demand_unknown", "answer_refused")]
+    holds = [condition(MessageKind.FAULT, cause, text=cause) for cause in ("demand_unknown", "answer_refused")]
     assert len(play([holds] * 6)) == 2
 
 
-KINDS = st.sampled_from(list(Kind))
+KINDS = st.sampled_from(list(MessageKind))
 HOLDS = st.lists(st.builds(condition, KINDS, st.just(""), st.sampled_from(["eu/a", "eu/b"])), max_size=4)
 
 
 @given(st.lists(HOLDS, max_size=90))
 def test_begins_and_ends_take_turns_and_begins_keep_their_distance(passes):
-    begun: dict[tuple[Kind, str], list[int]] = {}
-    open_now: set[tuple[Kind, str]] = set()
+    begun: dict[tuple[MessageKind, str], list[int]] = {}
+    open_now: set[tuple[MessageKind, str]] = set()
     for minute, kind, state, fleets, _ in play(passes, repeat=600):
         for key in ((kind, fleet) for fleet in fleets):
             assert (key in open_now) == (state == "ended")
@@ -94,4 +94,4 @@ def test_begins_and_ends_take_turns_and_begins_keep_their_distance(passes):
 
 
 def test_only_what_may_pass_by_itself_settles_first():
-    assert set(SETTLES) == {Kind.FAULT, Kind.AT_MAXIMUM}
+    assert set(SETTLES) == {MessageKind.FAULT, MessageKind.AT_MAXIMUM}

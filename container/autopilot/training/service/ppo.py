@@ -4,12 +4,20 @@ from functools import lru_cache
 
 import numpy as np
 
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.network import Network, build_network
 from autopilot.training.ppo_run import Game, PPORun, RunContext, Validated
+from autopilot.training.service.head import (
+    OUTPUTS,
+    ActionDecoder,
+    ServiceFront,
+    acting,
+    compiled,
+    machines,
+    raw_machines,
+)
 from autopilot.webservice.evaluation import play
-from autopilot.webservice.head import OUTPUTS, ActionDecoder, ServiceFront, acting, compiled, machines, raw_machines
 from autopilot.webservice.observation import Floats
 from autopilot.webservice.rules import Rule, agent, foresight, load_now, peak, planned, towards
 from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment
@@ -110,7 +118,7 @@ class ServiceValidation:
         """Let the peak rule play."""
         self._yardstick = play(self._environment, peak(30, 1.5), _VALIDATION_SEED).expected
 
-    def judge(self, model: ActorCritic) -> Validated:
+    def judge(self, model: NetworkActorCritic) -> Validated:
         """Let the policy play."""
         profit = play(self._environment, agent(acting(model.policy, self._decode)), _VALIDATION_SEED).expected
         gain = float((profit - self._yardstick).mean())

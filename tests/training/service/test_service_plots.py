@@ -4,8 +4,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from autopilot.training.service.plots import episode_plot, learning_plot, load_plot, standings_plot
 from autopilot.webservice.evaluation import compare, record
-from autopilot.webservice.plots import episode_plot, learning_plot, load_plot, standings_plot
 from autopilot.webservice.rules import constant, do_nothing, peak
 from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from autopilot.policy.metadata import Metadata
 from autopilot.training.report import curves, paragraph, picture, settings_of, table, write_page
+from autopilot.training.service.plots import episode_plot, learning_plot, load_plot, standings_plot
+from autopilot.training.service.ppo import REFERENCE, near_rules
 from autopilot.webservice.evaluation import FEWEST_EPISODES, Episode, Estimate, Standing, compare, record
 from autopilot.webservice.load import MINUTES_PER_DAY
 from autopilot.webservice.observation import Array
-from autopilot.webservice.plots import episode_plot, learning_plot, load_plot, standings_plot
-from autopilot.webservice.ppo import REFERENCE, near_rules
 from autopilot.webservice.rules import Act, Rule, agent, constant, do_nothing, peak
 from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment
 

@@ -8,7 +8,7 @@ from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import Metadata
 from autopilot.training.export import export
 from autopilot.training.network import build_network
-from autopilot.webservice.head import OUTPUTS, ServiceFront, machines, raw_machines
+from autopilot.training.service.head import OUTPUTS, ServiceFront, machines, raw_machines
 from autopilot.webservice.observation import (
     MAX_MACHINES,
     SERVICE_FEATURES_VERSION,

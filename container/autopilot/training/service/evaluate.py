@@ -33,7 +33,7 @@ def evaluate(place: Path, episodes: int, out: Path, overrides: tuple[str, ...]) 
     hyperparameters of the service if it is not the usual one, such as `machine_cost`.
     """
     quiet_tensorflow()
-    from autopilot.webservice import run  # noqa: PLC0415  TensorFlow: seconds
+    from autopilot.training.service import run  # noqa: PLC0415  TensorFlow: seconds
 
     try:
         out.mkdir(parents=True, exist_ok=True)  # before the episodes are played: that takes a while
@@ -50,7 +50,7 @@ def _trained_with(place: Path) -> dict[str, str]:
     """Hyperparameters that a model directory or a checkpoint was trained with, as far as its network needs them."""
     if (place / METADATA_FILE).is_file():
         return {"faithful": str(read_metadata(place).width == WIDTH_FAITHFUL)}
-    from autopilot.webservice import run  # noqa: PLC0415  TensorFlow: seconds
+    from autopilot.training.service import run  # noqa: PLC0415  TensorFlow: seconds
 
     checkpoint = read_checkpoint(place / run.CHECKPOINT if place.is_dir() else place)
     hparams = {} if checkpoint is None else run.hparams_in(checkpoint)

@@ -4,9 +4,11 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata, read_metadata
@@ -18,11 +20,11 @@ from autopilot.training.job import Job, JobError, Stopped, StopSignal, write_ato
 from autopilot.training.network import Network, build_network, set_weights
 from autopilot.training.ppo_run import MAKES_THE_NETWORK, RunContext, best_weights
 from autopilot.training.progress import ProgressReporter
+from autopilot.training.service.head import OUTPUTS, ServiceFront
+from autopilot.training.service.ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
+from autopilot.training.service.report import LEARNED, Shown, interval, rewards_csv, show, verdict, write_service_report
 from autopilot.webservice.evaluation import Standing
-from autopilot.webservice.head import OUTPUTS, ServiceFront
 from autopilot.webservice.observation import SERVICE_FEATURES_VERSION, WARM_UP_MINUTES, Floats
-from autopilot.webservice.ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
-from autopilot.webservice.report import LEARNED, Shown, interval, rewards_csv, show, verdict, write_service_report
 from autopilot.webservice.rules import Act
 
 CHECKPOINT = "run.npz"
@@ -31,7 +33,7 @@ REWARDS = "rewards.csv"
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedServicePolicy:
     """A network, and how training went."""
 
     network: Network
@@ -58,7 +60,7 @@ def run_service(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
     reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
 
 
-def _leave_training(job: Job, hparams: Hyperparameters, trained: Trained) -> None:
+def _leave_training(job: Job, hparams: Hyperparameters, trained: TrainedServicePolicy) -> None:
     """Beside the report: the reward by episode, and the checkpoint, as the example's jobs leave them."""
     write_atomically(job.output / REWARDS, rewards_csv(trained.history, hparams.episode_minutes).encode())
     if (job.checkpoints / CHECKPOINT).is_file():
@@ -171,13 +173,13 @@ def _evaluate_only(job: Job, hparams: Hyperparameters, reporter: ProgressReporte
     reporter.say(f"evaluated {place}, the report is {report}")
 
 
-def _learn(start: Network, hparams: Hyperparameters, context: RunContext) -> Trained:
+def _learn(start: Network, hparams: Hyperparameters, context: RunContext) -> TrainedServicePolicy:
     run = service_ppo(start, hparams, context)
     try:
         run.run()
     except Stopped:
         context.reporter.say("told to stop: keeping the best weights so far")
-    return Trained(run.network, run.history)
+    return TrainedServicePolicy(run.network, run.history)
 
 
 def _starting_point(job: Job, hparams: Hyperparameters) -> Network:
@@ -196,7 +198,7 @@ def _digest(job: Job, hparams: Hyperparameters) -> str:
     """Tells runs apart: other hyperparameters, features or another model to start from are another run."""
     channel = None if hparams.warm_start == "none" else job.channel("model")
     start = "" if channel is None else read_metadata(channel).model_sha256
-    parts = [asdict(hparams), SERVICE_FEATURES_VERSION, start]
+    parts = [structs.asdict(hparams), SERVICE_FEATURES_VERSION, start]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

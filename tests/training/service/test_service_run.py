@@ -15,8 +15,8 @@ from autopilot.policy.metadata import read_metadata
 from autopilot.training.command import run_job
 from autopilot.training.job import Job
 from autopilot.training.ppo_run import PPORun
-from autopilot.webservice.evaluate import evaluate
-from autopilot.webservice.report import show
+from autopilot.training.service.evaluate import evaluate
+from autopilot.training.service.report import show
 
 TINY = {
     "environment": "service",
@@ -95,7 +95,7 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch, 
         raise KeyboardInterrupt
 
     hparams = {"num_steps": TINY["episode_minutes"], "total_iterations": "2"}  # checkpoints where an episode ends
-    monkeypatch.setattr("autopilot.webservice.ppo.ServiceValidation.every", 1)
+    monkeypatch.setattr("autopilot.training.service.ppo.ServiceValidation.every", 1)
     whole = made(tmp_path / "whole", **hparams)
     monkeypatch.setattr(PPORun, "_save", save_and_die)
     one = Job(tmp_path / "cut")
@@ -121,14 +121,14 @@ def test_a_model_is_there_before_it_is_played(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autopilot.webservice.run.evaluated", killed)
+    monkeypatch.setattr("autopilot.training.service.run.evaluated", killed)
     one = Job(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run_job(one, TINY)
     assert load_policy(one.model).width == 29
 
 
-BUILT_IN = Path(__file__).parents[2] / "container" / "autopilot" / "models"
+BUILT_IN = Path(__file__).parents[3] / "container" / "autopilot" / "models"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_as_many_episodes_are_evaluated_as_asked_and_few_are_said_to_be_few(
     faithful, tmp_path, capsys, monkeypatch, steps, episodes
 ):
     played = []
-    monkeypatch.setattr("autopilot.webservice.run.show", lambda *given: played.append(given[-1]) or show(*given))
+    monkeypatch.setattr("autopilot.training.service.run.show", lambda *given: played.append(given[-1]) or show(*given))
     channel(tmp_path, "checkpoint", faithful.root / "checkpoints")
     assert run_job(Job(tmp_path), FAITHFUL | {"evaluate_steps": steps}) == 0
     assert played == [episodes]
