@@ -23,6 +23,8 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://\S+$")]
 Selector = Annotated[str, msgspec.Meta(pattern=r"^[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*$")]
 TARGET = rf"^({'|'.join(KINDS)})/{NAME}$"
+KEY = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*\Z"
+LONGEST_KEY = 128
 NODES = r"^(off|all|[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*)$"
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
@@ -197,7 +199,7 @@ class TargetObject(_Section, frozen=True, rename={"api_version": "apiVersion"}):
 class Fleet(_Section, frozen=True):
     """One fleet. `name` is the key of its history; its target is `deployment/NAME` and the like, or any object."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*\Z", max_length=128)]
+    name: Annotated[str, msgspec.Meta(pattern=KEY, max_length=LONGEST_KEY)]
     aims_at: Annotated[str, msgspec.Meta(pattern=TARGET)] | TargetObject = msgspec.field(name="target")
     demand: Demand
     maximum: Whole
@@ -334,6 +336,7 @@ class Config(_Section, frozen=True):
     fleets: Annotated[tuple[Fleet, ...], msgspec.Meta(min_length=1)]
     endpoint: Endpoint
     namespace: Name | None = None
+    cluster: Annotated[str, msgspec.Meta(pattern=KEY, max_length=63)] | None = None
     interval_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
     read: Literal["auto", "named", "list"] = "auto"
     events: Literal["pass", "fleet", "off"] = "pass"
@@ -368,6 +371,7 @@ REMEDIES = {
     "queue": "source: http with url and field, or source: prometheus with url and query",
     "selector": "equality terms, such as app=minecraft,region=eu",
     "in_use": "a label such as state=busy, or ready, or not-ready",
+    "cluster": "the cluster's name, such as us-west-2: keys of fleets then are CLUSTER/NAMESPACE/NAME",
     "namespace": "the name of a Kubernetes namespace",
     "interval_seconds": "seconds between passes, 1 to 3600",
     "read": "auto, named (get each object) or list (one call)",
@@ -401,6 +405,21 @@ def parse(text: str, source: str) -> Config:
     if complaint:
         raise ConfigError(f"{source}: {complaint}")
     return config
+
+
+def keyed(config: Config, namespace: str) -> Config:
+    """The configuration with the keys of its fleets: CLUSTER/NAMESPACE/NAME where `cluster` is set, else the names.
+
+    Raises ConfigError where a key is longer than the endpoint takes.
+    """
+    if config.cluster is None:
+        return config
+    names = [f"{config.cluster}/{namespace}/{fleet.name}" for fleet in config.fleets]
+    longest = max(names, key=len)
+    if len(longest) > LONGEST_KEY:
+        raise ConfigError(f"cluster: the key {longest} has more than {LONGEST_KEY} characters; write shorter names")
+    fleets = tuple(msgspec.structs.replace(f, name=n) for f, n in zip(config.fleets, names, strict=True))
+    return msgspec.structs.replace(config, fleets=fleets)
 
 
 def _document(text: str, source: str) -> dict[str, Any]:

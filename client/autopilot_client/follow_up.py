@@ -13,7 +13,8 @@ from autopilot_client.kube.events import NoticeEvent, Resize, write_events
 from autopilot_client.kube.nodes import count_nodes
 from autopilot_client.kube.protection import protect_busy
 from autopilot_client.ports import KubeError, KubeRefusedError
-from autopilot_client.rules.notices import of_hold, of_mistakes, of_rivalry
+from autopilot_client.rules.notices import of_hold, of_mistakes, of_overrides, of_rivalry
+from autopilot_client.rules.overrides import NO_OVERRIDES
 from autopilot_client.rules.rivals import NO_RIVAL
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.store import View
@@ -100,6 +101,7 @@ def news_of(before: Mapping[str, View], gathered: Sequence[Gathered], views: Seq
         was = before.get(view.fleet.name)
         notices = of_hold(was.hold if was else None, view.hold)
         notices += of_rivalry(was.rivalry if was else NO_RIVAL, view.rivalry)
+        notices += of_overrides(was.rules.overrides if was else NO_OVERRIDES, view.rules.overrides)
         notices += of_mistakes(was.rules.overrides.mistakes if was else (), view.rules.overrides.mistakes)
         for notice in notices:
             log.log(logging.WARNING if notice.warning else logging.INFO, "%s: %s", view.fleet.name, notice.text)

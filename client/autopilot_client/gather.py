@@ -25,6 +25,7 @@ from autopilot_client.ports import (
     KubeRefusedError,
     KubeUnavailableError,
 )
+from autopilot_client.rules.annotated_schedules import read_schedules
 from autopilot_client.rules.domain import MOST_ARRIVALS, MOST_SERVERS, Answer, Bounds, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
 from autopilot_client.rules.lead import LONGEST_MINUTES, USUAL_LEAD, BootTimes, Lead, watch
@@ -128,10 +129,13 @@ def _measure_leads(outside: Outside, gathered: Sequence[Gathered], now: float) -
 def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
     """What people say of the fleet now: annotations of its object, and its schedules."""
     target, now = gathered.target, gathered.seen.at
-    scheduled = in_force(gathered.fleet.events, now, lead.longest)
-    if target is None:
-        return OperatorRules(scheduled=scheduled)
-    return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
+    annotations = {} if target is None else target.annotations
+    annotated, mistakes = read_schedules(annotations)
+    events = (*gathered.fleet.events, *annotated)
+    overrides = read_overrides(annotations, now)
+    overrides = replace(overrides, mistakes=(*overrides.mistakes, *mistakes))
+    rolling = target is not None and target.rolling
+    return OperatorRules(overrides, in_force(events, now, lead.longest), rolling, events)
 
 
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:

@@ -20,6 +20,7 @@ from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
 from autopilot_client.rules.notices import holding
 from autopilot_client.rules.operator import OperatorRules, decide_within, insisted
+from autopilot_client.rules.overrides import Overrides
 from autopilot_client.rules.plan import Hold, Scale, plan
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, near, undone, watch
 from autopilot_client.status import cloudwatch
@@ -76,6 +77,7 @@ class Loop:
     _troubles: dict[str, str] = field(default_factory=dict)
     _ours: dict[str, int | None] = field(default_factory=dict)
     _recent: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    _resumed: dict[str, str] = field(default_factory=dict)
     _decided_at: float = 0.0
     _follow_up: FollowUp = field(init=False)
 
@@ -152,7 +154,16 @@ class Loop:
             if theirs is not None and near(recent or [theirs], theirs):
                 theirs = None  # the other replica has told it: a pass earlier or later this one does, too
         before = store.views.get(name)
-        return watch(before.rivalry if before else NO_RIVAL, theirs, rules.overrides.paused, gathered.seen.at)
+        released = self._released(gathered, rules.overrides)
+        return watch(before.rivalry if before else NO_RIVAL, theirs, released, gathered.seen.at)
+
+    def _released(self, gathered: Gathered, said: Overrides) -> bool:
+        """Whether an operator lets a fleet go that is held: it is paused, or has been resumed since the last pass."""
+        name = gathered.fleet.name
+        before = self._resumed.get(name, said.resumed)
+        if gathered.target is not None:
+            self._resumed[name] = said.resumed
+        return gathered.target is not None and (said.paused or said.resumed not in ("", before))
 
     def _report(self, name: str, trouble: str) -> None:
         """Say when trouble begins and ends, not every minute in between."""

@@ -13,12 +13,15 @@ from autopilot_client.kube.annotations import clear_overrides, write_overrides
 from autopilot_client.kube.api import Kube, in_cluster
 from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.targets import Target, read_one
-from autopilot_client.ports import KubeError
+from autopilot_client.ports import KubeError, KubeRefusedError
 from autopilot_client.rules.kinds import TARGET
 from autopilot_client.rules.overrides import LARGEST, PREFIX, Overrides, read_overrides
 
 SECONDS = {"d": 86400, "h": 3600, "m": 60}
 LONGEST_DAYS = 90
+OWN_ACCOUNT = "; the client's own account may not write annotations: use yours, with --kubeconfig"
+JUMP_FACTOR, JUMP_FREE = 10, 50
+"""As for an answer of the endpoint: more than so many times the size, and more than so many servers, is doubted."""
 
 
 def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -70,15 +73,28 @@ def pause(fleet: str, namespace: str, kubeconfig: str | None, duration: float | 
 @click.option("--size", type=click.IntRange(0, LARGEST), help="The size, whatever the endpoint says.")
 @click.option("--minimum", type=click.IntRange(0, LARGEST), help="In place of the fleet's own minimum.")
 @click.option("--maximum", type=click.IntRange(0, LARGEST), help="In place of the fleet's own maximum.")
-def set_size(fleet: str, namespace: str, kubeconfig: str | None, duration: float | None, **sizes: int | None) -> None:
+@click.option("--yes", is_flag=True, help="Also where that is more than ten times the present size.")
+def set_size(
+    fleet: str, namespace: str, kubeconfig: str | None, duration: float | None, yes: bool, **sizes: int | None
+) -> None:
     """Set a size, or other limits, over those of the configuration. Servers in use are never taken."""
     values = {name: str(size) for name, size in sizes.items() if size is not None}
     if not values:
         raise click.UsageError("say what to set: --size, --minimum or --maximum")
     kube = _cluster(kubeconfig, namespace)
     with _errors():
-        _fit(read_overrides(read_one(kube, fleet).annotations, time.time()), sizes)
+        target = read_one(kube, fleet)
+    _fit(read_overrides(target.annotations, time.time()), sizes)
+    if not yes:
+        _plausible(target.replicas, sizes)
     _write(kube, fleet, values, duration)
+
+
+def _plausible(present: int, sizes: Mapping[str, int | None]) -> None:
+    """Raises UsageError where a size or minimum looks like a digit too many: each server is paid for."""
+    for name in ("size", "minimum"):
+        if (sizes[name] or 0) > max(JUMP_FREE, JUMP_FACTOR * present):
+            raise click.UsageError(f"--{name} {sizes[name]} for a fleet of {present} servers: if so, say --yes as well")
 
 
 def _fit(written: Overrides, sizes: Mapping[str, int | None]) -> None:
@@ -97,10 +113,10 @@ def _fit(written: Overrides, sizes: Mapping[str, int | None]) -> None:
 @click.command()
 @_on_a_fleet
 def resume(fleet: str, namespace: str, kubeconfig: str | None) -> None:
-    """Take every override of a fleet away."""
+    """Take every override of a fleet away; one that was left to somebody else is set again."""
     kube = _cluster(kubeconfig, namespace)
     with _errors():
-        left = clear_overrides(kube, fleet)
+        left = clear_overrides(kube, fleet, datetime.now(UTC).isoformat())
     click.echo(f"{fleet}: no override; the client decides from its next pass on")
     for name in left:
         click.echo(f"  left as it is: {PREFIX}{name} is no name of ours, and has no effect")
@@ -130,6 +146,10 @@ def _show(fleet: str, target: Target) -> None:
     for word in found.active or ("no override",):
         end = until.get(word.split()[0])
         click.echo(f"  {word}{f' until {_rfc3339(end)}' if end else ''}")
+    if found.paused and found.size is not None:
+        click.echo(f"  while it is paused, size {found.size} has no effect; resume it and set the size again")
+    for word, end in found.ended:
+        click.echo(f"  ended: {word}, at {_rfc3339(end)}")
     for text in found.mistakes:
         click.echo(f"  mistake: {text}")
 
@@ -152,4 +172,5 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except KubeError as error:
-        raise click.ClickException(str(error)) from error
+        refused = isinstance(error, KubeRefusedError) and error.status == 403
+        raise click.ClickException(f"{error}{OWN_ACCOUNT if refused else ''}") from error

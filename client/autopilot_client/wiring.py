@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from autopilot_client.config import Config, Endpoint, Fleet
+from autopilot_client.config import Config, Endpoint, Fleet, keyed
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
@@ -91,7 +91,7 @@ class Client:
 
 def build(config: Config, context: ClientContext) -> Client:
     """Wire one replica. Raises KubeUnavailableError without credentials for a cluster, and ConfigError."""
-    path = context.kubeconfig
+    path, config = context.kubeconfig, keyed(config, context.namespace)
     kube = Kube(from_kubeconfig(path) if path else in_cluster(context.environ), context.namespace)
     store = StatusStore(config, context.namespace, context.dry_run)
     election: Election = Alone()

@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-from autopilot.backtest.replay import ReplayConfig
 from autopilot.history.cache import RecentHistory
 from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.history.service_states import MemoryStates
+from autopilot.history.slotwise import SlotHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, LearnedPolicy, load_policy
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import DemandSource, History, Judge, ModelError, Policy, ServiceStates
+from autopilot.ports import DemandSource, History, ModelError, Policy, ServiceStates
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import HistoryPlace, Settings
 from autopilot.webservice.advice import ServiceAdvisor
 
+_FLEETS_A_MEGABYTE = 128
+"""Of AUTOPILOT_HISTORY_CACHE_MB: what a worker knows of as many fleets as it keeps earlier days of."""
 PLATFORM_MODEL = Path("/opt/ml/model")
 """Where the platform puts a model, if it has one."""
 
@@ -28,24 +30,17 @@ def build(settings: Settings) -> Autopilot:
     )
     store = build_history(settings)
     recent = RecentHistory(
-        store, max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024, off=isinstance(store, NoHistory)
+        store,
+        max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024,
+        off=isinstance(store, NoHistory),
+        pending=(lambda: store.pending) if isinstance(store, SlotHistory) else int,
     )
-    policy = build_policy(Path(settings.autopilot_model_dir))
-    return Autopilot(policy, recent, operator, build_demand(settings), judge=_build_judge(settings, store, policy))
-
-
-def _build_judge(settings: Settings, store: History, policy: Policy) -> Judge | None:
-    """Who judges the policy; nobody where there is no history to judge by, or no policy beside the rule."""
-    if not must_earn(settings, policy) or isinstance(store, NoHistory):
-        return None
-    from autopilot.learning.judge import DailyJudge  # noqa: PLC0415 - half a megabyte that a batch job never needs
-
-    return DailyJudge(store, ReplayConfig(policy, rules=settings.guardrail_rules(), events=settings.events()))
+    return Autopilot(build_policy(Path(settings.autopilot_model_dir)), recent, operator, build_demand(settings))
 
 
 def must_earn(settings: Settings, policy: Policy) -> bool:
-    """Whether a policy has to earn its place on each fleet: the rule itself has not."""
-    return settings.earns and isinstance(policy, LearnedPolicy)
+    """Whether a policy has to earn its place on each fleet: the rule itself has not, and a batch has no days."""
+    return settings.autopilot_earn == "on" and not settings.sagemaker_batch and isinstance(policy, LearnedPolicy)
 
 
 def build_policy(directory: Path) -> Policy:
@@ -73,13 +68,16 @@ def build_history(settings: Settings) -> History:
     place = settings.history_place()
     if place.kind == "off":
         return NoHistory()
-    store = open_store(place)
-    return store if settings.writes_history else ReadOnlyHistory(store)
+    fleets = settings.autopilot_history_cache_mb * _FLEETS_A_MEGABYTE
+    store = open_store(place, most_fleets=fleets)
+    return SlotHistory(store, most_fleets=fleets) if settings.writes_history else ReadOnlyHistory(store)
 
 
-def open_store(place: HistoryPlace, budget_seconds: float = 1.0) -> History:
+def open_store(place: HistoryPlace, budget_seconds: float = 1.0, most_fleets: int = _FLEETS_A_MEGABYTE) -> History:
     """The store at a place, of which no call takes longer than the budget. Opens nothing yet."""
-    return (_dynamo if place.kind == "dynamodb" else _sqlite)(place.where, budget_seconds)
+    if place.kind == "dynamodb":
+        return _dynamo(place.where, budget_seconds, most_fleets)
+    return _sqlite(place.where, budget_seconds)
 
 
 def build_services(settings: Settings, policy: Policy) -> ServiceAdvisor:
@@ -101,10 +99,10 @@ def _service_states(settings: Settings) -> ServiceStates:
     return SqliteStates(f"{place.where}.services")
 
 
-def _dynamo(table: str, budget_seconds: float) -> History:
+def _dynamo(table: str, budget_seconds: float, fleets: int) -> History:
     from autopilot.history.dynamodb import DynamoHistory  # noqa: PLC0415 - boto3 costs 0.3 s and 20 MB
 
-    history = DynamoHistory(table, budget_seconds=budget_seconds)
+    history = DynamoHistory(table, budget_seconds=budget_seconds, most_fleets=fleets)
     history.warm_up()
     return history
 

@@ -75,6 +75,7 @@ class AgonesFleet:
     allocations: int = 0
     sets: list[GameServerSet] = field(default_factory=list)
     status: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    annotations: dict[str, str] = field(default_factory=dict)
 
     def scale(self, replicas: int) -> None:
         """Write the size into the spec."""
@@ -164,7 +165,7 @@ class AgonesFleet:
         meta = {"name": self.name, "uid": self.uid, "generation": self.generation}
         version = f"{self.generation}.{self.allocations}"
         return {
-            "metadata": meta | {"resourceVersion": version},
+            "metadata": meta | {"resourceVersion": version, "annotations": self.annotations},
             "spec": {"replicas": self.replicas},
             "status": self.status,
         }

@@ -46,10 +46,10 @@ def in_dynamodb(client: Any, table: str) -> Stored:
     stored: Stored = {}
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in page["Items"]:
-            day = np.datetime64(item["day"]["S"]).astype("datetime64[D]").astype(int)
+            first = int(np.datetime64(item["day"]["S"], "h").astype(int)) * (SLOTS_PER_DAY // 24)
             for name, value in item.items():
                 if name[0] == "d" and name[1:].isdigit():
-                    stored[item["fleet"]["S"], int(day) * SLOTS_PER_DAY + int(name[1:])] = float(value["N"])
+                    stored[item["fleet"]["S"], first + int(name[1:])] = float(value["N"])
     return stored
 
 

@@ -344,6 +344,33 @@ def test_a_size_that_agones_is_told_and_somebody_else_sets_back_is_seen_and_not_
     assert sizes[-5:] == [20] * 5
 
 
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_paused_fleet_stays_as_it_is_also_where_the_next_policy_of_the_chain_would_not_keep_it(play, chained):
+    games = play(chained=chained)
+    games.fleet.allocate(8)
+    games.fleet.annotations["gameserver-autopilot/paused"] = "true"
+    games.run_pass()
+    assert games.minutes(6) == 20
+    games.fleet.scale(23)  # by hand
+    games.fleet.roll_out()
+    assert games.minutes(6) == 23
+    games.fleet.annotations.clear()
+    assert games.minutes(12) == 10
+
+
+def test_a_fleet_that_is_left_to_somebody_else_is_left_to_the_chain_no_more_than_to_the_client(play):
+    games = play(chained=True)
+    games.fleet.allocate(8)
+    games.minutes(6)
+    for _ in range(12):
+        games.step()
+        games.fleet.scale(25)
+        games.step()
+    assert games.store.views["eu/x"].left_alone
+    games.fleet.scale(25)
+    assert games.minutes(5) == 25
+
+
 def test_two_replicas_that_are_asked_in_turn_agree_and_see_no_rival(play):
     """Each makes its own passes, half a minute apart, and receives every second review."""
     games = play(chained=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_client.config import AgonesDemand, HttpDemandConfig, known_fields, parse
+from autopilot_client.config import AgonesDemand, HttpDemandConfig, keyed, known_fields, parse
 from autopilot_client.ports import ConfigError
 from autopilot_client.wiring import unprotected
 
@@ -79,6 +79,7 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (text(fleets=[FLEET, FLEET]), "fleets: name eu/a is used twice; two rules on one fleet would fight"),
         (text(interval_seconds=0), "interval_seconds: .*; write seconds between passes, 1 to 3600"),
         (text(lease={"renew_seconds": 10}), "lease.renew_seconds: at most half"),
+        (text(cluster="us west"), "cluster: .*; write the cluster's name"),
         (text(nodes="a b"), "nodes: .*; write off, all, or a label selector"),
         (text(defaults=[1]), "defaults: a mapping"),
         (scheduled(cron="0 18 * * 5", add=5), r"schedules\[0\]: minutes is 0; write its length"),
@@ -133,6 +134,18 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
 def test_a_mistake_is_named_with_its_field_and_remedy(document, message):
     with pytest.raises(ConfigError, match=f"^(c.yaml: )?.*{message}" if "^" not in message else message):
         parse(document, "c.yaml")
+
+
+def test_with_a_cluster_the_keys_name_cluster_and_namespace():
+    config = parse(text(cluster="us-west-2", fleets=[FLEET | {"name": "minecraft"}]), "c.yaml")
+    assert [fleet.name for fleet in keyed(config, "games").fleets] == ["us-west-2/games/minecraft"]
+    assert keyed(parse(text(), "c.yaml"), "games").fleets[0].name == "eu/a"
+
+
+def test_a_key_that_the_endpoint_would_not_take_is_refused():
+    config = parse(text(cluster="c" * 60, fleets=[FLEET | {"name": "n" * 63}]), "c.yaml")
+    with pytest.raises(ConfigError, match="has more than 128 characters; write shorter names"):
+        keyed(config, "games")
 
 
 @pytest.mark.parametrize("overlay", ["deployment", "agones"])

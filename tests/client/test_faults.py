@@ -289,3 +289,13 @@ def test_the_readme_shows_every_fault_with_a_zero():
     )
     rows = dict(re.findall(r"^\| ([^|]+) \| [\d >]+ \| [\d >]+ \| (\d+) \|$", table, re.M))
     assert rows == dict.fromkeys(ROWS, "0")
+
+
+def test_every_test_that_the_readme_names_is_there():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "client" / "README.md").read_text()))
+    there = {
+        found for path in (ROOT / "tests" / "client").rglob("test_*.py")
+        for found in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }  # fmt: skip
+    assert len(named) > 15
+    assert named <= there

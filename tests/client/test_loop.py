@@ -743,6 +743,25 @@ def test_with_keda_whose_size_is_found_says_nothing_of_a_rival(world):
     assert view.rivalry.reversals == ()
 
 
+def test_a_fleet_that_is_held_is_released_by_resuming_it_however_quickly_and_once(world):
+    held(world)
+    annotate(world, resumed="2026-11-20T03:00:00Z")
+    (view,) = world.passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("scaled", 60)
+    for _ in range(3):
+        rival(world, 20)
+        (view,) = world.passes()
+    assert view.outcome == "held"
+    world.cluster.refuse = {"GET": 503}  # what cannot be read says nothing
+    world.passes()
+    world.cluster.refuse = {}
+    (view,) = world.passes()
+    assert view.outcome == "held"
+    annotate(world, resumed="2026-11-20T03:30:00Z")
+    (view,) = world.passes()
+    assert view.outcome == "scaled"
+
+
 def test_a_dry_run_and_a_follower_fight_with_nobody(world):
     world.leader.leading = False
     world.client([world.fleet()]).passes(2)
@@ -778,6 +797,26 @@ def test_a_queue_that_is_unknown_makes_demand_unknown_and_takes_nothing(world):
     queue = {"source": "http", "url": world.urls["demand"], "field": "nothing"}
     (view,) = world.client([world.fleet(queue=queue)]).passes()
     assert (view.decision.fault, view.size) == (Fault.DEMAND_UNKNOWN, 40)
+
+
+def test_an_override_is_told_the_cluster_when_it_begins_and_when_it_ends(world):
+    world.client([world.fleet()]).passes()
+    annotate(world, paused="true")
+    world.passes(2)
+    annotate(world)
+    world.passes(2)
+    told = [(e["reason"], e["message"]) for e in world.cluster.events if e["reason"].startswith("Override")]
+    assert told == [
+        ("OverrideBegun", "deployment/a: an annotation rules: paused"),
+        ("OverrideEnded", "deployment/a: the annotation paused rules no more"),
+    ]
+
+
+def test_a_schedule_on_the_object_counts_like_one_of_the_configuration(world):
+    begin, end = (datetime.fromtimestamp(T0 + seconds, UTC).isoformat() for seconds in (600, 7200))
+    annotate(world, **{"schedule.launch": f"start={begin}; end={end}; minimum=90"})
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.size, view.rules.scheduled.names) == (90, ("launch",))
 
 
 def test_an_override_reaches_the_webhook_and_so_does_its_end(world):

@@ -52,6 +52,7 @@ def test_set_and_resume_leave_other_peoples_annotations_alone(cluster):
     status, text = say("resume", "deployment/minecraft")
     assert (status, text.startswith("deployment/minecraft: no override")) == (0, True)
     assert f"left as it is: {PREFIX}unknown is no name of ours" in text
+    assert datetime.fromisoformat(annotations(cluster).pop(f"{PREFIX}resumed")).tzinfo
     assert annotations(cluster) == {"team": "eu", f"{PREFIX}unknown": "x"}
 
 
@@ -100,3 +101,31 @@ def test_a_limit_that_has_ended_is_in_nobodys_way(cluster):
     ended = {f"{PREFIX}maximum": "40", f"{PREFIX}maximum-until": "2020-01-01T00:00:00Z"}
     cluster.objects["deployments/minecraft"]["metadata"]["annotations"] = ended
     assert say("set", "deployment/minecraft", "--minimum", "50")[0] == 0
+
+
+def test_a_digit_too_many_is_asked_about(cluster):
+    status, text = say("set", "deployment/minecraft", "--size", "900")
+    assert (status, annotations(cluster)) == (2, {})
+    assert "--size 900 for a fleet of 40 servers: if so, say --yes" in " ".join(text.replace("│", " ").split())
+    assert say("set", "deployment/minecraft", "--size", "900", "--yes")[0] == 0
+    assert annotations(cluster)[f"{PREFIX}size"] == "900"
+
+
+def test_a_size_on_a_paused_fleet_is_said_to_wait(cluster):
+    say("pause", "deployment/minecraft")
+    _, text = say("set", "deployment/minecraft", "--size", "90")
+    assert "while it is paused, size 90 has no effect" in text
+
+
+def test_what_has_ended_is_shown_with_its_end(cluster):
+    ended = {f"{PREFIX}size": "90", f"{PREFIX}size-until": "2025-12-24T06:00:00Z"}
+    cluster.objects["deployments/minecraft"]["metadata"]["annotations"] = ended
+    _, text = say("status", "deployment/minecraft")
+    assert text.endswith("  no override\n  ended: size 90, at 2025-12-24T06:00:00Z\n")
+
+
+def test_who_may_not_write_is_told_whose_account_may(cluster):
+    cluster.refuse = {"PATCH": 403}
+    status, text = say("pause", "deployment/minecraft")
+    assert status == 1
+    assert "use yours, with --kubeconfig" in text

@@ -7,7 +7,7 @@ from autopilot.training.checkpoint import CheckpointFile
 from autopilot.training.fleet_ppo import FleetValidation
 from autopilot.training.hyperparameters import Hyperparameters, parse_hyperparameters
 from autopilot.training.job import StopSignal
-from autopilot.training.network import build_network, get_weights
+from autopilot.training.network import build_network, get_weights, set_weights
 from autopilot.training.ppo_run import Game, PPORun, RunContext, Validated
 from autopilot.training.progress import ProgressReporter
 from autopilot.training.recorded import recorded_traces
@@ -47,11 +47,11 @@ class Scripted:
         return Validated(next(self.losses), {"validation_cost": 0.0})
 
 
-def run_of(tmp_path, losses, **hparams):
+def run_of(tmp_path, losses, network=None, **hparams):
     hparams = Hyperparameters(algorithm="ppo", num_steps=16, minibatch_size=64, update_epochs=1, **hparams)
     validation = Scripted(losses)
     context = RunContext(ProgressReporter(), StopSignal(), CheckpointFile(tmp_path / "run.npz", "this run"))
-    return PPORun(build_network(1, (8,)), hparams, context, Game(Near(), validation)), validation
+    return PPORun(network or build_network(1, (8,)), hparams, context, Game(Near(), validation)), validation
 
 
 def test_it_ends_when_the_validation_no_longer_gets_better_and_keeps_the_best_weights(tmp_path, capfd):
@@ -71,6 +71,16 @@ def test_a_run_that_had_ended_early_stays_ended_when_it_is_resumed(tmp_path):
     assert not validation.prepared
     assert again.history == first.history
     assert all(np.array_equal(value, get_weights(first.network)[n]) for n, value in get_weights(again.network).items())
+
+
+def test_a_warm_start_that_nothing_beats_is_what_is_kept(tmp_path):
+    network = build_network(1, (8,))
+    set_weights(network, get_weights(network))
+    run, validation = run_of(tmp_path, [2.0, 3.0, 2.5], network, patience=9, total_iterations=4)
+    begun = get_weights(network)
+    run.run()
+    assert not all(np.array_equal(value, begun[name]) for name, value in validation.judged[-1].items())
+    assert all(np.array_equal(value, begun[name]) for name, value in get_weights(run.network).items())
 
 
 def test_it_goes_on_while_the_validation_gets_better(tmp_path):

@@ -11,8 +11,7 @@ from autopilot.ports import Predictions
 from autopilot.training.dataset import ROW
 from autopilot.training.fleet_ppo import ending
 from autopilot.training.hyperparameters import Hyperparameters
-from autopilot.training.job import JobError, Stopped, StopSignal
-from autopilot.training.live import observations, record
+from autopilot.training.job import JobError, Stopped
 from autopilot.training.recorded import (
     left_out,
     read_channel,
@@ -288,36 +287,3 @@ def test_too_few_days_are_no_reason_to_replace_the_default():
     verdict = decide(costs, "x")
     assert (verdict.chosen, verdict.intervals["trained"]) == ("default", None)
     assert "too little was judged" in verdict_line(verdict)
-
-
-def test_a_live_source_that_does_not_answer_leaves_gaps():
-    answers = iter([5.0, None, 7.0])
-    verdict = observations(lambda: next(answers), iter([0.0, 300.0, 600.0]))
-    assert verdict.times.tolist() == [0.0, 600.0]
-    assert verdict.demand.tolist() == [5.0, 7.0]
-
-
-def test_a_live_source_without_any_answer_is_an_error():
-    with pytest.raises(JobError, match="fewer than two usable answers"):
-        observations(lambda: None, iter([0.0, 300.0]))
-
-
-def test_recording_a_live_source_can_be_stopped():
-    stop = StopSignal()
-    stop.asked = True
-    hparams = Hyperparameters(gs_inventory_url="http://127.0.0.1:9/", live_observations=3, learning_freq=DAY)
-    with pytest.raises(Stopped):
-        record(hparams, stop)
-
-
-def test_a_live_source_that_never_answers_is_given_up_at_once():
-    asked = []
-    with pytest.raises(JobError, match="no usable answer 5 times in a row"):
-        observations(lambda: asked.append(1), (300.0 * at for at in range(2016)))
-    assert len(asked) == 5
-
-
-def test_too_short_a_recording_is_refused_before_it_begins():
-    hparams = Hyperparameters(gs_inventory_url="http://127.0.0.1:9/", live_observations=100, learning_freq=300.0)
-    with pytest.raises(JobError, match=r"span 0\.34 days: at least 2 are needed"):
-        record(hparams, StopSignal())

@@ -21,7 +21,7 @@ from autopilot.training.command import run_job
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job
 from autopilot.training.ppo import Updater
-from autopilot.training.run import checkpoint_of
+from autopilot.training.run import Round, checkpoint_of
 from tests.training.conftest import TINY
 
 TRAIN = Path(__file__).parents[2] / "container" / "train"
@@ -150,6 +150,32 @@ def test_a_forecast_that_is_stopped_resumes_to_the_uninterrupted_model(forecast,
     assert metadata == read_metadata(uninterrupted.model)
 
 
+@pytest.mark.parametrize("saved", [4, 7])  # in the second member, and in the one that learns the mean
+def test_an_ensemble_that_is_stopped_resumes_to_the_uninterrupted_model(ensemble, tmp_path, monkeypatch, capfd, saved):
+    uninterrupted, hparams = ensemble
+    stopping_at(saved, CheckpointFile, monkeypatch, "save")
+    metadata = stopped_and_resumed(job(tmp_path, hparams), capfd, monkeypatch)
+    assert metadata == read_metadata(uninterrupted.model)
+
+
+def test_the_network_that_an_ensemble_starts_from_is_one_of_it_as_it_is(ensemble, tmp_path, capfd):
+    base, hparams = ensemble
+    one = job(tmp_path, hparams | {"warm_start": "model"})
+    shutil.copytree(base.model, one.root / "input" / "data" / "model")
+    assert run_job(one, {}) == 0
+    stages = re.findall(r"^(\w+) epoch 1/", capfd.readouterr().out, re.MULTILINE)
+    assert stages == ["forecast", "closed_loop", "distillation"]
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    """A finished job of two networks and the one that learned their mean, and its hyperparameters."""
+    hparams = TINY | {"ensemble": "2", "distillation_epochs": "2"}
+    one = job(tmp_path_factory.mktemp("ensemble"), hparams)
+    assert run_job(one, {}) == 0
+    return one, hparams
+
+
 def test_ppo_that_is_stopped_resumes_to_the_uninterrupted_model(tmp_path, tiny_ppo, monkeypatch, capfd):
     uninterrupted = job(tmp_path / "whole", tiny_ppo)
     assert run_job(uninterrupted, {}) == 0
@@ -189,11 +215,11 @@ def test_another_model_to_start_from_is_another_run(forecast, tmp_path):
     base, _ = forecast
     one = job(tmp_path)
     channel = Path(shutil.copytree(base.model, one.root / "input" / "data" / "model"))
-    first = checkpoint_of(one, Hyperparameters(), [])
-    assert checkpoint_of(one, Hyperparameters(), []) == first
+    first = checkpoint_of(one, Hyperparameters(), Round([]))
+    assert checkpoint_of(one, Hyperparameters(), Round([])) == first
     metadata = json.loads((channel / "metadata.json").read_text())
     (channel / "metadata.json").write_text(json.dumps(metadata | {"model_sha256": "another"}))
-    assert checkpoint_of(one, Hyperparameters(), []).run != first.run
+    assert checkpoint_of(one, Hyperparameters(), Round([])).run != first.run
 
 
 def test_a_checkpoint_of_another_run_is_replaced_with_a_word(tmp_path, tiny, capfd):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.targets import read_one
 from autopilot_client.rules.kinds import kind_of
-from autopilot_client.rules.overrides import NAMES, PREFIX, unknown_names
+from autopilot_client.rules.overrides import NAMES, PREFIX, RESUMED, unknown_names
 
 
 def write_overrides(kube: Kube, target: str, values: Mapping[str, str | None]) -> None:
@@ -19,8 +19,12 @@ def write_overrides(kube: Kube, target: str, values: Mapping[str, str | None]) -
     kube.patch(path, {"metadata": {"annotations": annotations}})
 
 
-def clear_overrides(kube: Kube, target: str) -> list[str]:
-    """Take every override away, also those that are no use; the unknown names that are left. Raises KubeError."""
+def clear_overrides(kube: Kube, target: str, at: str) -> list[str]:
+    """Take every override away, also those that are no use, and note the time; the unknown names that are left.
+
+    Raises KubeError.
+    """
     written = read_one(kube, target).annotations
-    write_overrides(kube, target, dict.fromkeys([name for name in NAMES if f"{PREFIX}{name}" in written]))
+    gone: dict[str, str | None] = dict.fromkeys([name for name in NAMES if f"{PREFIX}{name}" in written])
+    write_overrides(kube, target, gone | {RESUMED: at})
     return unknown_names(written)

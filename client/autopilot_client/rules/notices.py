@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from autopilot_client.rules.domain import Answer
+from autopilot_client.rules.overrides import Overrides
 from autopilot_client.rules.rivals import Rivalry
 
 OUTAGE_HOLD = "outage_hold"
@@ -43,6 +44,16 @@ def of_hold(before: OutageHold | None, after: OutageHold | None) -> list[Notice]
     if before and not after:
         return [Notice("OutageHoldEnded", "demand is believed again: the hold is over", False)]
     return []
+
+
+def of_overrides(before: Overrides, after: Overrides) -> list[Notice]:
+    """An annotation that begins or ceases to rule, by itself at its end or because somebody took it away."""
+    begun = [word for word in after.active if word not in before.active]
+    ended = [word for word in before.active if word not in after.active]
+    return [
+        *(Notice("OverrideEnded", f"the annotation {word} rules no more", False) for word in ended),
+        *(Notice("OverrideBegun", f"an annotation rules: {word}", False) for word in begun),
+    ]
 
 
 def of_mistakes(before: Sequence[str], after: Sequence[str]) -> list[Notice]:

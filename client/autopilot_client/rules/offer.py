@@ -29,6 +29,7 @@ class StandingDecision:
     lasts      seconds for which it may be told
     answered   whether the endpoint has ever answered for this object
     kept       servers of the decision that no maximum takes: in use, or there while a rollout lasts
+    stays      the size is to stay as it is: an operator has paused the fleet, or it is left to somebody else
     """
 
     decision: Decision
@@ -38,6 +39,7 @@ class StandingDecision:
     lasts: float
     answered: bool = True
     kept: int = 0
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Question:
 
 def offer(standing: StandingDecision | None, question: Question) -> int | Unsure:
     """The size to tell, in servers, or why there is none."""
+    if standing and standing.stays:
+        return _as_it_is(standing, question)
     allocation = standing.decision.allocation if standing else None
     if standing is None or allocation is None:
         return Unsure("nothing is decided")
@@ -73,6 +77,16 @@ def offer(standing: StandingDecision | None, question: Question) -> int | Unsure
     if question.spec and question.spec.replicas > max(allocation, standing.spec.replicas if standing.spec else 0):
         wanted = max(wanted, min(bounds.maximum, question.spec.replicas))  # the other replica has told more since
     return max(wanted, standing.kept, question.in_use)
+
+
+def _as_it_is(standing: StandingDecision, question: Question) -> int | Unsure:
+    """The size of this moment. After an error the next policy of a chain, or KEDA's fallback, would set another."""
+    since = age(standing.at, question.now)
+    if since is None or since > standing.lasts:
+        return Unsure("that it is to stay as it is was said at another time")
+    if question.spec is None or standing.spec is None or question.spec.uid != standing.spec.uid:
+        return Unsure("it is to stay as it is, and its size cannot be read")
+    return question.spec.replicas
 
 
 def _doubt(standing: StandingDecision, question: Question) -> str:

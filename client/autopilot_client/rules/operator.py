@@ -5,16 +5,20 @@ from dataclasses import dataclass, replace
 from autopilot_client.rules.domain import Bounds, Decision, FallbackLevel, Seen
 from autopilot_client.rules.ladder import Memory, decide
 from autopilot_client.rules.overrides import NO_OVERRIDES, Overrides, bounds_with, override
-from autopilot_client.rules.schedule import NOTHING, InForce, bounds_during
+from autopilot_client.rules.schedule import NOTHING, Event, InForce, bounds_during
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorRules:
-    """What people say of one fleet in this pass, and whether a new version of it is being rolled out."""
+    """What people say of one fleet in this pass, and whether a new version of it is being rolled out.
+
+    `events` are all its schedules, of the configuration and of annotations; `scheduled` is what of them is in force.
+    """
 
     overrides: Overrides = NO_OVERRIDES
     scheduled: InForce = NOTHING
     rolling: bool = False
+    events: tuple[Event, ...] = ()
 
 
 NO_RULES = OperatorRules()

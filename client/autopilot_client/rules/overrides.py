@@ -13,6 +13,8 @@ from datetime import datetime
 from autopilot_client.rules.domain import Bounds, Decision, Seen
 
 PREFIX = "gameserver-autopilot/"
+SCHEDULE = "schedule."
+"""Such names are schedules, and read elsewhere."""
 LARGEST = 2**31 - 1
 _WHOLE = re.compile(r"[0-9]{1,10}")
 
@@ -23,6 +25,8 @@ class Overrides:
 
     paused, size, minimum, maximum   as the operator wrote them, in servers
     until      name -> when it ends, in seconds since the epoch; no entry: until it is taken away
+    resumed    when an operator has resumed it the last time, as it is written; "": never
+    ended      what has ended, in the same words, and when
     mistakes   what is not written as it should be, in words: what becomes of it, and the remedy
     """
 
@@ -31,6 +35,8 @@ class Overrides:
     minimum: int | None = None
     maximum: int | None = None
     until: tuple[tuple[str, float], ...] = ()
+    resumed: str = ""
+    ended: tuple[tuple[str, float], ...] = ()
     mistakes: tuple[str, ...] = ()
 
     @property
@@ -49,6 +55,7 @@ def read_overrides(annotations: Mapping[str, str], now: float) -> Overrides:
     written = {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
     values: dict[str, bool | int] = {}
     until: list[tuple[str, float]] = []
+    ended: list[tuple[str, float]] = []
     mistakes = [f"{PREFIX}{name}: unknown, and ignored; {_KNOWN}" for name in unknown_names(annotations)]
     for name, read in _READERS.items():
         if name not in written:
@@ -61,13 +68,16 @@ def read_overrides(annotations: Mapping[str, str], now: float) -> Overrides:
         if end > now:
             values[name] = value
             until += [(name, end)] if end < FOREVER else []
-    return _consistent(Overrides(**values, until=tuple(until), mistakes=tuple(mistakes)))  # type: ignore[arg-type]
+        elif value is not False:
+            ended.append((name if value is True else f"{name} {value}", end))
+    found = Overrides(**values, until=tuple(until), mistakes=tuple(mistakes))  # type: ignore[arg-type]
+    return _consistent(replace(found, ended=tuple(ended), resumed=written.get(RESUMED, "")))
 
 
 def unknown_names(annotations: Mapping[str, str]) -> list[str]:
     """What is written under our prefix and is no name of ours, in order."""
     written = (key.removeprefix(PREFIX) for key in annotations if key.startswith(PREFIX))
-    return sorted(name for name in written if name not in NAMES)
+    return sorted(name for name in written if name not in NAMES and not name.startswith(SCHEDULE))
 
 
 def _boolean(text: str) -> tuple[bool, str]:
@@ -86,7 +96,9 @@ YES = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": F
 _READERS: dict[str, Callable[[str], tuple[bool | int | None, str]]] = {
     "paused": _boolean, "size": _whole, "minimum": _whole, "maximum": _whole,
 }  # fmt: skip
-NAMES = {*_READERS, *(f"{name}-until" for name in _READERS)}
+RESUMED = "resumed"
+"""What `resume` leaves: whenever it is written anew, a fleet that is left to somebody else is set again."""
+NAMES = {*_READERS, *(f"{name}-until" for name in _READERS), RESUMED}
 _KNOWN = "write paused, size, minimum or maximum, or one of them with -until"
 FOREVER = float("inf")
 

@@ -103,7 +103,7 @@ def _said_by_people(view: View, now: float) -> list[str]:
     lines += [f"Annotation {text}." for text in rules.overrides.mistakes]
     if rules.rolling:
         lines.append("A new version is being rolled out: nothing is removed until it is done.")
-    later = [one for one in upcoming(view.fleet.events, now, 2) if one[0] > now]
+    later = [one for one in upcoming(rules.events, now, 2) if one[0] > now]
     return lines + [f"Next event: {event.name}, {_day_clock(begin)} UTC." for begin, _, event in later]
 
 

@@ -46,6 +46,11 @@ class View:
         """Whether somebody else has the size."""
         return self.rivalry.held_since is not None and not self.insisted
 
+    @property
+    def stays(self) -> bool:
+        """Whether the size is to stay as it is, whoever asks."""
+        return self.rules.overrides.paused or self.left_alone
+
 
 @dataclass(slots=True)
 class StatusStore:
@@ -82,9 +87,7 @@ class StatusStore:
             for view in views:
                 self._account(view, self.views.get(view.fleet.name))
                 self.views[view.fleet.name] = view
-                if view.rules.overrides.paused or view.left_alone:
-                    self.serving.pop(view.fleet.name, None)
-                elif view.decision.allocation is not None:
+                if view.stays or view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
                 self.last_success = now
@@ -129,7 +132,8 @@ class StatusStore:
         if view.rules.overrides.size is not None:  # the operator's word is as good as an answer, and above the limits
             decision = replace(decision, level=FallbackLevel.ANSWER)
             bounds = replace(bounds, minimum=0, maximum=max(bounds.maximum, view.rules.overrides.size))
-        return StandingDecision(decision, view.seen.at, spec, bounds, lasts, view.last_answer is not None, _kept(view))
+        answered = view.last_answer is not None
+        return StandingDecision(decision, view.seen.at, spec, bounds, lasts, answered, _kept(view), view.stays)
 
     def alive(self, now: float) -> bool:
         """Whether the loop still turns: the last pass began, or ended, not long ago."""

@@ -177,6 +177,6 @@ class Application:
         if theirs is not None:
             self._store.not_taken[fleet.name] = theirs
         size = offer(standing, Question(now, in_use, spec, told[0] if told else None))
-        if isinstance(size, int):
+        if isinstance(size, int) and not standing.stays:
             self._store.told[fleet.name] = size, now
         return size

@@ -1,4 +1,9 @@
-"""Demand from a matchmaker's URL: one GET and one number for each fleet, within a time budget."""
+"""Demand from a matchmaker's URL: one GET and one number for each fleet, within a time budget.
+
+The budget is of the clock on the wall. The time-outs of urllib3 and of httpx start anew with every byte that a source
+drips, in its head as in its body; aiohttp's total one does not, and costs a worker 20 MiB. So urllib3, which boto3
+brings, sends and reads, and all that is ours is to end the connection of a request whose time is over.
+"""
 
 import contextlib
 import logging

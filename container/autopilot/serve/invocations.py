@@ -197,6 +197,8 @@ class Invocations:
     def _count(self, outcomes: Sequence[Answer | Refusal]) -> None:
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
         self.metrics.answered(answers)
+        if self.autopilot is not None:
+            self.metrics.pending(self.autopilot.history.pending)
         for outcome in outcomes:
             if isinstance(outcome, Refusal):
                 self.metrics.refused(outcome.code)

@@ -84,7 +84,7 @@ def run_job(job: Job, overrides: Mapping[str, str]) -> int:
     stop = StopSignal()
     stop.listen()
     try:
-        hparams = parse_hyperparameters({**job.config("hyperparameters.json"), **overrides})
+        hparams = hyperparameters_of(job, overrides, os.environ)
         if not job.writes():
             print("another host trains: nothing to do here", flush=True)
             return 0
@@ -97,6 +97,14 @@ def run_job(job: Job, overrides: Mapping[str, str]) -> int:
     except Exception as error:  # noqa: BLE001 - the contract's last line: every failure leaves its reason
         return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
     return 0
+
+
+def hyperparameters_of(job: Job, hparams: Mapping[str, str], environ: Mapping[str, str]) -> Hyperparameters:
+    """What was given on the command line, in the job's file, or in the environment, in this order. Raises
+    HyperparameterError or JobError."""
+    field = environ.get("GS_INVENTORY_FIELD")
+    named = {"gs_inventory_field": field} if field else {}
+    return parse_hyperparameters({**named, **job.config("hyperparameters.json"), **hparams})
 
 
 def _failed(job: Job, reason: str, detail: str) -> int:

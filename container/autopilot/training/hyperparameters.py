@@ -135,6 +135,18 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
             description="Passes over the rows that learn the cost of the closed loop (forecast).",
         ),
     ] = 20
+    ensemble: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=16,
+            description="Networks that learn by themselves, the one that is started from among them as it is; of "
+            "several, the one that is written learns what they say in the mean (forecast).",
+        ),
+    ] = 1
+    distillation_epochs: Annotated[
+        Count, Meta(description="Passes over the rows that learn the mean of an ensemble (forecast).")
+    ] = 8
     weight_decay: Annotated[NotNegative, Meta(description="Pull of the weights towards zero (forecast).")] = 0.1
     patience: Annotated[
         Count,
@@ -147,7 +159,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
         NotNegative,
         Meta(
             description="Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after "
-            "a warm start), 0.0003 for ppo.",
+            "a warm start), 0.0008 for the distillation, 0.0003 for ppo (0.00003 after a warm start).",
         ),
     ] = 0.0
     minibatch_size: Annotated[
@@ -187,13 +199,21 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     gs_inventory_url: Annotated[
         str,
         Meta(
-            description="A live demand source to record before training, as one more fleet; see also `learning_freq`.",
+            description="A live demand source to record and to train on, as one more fleet; see also `learning_freq`.",
         ),
     ] = ""
+    gs_inventory_field: Annotated[
+        str,
+        Meta(
+            description="Dotted path of the number in what it answers; GS_INVENTORY_FIELD counts where this is not "
+            "given.",
+        ),
+    ] = "Prediction.num_of_gameservers"
     live_observations: Annotated[
         Count,
         Meta(
-            description="How many observations to record from `gs_inventory_url`.",
+            description="How many observations to record from `gs_inventory_url`. Training begins with two days of "
+            "them, and again with each day more.",
         ),
     ] = 2016
     learning_freq: Annotated[Positive, Meta(description="Seconds between two of them.")] = 300.0

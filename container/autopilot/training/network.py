@@ -119,7 +119,7 @@ class FleetNetwork(tf.Module):
 
     def __init__(self, hidden: tuple[int, ...], head_hidden: tuple[int, ...], seed: int) -> None:
         super().__init__(name="policy")
-        self.width, self.hidden, self.front = features.WIDTH, hidden, FleetFront()
+        self.width, self.hidden, self.head_hidden, self.front = features.WIDTH, hidden, head_hidden, FleetFront()
         rng = np.random.default_rng(seed)
         horizon, terms = features.HORIZON_WIDTH, len(_TERMS)
         self.mean = tf.Variable(np.zeros(horizon, np.float32), trainable=False, name="mean")

@@ -17,6 +17,8 @@ from autopilot.training.progress import ProgressReporter
 MAKES_THE_NETWORK = ("environment", "hidden", "faithful", "control")
 """Hyperparameters that a checkpoint keeps as `hparams`: without them its weights mean nothing, or something else."""
 
+_RATE, _WARM_RATE = 3e-4, 3e-5
+
 
 @dataclass(frozen=True)
 class RunContext:
@@ -66,12 +68,12 @@ class Game(NamedTuple):
     validation: Validation
 
 
-def ppo_config(hparams: Hyperparameters) -> PPOConfig:
-    """PPO's hyperparameters."""
+def ppo_config(hparams: Hyperparameters, warm: bool = False) -> PPOConfig:
+    """PPO's hyperparameters; weights that have learned before are moved in small steps."""
     return PPOConfig(
         total_iterations=hparams.total_iterations,
         num_steps=hparams.num_steps,
-        learning_rate=hparams.learning_rate or 3e-4,
+        learning_rate=hparams.learning_rate or (_WARM_RATE if warm else _RATE),
         anneal_lr=hparams.anneal_lr,
         gamma=hparams.gamma,
         gae_lambda=hparams.gae_lambda,
@@ -96,8 +98,9 @@ class PPORun:
         self._network_of = {name: getattr(hparams, name) for name in MAKES_THE_NETWORK}
         self._context = context
         self._game = game
+        self._warm = bool(network.normalised)
         self._model = NetworkActorCritic(network, hparams.seed, hparams.log_std)
-        self._config = ppo_config(hparams)
+        self._config = ppo_config(hparams, self._warm)
         self._patience = hparams.patience * game.validation.every
         self._updater = Updater(self._model, self._config)
         self._best, self._best_after = np.inf, 0
@@ -116,6 +119,8 @@ class PPORun:
         if first >= self._config.total_iterations or self._settled(first):
             return
         self._game.validation.prepare()
+        if self._warm and first == 0:
+            self._validate_start()
         collector = Collector(self._game.environment, self._seed, episode)
         with reporter.bar("ppo", self._config.total_iterations) as advance:
             advance(first)
@@ -128,6 +133,12 @@ class PPORun:
                 if self._settled(one.number + 1):
                     reporter.say(f"stopped early: no better validation in {self._patience} iterations")
                     return
+
+    def _validate_start(self) -> None:
+        """What the run was started from is the first that has to be beaten."""
+        validated = self._game.validation.judge(self._model)
+        self._best = validated.loss
+        self._context.reporter.metrics("start", validated.metrics)
 
     def _settled(self, done: int) -> bool:
         """Whether the validation has not become better for so long that it is not expected to."""

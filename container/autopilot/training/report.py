@@ -20,6 +20,7 @@ History = Sequence[Mapping[str, float]]
 _EXPECTED = {
     "forecast_loss": "Loss of the forecast: falls, then flattens. Rising: lower the learning rate.",
     "closed_loop_loss": "Cost of rows of decisions in the closed loop, likewise; it begins anew, and is noisier.",
+    "distillation_loss": "Distance from the mean of the ensemble: falls most towards the end.",
     "score": "Cost of validation fleets in the closed loop relative to the best simple rule in hindsight: falls in "
     "both stages. Below 1 is better than it.",
     "reward": "Mean reward of a step while exploring: rises, then levels off.",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -14,6 +14,7 @@ from msgspec import structs
 from autopilot.core import features
 from autopilot.core.address import shown
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
+from autopilot.demand.series import LEAST_LEARNED_DAYS
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
@@ -26,7 +27,7 @@ from autopilot.training.fleet_linear import FleetLinear, LinearNetwork
 from autopilot.training.fleet_ppo import fleet_ppo
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
-from autopilot.training.live import record
+from autopilot.training.live import Opens, open_recording, rounds
 from autopilot.training.network import FleetNetwork, build_fleet_network
 from autopilot.training.ppo_run import PPORun, RunContext
 from autopilot.training.progress import ProgressReporter
@@ -49,58 +50,109 @@ class TrainedFleetPolicy:
     stopped: bool = False
 
 
-def run_fleet(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
+def run_fleet(job: Job, hparams: Hyperparameters, stop: StopSignal, opens: Opens = open_recording) -> None:
     """Train, judge and write a fleet policy. Raises JobError, DemandCsvError or ModelError for what users can fix."""
     make_reproducible()
     reporter = ProgressReporter()
-    recorded = gather(job, hparams, reporter, stop)
-    trained = learn(job, hparams, recorded, RunContext(reporter, stop, checkpoint_of(job, hparams, recorded)))
-    verdict = serving(hparams, judged(hparams, recorded, trained, stop))
-    reporter.say(verdict_line(verdict))
-    reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
-    write(job, hparams, trained, verdict, reporter)
+    for found in rounds_of(job, hparams, LiveContext(reporter, stop, opens)):
+        context = RunContext(reporter, stop, checkpoint_of(job, hparams, found))
+        trained = learn(job, hparams, found, context)
+        verdict = serving(hparams, judged(hparams, found.recorded, trained, stop))
+        reporter.say(verdict_line(verdict))
+        reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
+        write(job, hparams, trained, verdict, reporter)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round of training is given: recorded fleets, and a model directory to start from; None: what the
+    hyperparameters say."""
+
+    recorded: list[RecordedFleet]
+    start: Path | None = None
+
+
+@dataclass(frozen=True)
+class LiveContext:
+    """Whom a run tells, what may stop it, and how a live source is recorded."""
+
+    reporter: ProgressReporter
+    stop: StopSignal
+    opens: Opens
+
+
+def rounds_of(job: Job, hparams: Hyperparameters, context: LiveContext) -> Iterator[Round]:
+    """One round; with a live source as many as its recording gives, each from the model of the one before.
+
+    Raises JobError.
+    """
+    try:
+        channel = gather(job, hparams, context.reporter, context.stop)
+        if hparams.gs_inventory_url:
+            yield from _live_rounds(job, hparams, channel, context)
+        else:
+            yield Round(channel)
+    except Stopped:
+        context.reporter.say("told to stop before all recorded fleets were there: nothing is learned from them")
+        yield Round([])
+
+
+def _live_rounds(
+    job: Job, hparams: Hyperparameters, channel: list[RecordedFleet], context: LiveContext
+) -> Iterator[Round]:
+    start = None
+    with context.opens(job, hparams, context.stop) as recording:
+        context.reporter.say(
+            f"recording {shown(hparams.gs_inventory_url)} into {recording.path}, {len(recording)} of "
+            f"{hparams.live_observations} observations are there; training begins with {LEAST_LEARNED_DAYS:g} days, "
+            "and again with each day more"
+        )
+        try:
+            for series in rounds(recording, context.stop.check):
+                live = _told(split("live", series, hparams.verdict_share), hparams, context.reporter)
+                yield Round([*channel, live], start)
+                start = job.model
+        except Stopped:
+            if start is None:
+                raise
+            context.reporter.say(f"told to stop: {start} serves, and {recording.path} goes on where it stopped")
 
 
 def gather(job: Job, hparams: Hyperparameters, reporter: ProgressReporter, stop: StopSignal) -> list[RecordedFleet]:
-    """The recorded fleets of the training channel and of a live source; none is fine, also where it is told to stop.
+    """The recorded fleets of the training channel; none is fine.
 
-    Raises JobError where one of them could not be judged in the end.
+    Raises JobError where one of them could not be judged in the end; Stopped.
     """
     channel = job.channel("training")
-    try:
-        fleets = [] if channel is None else read_channel(channel, hparams.verdict_share, stop.check)
-        if channel is not None and (unread := left_out(channel)):
-            reporter.say(
-                f"left out of the training channel: {', '.join(unread[:10])}{', …' if len(unread) > 10 else ''}"
-            )
-        if hparams.gs_inventory_url:
-            reporter.say(f"recording {hparams.live_observations} observations from {shown(hparams.gs_inventory_url)}")
-            fleets.append(split("live", record(hparams, stop), hparams.verdict_share))
-    except Stopped:
-        reporter.say("told to stop before all recorded fleets were there: nothing is learned from them")
-        return []
-    for fleet in fleets:
-        judge.scenario_of(fleet, judge.lead_of_run(hparams))
-        notes = "".join(f"; {note}" for note in fleet.series.notes)
-        reporter.say(f"recorded fleet {fleet.name}: {len(fleet.series)} observations{notes}")
-    return fleets
+    fleets = [] if channel is None else read_channel(channel, hparams.verdict_share, stop.check)
+    if channel is not None and (unread := left_out(channel)):
+        reporter.say(f"left out of the training channel: {', '.join(unread[:10])}{', …' if len(unread) > 10 else ''}")
+    return [_told(fleet, hparams, reporter) for fleet in fleets]
 
 
-def checkpoint_of(job: Job, hparams: Hyperparameters, recorded: Sequence[RecordedFleet]) -> CheckpointFile:
+def _told(fleet: RecordedFleet, hparams: Hyperparameters, reporter: ProgressReporter) -> RecordedFleet:
+    """The fleet, which can be judged and is said. Raises JobError."""
+    judge.scenario_of(fleet, judge.lead_of_run(hparams))
+    notes = "".join(f"; {note}" for note in fleet.series.notes)
+    reporter.say(f"recorded fleet {fleet.name}: {len(fleet.series)} observations{notes}")
+    return fleet
+
+
+def checkpoint_of(job: Job, hparams: Hyperparameters, found: Round) -> CheckpointFile:
     """Where this very run keeps its checkpoint: other hyperparameters, features, data or another model to start from
     are another run."""
-    base = _base(job, hparams)
+    base = found.start or _base(job, hparams)
     start = "" if base is None else read_metadata(base).model_sha256
     parts = [structs.asdict(hparams), features.FEATURES_VERSION, start]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for fleet in recorded:
+    for fleet in found.recorded:
         digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
     return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
 
 
-def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], context: RunContext) -> TrainedFleetPolicy:
+def learn(job: Job, hparams: Hyperparameters, found: Round, context: RunContext) -> TrainedFleetPolicy:
     """Train by the algorithm that was asked for; if told to stop, with the best weights so far."""
-    start = starting_point(job, hparams)
+    start, recorded = starting_point(job, hparams, found.start), found.recorded
     if start.base is not None:
         context.reporter.say(f"warm start from {start.base}")
     run: PPORun | FleetForecast | FleetLinear
@@ -118,11 +170,14 @@ def learn(job: Job, hparams: Hyperparameters, recorded: list[RecordedFleet], con
     return replace(start, history=run.history)
 
 
-def starting_point(job: Job, hparams: Hyperparameters) -> TrainedFleetPolicy:
-    """A new network, or one of a model directory. Raises JobError or ModelError if that one is unusable."""
+def starting_point(job: Job, hparams: Hyperparameters, before: Path | None = None) -> TrainedFleetPolicy:
+    """A new network, or one of a model directory: `before`, else what the hyperparameters say.
+
+    Raises JobError or ModelError if that one is unusable.
+    """
     if hparams.algorithm == "linear":
         return TrainedFleetPolicy(LinearNetwork(), None)
-    base = _base(job, hparams)
+    base = before or _base(job, hparams)
     if base is None:
         return TrainedFleetPolicy(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
     load_policy(base)  # other features, or a damaged file: better said now than after hours

@@ -47,7 +47,7 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- fail "client.config.fleets: name at least one fleet, with name, target, demand and maximum (deploy/chart/README.md has one to copy), or set client.enabled to false" -}}
 {{- end -}}
 {{- if and (not .Values.endpoint.enabled) (empty .Values.client.config.endpoint) -}}
-{{- fail "client.config.endpoint: say url or sagemaker where endpoint.enabled is false" -}}
+{{- fail "client.config.endpoint: say url, sagemaker or predict where endpoint.enabled is false" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -66,7 +66,7 @@ def rights(kube: Kube) -> set[tuple[str, str, str, str]]:
     }
 
 
-@pytest.mark.parametrize("overlay", ["deployment", "agones"])
+@pytest.mark.parametrize("overlay", ["deployment", "agones", "endpoint"])
 def test_the_api_server_takes_every_object_of_the_shipped_specs(games, overlay):
     for document in rendered(overlay):
         kind = document["kind"]

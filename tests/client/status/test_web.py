@@ -453,7 +453,7 @@ def test_a_fleet_that_is_held_for_somebody_else_gets_no_number_and_readiness_say
     rivalry = Rivalry((T0,) * 3, 20, T0)
     for view in list(store.views.values()):
         store.publish([replace(view, rivalry=rivalry, outcome="held")], T0)
-    assert unsure(get(port, "/v1/review", review())) == "nothing is decided"
+    assert unsure(get(port, "/v1/review", review())) == "it is to stay as it is, and its size cannot be read"
     assert get(port, "/v1/fleets/k/desired")[0] == 503
     status, body = get(port, "/readyz")  # ready: the port serves the other fleets, too
     assert status == 200

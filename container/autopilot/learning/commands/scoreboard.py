@@ -31,7 +31,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ScoreboardRequest:
     """What was asked for on the command line; `scoreboard` documents each."""
 
     store: str | None
@@ -59,13 +59,13 @@ def scoreboard(**given: object) -> None:
     Nothing is written to the store. What was set is what a client made of the answers; the store does not know a
     client's own limits. The policy, lead and guardrail are those of the environment, as for `serve`.
     """
-    request = Request(**given)  # type: ignore[arg-type]
+    request = ScoreboardRequest(**given)  # type: ignore[arg-type]
     settings = settings_for(request.store)
     with opened(settings) as history:
         run(request, settings, history)
 
 
-def run(request: Request, settings: Settings, history: History) -> None:
+def run(request: ScoreboardRequest, settings: Settings, history: History) -> None:
     """Read, play, and say what came out. Raises RefusedError, and HistoryUnavailableError."""
     try:
         config, candidate = _config(request, settings), _candidate(request)
@@ -80,18 +80,18 @@ def run(request: Request, settings: Settings, history: History) -> None:
     _write(request, found, notes, config.policy.name)
 
 
-def _config(request: Request, settings: Settings) -> ReplayConfig:
+def _config(request: ScoreboardRequest, settings: Settings) -> ReplayConfig:
     policy = build_policy(Path(settings.autopilot_model_dir))
     price, rules = settings.autopilot_missing_price, settings.guardrail_rules()
     return ReplayConfig(policy, request.lead or settings.lead(), price, rules, events=settings.events())
 
 
-def _candidate(request: Request) -> Policy | None:
+def _candidate(request: ScoreboardRequest) -> Policy | None:
     return None if request.candidate is None else build_policy(request.candidate)
 
 
 def _standings(
-    request: Request, history: History, players: tuple[ReplayConfig, Policy | None], notes: list[str]
+    request: ScoreboardRequest, history: History, players: tuple[ReplayConfig, Policy | None], notes: list[str]
 ) -> Iterator[Standing]:
     periods = PERIODS if request.since is None else (request.since,)
     at, (config, candidate) = now(), players
@@ -106,7 +106,7 @@ def _standings(
         yield from found
 
 
-def _write(request: Request, found: list[Standing], notes: list[str], policy: str) -> None:
+def _write(request: ScoreboardRequest, found: list[Standing], notes: list[str], policy: str) -> None:
     try:
         if request.json:
             document = words.document(found, notes, policy, request.server_hour)
