@@ -17,7 +17,6 @@ Calls are made on a few threads of this adapter, so that the caller waits for th
 name resolution, credentials, the network or the service do. Several calls that fail in a row open a circuit breaker.
 """
 
-import contextlib
 import itertools
 import logging
 import math
@@ -159,8 +158,10 @@ class DynamoHistory:
         missing = [part for part in slots if part not in found]
         keys = {part: [key for key in _keys(part[0], _day_of(part)) if key != _key_of(part)] for part in missing}
         items: dict[Key, Item | None] = {}
-        with contextlib.suppress(HistoryUnavailableError):  # what was written is written
+        try:
             items = self._items([key for some in keys.values() for key in some], _QUARTERS_SHARE)
+        except HistoryUnavailableError:
+            self.breaker.succeeded()  # it has just written: there was no time, that is all
         read = {part: day for part in missing if (day := _day_in(keys[part], items)) is not None}
         with self._quarters_lock:
             for part, day in read.items():
