@@ -15,7 +15,7 @@ _LEAST_KNOWN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class CostTrial:
     """Policy and calibrated rule on one fleet: UTC days since the epoch [D], and the cost of each [D], idle hours."""
 
     days: npt.NDArray[np.int64]
@@ -28,14 +28,14 @@ class Trial:
         return np.asarray(after[np.searchsorted(self.days, days)])
 
 
-def trial(scenario: Scenario, config: ReplayConfig) -> Trial:
+def trial(scenario: Scenario, config: ReplayConfig) -> CostTrial:
     """Play both on every day of the scored steps that is known well enough, each alone."""
     if not scenario.scored.any():
-        return Trial(np.empty(0, np.int64), np.empty(0), np.empty(0))
+        return CostTrial(np.empty(0, np.int64), np.empty(0), np.empty(0))
     policy, rule = (_daily_cost(scenario, replace(config, rule_days=days)) for days in (frozenset(), _every(scenario)))
     starts, place = scenario.days
     known = np.bincount(place) >= _LEAST_KNOWN * scenario.grid.steps_a_day
-    return Trial((starts[known] // DAY_SECONDS).astype(np.int64), policy[known], rule[known])
+    return CostTrial((starts[known] // DAY_SECONDS).astype(np.int64), policy[known], rule[known])
 
 
 def earned(scenario: Scenario, config: ReplayConfig) -> ReplayConfig:

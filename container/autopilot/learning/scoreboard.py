@@ -27,7 +27,7 @@ _LEAST_ANSWERED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FleetStanding:
     """How a fleet did over the last days.
 
     days       that were asked for; `span` of them are known
@@ -58,7 +58,7 @@ class Standing:
 
 def standings(
     stored: StoredFleet, config: ReplayConfig, periods: Sequence[float] = PERIODS, candidate: Policy | None = None
-) -> list[Standing]:
+) -> list[FleetStanding]:
     """How a fleet did over each of the last periods (days), as far as the store goes back; without those it cannot say.
 
     Raises ValueError where nothing can be played: fewer than two reports, or less than one an hour.
@@ -95,7 +95,7 @@ def _as_set(stored: StoredFleet, base: Scenario, config: ReplayConfig) -> Double
     return on_grid(grid, applied(grid.demand[grid.known], forecast, grid.times[grid.known], config.limits))
 
 
-def _standing(base: Scenario, stored: StoredFleet, players: Mapping[str, Doubles], days: float) -> Standing | None:
+def _standing(base: Scenario, stored: StoredFleet, players: Mapping[str, Doubles], days: float) -> FleetStanding | None:
     after = base.grid.times > base.grid.times[-1] - days * DAY_SECONDS
     scenario = replace(base, scored=base.scored & after)
     if not scenario.scored.any() or not scenario.demand.any():
@@ -107,5 +107,5 @@ def _standing(base: Scenario, stored: StoredFleet, players: Mapping[str, Doubles
     times = scenario.grid.times[scenario.scored]
     doubted = int((stored.doubted[base.grid.observed] & base.grid.known & after).sum())
     scores = {name: scenario.score(sizes) for name, sizes in players.items()} | {BEST_BUFFER: best}
-    return Standing(stored.fleet, days, (float(times[0]), float(times[-1])), scores, percent,
+    return FleetStanding(stored.fleet, days, (float(times[0]), float(times[-1])), scores, percent,
                     intervals(scenario, players[own], others), doubted)  # fmt: skip

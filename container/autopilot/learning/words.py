@@ -10,14 +10,14 @@ from autopilot.backtest.comparison import REACTIVE_20
 from autopilot.backtest.table import Column, TableRow, as_text, columns
 from autopilot.core.cost import Interval, Score
 from autopilot.core.history import rfc3339
-from autopilot.learning.scoreboard import AS_SET, BEST_BUFFER, Standing
+from autopilot.learning.scoreboard import AS_SET, BEST_BUFFER, FleetStanding
 
 FORMAT = 1
 """Version of the JSON document."""
 _SHOWN = ("cost", "short %", "missing h", "idle h", "money")
 
 
-def sentence(one: Standing, server_hour: float | None) -> str:
+def sentence(one: FleetStanding, server_hour: float | None) -> str:
     """What a fleet saved against +20 %, in server-hours and money, and what its players missed."""
     own, plain = one.scores[one.own], one.scores[REACTIVE_20]
     return (
@@ -26,7 +26,7 @@ def sentence(one: Standing, server_hour: float | None) -> str:
     )
 
 
-def total(standings: Sequence[Standing], server_hour: float | None) -> str:
+def total(standings: Sequence[FleetStanding], server_hour: float | None) -> str:
     """The same over all fleets, for one period."""
     own = [one.scores[one.own] for one in standings]
     plain = [one.scores[REACTIVE_20] for one in standings]
@@ -37,12 +37,12 @@ def total(standings: Sequence[Standing], server_hour: float | None) -> str:
     )
 
 
-def _days(one: Standing) -> str:
+def _days(one: FleetStanding) -> str:
     last = "the last day" if one.days == 1 else f"the last {one.days:g} days"
     return last + (f", of which {one.span:.1f} are known," if one.span < 0.9 * one.days else "")
 
 
-def _subject(one: Standing) -> str:
+def _subject(one: FleetStanding) -> str:
     return "what was set" if one.own == AS_SET else "the policy (what was set is not known)"
 
 
@@ -53,7 +53,7 @@ def _saved(own: Sequence[Score], other: Sequence[Score], server_hour: float | No
     return f"{word} {abs(saved):,.0f}{'' if saved >= 0 else ' more'} server-hours{money} against +20 %"
 
 
-def against(one: Standing) -> Iterator[str]:
+def against(one: FleetStanding) -> Iterator[str]:
     """The cost relative to each other player, a line each."""
     own = one.scores[one.own].cost
     for name, interval in one.intervals.items():
@@ -69,18 +69,18 @@ def _sure(interval: Interval | None) -> str:
     return f" ({between})" if interval.differs else f" ({between}: no difference)"
 
 
-def _label(name: str, one: Standing) -> str:
+def _label(name: str, one: FleetStanding) -> str:
     return f"{name} in hindsight, +{one.percent} %" if name == BEST_BUFFER else name
 
 
-def table(one: Standing, server_hour: float | None) -> tuple[list[TableRow], list[Column]]:
+def table(one: FleetStanding, server_hour: float | None) -> tuple[list[TableRow], list[Column]]:
     """The players, cheapest first, and what is shown of each."""
     rows = [TableRow(_label(name, one), score, name == one.own) for name, score in one.scores.items()]
     shown = [column for column in columns(server_hour) if column.heading in _SHOWN]
     return sorted(rows, key=lambda row: row.score.cost), shown
 
 
-def text(one: Standing, server_hour: float | None) -> str:
+def text(one: FleetStanding, server_hour: float | None) -> str:
     """One fleet's period for a terminal."""
     start, end = map(rfc3339, one.period)
     doubted = f"\n  {one.doubted} steps of an outage hold are not counted" if one.doubted else ""
@@ -91,7 +91,7 @@ def text(one: Standing, server_hour: float | None) -> str:
     )
 
 
-def page(standings: Sequence[Standing], notes: Sequence[str], policy: str, server_hour: float | None) -> str:
+def page(standings: Sequence[FleetStanding], notes: Sequence[str], policy: str, server_hour: float | None) -> str:
     """The scoreboard as one HTML document."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("autopilot.learning"), autoescape=True, undefined=jinja2.StrictUndefined,
@@ -103,16 +103,16 @@ def page(standings: Sequence[Standing], notes: Sequence[str], policy: str, serve
     )
 
 
-def totals(standings: Sequence[Standing], server_hour: float | None) -> list[str]:
+def totals(standings: Sequence[FleetStanding], server_hour: float | None) -> list[str]:
     """A line for each period that several fleets have."""
-    by_days: dict[float, list[Standing]] = {}
+    by_days: dict[float, list[FleetStanding]] = {}
     for one in standings:
         by_days.setdefault(one.days, []).append(one)
     return [total(some, server_hour) for some in by_days.values() if len(some) > 1]
 
 
 def document(
-    standings: Sequence[Standing], notes: Sequence[str], policy: str, server_hour: float | None
+    standings: Sequence[FleetStanding], notes: Sequence[str], policy: str, server_hour: float | None
 ) -> dict[str, Any]:
     """Every figure, ready for JSON."""
     return {
@@ -125,7 +125,7 @@ def document(
     }
 
 
-def _entry(one: Standing, server_hour: float | None) -> dict[str, Any]:
+def _entry(one: FleetStanding, server_hour: float | None) -> dict[str, Any]:
     return {
         "fleet": one.fleet,
         "days": one.days,

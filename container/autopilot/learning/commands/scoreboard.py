@@ -21,7 +21,7 @@ from autopilot.learning.commands.asked import (
     settings_for,
     store_option,
 )
-from autopilot.learning.scoreboard import PERIODS, Standing, standings
+from autopilot.learning.scoreboard import PERIODS, FleetStanding, standings
 from autopilot.learning.stored import read_fleet
 from autopilot.ports import History, ModelError, Policy
 from autopilot.settings import Settings
@@ -92,7 +92,7 @@ def _candidate(request: ScoreboardRequest) -> Policy | None:
 
 def _standings(
     request: ScoreboardRequest, history: History, players: tuple[ReplayConfig, Policy | None], notes: list[str]
-) -> Iterator[Standing]:
+) -> Iterator[FleetStanding]:
     periods = PERIODS if request.since is None else (request.since,)
     at, (config, candidate) = now(), players
     for fleet in chosen(history, request.fleets):
@@ -106,7 +106,7 @@ def _standings(
         yield from found
 
 
-def _write(request: ScoreboardRequest, found: list[Standing], notes: list[str], policy: str) -> None:
+def _write(request: ScoreboardRequest, found: list[FleetStanding], notes: list[str], policy: str) -> None:
     try:
         if request.json:
             document = words.document(found, notes, policy, request.server_hour)
