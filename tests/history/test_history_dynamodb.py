@@ -78,6 +78,16 @@ def test_a_warm_decision_writes_one_capacity_unit_per_kilobyte_of_the_day(watche
     assert (spy.capacity[0], spy.capacity[-1]) == (1, 4)
 
 
+def test_a_held_slot_writes_no_more_capacity_units_than_another(watched: tuple[DynamoHistory, Spy]) -> None:
+    history, spy = watched
+    for slot in range(288):
+        record(history, MIDNIGHT + 300 * slot)
+        held = 97.5 if 240 <= slot < 280 else None  # the longest hold, and its end
+        history.remember([Decided("shooter", MIDNIGHT + 300 * slot, 97, held)])
+    assert len(spy.capacity) == 288
+    assert (spy.capacity[0], spy.capacity[-1]) == (1, 4)
+
+
 def test_an_item_has_named_slots_and_expires_fifteen_days_after_its_observation(dynalite: Any, table: str) -> None:
     history = DynamoHistory(table, client=dynalite, budget_seconds=10)
     history.remember([Decided("shooter", TEN, 97)])
