@@ -24,9 +24,9 @@ NAMESPACE = "bench-client"
 
 def endpoint(connection):
     """The endpoint: a fifth more than is needed; with the demand of each fleet changing for `changed` of them."""
-    from testkit.client.standins import Endpoint, serving
+    from testkit.client.standins import EndpointStandIn, serving
 
-    with serving(Endpoint()) as url:
+    with serving(EndpointStandIn()) as url:
         connection.send(url)
         connection.recv()
 
@@ -63,7 +63,8 @@ def small_cluster(connection, fleets):
 
 def fill(kubeconfig, fleets):
     """The Deployments on a real API server: paused, so that no pods are made."""
-    from autopilot_client.kube.api import Kube, from_kubeconfig
+    from autopilot_client.kube.api import Kube
+    from autopilot_client.kube.kubeconfig import from_kubeconfig
     from autopilot_client.ports import KubeRefusedError
 
     kube = Kube(from_kubeconfig(kubeconfig), NAMESPACE)
@@ -97,7 +98,7 @@ def resident():
 
 def client(connection, urls, options):
     """The client itself: passes, and what they cost."""
-    from autopilot_client.config import CloudWatch, Endpoint
+    from autopilot_client.config import CloudWatch, EndpointStandIn
     from autopilot_client.endpoint.sagemaker import runtime
     from autopilot_client.net.aws import new_session
     from autopilot_client.status import cloudwatch
@@ -107,7 +108,7 @@ def client(connection, urls, options):
     loop, kube = wired(urls, options)
     session = new_session()
     extras = [
-        runtime(Endpoint(sagemaker="x", region="us-west-2"), session),
+        runtime(EndpointStandIn(sagemaker="x", region="us-west-2"), session),
         cloudwatch.connect(CloudWatch(region="us-west-2"), session),
     ]
     store = loop.outside.store
@@ -133,7 +134,8 @@ def wired(urls, options):
     from autopilot_client.config import parse
     from autopilot_client.endpoint.http import HttpEndpoint
     from autopilot_client.gather import Outside
-    from autopilot_client.kube.api import Connection, Kube, from_kubeconfig
+    from autopilot_client.kube.api import Connection, Kube
+    from autopilot_client.kube.kubeconfig import from_kubeconfig
     from autopilot_client.kube.lease import Alone
     from autopilot_client.loop import Loop
     from autopilot_client.status.store import StatusStore

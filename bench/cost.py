@@ -29,7 +29,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
-class Parts:
+class CostParts:
     """What a decision is made of, over a real store and the built-in policy."""
 
     scratch: Path
@@ -133,7 +133,7 @@ def print_parts(repeats):
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
         remember(Path(folder) / "history.sqlite3", COUNTS[-1], 2)
         remember(Path(folder) / "history.sqlite3", COUNTS[1], 9)
-        columns = [Parts(Path(folder)).costs(count, max(3, repeats // count)) for count in COUNTS]
+        columns = [CostParts(Path(folder)).costs(count, max(3, repeats // count)) for count in COUNTS]
     print(f"{'µs for each fleet, fleets in the call:':40}" + "".join(f"{count:>12,}" for count in COUNTS))
     for name in columns[0]:
         cells = "".join(f"{column[name] / count:12.1f}" for column, count in zip(columns, COUNTS, strict=True))

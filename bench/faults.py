@@ -18,11 +18,11 @@ from collections.abc import Iterable, Sequence
 
 from testkit import emulators
 from testkit.engine import engine_answers
-from testkit.faults.lies import REPLICAS, TRUTH, Told, tell_all
-from testkit.faults.scenarios import FAULTS, IN_CONTAINERS, Fault, Row, run
+from testkit.faults.lies import REPLICAS, TRUTH, LieOutcome, tell_all
+from testkit.faults.scenarios import FAULTS, IN_CONTAINERS, FaultCase, FaultRow, run
 
 COLUMNS = (
-    ("fault", 58), ("requests", 8), ("answers", 34), ("reason", 44), ("history", 36), ("usual ms", 8),
+    ("fault", 58), ("requests", 8), ("answers", 34), ("reason", 44), ("history", 36), ("typical ms", 8),
     ("slowest ms", 10), ("well after s", 12), ("lost", 4), ("doubled", 7), ("gone with the file", 18), ("verdict", 0),
 )  # fmt: skip
 LIES = (
@@ -56,7 +56,7 @@ def _image() -> str:
     return os.environ.get("AUTOPILOT_IMAGE_SERVE", "") if engine_answers() else ""
 
 
-def _tried(fault: Fault, image: str) -> list[str]:
+def _tried(fault: FaultCase, image: str) -> list[str]:
     if fault.store == "dynamodb" and (missing := emulators.why_no_dynalite()):
         return [fault.name, f"left out: {missing}"]
     try:
@@ -66,14 +66,14 @@ def _tried(fault: Fault, image: str) -> list[str]:
         return [fault.name, "the trial failed: see above"]
 
 
-def _seen(row: Row) -> list[str]:
+def _seen(row: FaultRow) -> list[str]:
     return [
         row.fault.name,
         str(len(row.calls)),
         _counted(row.statuses),
         _counted(row.reasons),
         _counted(row.histories),
-        f"{1000 * row.usual:.0f}",
+        f"{1000 * row.typical_seconds:.0f}",
         f"{1000 * row.slowest:.0f}",
         "never" if row.recovered is None else f"{row.recovered:.1f}",
         str(len(row.books.lost)),
@@ -83,7 +83,7 @@ def _seen(row: Row) -> list[str]:
     ]
 
 
-def _told(told: Told) -> list[str]:
+def _told(told: LieOutcome) -> list[str]:
     lie = told.sizes("during")
     return [
         told.lie,

@@ -45,11 +45,11 @@ KEPT = ROOT / "out" / "fuzz"
 
 
 @dataclass(frozen=True)
-class Row:
+class FuzzRow:
     """What became of one parser's inputs."""
 
     parser: Parser
-    outcome: trying.Outcome
+    outcome: trying.TrialOutcome
     seconds: float
     grown: float
     peak: float
@@ -63,7 +63,7 @@ def resident():
 
 def peak_of(parser, seed):
     """Most MiB that one parser had allocated at a time."""
-    outcome = trying.Outcome()
+    outcome = trying.TrialOutcome()
     tracemalloc.start()
     trying.try_many(parser, seed, range(TRACED), outcome)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
@@ -73,7 +73,7 @@ def peak_of(parser, seed):
 
 def tried(parser, seed, count, advance):
     """Try a parser's inputs in chunks; memory is compared after the first tenth, when caches are warm."""
-    peak, outcome = peak_of(parser, seed), trying.Outcome()
+    peak, outcome = peak_of(parser, seed), trying.TrialOutcome()
     started, warm = time.perf_counter(), None
     for first in range(0, count, CHUNK):
         numbers = range(first, min(first + CHUNK, count))
@@ -81,7 +81,7 @@ def tried(parser, seed, count, advance):
         advance(len(numbers))
         if warm is None and numbers.stop * 10 >= count:
             warm = resident()
-    return Row(parser, outcome, time.perf_counter() - started, resident() - warm, peak)
+    return FuzzRow(parser, outcome, time.perf_counter() - started, resident() - warm, peak)
 
 
 def counts(parsers, inputs):
@@ -124,7 +124,7 @@ def run(parsers, inputs, seed):
     console = Console(width=None if sys.stdout.isatty() else 120)
     bound = resource.getrlimit(resource.RLIMIT_AS)[1]
     for parser in parsers:  # what is loaded once, before memory is bounded
-        trying.try_many(parser, seed, range(20), trying.Outcome())
+        trying.try_many(parser, seed, range(20), trying.TrialOutcome())
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MOST_MEMORY, bound))
     columns = TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

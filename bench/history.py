@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY
 from autopilot.history.cache import RecentHistory
 from autopilot.history.dynamodb import DynamoHistory
+from autopilot.history.slotwise import SlotHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, Observed
 from testkit import emulators
@@ -34,7 +36,9 @@ def main() -> None:
     if missing := emulators.why_no_dynalite():
         sys.exit(f"  left out: {missing}")
     with emulators.dynalite() as url:
-        calls_per_decision(url)
+        for workers in (1, 2, 4):
+            once_a_minute(url, workers)
+        ten_thousand(url, fleets)
 
 
 def one_fleet(history: SqliteHistory, repeats: int = 5000) -> None:
@@ -73,24 +77,47 @@ def report(what: str, repeats: int, call: Callable[[int], object]) -> None:
     print(f"  {what:<44} median {statistics.median(times):>10.1f} µs   p99 {p99:>10.1f} µs")
 
 
-def calls_per_decision(url: str) -> None:
-    client = emulators.client(url, read_timeout=20)
-    history = DynamoHistory(emulators.create_table(client), client=client, budget_seconds=10)
-    recent = RecentHistory(history)
-    spy = emulators.Spy(client)
+def once_a_minute(url: str, workers: int) -> None:
+    """A day of a fleet whose decisions, one a minute, go to any of some workers."""
+    client, random = emulators.client(url, read_timeout=20), Random(0)
+    table, spy = emulators.create_table(client), emulators.Spy(client)
+    slots = [SlotHistory(DynamoHistory(table, client=client, budget_seconds=10)) for _ in range(workers)]
+    recent = [RecentHistory(one) for one in slots]
     times = []
-    for slot in range(SLOTS_PER_DAY):
-        seconds = MIDNIGHT + slot * SLOT_SECONDS
+    for minute in range(1440):
+        worker, seconds = recent[random.randrange(workers)], MIDNIGHT + 60 * minute
         began = time.perf_counter()
-        recent.recall([Observed("us-west-2/shooter", seconds, 80 + slot % 40)])
+        worker.recall([Observed("us-west-2/shooter", seconds, 80 + minute % 40)])
+        worker.remember([Decided("us-west-2/shooter", seconds, 97)])
         times.append(1e6 * (time.perf_counter() - began))
-        recent.remember([Decided("us-west-2/shooter", seconds, 97)])
-    history.close()
-    writes = [units for call, units in zip(spy.calls, spy.capacity, strict=True) if call == "UpdateItem"]
-    print(f"  {SLOTS_PER_DAY} decisions of one day: {spy.sent} calls: {spy.calls.count('UpdateItem')} UpdateItem,")
-    print(f"  {spy.calls.count('BatchGetItem')} BatchGetItem (the first decision, and until 00:15)")
-    print(f"  write units a decision: first {writes[0]:g}, mean {statistics.mean(writes):.2f}, last {writes[-1]:g}")
-    print(f"  median {statistics.median(times):.0f} µs for a decision's call on this emulator")
+        while any(one.writing for one in slots):  # as if a minute passed
+            time.sleep(0.001)
+    for one in slots:
+        one.close()
+    print(f"  1,440 decisions of one day, {workers} worker(s): {spy.calls.count('UpdateItem')} UpdateItem,"
+          f" {spy.calls.count('BatchGetItem')} BatchGetItem; write units a decision {sum(spy.written) / 1440:.2f}"
+          f" (0.2.0: 2.15); median {statistics.median(times):.0f} µs")  # fmt: skip
+
+
+def ten_thousand(url: str, fleets: int) -> None:
+    """Fleets of one call on a store that takes five milliseconds more for each answer: how many are known, and when."""
+    client = emulators.client(url, read_timeout=20)
+    table = emulators.create_table(client)
+    client.meta.events.register("before-send.dynamodb", lambda **_: time.sleep(0.005))
+    slots = SlotHistory(DynamoHistory(table, client=client))
+    recent = RecentHistory(slots, max_bytes=1 << 28)
+    for call in range(7):
+        seconds = MIDNIGHT + 7 * 3600 + 60 * call
+        began, cpu = time.perf_counter(), time.process_time()
+        found = recent.recall([Observed(f"fleet {number}", seconds, number % 97) for number in range(fleets)])
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu
+        said = sum(one.status == "unavailable" for one in found)
+        print(f"  call {call + 1} of {fleets} fleets: {took:.2f} s, {cpu:.2f} s of CPU; said to be unavailable: {said};"
+              f" still to be written: {slots.pending}", flush=True)  # fmt: skip
+        until = time.monotonic() + 30  # of the minute until the next call
+        while slots.writing and time.monotonic() < until:
+            time.sleep(0.01)
+    slots.close()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     PYTHONPATH=container:client:. python bench/load.py [--seconds 3] [--minutes 2] [--only rates,memory,growth]
 
-Prints, for SQLite and DynamoDB (dynalite), what the endpoint bears at 1 to 64 connections, beside nginx's static 200
+Prints, for SQLite and DynamoDB (dynalite), what the endpoint serves at 1 to 64 connections, beside nginx's static 200
 and a WSGI application that does nothing; the slowest /ping meanwhile, which must stay below the platform's 2 s; the
 memory of the workers over a run of some minutes; and draws how the cost of a decision grows with the number of fleets
 and with the length of their history (out/load/growth.png). Needs nginx and wrk; for DynamoDB, dynalite.

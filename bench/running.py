@@ -72,7 +72,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Result:
+class BenchResult:
     """Requests a second, latencies in milliseconds, and requests that failed."""
 
     rate: float
@@ -178,7 +178,7 @@ def load(port, asked, scratch):
     command = ["wrk", "-t1", f"-c{asked.connections}", f"-d{asked.seconds}s", "--timeout", "20s", "-s", str(script)]
     out = subprocess.run([*command, f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True).stdout
     rate, p50, p99, errors = (float(x) for x in re.search(r"RESULT (\S+) (\S+) (\S+) (\S+)", out).groups())
-    return Result(rate, p50 / 1000, p99 / 1000, int(errors))
+    return BenchResult(rate, p50 / 1000, p99 / 1000, int(errors))
 
 
 def remember(path, fleets, days=9):

@@ -21,9 +21,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "container"))
 
 from autopilot.policy.learned import load_policy
+from autopilot.training.service.plots import episode_plot, load_plot, standings_plot
 from autopilot.webservice.evaluation import join, play, record, standing
 from autopilot.webservice.limits import KnownLoad, informed
-from autopilot.webservice.plots import episode_plot, load_plot, standings_plot
 from autopilot.webservice.rules import (
     IN_TIME,
     agent,

@@ -23,8 +23,8 @@ say() { printf 'desk: %s\n' "$*" >&2; }
 
 await() { # await NAME URL PID
     for _ in $(seq 300); do
+        kill -0 "$3" 2>/dev/null || { say "$1 ended; see above"; exit 1; } # first: another program may have its port
         curl --silent --fail --max-time 2 --output /dev/null "$2" && return
-        kill -0 "$3" 2>/dev/null || { say "$1 ended; see above"; exit 1; }
         sleep 0.2
     done
     say "$1 does not answer at $2"

@@ -42,7 +42,7 @@ if not seen:
     print("audit: NOT DONE: the service knows none of them, so it is no copy of PyPI's with advisories")
 for one in seen:
     for found in one["vulns"]:
-        print(f"audit: {one['name']} {one['version']}: {found['id']}, mended in {', '.join(found['fix_versions']) or 'none'}")
+        print(f"audit: {one['name']} {one['version']}: {found['id']}, fixed in {', '.join(found['fix_versions']) or 'none'}")
 sys.exit(any(one["vulns"] for one in seen))
 PYTHON
 }

@@ -117,6 +117,7 @@ class Spy:
         self.calls: list[str] = []
         self.sent = 0
         self.capacity: list[float] = []
+        self.written: list[float] = []
         dynamodb.meta.events.register("provide-client-params.dynamodb", self._ask)
         dynamodb.meta.events.register("before-send.dynamodb", self._send)
         dynamodb.meta.events.register("after-call.dynamodb", self._answered)
@@ -128,10 +129,12 @@ class Spy:
     def _send(self, **_: Any) -> None:
         self.sent += 1
 
-    def _answered(self, parsed: dict[str, Any], **_: Any) -> None:
+    def _answered(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
         consumed = parsed.get("ConsumedCapacity", [])
         for one in consumed if isinstance(consumed, list) else [consumed]:
             self.capacity.append(one["CapacityUnits"])
+            if model.name == "UpdateItem":
+                self.written.append(one["CapacityUnits"])
 
 
 @contextlib.contextmanager

@@ -1,7 +1,10 @@
 """The layout is the architecture: imports point inwards, and serving stays free of what only training needs."""
 
+import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,31 +28,31 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "policy": {"core", "ports"},
         "sim": {"core"},
         "service": {"core", "ports", "history/cache"},
-        "webservice/observation": set(),
-        "webservice/minutes": {"webservice/observation"},
-        "webservice/advice": {"ports", "webservice/observation", "webservice/minutes"},
+        "webservice": {"ports"},
         "wiring": {"core", "ports", "settings", "history", "history/cache", "demand", "policy", "service",
-                   "webservice/advice"},
-        "serve": {"core", "ports", "settings", "service", "wiring", "webservice/advice", "webservice/observation"},
+                   "webservice"},
+        "serve": {"core", "ports", "settings", "service", "wiring", "webservice"},
         "backtest": {"core", "ports", "demand", "sim"},
         "backtest/command": {"core", "ports", "settings", "demand", "wiring", "backtest"},
         "demo": {"core", "demand", "sim", "backtest"},
         "training/network": {"core"},
-        "webservice/head": {"training/network", "webservice/observation"},
-        "training": {
-            *("core", "ports", "demand", "policy", "sim", "backtest"),
-            *("training/network", "webservice/observation", "webservice/head"),
-        },
-        "webservice": {"core", "ports", "policy", "training", "training/network", "webservice/observation",
-                       "webservice/head"},
-        "training/command": {"core", "ports", "demand", "policy", "training", "webservice"},
+        "training/service/head": {"training/network", "webservice"},
+        "training": {"core", "ports", "demand", "policy", "sim", "backtest", "webservice", "training/network",
+                     "training/service/head"},
+        "training/service": {"ports", "policy", "webservice", "training", "training/network", "training/service/head"},
+        "training/command": {"ports", "demand", "policy", "training", "training/service"},
         "training/__main__": {"training/command"},
-        "webservice/evaluate": {"ports", "policy", "training", "training/command", "webservice",
-                                "webservice/observation"},
-        "environments": {"core", "sim", "webservice", "webservice/observation"},
+        "training/service/evaluate": {"ports", "policy", "webservice", "training", "training/service",
+                                      "training/command"},
+        "environments": {"core", "sim", "webservice"},
         "cli": set(),
     },
 }  # fmt: skip
+
+
+PACKAGES = (*LAYERS, "client/autopilot_client", "deploy/autopilot_deploy", "testkit", "bench")
+TWINS = {"Answer", "Ask", "Decision", "Event", "Lead", "Review"}
+"""Both ends of one wire: the client has the container's form and meaning, and none of its code."""
 
 
 def group_of(parts: tuple[str, ...], groups: dict[str, set[str]]) -> str | None:
@@ -92,6 +95,16 @@ def test_imports_point_inwards(package, group):
         assert not outwards, f"{path.relative_to(ROOT)} imports {outwards}"
 
 
+@pytest.mark.parametrize("package", ["container/autopilot", "client/autopilot_client", "deploy/autopilot_deploy"])
+def test_between_two_rooms_imports_point_one_way(package):
+    arrows: dict[str, set[str]] = {}
+    for path in (ROOT / package).rglob("*.py"):
+        room = path.relative_to(ROOT / package).with_suffix("").parts[0]
+        names = (one.split(".") for one in imported(path))
+        arrows.setdefault(room, set()).update(name[1] for name in names if name[0] == Path(package).name and name[1:])
+    TopologicalSorter({room: others - {room} for room, others in arrows.items()}).prepare()  # raises on a cycle
+
+
 def test_the_core_needs_nothing_but_numpy():
     allowed = {*sys.stdlib_module_names, "numpy", "autopilot"}
     for path in [*(CONTAINER / "core").rglob("*.py"), CONTAINER / "webservice" / "observation.py"]:
@@ -101,8 +114,7 @@ def test_the_core_needs_nothing_but_numpy():
 
 def test_tensorflow_is_imported_in_training_only():
     for path in CONTAINER.rglob("*.py"):
-        name = path.relative_to(CONTAINER)
-        if name.parts[0] != "training" and name != Path("webservice", "head.py"):
+        if path.relative_to(CONTAINER).parts[0] != "training":
             assert "tensorflow" not in {name.split(".")[0] for name in imported(path)}, path.name
 
 
@@ -121,3 +133,15 @@ def test_serving_loads_nothing_that_only_training_or_reports_need():
 def test_the_client_shares_no_code_with_the_container():
     for path in (ROOT / "client").rglob("*.py"):
         assert not {name for name in imported(path) if name.split(".")[0] == "autopilot"}, path.name
+
+
+def test_a_class_name_has_one_meaning():
+    classes = Counter(
+        node.name
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in classes.items() if count > 1} == TWINS
+    assert {classes[name] for name in TWINS} == {2}

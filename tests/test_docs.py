@@ -31,3 +31,11 @@ def test_the_readme_fits_a_readers_patience():
 def test_every_page_of_the_docs_is_linked_from_the_readme():
     linked = {Path(link).name for link in targets(ROOT / "README.md")}
     assert {page.name for page in (ROOT / "docs").glob("*.md")} <= linked
+
+
+def test_every_file_that_contributors_are_sent_to_is_there():
+    table = re.search(r"\| what \| in which file \|\n(.*?)\n\n", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    first = [re.findall(r"`((?:container|client|deploy)/[^`]+)`", line) for line in table[1].splitlines()[1:]]
+    assert len(first) >= 11
+    assert all(first)
+    assert [path for paths in first for path in paths if not (ROOT / path).exists()] == []

@@ -14,14 +14,14 @@ from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event
 from autopilot.demo.sample_day import sample_day
 from autopilot.history.cache import RecentHistory
-from autopilot.service import Answer, Ask, Autopilot, Operator, Refusal
+from autopilot.service import Answer, Ask, Autopilot, DecisionConfig, Refusal
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 
 START = 1_763_596_800.0  # 2025-11-20T00:00:00Z
 
 
 def autopilot(history: FakeHistory | None = None, **parts: object) -> Autopilot:
-    operator = parts.pop("operator", Operator(max_clock_skew=0))
+    operator = parts.pop("operator", DecisionConfig(max_clock_skew=0))
     policy = parts.pop("policy", FakePolicy())
     return Autopilot(policy, RecentHistory(history or FakeHistory()), operator, **parts)  # type: ignore[arg-type]
 
@@ -82,14 +82,14 @@ def test_nothing_to_decide_is_nothing_decided():
 
 
 def test_growth_is_cut_against_the_last_allocation():
-    pilot = autopilot(operator=Operator(GuardrailRules(max_step_up=0.1), max_clock_skew=0))
+    pilot = autopilot(operator=DecisionConfig(GuardrailRules(max_step_up=0.1), max_clock_skew=0))
     decided(pilot, ask(10.0))
     answer = decided(pilot, ask(11.0, START + 300))
     assert (answer.decision.allocation, answer.decision.reason) == (12, Reason.RATE_LIMITED)
 
 
 def test_the_highest_allocation_of_the_window_stands_and_then_falls():
-    pilot = autopilot(operator=Operator(GuardrailRules(stabilization_minutes=15), max_clock_skew=0))
+    pilot = autopilot(operator=DecisionConfig(GuardrailRules(stabilization_minutes=15), max_clock_skew=0))
     sizes = [decided(pilot, ask(demand, START + 300 * n)).decision for n, demand in enumerate([100, 80, 80, 80, 80])]
     assert [one.reason for one in sizes] == [
         Reason.POLICY,
@@ -102,7 +102,7 @@ def test_the_highest_allocation_of_the_window_stands_and_then_falls():
 
 
 def test_the_highest_allocation_stands_also_for_who_asks_every_minute():
-    pilot = autopilot(operator=Operator(GuardrailRules(stabilization_minutes=15), max_clock_skew=0))
+    pilot = autopilot(operator=DecisionConfig(GuardrailRules(stabilization_minutes=15), max_clock_skew=0))
     demands = [100.0, *[80.0] * 24]
     sizes = [decided(pilot, ask(demand, START + 60 * n)).decision.allocation for n, demand in enumerate(demands)]
     assert sizes == [110] * 20 + [88] * 5
@@ -111,7 +111,7 @@ def test_the_highest_allocation_stands_also_for_who_asks_every_minute():
 @pytest.mark.parametrize("minutes", [1, 5, 15, 60])
 @pytest.mark.parametrize("second", [0, 299])
 def test_the_highest_allocation_stands_for_all_of_its_minutes_wherever_in_a_slot_it_was_made(minutes, second):
-    pilot = autopilot(operator=Operator(GuardrailRules(stabilization_minutes=minutes), max_clock_skew=0))
+    pilot = autopilot(operator=DecisionConfig(GuardrailRules(stabilization_minutes=minutes), max_clock_skew=0))
     decided(pilot, ask(100.0, START + second))
     answer = decided(pilot, ask(80.0, START + second + 60 * minutes))
     assert (answer.decision.allocation, answer.decision.reason) == (110, Reason.STABILIZED)
@@ -119,7 +119,7 @@ def test_the_highest_allocation_stands_for_all_of_its_minutes_wherever_in_a_slot
 
 def test_an_event_decides_for_its_fleets_while_it_lasts():
     event = Event("f*", START, START + 600, Override(minimum=200))
-    pilot = autopilot(operator=Operator(events=(event,), max_clock_skew=0))
+    pilot = autopilot(operator=DecisionConfig(events=(event,), max_clock_skew=0))
     assert decided(pilot, ask()).decision.allocation == 200
     assert decided(pilot, ask(at=START + 600)).decision.allocation == 88
 
@@ -132,7 +132,7 @@ def test_the_forecast_stands_beside_the_size_and_below_what_is_in_use():
 
 def test_what_was_in_use_is_not_remembered():
     rules = GuardrailRules(HoldRules(hold_minutes=0), stabilization_minutes=15)
-    pilot = autopilot(operator=Operator(rules, max_clock_skew=0), policy=FakePolicy(ratio=0.5))
+    pilot = autopilot(operator=DecisionConfig(rules, max_clock_skew=0), policy=FakePolicy(ratio=0.5))
     assert [decided(pilot, ask(demand, START + 300 * n)).decision.allocation for n, demand in enumerate([80, 30])] == [
         80,
         40,
@@ -173,7 +173,7 @@ def test_without_demand_a_history_of_few_observations_is_cold():
 
 def test_where_no_outage_is_held_demand_that_cannot_be_read_is_still_held():
     rules = GuardrailRules(HoldRules(hold_minutes=0))
-    pilot = autopilot(demand=FakeDemand({}), operator=Operator(rules, max_clock_skew=0))
+    pilot = autopilot(demand=FakeDemand({}), operator=DecisionConfig(rules, max_clock_skew=0))
     decided(pilot, ask(80.0))
     unknown = Ask(FleetNow("f", START + 1200, 0.0), demand_known=False)
     assert decided(pilot, unknown).decision.allocation == 88

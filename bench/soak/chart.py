@@ -14,7 +14,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from bench.soak.faults import Fault
+from bench.soak.faults import SoakFault
 from bench.soak.options import Options
 
 COLORS = {
@@ -23,6 +23,7 @@ COLORS = {
     "demand": "#d68910",
     "cluster": "#1e8449",
     "client": "#2e4053",
+    "rollout": "#2471a3",
 }
 _PAGE = jinja2.Template(
     """<!doctype html>
@@ -49,7 +50,7 @@ _PAGE = jinja2.Template(
 Columns = dict[str, np.ndarray]
 
 
-def draw(options: Options, faults: Sequence[Fault], run: Columns, twin: Columns | None) -> Figure:
+def draw(options: Options, faults: Sequence[SoakFault], run: Columns, twin: Columns | None) -> Figure:
     """The figure of a run, [T, N] columns by name; `twin` where there was one."""
     figure = Figure(figsize=(15, 9), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[5, 1.7, 1.7])
@@ -113,14 +114,14 @@ def _distance(axes: Axes, times: np.ndarray, run: dict[str, np.ndarray], twin: d
     axes.legend(loc="upper left", ncols=2)
 
 
-def _shade(axes: Axes, options: Options, faults: Sequence[Fault], passes: int) -> None:
+def _shade(axes: Axes, options: Options, faults: Sequence[SoakFault], passes: int) -> None:
     for fault in faults:
         if fault.first <= passes:
             first, last = _span(options, fault)
             axes.axvspan(first, last, color=COLORS[fault.kind.part], alpha=0.13, linewidth=0)
 
 
-def _faults(axes: Axes, options: Options, faults: Sequence[Fault]) -> None:
+def _faults(axes: Axes, options: Options, faults: Sequence[SoakFault]) -> None:
     """One row for each part that was hurt."""
     parts = list(COLORS)
     for fault in faults:
@@ -133,7 +134,7 @@ def _faults(axes: Axes, options: Options, faults: Sequence[Fault]) -> None:
     axes.grid(axis="x", alpha=0.3)
 
 
-def _span(options: Options, fault: Fault) -> tuple[float, float]:
+def _span(options: Options, fault: SoakFault) -> tuple[float, float]:
     ends = [datetime.fromtimestamp(options.at(step), UTC) for step in (fault.first, fault.last)]
     first, last = (float(at) for at in date2num(ends))
     return first, last

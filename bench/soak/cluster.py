@@ -1,6 +1,8 @@
 """The namespace on the genuine API server: fleets, their status, Pods, rights; and ways to hurt the API server."""
 
+import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -14,7 +16,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from autopilot_client.kube.api import Kube, from_kubeconfig
+from autopilot_client.kube.api import Kube, Request
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
 from bench.soak.world import Cast, World
 from testkit.client.api_server import CRD, ApiServer, rules_of
@@ -28,7 +31,7 @@ COMPONENTS = ("agones", "deployment", "components/many-fleets", "components/idle
 
 
 @dataclass(slots=True)
-class Cluster:
+class SoakCluster:
     """The world's hand in the API server, with the administrator's rights."""
 
     server: ApiServer
@@ -38,7 +41,11 @@ class Cluster:
     """Agones' controller is away: no status is known."""
     doubted: bool = False
     """The matchmaker is broken, and what Agones knows counts."""
-    _published: dict[int, tuple[int, int] | None] = field(default_factory=dict)
+    rolling: bool = False
+    """A new version is being rolled out, everywhere."""
+    rolled: set[int] = field(default_factory=set)
+    """The Deployments whose status says so."""
+    _published: dict[int, tuple[int, int, int] | None] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE))
 
     def __post_init__(self) -> None:
@@ -82,6 +89,17 @@ class Cluster:
         wanted = {i: self._status(world, i) for i in np.flatnonzero(~self.cast.pods).tolist()}
         changed = [i for i, status in wanted.items() if self._published.get(i) != status]
         self.each(changed, lambda i: self._publish(i, wanted[i]))
+        deployments = np.flatnonzero(self.cast.pods).tolist()
+        self.each([i for i in deployments if (i in self.rolled) != self.rolling], self._publish_rollout)
+
+    def roll_out(self, rolling: bool) -> None:
+        """Begin or end the rollout of a new version; the status of every fleet tells of it from the next pass on."""
+        self.rolling = rolling
+
+    def delete_lease(self) -> None:
+        """Somebody prunes the Lease."""
+        with contextlib.suppress(KubeError):
+            self.admin._call("DELETE", self.admin.path("coordination.k8s.io/v1", "leases", LEASE), Request())
 
     def meddle(self, seed: int) -> None:
         """A second writer: touches a third of the Fleets, and raises a few of them."""
@@ -123,15 +141,24 @@ class Cluster:
         pid = int((self.server.directory / "api.pid").read_text())
         os.kill(pid, signal.SIGSTOP if pause else signal.SIGCONT)
 
-    def _status(self, world: World, i: int) -> tuple[int, int] | None:
+    def _status(self, world: World, i: int) -> tuple[int, int, int] | None:
+        """Servers that are there, with the surge of a rollout; those that are up; and those in use."""
         known = not self.silent and (self.doubted or self.cast.by_status[i])
-        return None if not known else (int(world.state.ready[i]), int(world.sessions[i]))
+        up = int(world.state.ready[i])
+        return None if not known else (up + self.rolling * math.ceil(up / 4), up, int(world.sessions[i]))
 
-    def _publish(self, i: int, status: tuple[int, int] | None) -> None:
+    def _publish_rollout(self, i: int) -> None:
+        """Of three pods one is of the new version, or all are."""
+        self.admin.patch(
+            self.path(i, "status"), {"status": {"replicas": 3, "updatedReplicas": 1 if self.rolling else 3}}
+        )
+        (self.rolled.add if self.rolling else self.rolled.discard)(i)
+
+    def _publish(self, i: int, status: tuple[int, int, int] | None) -> None:
         known: dict[str, int | None] = {"allocatedReplicas": None, "reservedReplicas": None}
         if status:
-            ready, used = status
-            known = {"replicas": ready, "readyReplicas": ready - used, "allocatedReplicas": used, "reservedReplicas": 0}
+            there, up, used = status
+            known = {"replicas": there, "readyReplicas": up - used, "allocatedReplicas": used, "reservedReplicas": 0}
         self.admin.patch(self.path(i, "status"), {"status": known})
         self._published[i] = status
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autopilot.core.fleet import MISSING_PRICE
-from bench.soak.faults import Fault
+from bench.soak.faults import SoakFault
 from bench.soak.options import Options
 from bench.soak.world import buffer_sizes, perfect_sizes, played_by_rule
 
@@ -47,7 +47,7 @@ def rule_costs(options: Options, demand: np.ndarray, passes: int) -> list[Cost]:
     return found
 
 
-def fault_windows(options: Options, faults: Sequence[Fault], passes: int) -> np.ndarray:
+def fault_windows(options: Options, faults: Sequence[SoakFault], passes: int) -> np.ndarray:
     """Whether a fault, or its aftermath, covers each pass from the first one on: [T] flags."""
     after = int(AFTERMATH_MINUTES / options.step_minutes)
     covered = np.zeros(passes, bool)
@@ -57,7 +57,7 @@ def fault_windows(options: Options, faults: Sequence[Fault], passes: int) -> np.
 
 
 def against_twin(
-    options: Options, faults: Sequence[Fault], run: dict[str, np.ndarray], twin: dict[str, np.ndarray]
+    options: Options, faults: Sequence[SoakFault], run: dict[str, np.ndarray], twin: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     """How the run's sizes lay below and above the twin's in and around faults, and what was missing more."""
     passes = min(len(run["size"]), len(twin["size"]))

@@ -15,6 +15,9 @@ import urllib3
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
+START_SECONDS = 900.0
+"""Nobody waits so long for a start that is well: it ends with the first answer, or with the process."""
+LAST_LINES = 40
 
 
 def free_port() -> int:
@@ -25,7 +28,7 @@ def free_port() -> int:
 
 
 @dataclass(slots=True)
-class Endpoint:
+class SoakEndpoint:
     """`python -m autopilot.serve.supervisor` on a port of its own, with its history in `directory`."""
 
     directory: Path
@@ -99,13 +102,17 @@ class Endpoint:
         return [pid for pid in children(self._process.pid) if word in command_of(pid)]
 
     def _await(self) -> None:
-        until = time.monotonic() + PATIENCE_SECONDS
+        """Raises RuntimeError with the end of the log where the process has ended, or nothing answers for ever."""
+        until = time.monotonic() + START_SECONDS
         while time.monotonic() < until and self._process and self._process.poll() is None:
             with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
-                if urllib3.request("GET", f"{self.url}/ping", retries=False, timeout=2).status == 200:
+                if urllib3.request("GET", f"{self.url}/ping", retries=False, timeout=30).status == 200:
                     return
-            time.sleep(0.02)
-        raise RuntimeError(f"the endpoint did not come up; see {self.directory / 'endpoint.log'}")
+            time.sleep(0.05)
+        status = self._process.poll() if self._process else None
+        told = (self.directory / "endpoint.log").read_text(errors="replace").splitlines()[-LAST_LINES:]
+        how = "answers no ping" if status is None else f"ended with {status}"
+        raise RuntimeError("\n".join([f"the endpoint {how}; the end of its log:", *told]))
 
 
 def children(pid: int) -> list[int]:

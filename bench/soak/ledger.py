@@ -19,6 +19,7 @@ class Pass:
     ended      live sessions that the resize would have ended
     blind      a fault made demand, the endpoint's answer or its history missing or nonsense
     lied       a fault made the demand a wrong number that looks like one
+    rolling    the fleet's status tells of a rollout
     answered   the endpoint's forecast in this pass (the lowest, where it was asked twice); NaN where there was none
     """
 
@@ -30,6 +31,7 @@ class Pass:
     ended: np.ndarray
     blind: np.ndarray
     lied: np.ndarray
+    rolling: np.ndarray
     answered: np.ndarray
 
 
@@ -40,12 +42,14 @@ class Ledger:
     sessions_killed   live sessions that a resize ended or would have ended, had the controller obeyed
     removed_blind     servers removed in a pass for whose fleet a fault made data missing or nonsense
     removed_on_lies   servers removed on a lie, as far as they were needed
+    removed_rolling   servers of Deployments removed while a new version is rolled out
     undercut          servers removed although a forecast of the last three minutes still asked for them
     """
 
     sessions_killed: int = 0
     removed_blind: int = 0
     removed_on_lies: int = 0
+    removed_rolling: int = 0
     undercut: int = 0
     removed: int = 0
     resizes: int = 0
@@ -74,6 +78,7 @@ class Ledger:
             "sessions_killed": one.ended,
             "removed_blind": np.where(np.logical_and.reduce([each.blind for each in passes]), gone, 0.0),
             "removed_on_lies": np.where(one.lied, below(one.before, one.after, need), 0.0),
+            "removed_rolling": np.where(np.logical_and.reduce([each.rolling for each in passes]), gone, 0.0),
             "undercut": below(one.before, one.after, standing),
         }
         for name, servers in found.items():
@@ -98,6 +103,7 @@ class Ledger:
             "live sessions were ended by a size that the client set": self.sessions_killed,
             "servers were removed on data that a fault made missing or nonsense": self.removed_blind,
             "needed servers were removed on a lie of the demand source": self.removed_on_lies,
+            "servers were removed while a new version was rolled out": self.removed_rolling,
             "servers were removed that a forecast of the last three minutes asked for": self.undercut,
         }
         return [f"{count} {what}" for what, count in promises.items() if count]

@@ -14,7 +14,7 @@ import numpy as np
 
 from autopilot_client.kube.api import Request
 from autopilot_client.kube.pods import COST
-from bench.soak.cluster import Cluster
+from bench.soak.cluster import SoakCluster
 from bench.soak.world import World
 
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": None}
@@ -22,7 +22,7 @@ _EMPTY = Request()
 
 
 @dataclass(slots=True)
-class Pod:
+class SoakPod:
     """One Pod: its number (the higher the younger), whether it runs, and whether players hold it."""
 
     name: str
@@ -31,7 +31,7 @@ class Pod:
     busy: bool = False
 
 
-def first_to_go(pods: Sequence[Pod], costs: dict[str, str]) -> list[Pod]:
+def first_to_go(pods: Sequence[SoakPod], costs: dict[str, str]) -> list[SoakPod]:
     """The Pods in the order in which a ReplicaSet would remove them."""
     return sorted(pods, key=lambda pod: (pod.running, int(costs.get(pod.name, "0")), -pod.number))
 
@@ -40,8 +40,8 @@ def first_to_go(pods: Sequence[Pod], costs: dict[str, str]) -> list[Pod]:
 class PodKeeper:
     """All Pods of all Deployments, in memory and on the API server."""
 
-    cluster: Cluster
-    pods: dict[int, list[Pod]] = field(default_factory=dict)
+    cluster: SoakCluster
+    pods: dict[int, list[SoakPod]] = field(default_factory=dict)
     _owners: dict[int, dict[str, Any]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -90,7 +90,7 @@ class PodKeeper:
     def _create(self, i: int) -> None:
         number = next(self._numbers)
         app = self.cluster.cast.names[i]
-        pod = Pod(f"{app}-{number}", number)
+        pod = SoakPod(f"{app}-{number}", number)
         spec = {"containers": [{"name": "game", "image": "game:1"}]}
         labels = {"app": app, "state": "idle"}
         admin = self.cluster.admin
@@ -100,18 +100,18 @@ class PodKeeper:
         admin.post(admin.path("v1", "pods"), {"metadata": meta, "spec": spec})
         self.pods[i].append(pod)
 
-    def _delete(self, i: int, pod: Pod) -> None:
+    def _delete(self, i: int, pod: SoakPod) -> None:
         admin = self.cluster.admin
         admin._call("DELETE", admin.path("v1", "pods", pod.name) + "?gracePeriodSeconds=0", _EMPTY)
         self.pods[i].remove(pod)
 
-    def _run(self, pod: Pod) -> None:
+    def _run(self, pod: SoakPod) -> None:
         admin = self.cluster.admin
         status = {"phase": "Running", "conditions": [READY]}
         admin.patch(admin.path("v1", "pods", pod.name, "status"), {"status": status})
         pod.running = True
 
-    def _label(self, pod: Pod, busy: bool) -> None:
+    def _label(self, pod: SoakPod, busy: bool) -> None:
         admin = self.cluster.admin
         admin.patch(admin.path("v1", "pods", pod.name), {"metadata": {"labels": {"state": "busy" if busy else "idle"}}})
         pod.busy = busy

@@ -21,7 +21,7 @@ import msgspec
 from autopilot_client.config import parse
 from autopilot_client.loop import Loop
 from autopilot_client.status.store import View
-from autopilot_client.wiring import Client, RunContext, build
+from autopilot_client.wiring import Client, ClientContext, build
 
 KUBE_SECONDS = 2.0
 """Time-out of a call of the API server; the client's own is five seconds."""
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
     config = parse(Path(path).read_text(encoding="utf-8"), path)
     if speed:
         config = msgspec.structs.replace(config, interval_seconds=config.interval_seconds / speed)
-    client = build(config, RunContext(kubeconfig, namespace, name))
+    client = build(config, ClientContext(kubeconfig, namespace, name))
     client.loop.outside.kube.read_seconds = KUBE_SECONDS
     ticking, stop = Ticking(), threading.Event()
     clock = (lambda: start + (time.time() - wall) * speed) if speed else ticking

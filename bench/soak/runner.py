@@ -15,7 +15,7 @@ import numpy as np
 
 from autopilot_client.ports import KubeError
 from bench.soak.door import Answered
-from bench.soak.faults import Fault, draw_faults
+from bench.soak.faults import SoakFault, draw_faults
 from bench.soak.ledger import Ledger, Pass
 from bench.soak.options import MAX_AGE_SECONDS, Options
 from bench.soak.stage import DEMAND_MODES, Injector, staged
@@ -31,7 +31,7 @@ class Run:
     """What a run came to: its account, and [T, N] columns of the passes that were made."""
 
     options: Options
-    faults: list[Fault]
+    faults: list[SoakFault]
     ledger: Ledger = field(default_factory=Ledger)
     demand: list[np.ndarray] = field(default_factory=list)
     size: list[np.ndarray] = field(default_factory=list)
@@ -62,6 +62,7 @@ class Soak:
         self.run = Run(options, draw_faults(options))
         self._answered = np.full((2, len(self.cast)), np.nan)
         self._missing_history = np.zeros(len(self.cast), bool)
+        self._rolled = np.zeros(len(self.cast), bool)
 
     def go(self) -> Run:
         """Make all passes, or as many as the wall-clock limit allows."""
@@ -95,6 +96,7 @@ class Soak:
             self.world.step(before, self.demand[step])
             active = self._turn_faults(step)
             self._publish(step)
+            before = self._contested(before)
             told = self._passes_of(step, active)
             before = self._account(step, active, told, before)
             if not self._progress(step, ", ".join(fault.kind.name for fault in active)):
@@ -106,7 +108,7 @@ class Soak:
             self.run.latest = max(self.run.latest, time.time() - due)
             time.sleep(max(0.0, due - time.time()))
 
-    def _turn_faults(self, step: int) -> list[Fault]:
+    def _turn_faults(self, step: int) -> list[SoakFault]:
         """End what is over, begin what is due; what is in force now."""
         for fault in self.run.faults:
             if fault.last == step:
@@ -120,7 +122,7 @@ class Soak:
         self._injector.keep_clients(active)
         return active
 
-    def _note_fault(self, fault: Fault, what: str, step: int) -> None:
+    def _note_fault(self, fault: SoakFault, what: str, step: int) -> None:
         document = {"fault": fault.kind.name, "what": what, "step": step, "at": self.options.at(step)}
         self._faults.write(json.dumps(document | {"wall": time.time()}) + "\n")
         self._faults.flush()
@@ -136,7 +138,14 @@ class Soak:
         stage.cluster.publish(world)
         stage.pods.follow(world)
 
-    def _passes_of(self, step: int, active: list[Fault]) -> dict[str, dict[str, Any]]:
+    def _contested(self, before: np.ndarray) -> np.ndarray:
+        """The sizes in force after somebody else has set theirs: what that removes is not the client's doing."""
+        rival = self._stage.rival
+        rival.act()
+        found = self._stage.cluster.read_sizes() if rival.sizes else None
+        return before if found is None else found
+
+    def _passes_of(self, step: int, active: list[SoakFault]) -> dict[str, dict[str, Any]]:
         """What each replica told of its pass."""
         stage = self._stage
         for fault in active:
@@ -158,7 +167,7 @@ class Soak:
         return told
 
     def _account(
-        self, step: int, active: list[Fault], told: dict[str, dict[str, Any]], before: np.ndarray
+        self, step: int, active: list[SoakFault], told: dict[str, dict[str, Any]], before: np.ndarray
     ) -> np.ndarray:
         """Write the pass down; the sizes that are in force after it."""
         answered, lost = self._answers(received(self._stage.door.answered(), told))
@@ -168,7 +177,7 @@ class Soak:
         leader = told.get(self._stage.leader) or next(iter(told.values()), None)
         seen = before if after is None else after
         one = Pass(self.options.at(step), self.world.demand, before, seen, self.world.sessions,
-                   self._ended(before, seen), blind, lied, answered)  # fmt: skip
+                   self._ended(before, seen), blind, lied, self._rolling(), answered)  # fmt: skip
         if after is None:
             self.run.ledger.unreadable(one)
         else:
@@ -190,7 +199,7 @@ class Soak:
             lost, self._missing_history = lost & self._missing_history, lost
         return sizes, lost
 
-    def _unknown(self, step: int, active: list[Fault]) -> np.ndarray:
+    def _unknown(self, step: int, active: list[SoakFault]) -> np.ndarray:
         """Fleets whose demand a fault made unknown, for the whole of the pass, [N]."""
         unknown = np.zeros(len(self.cast), bool)
         for fault in active:
@@ -206,9 +215,15 @@ class Soak:
                 unknown |= self.cast.by_status
         return unknown
 
-    def _lied(self, step: int, active: list[Fault]) -> np.ndarray:
+    def _lied(self, step: int, active: list[SoakFault]) -> np.ndarray:
         lies = any(fault.kind.name == FALSE_AND_PLAUSIBLE for fault in active)
         return self.cast.by_matchmaker & lies
+
+    def _rolling(self) -> np.ndarray:
+        """Deployments whose status has told of a rollout for the whole of the pass, [N]."""
+        now = np.isin(np.arange(len(self.cast)), list(self._stage.cluster.rolled))
+        before, self._rolled = self._rolled, now
+        return now & before if self.options.speed else now
 
     def _ended(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Live sessions that this resize ended, or would have ended, [N]."""

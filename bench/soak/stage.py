@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.soak.cluster import Cluster
+from bench.soak.cluster import SoakCluster
 from bench.soak.door import Door
-from bench.soak.endpoint import Endpoint, free_port
-from bench.soak.faults import Fault
+from bench.soak.endpoint import SoakEndpoint, free_port
+from bench.soak.faults import SoakFault
 from bench.soak.matchmaker import Matchmaker
 from bench.soak.options import Options
 from bench.soak.pods import PodKeeper
 from bench.soak.replicas import Place, Replica, config_of
+from bench.soak.rival import Rival
 from bench.soak.world import Cast
 from testkit.client.api_server import TOOLS, ApiServer
 from testkit.client.standins import serving
@@ -55,12 +56,13 @@ class UnsuitableError(Exception):
 class Stage:
     """The parts of one run."""
 
-    cluster: Cluster
+    cluster: SoakCluster
     pods: PodKeeper
-    endpoint: Endpoint
+    endpoint: SoakEndpoint
     door: Door
     matchmaker: Matchmaker
     place: Place
+    rival: Rival
     replicas: dict[str, Replica] = field(default_factory=dict)
     names: tuple[str, ...] = NAMES
     leader: str = ""
@@ -101,9 +103,9 @@ def staged(options: Options, cast: Cast, sizes: np.ndarray, maximum: np.ndarray)
         server = _server(directory / "kube", ports)
         server.up()
         stack.callback(server.down)
-        cluster = Cluster(server, cast)
+        cluster = SoakCluster(server, cast)
         cluster.fill(sizes.astype(int).tolist())
-        endpoint, door, matchmaker = Endpoint(directory), Door(), Matchmaker()
+        endpoint, door, matchmaker = SoakEndpoint(directory), Door(), Matchmaker()
         endpoint.start()
         stack.callback(endpoint.stop)
         door.upstream = endpoint.url
@@ -113,7 +115,7 @@ def staged(options: Options, cast: Cast, sizes: np.ndarray, maximum: np.ndarray)
             urls = {"endpoint": f"{front}/{name}/invocations", "demand": demand_url}
             where.write(name, config_of(cast, maximum.astype(int).tolist(), urls, options))
         names = NAMES if options.faults_per_day else NAMES[:1]  # where nothing breaks, the second would only watch
-        stage = Stage(cluster, PodKeeper(cluster), endpoint, door, matchmaker, where, names=names)
+        stage = Stage(cluster, PodKeeper(cluster), endpoint, door, matchmaker, where, Rival(cluster), names=names)
         stack.callback(_keep_logs, directory, options.out)
         stack.callback(_end_replicas, stage)
         yield stage
@@ -151,7 +153,7 @@ class Injector:
     seed: int
     _timers: list[threading.Timer] = field(default_factory=list)
 
-    def begin(self, fault: Fault) -> None:
+    def begin(self, fault: SoakFault) -> None:
         """The fault is in force from now on."""
         name, stage = fault.kind.name, self.stage
         if name in DOOR_MODES:
@@ -162,7 +164,7 @@ class Injector:
         elif name in BEGINNINGS:
             BEGINNINGS[name](stage)
 
-    def end(self, fault: Fault) -> None:
+    def end(self, fault: SoakFault) -> None:
         """It is over."""
         name, stage = fault.kind.name, self.stage
         if name in DOOR_MODES:
@@ -172,7 +174,7 @@ class Injector:
         elif name in ENDINGS:
             ENDINGS[name](stage)
 
-    def during(self, fault: Fault, step: int) -> None:
+    def during(self, fault: SoakFault, step: int) -> None:
         """In the middle of a pass: a thread does it a random moment after the pass has begun."""
         act = DURING.get(fault.kind.name)
         if act is None or (fault.kind.name in ONCE and step != fault.first):
@@ -189,7 +191,7 @@ class Injector:
             timer.join()
         self._timers.clear()
 
-    def keep_clients(self, active: Sequence[Fault]) -> None:
+    def keep_clients(self, active: Sequence[SoakFault]) -> None:
         """Start a client that is gone though no fault keeps it away, as its Deployment would; and note that."""
         missing = [name for name in self.stage.names if name not in self.stage.replicas]
         if missing and not any(fault.kind.part == "client" for fault in active):
@@ -237,6 +239,8 @@ BEGINNINGS: dict[str, Callable[[Stage], None]] = {
     "SQLite file locked": lambda stage: stage.endpoint.lock_history(),
     "API server stopped (SIGSTOP)": lambda stage: stage.cluster.pause_api(True),
     "leader told to end": _terminate_leader,
+    "somebody sets sizes back before each pass": lambda stage: stage.rival.begin(),
+    "a new version is rolled out": lambda stage: stage.cluster.roll_out(True),
 }
 ENDINGS: dict[str, Callable[[Stage], None]] = {
     "nginx killed, endpoint back later": lambda stage: stage.endpoint.start(),
@@ -244,6 +248,8 @@ ENDINGS: dict[str, Callable[[Stage], None]] = {
     "SQLite file locked": lambda stage: stage.endpoint.unlock_history(),
     "API server killed with -9": lambda stage: stage.cluster.start_api(),
     "API server stopped (SIGSTOP)": lambda stage: stage.cluster.pause_api(False),
+    "somebody sets sizes back before each pass": lambda stage: stage.rival.end(),
+    "a new version is rolled out": lambda stage: stage.cluster.roll_out(False),
     "leader told to end": _start_replicas,
     "leader killed with -9 in the pass": _start_replicas,
     "both clients killed with -9": _start_replicas,
@@ -254,5 +260,11 @@ DURING: dict[str, Callable[[Stage, int], None]] = {
     "a second writer changes sizes in the pass": lambda stage, step: stage.cluster.meddle(step),
     "leader killed with -9 in the pass": lambda stage, step: _kill_replica(stage, stage.leads()),
     "both clients killed with -9": lambda stage, step: _kill_all(stage),
+    "the Lease is deleted in the pass": lambda stage, step: stage.cluster.delete_lease(),
 }
-ONCE = {"API server killed with -9", "leader killed with -9 in the pass", "both clients killed with -9"}
+ONCE = {
+    "API server killed with -9",
+    "leader killed with -9 in the pass",
+    "both clients killed with -9",
+    "the Lease is deleted in the pass",
+}

@@ -12,11 +12,11 @@ import click
 import msgspec
 
 from autopilot_client import __version__
-from autopilot_client.config import Config, ConfigError, parse
+from autopilot_client.config import Config, parse
 from autopilot_client.operator_cli import pause, resume, set_size, show_status
-from autopilot_client.ports import KubeError
+from autopilot_client.ports import ConfigError, KubeError
 from autopilot_client.status.store import View
-from autopilot_client.wiring import Client, RunContext, build
+from autopilot_client.wiring import Client, ClientContext, build
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -96,9 +96,9 @@ def _load(path: Path, interval: object) -> Config:
     return config
 
 
-def _run_context(config: Config, options: dict[str, object]) -> RunContext:
+def _run_context(config: Config, options: dict[str, object]) -> ClientContext:
     elects = bool(options["election"]) and not options["once"]
-    return RunContext(
+    return ClientContext(
         kubeconfig=str(options["kubeconfig"]) if options["kubeconfig"] else None,
         namespace=config.namespace or str(options["namespace"] or "") or _own_namespace(),
         identity=str(options["identity"] or socket.gethostname()) if elects else None,

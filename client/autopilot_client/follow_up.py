@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from autopilot_client.gather import Gathered, Outside
 from autopilot_client.kube.capacity import CapacityWriter, headroom
-from autopilot_client.kube.events import Resize, Told, write_events
+from autopilot_client.kube.events import NoticeEvent, Resize, write_events
 from autopilot_client.kube.nodes import count_nodes
 from autopilot_client.kube.protection import protect_busy
 from autopilot_client.ports import KubeError, KubeRefusedError
-from autopilot_client.rules.notices import of_hold, of_rivalry
+from autopilot_client.rules.notices import of_hold, of_mistakes, of_overrides, of_rivalry
+from autopilot_client.rules.overrides import NO_OVERRIDES
 from autopilot_client.rules.rivals import NO_RIVAL
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.store import View
@@ -43,7 +44,7 @@ class FollowUp:
                 log.warning("%s: busy pods are not protected: %s", fleet.name, error)
                 self.outside.store.passes["unprotected"] += 1
 
-    def tell(self, views: Sequence[View], news: Sequence[Resize | Told], now: float) -> None:
+    def tell(self, views: Sequence[View], news: Sequence[Resize | NoticeEvent], now: float) -> None:
         """Room for nodes, and Events."""
         store = self.outside.store
         if store.dry_run:
@@ -72,7 +73,7 @@ class FollowUp:
         log.warning("not told to the cluster: %s", error)
         self.outside.store.passes["untold"] += 1
 
-    def measure(self, views: Sequence[View], metrics: cloudwatch.Client | None) -> None:
+    def measure(self, views: Sequence[View], metrics: cloudwatch.CloudWatchClient | None) -> None:
         """CloudWatch, where it is configured."""
         settings = self.outside.store.config.cloudwatch
         if settings is None or metrics is None:
@@ -93,17 +94,19 @@ class FollowUp:
             return None
 
 
-def news_of(before: Mapping[str, View], gathered: Sequence[Gathered], views: Sequence[View]) -> list[Told]:
+def news_of(before: Mapping[str, View], gathered: Sequence[Gathered], views: Sequence[View]) -> list[NoticeEvent]:
     """What began or ended in a pass: written to the log at once, and returned for the Events."""
-    found: list[Told] = []
+    found: list[NoticeEvent] = []
     for one, view in zip(gathered, views, strict=True):
         was = before.get(view.fleet.name)
         notices = of_hold(was.hold if was else None, view.hold)
         notices += of_rivalry(was.rivalry if was else NO_RIVAL, view.rivalry)
+        notices += of_overrides(was.rules.overrides if was else NO_OVERRIDES, view.rules.overrides)
+        notices += of_mistakes(was.rules.overrides.mistakes if was else (), view.rules.overrides.mistakes)
         for notice in notices:
             log.log(logging.WARNING if notice.warning else logging.INFO, "%s: %s", view.fleet.name, notice.text)
         if one.target is not None and view.fleet.apply != "observe":
-            found += [Told(view.fleet.target, one.target, notice) for notice in notices]
+            found += [NoticeEvent(view.fleet.target, one.target, notice) for notice in notices]
     return found
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autopilot_client.config import AgonesDemand, Fleet, HttpDemand, PodsDemand, PrometheusDemand, ReviewDemand
+from autopilot_client.config import AgonesDemand, Fleet, HttpDemandConfig, PodsDemand, PrometheusDemand, ReviewDemand
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods
@@ -25,7 +25,8 @@ from autopilot_client.ports import (
     KubeRefusedError,
     KubeUnavailableError,
 )
-from autopilot_client.rules.domain import Answer, Bounds, Fault, Reading, Refused, Seen
+from autopilot_client.rules.annotated_schedules import read_schedules
+from autopilot_client.rules.domain import MOST_ARRIVALS, MOST_SERVERS, Answer, Bounds, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
 from autopilot_client.rules.lead import LONGEST_MINUTES, USUAL_LEAD, BootTimes, Lead, watch
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
@@ -128,19 +129,22 @@ def _measure_leads(outside: Outside, gathered: Sequence[Gathered], now: float) -
 def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
     """What people say of the fleet now: annotations of its object, and its schedules."""
     target, now = gathered.target, gathered.seen.at
-    scheduled = in_force(gathered.fleet.events, now, lead.longest)
-    if target is None:
-        return OperatorRules(scheduled=scheduled)
-    return OperatorRules(read_overrides(target.annotations, now), scheduled, target.rolling)
+    annotations = {} if target is None else target.annotations
+    annotated, mistakes = read_schedules(annotations)
+    events = (*gathered.fleet.events, *annotated)
+    overrides = read_overrides(annotations, now)
+    overrides = replace(overrides, mistakes=(*overrides.mistakes, *mistakes))
+    rolling = target is not None and target.rolling
+    return OperatorRules(overrides, in_force(events, now, lead.longest), rolling, events)
 
 
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
     pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
     sources = _Sources(HttpSource(now, RetryBudget(outside.send)), pods, outside.store, now)
-    urls = {g.fleet.demand.url for g in gathered if isinstance(g.fleet.demand, HttpDemand | PrometheusDemand)}
-    if not urls:
+    asked = [source for g in gathered for source in (g.fleet.demand, g.fleet.queue)]
+    if not any(isinstance(source, HttpDemandConfig | PrometheusDemand) for source in asked):
         return [_with_demand(g, sources) for g in gathered]
-    sources.http.prefetch([g.fleet.demand for g in gathered if isinstance(g.fleet.demand, HttpDemand)])
+    sources.http.prefetch([source for source in asked if isinstance(source, HttpDemandConfig)])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda g: _with_demand(g, sources), gathered))
 
@@ -154,10 +158,26 @@ def _read_pods(kube: Kube, wanted: list[PodsDemand]) -> list[Pod] | KubeError:
 
 def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
     try:
-        reading = _reading(gathered, sources)
+        reading = _with_queue(_reading(gathered, sources), gathered.fleet, sources)
     except DemandUnknownError as error:
         return _fault(gathered, Fault.DEMAND_UNKNOWN, str(error))
-    return replace(gathered, seen=replace(gathered.seen, reading=_at_least_held(reading, gathered.target)))
+    reading = _at_least_held(reading, gathered.target)
+    if max(reading.need, reading.demand, reading.queue or 0) > MOST_SERVERS:
+        return _fault(gathered, Fault.DEMAND_UNKNOWN, f"{reading.need} servers are no demand")
+    if reading.arrivals is not None and not 0 <= reading.arrivals <= MOST_ARRIVALS:
+        trouble = f"{reading.arrivals} is no counter of arrivals: it is left out of what the endpoint is told"
+        gathered, reading = replace(gathered, trouble=trouble), replace(reading, arrivals=None)
+    return replace(gathered, seen=replace(gathered.seen, reading=reading))
+
+
+def _with_queue(reading: Reading, fleet: Fleet, sources: _Sources) -> Reading:
+    """The reading with the queue of a source of its own, in place of a guess. Raises DemandUnknownError."""
+    match fleet.queue:
+        case HttpDemandConfig() as source:
+            return replace(reading, queue=sources.http.read(source).demand)
+        case PrometheusDemand() as source:
+            return replace(reading, queue=read_prometheus(source, sources.now, sources.http.budget).demand)
+    return reading
 
 
 def _at_least_held(reading: Reading, target: Target | None) -> Reading:
@@ -171,9 +191,9 @@ def _at_least_held(reading: Reading, target: Target | None) -> Reading:
 
 def _reading(gathered: Gathered, sources: _Sources) -> Reading:
     match gathered.fleet.demand:
-        case AgonesDemand():
-            return read_agones(gathered.target, gathered.fleet.margin, sources.now)
-        case HttpDemand() as source:
+        case AgonesDemand() as source:
+            return read_agones(gathered.target, gathered.fleet.margin, sources.now, source)
+        case HttpDemandConfig() as source:
             return sources.http.read(source)
         case PrometheusDemand() as source:
             return read_prometheus(source, sources.now, sources.http.budget)

@@ -10,15 +10,17 @@ from typing import Protocol
 from autopilot_client.config import Fleet
 from autopilot_client.follow_up import FollowUp, news_of
 from autopilot_client.gather import Gathered, Outside, gather
-from autopilot_client.kube.deletion_cost import prepare_scale_down
-from autopilot_client.kube.events import Resize, Told
+from autopilot_client.kube.events import NoticeEvent, Resize
 from autopilot_client.kube.scale import apply_scale
+from autopilot_client.kube.sparing import spare
 from autopilot_client.kube.targets import Target, read_one
+from autopilot_client.notify.notifier import Notifier
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
 from autopilot_client.rules.notices import holding
-from autopilot_client.rules.operator import OperatorRules, decide_within
+from autopilot_client.rules.operator import OperatorRules, decide_within, insisted
+from autopilot_client.rules.overrides import Overrides
 from autopilot_client.rules.plan import Hold, Scale, plan
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, near, undone, watch
 from autopilot_client.status import cloudwatch
@@ -46,7 +48,7 @@ class Leads(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedFleet:
     """One fleet in the middle of a pass."""
 
     gathered: Gathered
@@ -54,6 +56,7 @@ class Decided:
     memory: Memory
     rules: OperatorRules
     rivalry: Rivalry = NO_RIVAL
+    insisted: bool = False
 
     @property
     def fleet(self) -> Fleet:
@@ -67,12 +70,14 @@ class Loop:
 
     outside: Outside
     leadership: Leads
-    metrics: cloudwatch.Client | None = None
+    metrics: cloudwatch.CloudWatchClient | None = None
     clock: Callable[[], float] = time.time
+    notifier: Notifier | None = None
     _memories: dict[str, Memory] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
     _ours: dict[str, int | None] = field(default_factory=dict)
     _recent: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    _resumed: dict[str, str] = field(default_factory=dict)
     _decided_at: float = 0.0
     _follow_up: FollowUp = field(init=False)
 
@@ -88,6 +93,8 @@ class Loop:
             except Exception:
                 log.exception("pass failed; nothing more is changed in it")
                 self.outside.store.passes["failed"] += 1
+                if self.notifier:
+                    self.notifier.after_failed_pass(self.clock(), self.leadership.leads())
             stop.wait(max(0.0, self.outside.store.config.interval_seconds - (time.monotonic() - began)))
 
     def run_pass(self) -> list[View]:
@@ -99,8 +106,10 @@ class Loop:
         self._forget_after_a_gap(now)
         decided = [self._decide(one) for one in gathered]
         views, resizes = self._apply(decided)
-        news: list[Resize | Told] = [*news_of(store.views, gathered, views), *resizes]
+        news: list[Resize | NoticeEvent] = [*news_of(store.views, gathered, views), *resizes]
         store.publish(views, self.clock())
+        if self.notifier:
+            self.notifier.after_pass(views, now, self.leadership.leads())
         if self.leadership.leads():
             self._follow_up.protect(gathered)
             self._follow_up.tell(views, news, now)
@@ -122,7 +131,7 @@ class Loop:
             if known and not -SKEW_SECONDS < gap < longest:
                 self._memories[fleet.name] = known.without_answers()
 
-    def _decide(self, gathered: Gathered) -> Decided:
+    def _decide(self, gathered: Gathered) -> DecidedFleet:
         name = gathered.fleet.name
         rules = gathered.rules
         decision, memory = decide_within(
@@ -131,7 +140,8 @@ class Loop:
         self._memories[name] = memory
         self._report(name, gathered.trouble)
         rivalry = self._watch_size(gathered, decision, rules)
-        return Decided(gathered, decision, memory, rules, rivalry)
+        asked = None if rivalry.held_since is None else insisted(decision, gathered.seen, rules)
+        return DecidedFleet(gathered, asked or decision, memory, rules, rivalry, asked is not None)
 
     def _watch_size(self, gathered: Gathered, decision: Decision, rules: OperatorRules) -> Rivalry:
         """Whether somebody else sets the size: it is not what this client set, or told Agones, the last time."""
@@ -144,7 +154,16 @@ class Loop:
             if theirs is not None and near(recent or [theirs], theirs):
                 theirs = None  # the other replica has told it: a pass earlier or later this one does, too
         before = store.views.get(name)
-        return watch(before.rivalry if before else NO_RIVAL, theirs, rules.overrides.paused, gathered.seen.at)
+        released = self._released(gathered, rules.overrides)
+        return watch(before.rivalry if before else NO_RIVAL, theirs, released, gathered.seen.at)
+
+    def _released(self, gathered: Gathered, said: Overrides) -> bool:
+        """Whether an operator lets a fleet go that is held: it is paused, or has been resumed since the last pass."""
+        name = gathered.fleet.name
+        before = self._resumed.get(name, said.resumed)
+        if gathered.target is not None:
+            self._resumed[name] = said.resumed
+        return gathered.target is not None and (said.paused or said.resumed not in ("", before))
 
     def _report(self, name: str, trouble: str) -> None:
         """Say when trouble begins and ends, not every minute in between."""
@@ -155,7 +174,7 @@ class Loop:
             )
         self._troubles[name] = trouble
 
-    def _apply(self, decided: Sequence[Decided]) -> tuple[list[View], list[Resize]]:
+    def _apply(self, decided: Sequence[DecidedFleet]) -> tuple[list[View], list[Resize]]:
         """Carry the plans out, growth first. When the API server goes away, the rest waits for the next pass."""
         plans = {d.fleet.name: self._plan(d) for d in decided}
         views: dict[str, View] = {}
@@ -169,16 +188,16 @@ class Loop:
             views[one.fleet.name] = self._view(one, outcome, resize)
         return [views[d.fleet.name] for d in decided], resizes
 
-    def _plan(self, decided: Decided) -> Scale | Hold:
+    def _plan(self, decided: DecidedFleet) -> Scale | Hold:
         if self.outside.store.dry_run or decided.fleet.apply != "scale":
             return Hold("observed" if decided.fleet.apply in ("observe", "scale") else "served")
         if not self.leadership.leads():
             return Hold("not leader")
-        if decided.rivalry.held_since is not None:
+        if decided.rivalry.held_since is not None and not decided.insisted:
             return Hold("held")
         return plan(decided.gathered.seen.replicas, decided.decision.allocation)
 
-    def _carry_out(self, decided: Decided, wanted: Scale | Hold) -> tuple[str, Resize | None]:
+    def _carry_out(self, decided: DecidedFleet, wanted: Scale | Hold) -> tuple[str, Resize | None]:
         """What happened, in a word, and the resize if there was one."""
         target = decided.gathered.target
         if isinstance(wanted, Hold) or target is None:
@@ -197,7 +216,7 @@ class Loop:
         log.info("%s (%s)", resize.text, decided.fleet.name)
         return "scaled", resize
 
-    def _scale(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
+    def _scale(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
         """Patch; after a conflict look again, once, and patch what is then right. Raises KubeError."""
         try:
             return self._patch(decided, target, wanted)
@@ -212,24 +231,24 @@ class Loop:
         again = plan(target.replicas, allocation if sure else max(allocation, target.replicas))
         return again if isinstance(again, Hold) else self._patch(decided, target, again)
 
-    def _patch(self, decided: Decided, target: Target, wanted: Scale) -> Scale | Hold:
+    def _patch(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
         kube, fleet = self.outside.kube, decided.fleet
-        if wanted.removes and fleet.deletion_cost:
-            spared = prepare_scale_down(kube, target, fleet.deletion_cost.in_use, wanted)
+        if wanted.removes:
+            spared = spare(kube, fleet, target, wanted)
             if isinstance(spared, Hold):
-                return spared if spared.why == "rolling out" else Hold("no idle server to remove")
+                return spared
             wanted = spared
         if not self.leadership.leads():
             return Hold("not leader")
         apply_scale(kube, fleet.target, target, wanted)
         return wanted
 
-    def _view(self, decided: Decided, outcome: str, resize: Resize | None) -> View:
+    def _view(self, decided: DecidedFleet, outcome: str, resize: Resize | None) -> View:
         """The fleet after the pass; what it is set to now is what the next one should find."""
         seen, name, store = decided.gathered.seen, decided.fleet.name, self.outside.store
         size = resize.scale.wanted if resize else seen.replicas
         self._ours[name] = size if outcome in ("scaled", "already right") else None
         before = store.views.get(name)
         hold = holding(before.hold if before else None, seen.answer, seen.at)
-        rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet))
+        rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet), decided.insisted)
         return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, *rules)

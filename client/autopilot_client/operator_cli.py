@@ -3,20 +3,25 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
 
 from autopilot_client.kube.annotations import clear_overrides, write_overrides
-from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
+from autopilot_client.kube.api import Kube, in_cluster
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.targets import Target, read_one
-from autopilot_client.ports import KubeError
-from autopilot_client.rules.overrides import LARGEST, read_overrides
+from autopilot_client.ports import KubeError, KubeRefusedError
+from autopilot_client.rules.kinds import TARGET
+from autopilot_client.rules.overrides import LARGEST, PREFIX, Overrides, read_overrides
 
 SECONDS = {"d": 86400, "h": 3600, "m": 60}
 LONGEST_DAYS = 90
+OWN_ACCOUNT = "; the client's own account may not write annotations: use yours, with --kubeconfig"
+JUMP_FACTOR, JUMP_FREE = 10, 50
+"""As for an answer of the endpoint: more than so many times the size, and more than so many servers, is doubted."""
 
 
 def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -31,9 +36,9 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
 
 
 def _target(_: click.Context, __: click.Parameter, value: str) -> str:
-    """`deployment/NAME` or `fleet/NAME`, as it is."""
-    if not re.fullmatch(r"(deployment|fleet)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?", value):
-        raise click.BadParameter(f"{value!r}: write deployment/NAME or fleet/NAME (an Agones Fleet)")
+    """A target such as `deployment/NAME` or `fleet/NAME`, as it is."""
+    if not TARGET.fullmatch(value):
+        raise click.BadParameter(f"{value!r}: write deployment/NAME, fleet/NAME (an Agones Fleet) or another target")
     return value
 
 
@@ -68,22 +73,53 @@ def pause(fleet: str, namespace: str, kubeconfig: str | None, duration: float | 
 @click.option("--size", type=click.IntRange(0, LARGEST), help="The size, whatever the endpoint says.")
 @click.option("--minimum", type=click.IntRange(0, LARGEST), help="In place of the fleet's own minimum.")
 @click.option("--maximum", type=click.IntRange(0, LARGEST), help="In place of the fleet's own maximum.")
-def set_size(fleet: str, namespace: str, kubeconfig: str | None, duration: float | None, **sizes: int | None) -> None:
+@click.option("--yes", is_flag=True, help="Also where that is more than ten times the present size.")
+def set_size(
+    fleet: str, namespace: str, kubeconfig: str | None, duration: float | None, yes: bool, **sizes: int | None
+) -> None:
     """Set a size, or other limits, over those of the configuration. Servers in use are never taken."""
     values = {name: str(size) for name, size in sizes.items() if size is not None}
     if not values:
         raise click.UsageError("say what to set: --size, --minimum or --maximum")
-    _write(_cluster(kubeconfig, namespace), fleet, values, duration)
+    kube = _cluster(kubeconfig, namespace)
+    with _errors():
+        target = read_one(kube, fleet)
+    _fit(read_overrides(target.annotations, time.time()), sizes)
+    if not yes:
+        _plausible(target.replicas, sizes)
+    _write(kube, fleet, values, duration)
+
+
+def _plausible(present: int, sizes: Mapping[str, int | None]) -> None:
+    """Raises UsageError where a size or minimum looks like a digit too many: each server is paid for."""
+    for name in ("size", "minimum"):
+        if (sizes[name] or 0) > max(JUMP_FREE, JUMP_FACTOR * present):
+            raise click.UsageError(f"--{name} {sizes[name]} for a fleet of {present} servers: if so, say --yes as well")
+
+
+def _fit(written: Overrides, sizes: Mapping[str, int | None]) -> None:
+    """Raises UsageError where a limit would not fit the other one, given with it or written before."""
+    given_low, given_high = sizes["minimum"], sizes["maximum"]
+    low = written.minimum if given_low is None else given_low
+    high = written.maximum if given_high is None else given_high
+    if low is None or high is None or low <= high or (given_low is None and given_high is None):
+        return
+    if given_low is not None and given_high is not None:
+        raise click.UsageError(f"--minimum {low} is above --maximum {high}: turn them round, or say one of them alone")
+    other = f"--maximum {low} or more" if given_high is None else f"--minimum {high} or less"
+    raise click.UsageError(f"minimum {low} would be above maximum {high}, as is written there: say {other} as well")
 
 
 @click.command()
 @_on_a_fleet
 def resume(fleet: str, namespace: str, kubeconfig: str | None) -> None:
-    """Take every override of a fleet away."""
+    """Take every override of a fleet away; one that was left to somebody else is set again."""
     kube = _cluster(kubeconfig, namespace)
     with _errors():
-        clear_overrides(kube, fleet)
+        left = clear_overrides(kube, fleet, datetime.now(UTC).isoformat())
     click.echo(f"{fleet}: no override; the client decides from its next pass on")
+    for name in left:
+        click.echo(f"  left as it is: {PREFIX}{name} is no name of ours, and has no effect")
 
 
 @click.command("status")
@@ -110,8 +146,12 @@ def _show(fleet: str, target: Target) -> None:
     for word in found.active or ("no override",):
         end = until.get(word.split()[0])
         click.echo(f"  {word}{f' until {_rfc3339(end)}' if end else ''}")
-    for text in found.ignored:
-        click.echo(f"  ignored: {text}")
+    if found.paused and found.size is not None:
+        click.echo(f"  while it is paused, size {found.size} has no effect; resume it and set the size again")
+    for word, end in found.ended:
+        click.echo(f"  ended: {word}, at {_rfc3339(end)}")
+    for text in found.mistakes:
+        click.echo(f"  mistake: {text}")
 
 
 def _rfc3339(at: float) -> str:
@@ -132,4 +172,5 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except KubeError as error:
-        raise click.ClickException(str(error)) from error
+        refused = isinstance(error, KubeRefusedError) and error.status == 403
+        raise click.ClickException(f"{error}{OWN_ACCOUNT if refused else ''}") from error

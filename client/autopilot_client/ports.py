@@ -6,6 +6,10 @@ from typing import Any, Protocol
 from autopilot_client.rules.domain import Spec
 
 
+class ConfigError(ValueError):
+    """The configuration cannot be used. The message names the field and what to write instead."""
+
+
 class DemandUnknownError(Exception):
     """A demand source failed, went stale or made no sense. The demand is unknown; it is not zero."""
 

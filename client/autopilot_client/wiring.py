@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from autopilot_client.config import Config, Endpoint, Fleet
+from autopilot_client.config import Config, Endpoint, Fleet, keyed
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.gather import Outside
-from autopilot_client.kube.api import Kube, from_kubeconfig, in_cluster
+from autopilot_client.kube.api import Kube, in_cluster
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.lease import Alone, Leadership, Spectator
 from autopilot_client.kube.live import LiveSpecs
 from autopilot_client.loop import Loop
 from autopilot_client.net.aws import new_session
+from autopilot_client.notify.notifier import Notifier
+from autopilot_client.notify.outbox import Outbox
 from autopilot_client.ports import Ask
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.server import HttpServer
@@ -23,6 +26,7 @@ from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 
 log = logging.getLogger(__name__)
+UNPROTECTED = "a scale-down may end live sessions, for any pod may go: write deletion_cost or removal_order if it can"
 
 
 class Election(Protocol):
@@ -47,7 +51,7 @@ class Election(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunContext:
+class ClientContext:
     """What the process was started with. `identity` is unique among the replicas; None: no election."""
 
     kubeconfig: str | None
@@ -65,26 +69,29 @@ class Client:
     election: Election
     store: StatusStore
     server: Callable[[], HttpServer]
+    notifier: Notifier
 
     def run(self, stop: threading.Event) -> None:
         """Serve, take part in the election and make passes until `stop`; then hand over and finish."""
         server = self.server()
         server.start()
         self.election.start()
+        self.notifier.start()
         log.info("namespace %s, %d fleets, port %d", self.store.namespace, len(self.store.config.fleets), server.port)
         for fleet in unprotected(self.store.config):
-            log.warning("%s: no deletion_cost: a scale-down may end live sessions, for any pod may go", fleet.name)
+            log.warning("%s: %s", fleet.name, UNPROTECTED)
         try:
             self.loop.run(stop)
         finally:
             self.election.stop()
+            self.notifier.stop()
             server.stop()
             log.info("stopped; every fleet keeps its size")
 
 
-def build(config: Config, context: RunContext) -> Client:
+def build(config: Config, context: ClientContext) -> Client:
     """Wire one replica. Raises KubeUnavailableError without credentials for a cluster, and ConfigError."""
-    path = context.kubeconfig
+    path, config = context.kubeconfig, keyed(config, context.namespace)
     kube = Kube(from_kubeconfig(path) if path else in_cluster(context.environ), context.namespace)
     store = StatusStore(config, context.namespace, context.dry_run)
     election: Election = Alone()
@@ -94,16 +101,28 @@ def build(config: Config, context: RunContext) -> Client:
         election = Leadership(kube, config.lease, context.identity)
     session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
     metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None
-    loop = Loop(Outside(kube, endpoint(config.endpoint, session), store), election, metrics)
+    notifier = notifications(config, store, context.environ)
+    outside = Outside(kube, endpoint(config.endpoint, session), store)
+    loop = Loop(outside, election, metrics, notifier=notifier)
     read_spec = LiveSpecs(replace(kube, connect_seconds=0.5, read_seconds=1.0))
     application = Application(store, election, kube.calls, read_spec=read_spec)
-    return Client(loop, election, store, lambda: HttpServer(application, config.server))
+    return Client(loop, election, store, lambda: HttpServer(application, config.server), notifier)
+
+
+def notifications(config: Config, store: StatusStore, environ: Mapping[str, str]) -> Notifier:
+    """What tells people outside the cluster; without receivers nothing leaves."""
+
+    def count(receiver: str, outcome: str) -> None:
+        store.notifications[receiver, outcome] += 1
+
+    outboxes = [Outbox(one, store.namespace, count, environ) for one in config.notify.receivers]
+    return Notifier(store, config.notify, outboxes)
 
 
 def unprotected(config: Config) -> list[Fleet]:
-    """Deployments that are scaled without looking at which pods are idle."""
+    """Fleets that are scaled without looking at which servers are idle; Agones does so by itself."""
     acting = [f for f in config.fleets if f.apply in ("scale", "keda")]
-    return [f for f in acting if f.kind == "deployment" and f.deletion_cost is None]
+    return [f for f in acting if f.kind != "fleet" and not (f.deletion_cost or f.removal_order)]
 
 
 def endpoint(settings: Endpoint, session: Any = None) -> Ask:  # noqa: ANN401  boto3's

@@ -71,7 +71,7 @@ COMMANDS = {
         "train",
     ),
     "evaluate": LazyCommand(
-        "autopilot.webservice.evaluate:evaluate",
+        "autopilot.training.service.evaluate:evaluate",
         "Play a policy for the web service beside simple rules.",
         ("tensorflow", "gymnasium", "rich", "matplotlib"),
         "train",

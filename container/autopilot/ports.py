@@ -17,7 +17,7 @@ class HistoryUnavailableError(Exception):
 
 
 class ModelError(Exception):
-    """The model directory holds no usable model. The message says what to mend."""
+    """The model directory holds no usable model. The message says what to fix."""
 
 
 @dataclass(frozen=True, slots=True)

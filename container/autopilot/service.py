@@ -17,6 +17,7 @@ from autopilot.core.evidence import Evidence, evidence_of
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead
 from autopilot.core.guardrail import GuardrailRules, allocate_without_demand
 from autopilot.core.history import (
+    DAYS_BACK,
     SLOT_SECONDS,
     FleetHistory,
     Floats,
@@ -33,6 +34,8 @@ from autopilot.ports import Decided, DemandSource, Observed, Policy
 
 AT_ONCE = 2048
 """Fleets of one call that are decided at once: what lies between history and decision takes some 10 KB for each."""
+_LOOKED_BACK = (max(DAYS_BACK) + 1) * 86400
+"""Seconds before an observation that its history can matter."""
 _LEAST_MINUTES = 60.0
 """What was needed or recommended so long ago still says what a fleet has, also where no outage is held."""
 
@@ -91,7 +94,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No decision could be made for this fleet; `field` is what to mend."""
+    """No decision could be made for this fleet; `field` is what to fix."""
 
     code: str
     message: str
@@ -99,7 +102,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class DecisionConfig:
     """What the operator set for all fleets.
 
     max_clock_skew  seconds that an observation may lie ahead of the clock, and a twentieth of its largest age; 0: any
@@ -124,7 +127,7 @@ class Autopilot:
 
     policy: Policy
     history: RecentHistory
-    operator: Operator = Operator()
+    operator: DecisionConfig = DecisionConfig()
     demand: DemandSource | None = None
     clock: Callable[[], float] = field(default=time.time)
     one_large_call: AbstractContextManager[object] = field(default_factory=threading.Lock)
@@ -182,7 +185,7 @@ class Autopilot:
         decision = allocate_without_demand(ask.now, _last_size(sizes), _last(needs), override)
         if decision is None:
             return Refusal("demand_unavailable", "demand could not be read, and nothing is known of this fleet yet: "
-                           "send demand or replicas, or mend GS_INVENTORY_URL", "demand")  # fmt: skip
+                           "send demand or replicas, or fix GS_INVENTORY_URL", "demand")  # fmt: skip
         none = np.empty(0, np.float32)
         return Answer(ask.now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
                       (ask.lead or self.operator.lead).end, demand_known=False)  # fmt: skip
@@ -238,16 +241,29 @@ class Autopilot:
         recent = seen[known[-FEW_OBSERVATIONS:]]
         lead = ask.lead or self.operator.lead
         span = (len(seen) - 1 - int(known[0])) * SLOT_SECONDS / 60
-        too_long = ask.lead is not None and span < lead.longest
         return Answer(ask.now, decisions[row], float(predictions.servers[row]), predictions.actions[row],
                       predictions.logits[row], recent, _status(recalled, recent), self.policy.name, lead.end,
-                      why=belief.why.get(row, ""),
-                      warnings=(_SHORT_HISTORY.format(span, lead.longest),) if too_long else ())  # fmt: skip
+                      why=belief.why.get(row, ""), warnings=_warnings(ask, span, lead))  # fmt: skip
+
+
+def _warnings(ask: Ask, span: float, lead: Lead) -> tuple[str, ...]:
+    """What the caller should know of the history that the answer rests on, which spans so many minutes."""
+    warnings = []
+    if (ask.lead is not None or ask.pairs is not None) and span < lead.longest:
+        warnings.append(_SHORT_HISTORY.format(span, lead.longest))
+    until = ask.now.observed_at
+    unused = sum(not until - _LOOKED_BACK <= at <= until for at, _ in ask.pairs or ())
+    if unused:
+        warnings.append(_UNUSED_HISTORY.format(unused, len(ask.pairs or ()), _LOOKED_BACK / 86400))
+    return tuple(warnings)
 
 
 _SHORT_HISTORY = (
     "this fleet's history of {0:.0f} minutes is shorter than its lead of {1:g}: the forecast rests on little more than "
     "what is needed now"
+)
+_UNUSED_HISTORY = (
+    "history: {0} of {1} rows are not looked at, because they lie after observed_at or more than {2:g} days before it"
 )
 
 

@@ -115,8 +115,9 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
         int, Meta(description="Most fleets or lines in one request; in batch its bytes alone count.", ge=1, le=100_000)
     ] = 25_000
     autopilot_history_cache_mb: Annotated[
-        int, Meta(description="Memory of a worker for earlier days, in MB; a fleet takes about 12 KB.", ge=1, le=4096)
-    ] = 16
+        int,
+        Meta(description="Memory of a worker for earlier days, at most, in MB; a fleet takes 8 KB.", ge=1, le=4096),
+    ] = 112
     autopilot_log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="How much the log tells.")
     ] = "INFO"

@@ -7,14 +7,17 @@ from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.history.service_states import MemoryStates
+from autopilot.history.slotwise import SlotHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy, ServiceStates
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from autopilot.webservice.advice import ServiceAdvisor
 
+_FLEETS_A_MEGABYTE = 128
+"""Of AUTOPILOT_HISTORY_CACHE_MB: what a worker knows of as many fleets as it keeps earlier days of."""
 PLATFORM_MODEL = Path("/opt/ml/model")
 """Where the platform puts a model, if it has one."""
 
@@ -22,12 +25,15 @@ PLATFORM_MODEL = Path("/opt/ml/model")
 def build(settings: Settings) -> Autopilot:
     """The service as the settings want it. Raises ModelError."""
     skew = 0.0 if settings.sagemaker_batch else settings.autopilot_max_clock_skew
-    operator = Operator(
+    operator = DecisionConfig(
         settings.guardrail_rules(), settings.events(), skew, settings.lead(), settings.autopilot_missing_price
     )
     store = build_history(settings)
     recent = RecentHistory(
-        store, max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024, off=isinstance(store, NoHistory)
+        store,
+        max_bytes=settings.autopilot_history_cache_mb * 1024 * 1024,
+        off=isinstance(store, NoHistory),
+        pending=(lambda: store.pending) if isinstance(store, SlotHistory) else int,
     )
     return Autopilot(build_policy(Path(settings.autopilot_model_dir)), recent, operator, build_demand(settings))
 
@@ -57,8 +63,9 @@ def build_history(settings: Settings) -> History:
     place = settings.history_place()
     if place.kind == "off":
         return NoHistory()
-    store = _dynamo(place.where) if place.kind == "dynamodb" else _sqlite(place.where)
-    return store if settings.writes_history else ReadOnlyHistory(store)
+    fleets = settings.autopilot_history_cache_mb * _FLEETS_A_MEGABYTE
+    store = _dynamo(place.where, fleets) if place.kind == "dynamodb" else _sqlite(place.where)
+    return SlotHistory(store, most_fleets=fleets) if settings.writes_history else ReadOnlyHistory(store)
 
 
 def build_services(settings: Settings, policy: Policy) -> ServiceAdvisor:
@@ -80,10 +87,10 @@ def _service_states(settings: Settings) -> ServiceStates:
     return SqliteStates(f"{place.where}.services")
 
 
-def _dynamo(table: str) -> History:
+def _dynamo(table: str, fleets: int) -> History:
     from autopilot.history.dynamodb import DynamoHistory  # noqa: PLC0415 - boto3 costs 0.3 s and 20 MB
 
-    history = DynamoHistory(table)
+    history = DynamoHistory(table, most_fleets=fleets)
     history.warm_up()
     return history
 

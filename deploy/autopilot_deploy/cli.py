@@ -23,7 +23,7 @@ from autopilot_deploy.core.services.logs import KEPT_DAYS
 from autopilot_deploy.flows import dashboard as dashboard_flow
 from autopilot_deploy.flows import stack as stack_flow
 from autopilot_deploy.flows import status as status_flow
-from autopilot_deploy.flows.apply import RunContext, rehearse
+from autopilot_deploy.flows.apply import DeployContext, rehearse
 from autopilot_deploy.flows.deploy import Deployment
 from autopilot_deploy.flows.deploy import deploy as run_deploy
 from autopilot_deploy.flows.destroy import destroy as run_destroy
@@ -95,13 +95,13 @@ def main(context: click.Context, region: str | None, timeout: float) -> None:
     context.obj.update(region=region, timeout=timeout)
 
 
-def _context(endpoint: str, console: Console, rehearsal: bool = False) -> RunContext:
+def _context(endpoint: str, console: Console, rehearsal: bool = False) -> DeployContext:
     given: dict[str, Any] = click.get_current_context().obj
     session: AwsSession = given["connect"](given["region"], rehearsal)
     if isinstance(session.aws, NoAccount):
         console.say(NO_CREDENTIALS)
     deadline = session.clock.now() + given["timeout"] * 60
-    return RunContext(session.aws, session.clock, console, names_for(session.aws, endpoint), deadline)
+    return DeployContext(session.aws, session.clock, console, names_for(session.aws, endpoint), deadline)
 
 
 NO_CREDENTIALS = (

@@ -37,7 +37,7 @@ def _shared() -> BotoAws:
     return BotoAws(session)
 
 
-class Clock:
+class AccountClock:
     """Time that passes only when someone sleeps."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """The state machine on moto's interpreter, over the same scripted account as the command line.
 
 moto's interpreter lacks an evaluator for JSONata, forgets to escape strings in variables, and names two services
-otherwise than AWS: all is mended here, for the time of a test. Every call goes to the Account.
+otherwise than AWS: all is fixed here, for the time of a test. Every call goes to the Account.
 """
 
 import itertools
@@ -85,8 +85,8 @@ def _ended(client: Any, arn: str) -> Any:
     return seen
 
 
-def mend(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:
-    """Mend moto's interpreter, and send its calls to the account."""
+def fix_moto(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:
+    """Fix moto's interpreter, and send its calls to the account."""
     overrides = state_task_service.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES
     for name, boto in _SERVICES.items():
         monkeypatch.setitem(overrides, name, boto)

@@ -21,7 +21,7 @@ OWN = "x-amzn-sagemaker-"
 
 
 @dataclass(frozen=True)
-class Bounds:
+class RequestBounds:
     """What the platform allows a request: seconds until the container's answer, and bytes of its body."""
 
     seconds: float = 60
@@ -29,12 +29,12 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Front:
+class RuntimeFront:
     """InvokeEndpoint for endpoints that an emulated account has in service, all of them served by one server."""
 
     sagemaker: Any
     server: str
-    bounds: Bounds
+    bounds: RequestBounds
 
     def answer(self, request: Request) -> Response:
         match request.path.strip("/").split("/"):
@@ -87,10 +87,10 @@ class Front:
 
 
 @contextlib.contextmanager
-def runtime_front(server: str, moto_url: str, region: str, bounds: Bounds | None = None) -> Iterator[str]:
+def runtime_front(server: str, moto_url: str, region: str, bounds: RequestBounds | None = None) -> Iterator[str]:
     """Serve the front before a server (its URL) for the account at `moto_url`. Yields the front's URL."""
     sagemaker = boto3.client("sagemaker", endpoint_url=moto_url, region_name=region)
-    front = Front(sagemaker, server, bounds or Bounds())
+    front = RuntimeFront(sagemaker, server, bounds or RequestBounds())
     door = make_server("127.0.0.1", 0, Request.application(front.answer), threaded=True)
     thread = threading.Thread(target=door.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

@@ -60,7 +60,7 @@ class GameServerSet:
 
 
 @dataclass(slots=True)
-class Fleet:
+class AgonesFleet:
     """A Fleet as Agones' controller keeps it. `can_start`: whether servers can be made at all."""
 
     name: str
@@ -75,6 +75,7 @@ class Fleet:
     allocations: int = 0
     sets: list[GameServerSet] = field(default_factory=list)
     status: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    annotations: dict[str, str] = field(default_factory=dict)
 
     def scale(self, replicas: int) -> None:
         """Write the size into the spec."""
@@ -164,7 +165,7 @@ class Fleet:
         meta = {"name": self.name, "uid": self.uid, "generation": self.generation}
         version = f"{self.generation}.{self.allocations}"
         return {
-            "metadata": meta | {"resourceVersion": version},
+            "metadata": meta | {"resourceVersion": version, "annotations": self.annotations},
             "spec": {"replicas": self.replicas},
             "status": self.status,
         }
@@ -172,14 +173,14 @@ class Fleet:
 
 COUNTS: tuple[str, ...] = ("replicas", "readyReplicas", "reservedReplicas", "allocatedReplicas", "allocations")
 
-Policy = Callable[[Fleet], int]
+Policy = Callable[[AgonesFleet], int]
 """From a Fleet, as the autoscaler's cache has it, to its size. Raises PolicyError."""
 
 
 def webhook(post: Post, namespace: str = "games") -> Policy:
     """Ask a webhook. `scale: false` means the size that the status counts; any status but 200 is an error."""
 
-    def ask(fleet: Fleet) -> int:
+    def ask(fleet: AgonesFleet) -> int:
         request = {"uid": f"request-{next(UIDS)}", "name": fleet.name, "namespace": namespace, "status": fleet.status}
         try:
             status, body = post(json.dumps({"request": request, "response": None}).encode())
@@ -201,7 +202,7 @@ def buffer(percent: int, least: int, most: int) -> Policy:
 def chain(*policies: Policy) -> Policy:
     """The first policy that names a size."""
 
-    def ask(fleet: Fleet) -> int:
+    def ask(fleet: AgonesFleet) -> int:
         last = PolicyError("no policy")
         for policy in policies:
             try:
@@ -213,7 +214,7 @@ def chain(*policies: Policy) -> Policy:
     return ask
 
 
-def autoscale(fleet: Fleet, policy: Policy) -> int | None:
+def autoscale(fleet: AgonesFleet, policy: Policy) -> int | None:
     """One turn of the FleetAutoscaler: the size that it wrote into the spec, or None after an error."""
     try:
         size = policy(fleet)
@@ -225,15 +226,21 @@ def autoscale(fleet: Fleet, policy: Policy) -> int | None:
 
 @dataclass
 class Api:
-    """The API server's part that knows Fleets: get, and a patch of the size. `away`: it answers 503."""
+    """The API server's part that knows Fleets: get, and a patch of the size. `away`: it answers 503.
 
-    fleets: dict[str, Fleet] = field(default_factory=dict)
+    `writes` is every call that is no read, also one that is refused; `patched` the sizes that were set.
+    """
+
+    fleets: dict[str, AgonesFleet] = field(default_factory=dict)
     away: bool = False
     patched: list[int] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
 
     def __call__(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Answer one request of the client."""
         name = path.rsplit("/fleets/", maxsplit=1)[-1].split("/", maxsplit=1)[0].split("?", maxsplit=1)[0]
+        if method != "GET":
+            self.writes.append(f"{method} {path}")
         if self.away:
             return 503, b"{}"
         if method == "POST":

@@ -12,7 +12,8 @@ from typing import Any
 import urllib3
 import yaml
 
-from autopilot_client.kube.api import Connection, Kube, from_kubeconfig
+from autopilot_client.kube.api import Connection, Kube
+from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.ports import KubeError
 from testkit.client.standins import wait_until
 

@@ -67,7 +67,7 @@ def prediction(fleet: str, size: object, **more: object) -> dict[str, Any]:
 
 
 @dataclass
-class Endpoint:
+class EndpointStandIn:
     """An endpoint that says `answer(instance)`; `mode` makes it fail: 503, slow, html, nan, zero, million, short."""
 
     answer: Callable[[dict[str, Any]], float] = lambda instance: instance["demand"] * 1.2

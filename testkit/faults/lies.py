@@ -125,7 +125,7 @@ Answered = tuple[int, float, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Told:
+class LieOutcome:
     """What the endpoint answered about one fleet, before, during and after the lie."""
 
     lie: str
@@ -159,7 +159,7 @@ class Told:
         return [words for words, wrong in found.items() if wrong]
 
 
-def tell_all() -> list[Told]:
+def tell_all() -> list[LieOutcome]:
     """Every lie at once, each to a fleet with live sessions and to one without, on one server."""
     liar = Liar()
     threading.Thread(target=liar.serve, daemon=True).start()
@@ -185,7 +185,7 @@ def tell_all() -> list[Told]:
             after = ask_all(BEFORE + DURING, AFTER)
     finally:
         liar.listener.close()
-    return [Told(*fleet, *parts) for fleet, *parts in zip(fleets, before, during, after, strict=True)]
+    return [LieOutcome(*fleet, *parts) for fleet, *parts in zip(fleets, before, during, after, strict=True)]
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ class Trial:
     read: Callable[[], stores.Stored]
     file: Path | None = None
     disk: Path | None = None
-    door: stores.Door | None = None
+    door: stores.StoreDoor | None = None
     model: Path | None = None
     clock: Path | None = None
     before: Sequence[Exchange] = ()
@@ -66,7 +66,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Fault:
+class FaultCase:
     """One fault.
 
     inject     a context: the fault lasts while it is open
@@ -98,10 +98,10 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Row:
+class FaultRow:
     """What was seen. `began`: when the fault did, on the clock of `time.monotonic`; other times in seconds."""
 
-    fault: Fault
+    fault: FaultCase
     calls: Sequence[Exchange]
     pings: Sequence[tuple[float, int | str]]
     books: Books
@@ -129,7 +129,7 @@ class Row:
         return [call for call in self.calls if call.sent + call.took >= self.began]
 
     @property
-    def usual(self) -> float:
+    def typical_seconds(self) -> float:
         """The slowest answer before the fault."""
         return max(call.took for call in self.calls if call.sent + call.took < self.began)
 
@@ -167,9 +167,11 @@ class Row:
 
 RESTARTING = ("refused", "closed", 503)
 """What callers see while the whole server is away: no half answers."""
+KILLED: frozenset[int | str] = frozenset({503, "half"})
+"""What callers may see where a worker is killed: what it had begun to answer nobody can finish."""
 
 
-def run(fault: Fault, pause: float = 0.02, image: str = "") -> Row:
+def run(fault: FaultCase, pause: float = 0.02, image: str = "") -> FaultRow:
     """One trial of a fault, from its own servers and store to what is left in the store; in containers of `image`."""
     with surroundings(fault, pause, image) as trial:
         with trial.traffic as traffic:
@@ -184,7 +186,7 @@ def run(fault: Fault, pause: float = 0.02, image: str = "") -> Row:
         for server in trial.servers:
             server.stop()
         stored = trial.read()
-    return Row(
+    return FaultRow(
         fault=fault,
         calls=traffic.calls,
         pings=traffic.pings,
@@ -220,7 +222,7 @@ def _recovered(traffic: Traffic, since: int, ended: float) -> float | None:
 
 
 @contextlib.contextmanager
-def surroundings(fault: Fault, pause: float, image: str) -> Iterator[Trial]:
+def surroundings(fault: FaultCase, pause: float, image: str) -> Iterator[Trial]:
     """Store, servers and callers for a fault; the callers wait at the start."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-", dir="/tmp")))
@@ -269,7 +271,7 @@ def _dynamodb(stack: contextlib.ExitStack) -> dict[str, Any]:
     url = stack.enter_context(emulators.dynalite())
     client = emulators.client(url, read_timeout=20)
     table = emulators.create_table(client)
-    door = stores.Door(url)
+    door = stores.StoreDoor(url)
     stack.callback(door.close)
     settings = {
         "AUTOPILOT_HISTORY": f"dynamodb://{table}",
@@ -402,7 +404,7 @@ def told_to_stop(trial: Trial) -> Iterator[None]:
 
 @contextlib.contextmanager
 def model_swapped(trial: Trial) -> Iterator[None]:
-    """A corrupt model in place of the good one: who runs, runs on; who starts says 503 and why; then it is mended."""
+    """A corrupt model in place of the good one: who runs, runs on; who starts says 503 and why; then it is fixed."""
     assert trial.model is not None
     good = trial.model.with_name("good")
     shutil.copytree(trial.model, good)
@@ -450,8 +452,8 @@ JUMPING: dict[str, Any] = {
 }
 
 
-def dynamodb(name: str, inject: Callable[[Trial], Any], **more: Any) -> Fault:
-    return Fault(f"DynamoDB: {name}", inject, store="dynamodb", **({"degrades": True} | more))
+def dynamodb(name: str, inject: Callable[[Trial], Any], **more: Any) -> FaultCase:
+    return FaultCase(f"DynamoDB: {name}", inject, store="dynamodb", **({"degrades": True} | more))
 
 
 def throttled(every: int) -> Callable[[Trial], Any]:
@@ -463,15 +465,15 @@ DESTROYED: dict[str, Any] = {"degrades": None, "destroys": True}
 ONLY_MEASURED: dict[str, Any] = {"tested": False}
 
 FAULTS = (
-    Fault("SQLite: none", nothing, seconds=1.0, **ONLY_MEASURED),
-    Fault("SQLite: another process holds the lock, 3 s", locked, seconds=3.0, degrades=True),
-    Fault("SQLite: disk full, 3 s", full, seconds=3.0, store="disk", degrades=True),
-    Fault("SQLite: file overwritten with noise", destroyed(stores.overwrite), **DESTROYED),
-    Fault("SQLite: noise inside every row", destroyed(stores.spoil_values), **DESTROYED),
-    Fault("SQLite: file cut to a half", destroyed(lambda file: stores.cut(file, 0.5)), **DESTROYED),
-    Fault("SQLite: file cut to nothing", destroyed(lambda file: stores.cut(file, 0)), **DESTROYED),
-    Fault("SQLite: file deleted", destroyed(stores.delete), **DESTROYED),
-    Fault("SQLite: 16 writers on one fleet, two servers", nothing, **SIXTEEN),
+    FaultCase("SQLite: none", nothing, seconds=1.0, **ONLY_MEASURED),
+    FaultCase("SQLite: another process holds the lock, 3 s", locked, seconds=3.0, degrades=True),
+    FaultCase("SQLite: disk full, 3 s", full, seconds=3.0, store="disk", degrades=True),
+    FaultCase("SQLite: file overwritten with noise", destroyed(stores.overwrite), **DESTROYED),
+    FaultCase("SQLite: noise inside every row", destroyed(stores.spoil_values), **DESTROYED),
+    FaultCase("SQLite: file cut to a half", destroyed(lambda file: stores.cut(file, 0.5)), **DESTROYED),
+    FaultCase("SQLite: file cut to nothing", destroyed(lambda file: stores.cut(file, 0)), **DESTROYED),
+    FaultCase("SQLite: file deleted", destroyed(stores.delete), **DESTROYED),
+    FaultCase("SQLite: 16 writers on one fleet, two servers", nothing, **SIXTEEN),
     dynamodb("none", nothing, seconds=1.0, degrades=False, **ONLY_MEASURED),
     dynamodb("each answer 0.2 s late", at_the_door(stores.slow(0.2)), degrades=None, **ONLY_MEASURED),
     dynamodb("each answer 3 s late", at_the_door(stores.slow(3))),
@@ -483,24 +485,24 @@ FAULTS = (
     dynamodb("wrong credentials", at_the_door(stores.failing("UnrecognizedClientException")), **ONLY_MEASURED),
     dynamodb("a web page for an answer", at_the_door(stores.garbage), **ONLY_MEASURED),
     dynamodb("16 writers on one fleet, two servers", nothing, degrades=None, **SIXTEEN),
-    Fault("worker killed -9, four times", workers_killed, seconds=0.5, statuses=frozenset({503})),
-    Fault(
+    FaultCase("worker killed -9, four times", workers_killed, seconds=0.5, statuses=KILLED),
+    FaultCase(
         "worker stopped, MODEL_SERVER_TIMEOUT=2",
         worker_stopped,
         seconds=0.5,
         statuses=frozenset({503}),
         settings={"MODEL_SERVER_TIMEOUT": "2"},
     ),
-    Fault(
+    FaultCase(
         "nginx' worker killed -9, three times", doormen_killed, seconds=0.5, statuses=frozenset({"closed", "refused"})
     ),
-    Fault("nginx killed -9", dies_with("nginx"), seconds=0.5, restarts=True),
-    Fault("gunicorn's master killed -9", dies_with("gunicorn"), seconds=0.5, restarts=True),
-    Fault("SIGTERM", told_to_stop, seconds=0.5, restarts=True),
-    Fault("model becomes corrupt, restart, mended, restart", model_swapped, seconds=0.5, restarts=True),
-    Fault("the server's clock jumps 1 h ahead", clock_off(3600), **JUMPING),
-    Fault("the server's clock jumps 1 h back", clock_off(-3600), **JUMPING, **ONLY_MEASURED),
-    Fault("the server's clock jumps 30 days ahead", clock_off(30 * 86400), **JUMPING),
+    FaultCase("nginx killed -9", dies_with("nginx"), seconds=0.5, restarts=True),
+    FaultCase("gunicorn's master killed -9", dies_with("gunicorn"), seconds=0.5, restarts=True),
+    FaultCase("SIGTERM", told_to_stop, seconds=0.5, restarts=True),
+    FaultCase("model becomes corrupt, restart, fixed, restart", model_swapped, seconds=0.5, restarts=True),
+    FaultCase("the server's clock jumps 1 h ahead", clock_off(3600), **JUMPING),
+    FaultCase("the server's clock jumps 1 h back", clock_off(-3600), **JUMPING, **ONLY_MEASURED),
+    FaultCase("the server's clock jumps 30 days ahead", clock_off(30 * 86400), **JUMPING),
 )
 
 
@@ -541,16 +543,16 @@ class _Heavy:
 
 
 IN_CONTAINERS = (
-    Fault("two containers, SQLite, 16 writers on one fleet", nothing, **SIXTEEN),
-    Fault("two containers, DynamoDB, 16 writers on one fleet", nothing, store="dynamodb", degrades=None, **SIXTEEN),
-    Fault("container: another process holds the lock, 3 s", locked, seconds=3.0, degrades=True),
+    FaultCase("two containers, SQLite, 16 writers on one fleet", nothing, **SIXTEEN),
+    FaultCase("two containers, DynamoDB, 16 writers on one fleet", nothing, store="dynamodb", degrades=None, **SIXTEEN),
+    FaultCase("container: another process holds the lock, 3 s", locked, seconds=3.0, degrades=True),
     dynamodb("container: each answer 3 s late", at_the_door(stores.slow(3))),
-    Fault("container: worker killed -9, four times", workers_killed, seconds=0.5, statuses=frozenset({503})),
-    Fault("container: nginx killed -9", dies_with("nginx"), seconds=0.5, restarts=True),
-    Fault("container: gunicorn's master killed -9", dies_with("gunicorn"), seconds=0.5, restarts=True),
-    Fault("container: SIGTERM", told_to_stop, seconds=0.5, restarts=True),
-    Fault("container: model becomes corrupt, restart, mended, restart", model_swapped, seconds=0.5, restarts=True),
-    Fault(
+    FaultCase("container: worker killed -9, four times", workers_killed, seconds=0.5, statuses=KILLED),
+    FaultCase("container: nginx killed -9", dies_with("nginx"), seconds=0.5, restarts=True),
+    FaultCase("container: gunicorn's master killed -9", dies_with("gunicorn"), seconds=0.5, restarts=True),
+    FaultCase("container: SIGTERM", told_to_stop, seconds=0.5, restarts=True),
+    FaultCase("container: model becomes corrupt, restart, fixed, restart", model_swapped, seconds=0.5, restarts=True),
+    FaultCase(
         "container: 160 MB, and requests of 10,000 fleets",
         memory_short,
         seconds=5.0,

@@ -46,14 +46,14 @@ def in_dynamodb(client: Any, table: str) -> Stored:
     stored: Stored = {}
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in page["Items"]:
-            day = np.datetime64(item["day"]["S"]).astype("datetime64[D]").astype(int)
+            first = int(np.datetime64(item["day"]["S"], "h").astype(int)) * (SLOTS_PER_DAY // 24)
             for name, value in item.items():
                 if name[0] == "d" and name[1:].isdigit():
-                    stored[item["fleet"]["S"], int(day) * SLOTS_PER_DAY + int(name[1:])] = float(value["N"])
+                    stored[item["fleet"]["S"], first + int(name[1:])] = float(value["N"])
     return stored
 
 
-class Door:
+class StoreDoor:
     """HTTP in front of dynalite. `answer` may take a request's place: (action, forward) to status and body.
 
     `forward()` is the store's own answer. None: the connection is closed without one.
@@ -120,13 +120,13 @@ class Door:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
+        class StoreServer(ThreadingHTTPServer):
             allow_reuse_address = True
             daemon_threads = True
             block_on_close = False
             request_queue_size = 256
 
-        server = Server(("127.0.0.1", port), Handler)
+        server = StoreServer(("127.0.0.1", port), Handler)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server
 

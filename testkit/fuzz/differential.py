@@ -20,7 +20,7 @@ from autopilot.serve.app import create_app
 from autopilot.serve.batching import LARGEST_BATCH
 from autopilot.serve.decisions import DecisionApp
 from autopilot.serve.memory import SMALL_BODY
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fuzz.parsers import ACCEPTS, KINDS, NOW, fleets_csv, fleets_json, fleets_lines
 
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     body: bytes
 
 
-class Answered(NamedTuple):
+class DecidedAnswers(NamedTuple):
     """What came back."""
 
     status: int
@@ -47,7 +47,7 @@ class Answered(NamedTuple):
     body: bytes
 
 
-Way = Callable[[Sequence[Asked]], list[Answered]]
+Way = Callable[[Sequence[Asked]], list[DecidedAnswers]]
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Difference:
     """A request that was answered otherwise, and both answers."""
 
     asked: Asked
-    hot: Answered
-    slow: Answered
+    hot: DecidedAnswers
+    slow: DecidedAnswers
 
 
 def differences(environ: dict[str, str], seed: int, requests: int) -> list[Difference]:
@@ -74,7 +74,7 @@ def differences(environ: dict[str, str], seed: int, requests: int) -> list[Diffe
 def application(environ: dict[str, str]) -> Flask:
     """The endpoint over the built-in policy and an empty history."""
     settings = Settings.from_env(environ)
-    operator = Operator(settings.guardrail_rules(), settings.events(), 0.0)
+    operator = DecisionConfig(settings.guardrail_rules(), settings.events(), 0.0)
     pilot = Autopilot(load_policy(BUILT_IN_MODEL), RecentHistory(MemoryHistory()), operator, None, lambda: NOW)
     return create_app(settings, pilot)
 
@@ -82,14 +82,14 @@ def application(environ: dict[str, str]) -> Flask:
 def hot_way(app: Flask) -> Way:
     """All at once through the route that nginx hands to uvicorn."""
 
-    async def all_at_once(batch: Sequence[Asked]) -> list[Answered]:
+    async def all_at_once(batch: Sequence[Asked]) -> list[DecidedAnswers]:
         decisions = DecisionApp(app.extensions["invocations"], threads=1)
         return list(await asyncio.gather(*(_through(decisions, one) for one in batch)))
 
     return lambda batch: asyncio.run(all_at_once(batch))
 
 
-async def _through(decisions: DecisionApp, one: Asked) -> Answered:
+async def _through(decisions: DecisionApp, one: Asked) -> DecidedAnswers:
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:
@@ -101,19 +101,19 @@ async def _through(decisions: DecisionApp, one: Asked) -> Answered:
     headers = [(b"content-type", one.kind.encode("latin-1")), (b"accept", one.accept.encode("latin-1")),
                (b"content-length", b"%d" % len(one.body))]  # fmt: skip
     await decisions({"type": "http", "headers": headers}, receive, send)
-    return Answered(sent[0]["status"], dict(sent[0]["headers"])[b"content-type"].decode(), sent[1]["body"])
+    return DecidedAnswers(sent[0]["status"], dict(sent[0]["headers"])[b"content-type"].decode(), sent[1]["body"])
 
 
 def slow_way(app: Flask) -> Way:
     """One after the other through Flask, which serves where nginx is not installed."""
     client = app.test_client()
 
-    def each(batch: Sequence[Asked]) -> list[Answered]:
+    def each(batch: Sequence[Asked]) -> list[DecidedAnswers]:
         replies = [
             client.post("/invocations", data=one.body, content_type=one.kind, headers={"Accept": one.accept})
             for one in batch
         ]
-        return [Answered(one.status_code, one.headers["Content-Type"], one.data) for one in replies]
+        return [DecidedAnswers(one.status_code, one.headers["Content-Type"], one.data) for one in replies]
 
     return each
 

@@ -9,8 +9,8 @@ from autopilot.history.cache import RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.serve.app import create_app
-from autopilot.serve.messages import Call
-from autopilot.service import Autopilot, Operator
+from autopilot.serve.messages import RawRequest
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fuzz.parsers import NOW
 
@@ -68,17 +68,17 @@ class Weight:
 def weights(seed: int, requests: int, most: int) -> list[Weight]:
     """The weights of so many requests, with up to `most` elements each; of each form in turn."""
     settings = Settings.from_env({})
-    pilot = Autopilot(load_policy(BUILT_IN_MODEL), RecentHistory(NoHistory(), off=True), Operator(max_clock_skew=0),
-                      None, lambda: NOW)  # fmt: skip
+    history, operator = RecentHistory(NoHistory(), off=True), DecisionConfig(max_clock_skew=0)
+    pilot = Autopilot(load_policy(BUILT_IN_MODEL), history, operator, None, lambda: NOW)
     invocations, found = create_app(settings, pilot).extensions["invocations"], []
-    invocations.answer([Call({}, b'{"fleet":"f","demand":1}')])  # what is loaded once
+    invocations.answer([RawRequest({}, b'{"fleet":"f","demand":1}')])  # what is loaded once
     for number in range(requests):
         form = list(FORMS)[number % len(FORMS)]
         rng = Random(f"{seed}/inflated/{number}")
         kind, make = FORMS[form]
         body = make(rng, int(most ** rng.uniform(0.5, 1.0)))
         tracemalloc.start()
-        (reply,) = invocations.answer([Call({b"content-type": kind.encode()}, body)])
+        (reply,) = invocations.answer([RawRequest({b"content-type": kind.encode()}, body)])
         found.append(Weight(form, len(body), reply.status, tracemalloc.get_traced_memory()[1]))
         tracemalloc.stop()
     return found

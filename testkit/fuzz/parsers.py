@@ -35,18 +35,18 @@ from autopilot.policy.metadata import parse_metadata, read_metadata
 from autopilot.policy.model_archive import ArchiveError, unpack
 from autopilot.ports import ModelError, Observed
 from autopilot.serve.app import create_app
-from autopilot.serve.messages import Call, headers_by_name
+from autopilot.serve.messages import RawRequest, headers_by_name
 from autopilot.serve.wire import decoder
 from autopilot.serve.wire.content_types import CSV, JSON, LINES, NPY
 from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.parsed import Fleets
 from autopilot.serve.wire.requests import RequestContext
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
 from autopilot.training.job import Job, JobError
-from autopilot_client.config import Config, ConfigError, Endpoint
+from autopilot_client.config import Config, Endpoint
 from autopilot_client.config import parse as parse_config
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
@@ -54,7 +54,7 @@ from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone, Leadership
 from autopilot_client.loop import Loop
 from autopilot_client.net.fetch import Call as ClientCall
-from autopilot_client.ports import KubeError
+from autopilot_client.ports import ConfigError, KubeError
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Reading, Seen
 from autopilot_client.status.review import INT32
 from autopilot_client.status.store import StatusStore, View
@@ -248,7 +248,7 @@ def called(application: Callable[..., Iterable[bytes]], environ: dict[str, Any])
 def endpoint() -> Callable[..., Iterable[bytes]]:
     """The whole endpoint, with the built-in policy and a history in memory that forgets."""
     pilot = Autopilot(
-        load_policy(BUILT_IN_MODEL), RecentHistory(_Forgetful()), Operator(max_clock_skew=0), None, lambda: NOW
+        load_policy(BUILT_IN_MODEL), RecentHistory(_Forgetful()), DecisionConfig(max_clock_skew=0), None, lambda: NOW
     )
     return create_app(Settings.from_env({"AUTOPILOT_MAX_INSTANCES": "100"}), pilot)
 
@@ -298,7 +298,7 @@ def several_requests(rng: Random) -> bytes:
 @lru_cache(maxsize=1)
 def without_memory() -> Flask:
     """An endpoint that answers the same request with the same bytes, whatever came before."""
-    parts = (FakePolicy(), RecentHistory(NoHistory(), off=True), Operator(max_clock_skew=0), None, lambda: NOW)
+    parts = (FakePolicy(), RecentHistory(NoHistory(), off=True), DecisionConfig(max_clock_skew=0), None, lambda: NOW)
     return create_app(Settings.from_env({"AUTOPILOT_MAX_INSTANCES": "100"}), Autopilot(*parts))
 
 
@@ -323,13 +323,13 @@ def _framed(data: bytes) -> dict[str, Any]:
     return environ | {"CONTENT_LENGTH": str(len(environ["wsgi.input"].getvalue()))}
 
 
-def _call(environ: dict[str, Any]) -> Call:
+def _call(environ: dict[str, Any]) -> RawRequest:
     """The request as uvicorn hands it on."""
     names = {name: name.removeprefix("HTTP_") for name in environ if name.startswith(("HTTP_", "CONTENT_"))}
     lines = [
         (names[one].replace("_", "-").lower().encode("latin-1"), str(environ[one]).encode("latin-1")) for one in names
     ]
-    return Call(headers_by_name(lines), environ["wsgi.input"].read())
+    return RawRequest(headers_by_name(lines), environ["wsgi.input"].read())
 
 
 def _long(text: str) -> int:
@@ -574,7 +574,7 @@ def environments(rng: Random) -> bytes:
     return making.damaged(rng, text) if rng.random() < 0.2 else text
 
 
-class Reply:
+class FuzzReply:
     """What an HTTP pool answers with."""
 
     status = 200
@@ -590,7 +590,7 @@ class Reply:
 
     release_conn = close
 
-    def __enter__(self) -> "Reply":
+    def __enter__(self) -> "FuzzReply":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -611,7 +611,7 @@ class Pool(urllib3.PoolManager):
         ):  # a healthy endpoint: one prediction for each that was asked for
             asked = [one["fleet"] for one in json.loads(body)["instances"]]
             found = json.dumps({"predictions": [{**ANSWER, "fleet": name} for name in asked]}).encode()
-        return Reply(found)
+        return FuzzReply(found)
 
     def send(self, call: ClientCall) -> bytes:
         """The same, as the client asks services outside its cluster."""

@@ -31,7 +31,7 @@ class Failure:
 
 
 @dataclass
-class Outcome:
+class TrialOutcome:
     """What became of a parser's inputs: how many by their end, and the first failure of each kind."""
 
     ends: Counter[str] = field(default_factory=Counter)
@@ -58,7 +58,7 @@ def attempt(parser: Parser, seed: int, number: int) -> str | Failure:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def try_many(parser: Parser, seed: int, numbers: range, outcome: Outcome) -> None:
+def try_many(parser: Parser, seed: int, numbers: range, outcome: TrialOutcome) -> None:
     """Try inputs, and add what became of them to the outcome."""
     for number in numbers:
         end = attempt(parser, seed, number)

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from autopilot.backtest.benchmark_rules import HPA
 from autopilot.backtest.command import backtest
 from autopilot.backtest.comparison import AUTOPILOT, CALIBRATED, REACTIVE_20, compare
-from autopilot.backtest.html import MEANING
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.backtest.scenario import Scenario, decide_again, scenario_for, set_by_client
+from autopilot.backtest.words import MEANING
 from autopilot.core.cost import regular
 from autopilot.core.fleet import Lead, Reason
 from autopilot.demand.csv_file import fleet_of, read_demand_csv
@@ -34,8 +34,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     monkeypatch.setenv("AUTOPILOT_MODEL_DIR", str(tmp_path / "no model"))
     monkeypatch.setattr("autopilot.wiring.BUILT_IN_MODEL", tmp_path / "no model either")
 
-    def run(*arguments: object) -> Result:
-        return CliRunner().invoke(backtest, [str(one) for one in arguments])
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, report: bool = False) -> Result:
+        unasked = [] if report or "--html" in arguments else ["--no-html"]
+        return CliRunner().invoke(backtest, [*map(str, arguments), *unasked])
 
     return run
 
@@ -154,10 +157,75 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(tmp_path, run):
     text = page.read_text()
     assert "&lt;b&gt;eu&amp;" in text
     assert "<b>" not in text
-    assert text.count("data:image/svg+xml;base64,") == 4
+    assert text.count("data:image/svg+xml;base64,") == 5
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "▶ autopilot" in text
     assert 'name="viewport"' in text
+
+
+def test_the_report_is_written_and_said_unasked(history, tmp_path, run):
+    done = run(history, report=True)
+    assert done.exit_code == 0, done.output
+    assert "report: out/backtest/eu.html" in done.output
+    assert "<dt>outage hold</dt>" in (tmp_path / "out/backtest/eu.html").read_text()
+    (tmp_path / "out/backtest/eu.html").unlink()
+    assert "report" not in run(history, "--no-html", report=True).output
+    assert not (tmp_path / "out/backtest/eu.html").exists()
+
+
+def test_a_report_that_nobody_asked_for_fails_nothing(history, tmp_path, run, monkeypatch):
+    (tmp_path / "out").write_text("in the way")
+    done = run(history, report=True)
+    assert done.exit_code == 0, done.output
+    assert "no report: out/backtest/eu.html cannot be written (Not a directory); --html names another" in done.output
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "no report: it needs matplotlib" in run(history, report=True).output
+
+
+def test_the_report_of_several_fleets_begins_with_the_worst(tmp_path, run):
+    calm = write(tmp_path / "calm.csv", daily(8))
+    wild = write(tmp_path / "wild.csv", daily(8) * np.repeat(np.random.default_rng(4).uniform(1, 3, 8 * 8), 36))
+    done = run(calm, wild, "--price", 1, "--json", tmp_path / "out.json", report=True)
+    assert done.exit_code == 0, done.output
+    ratios = {
+        one["fleet"]: one["ratios"]["best_fixed_buffer"]
+        for one in json.loads((tmp_path / "out.json").read_text())["fleets"]
+    }
+    worst = sorted(ratios, key=lambda name: -ratios[name])
+    text = (tmp_path / "out/backtest/calm-and-others.html").read_text()
+    assert re.findall(r'<a href="#fleet-\d">(\w+)</a>', text) == worst == re.findall(r"<h2>(calm|wild)</h2>", text)
+    overview = done.output[done.output.index("fleet, the worst first") :].splitlines()
+    assert [line.split()[0] for line in overview[1:3]] == worst
+
+
+def test_the_bill_adds_up_and_says_who_is_dearer(history, tmp_path, run):
+    done = run(history, "--price", 0.37, "--json", tmp_path / "out.json", report=True)
+    own, missing, total = (float(one.replace(",", "")) for one in re.search(
+        r"servers ([\d,.]+) \+ missing ones ([\d,.]+) = ([\d,]+\.\d\d)", done.output).groups())  # fmt: skip
+    assert own + missing == pytest.approx(total)
+    (fleet,) = json.loads((tmp_path / "out.json").read_text())["fleets"]
+    score = fleet["scores"][AUTOPILOT]
+    assert missing == pytest.approx(0.37 * 5 * score["missing_server_hours"], abs=0.005)
+    rows = re.findall(
+        r"<td>([\d,]+\.\d\d)</td>" * 3 + r"<td>(?:[+-][\d,.]+)?</td></tr>",
+        (tmp_path / "out/backtest/eu.html").read_text(),
+    )
+    assert len(rows) >= 10
+    for servers, waited, together in ([float(one.replace(",", "")) for one in row] for row in rows):
+        assert servers + waited == pytest.approx(together)
+
+
+def test_the_outage_is_shown_around_its_longest_hold():
+    demand = daily(12).astype(float)
+    demand[10 * DAY + 100 : 10 * DAY + 124] = 5
+    series = DemandSeries(START + 300.0 * np.arange(len(demand)), demand)
+    scenario, config = scenario_for("f", series), ReplayConfig(CalibratedPolicy())
+    outage = compare(scenario, decide_again(scenario, config), config).outage
+    assert outage is not None
+    held = outage.times[outage.held]
+    assert START + 300 * (10 * DAY + 99) <= held[0] <= START + 300 * (10 * DAY + 104)
+    assert outage.times[0] == held[0] - 6 * 3600
+    assert outage.demand.min() == 5
 
 
 def test_the_page_has_words_for_every_reason():

@@ -14,7 +14,7 @@ from autopilot.demand.series import DemandSeries
 from autopilot.history.cache import RecentHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.serve.app import create_app
-from autopilot.service import Answer, Ask, Autopilot, Operator
+from autopilot.service import Answer, Ask, Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from autopilot.wiring import BUILT_IN_MODEL, build, build_policy
 from testkit.fakes import FakeHistory
@@ -126,7 +126,7 @@ def test_a_replay_decides_what_the_service_decides(rules):
     demand = rng.poisson(80, 400).astype(float)
     demand[200:230] = 20
     replayed = replay("f", DemandSeries(times, demand), np.arange(400), ReplayConfig(CalibratedPolicy(), rules=rules))
-    service = Autopilot(CalibratedPolicy(), RecentHistory(FakeHistory()), Operator(rules, max_clock_skew=0))
+    service = Autopilot(CalibratedPolicy(), RecentHistory(FakeHistory()), DecisionConfig(rules, max_clock_skew=0))
     for row in range(400):
         (answer,) = service.decide([Ask(FleetNow("f", float(times[row]), float(demand[row])))])
         assert isinstance(answer, Answer)

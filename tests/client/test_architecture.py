@@ -13,17 +13,18 @@ FLAT = {"__init__", "__main__", "cli", "config", "follow_up", "gather", "loop", 
 ALLOWED = {
     "rules": {"rules"},
     "ports": {"rules"},
-    "net": {"net", "config"},
+    "net": {"net", "ports"},
     "config": {"net", "rules", "ports"},
-    "kube": {"kube", "rules", "ports", "config"},
+    "kube": {"kube", "net", "rules", "ports", "config"},
     "demand": {"demand", "kube", "net", "rules", "ports", "config"},
     "endpoint": {"endpoint", "net", "rules", "ports", "config"},
     "status": {"status", "net", "rules", "ports", "config"},
+    "notify": {"notify", "net", "status", "rules", "config"},
     "gather": {"demand", "endpoint", "kube", "net", "status", "rules", "ports", "config"},
     "follow_up": {"gather", "kube", "status", "rules", "ports"},
-    "loop": {"follow_up", "gather", "kube", "status", "rules", "ports", "config"},
+    "loop": {"follow_up", "gather", "kube", "notify", "status", "rules", "ports", "config"},
     "operator_cli": {"kube", "rules", "ports"},
-    "wiring": {"loop", "gather", "demand", "endpoint", "kube", "net", "status", "ports", "config"},
+    "wiring": {"loop", "gather", "demand", "endpoint", "kube", "net", "notify", "status", "ports", "config"},
 }
 """What each group, or flat file, may import of the package, innermost first."""
 PURE = [*sorted((PACKAGE / "rules").glob("*.py")), PACKAGE / "ports.py", PACKAGE / "kube" / "election.py"]

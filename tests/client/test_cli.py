@@ -13,9 +13,9 @@ from moto import mock_aws
 from autopilot_client.cli import main
 from autopilot_client.config import CloudWatch, parse
 from autopilot_client.status import cloudwatch
-from autopilot_client.wiring import RunContext, build
+from autopilot_client.wiring import ClientContext, build
 from testkit.client.api_server import ROOT
-from testkit.client.standins import Cluster, Document, Endpoint, serving
+from testkit.client.standins import Cluster, Document, EndpointStandIn, serving
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def installed(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     cluster = Cluster()
     cluster.add("deployments", "a", 40)
-    with serving(cluster) as c, serving(Endpoint()) as e, serving(Document({"demand": 50})) as d:
+    with serving(cluster) as c, serving(EndpointStandIn()) as e, serving(Document({"demand": 50})) as d:
         demand = {"source": "http", "url": d}
         fleet = {"name": "eu/a", "target": "deployment/a", "demand": demand, "maximum": 500, "apply": "scale"}
         config, kubeconfig = tmp_path / "config.yaml", tmp_path / "kubeconfig"
@@ -152,7 +152,7 @@ def test_a_dry_run_beside_others_takes_no_part_in_their_election(installed):
     config, kubeconfig = options[1], options[3]
     with open(config, encoding="utf-8") as file:
         parsed = parse(file.read(), "test")
-    client = build(parsed, RunContext(kubeconfig, "games", "me", dry_run=True))
+    client = build(parsed, ClientContext(kubeconfig, "games", "me", dry_run=True))
     client.election.start()
     client.loop.run_pass()
     client.election.stop()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_client.config import AgonesDemand, ConfigError, HttpDemand, known_fields, parse
+from autopilot_client.config import AgonesDemand, HttpDemandConfig, keyed, known_fields, parse
+from autopilot_client.ports import ConfigError
 from autopilot_client.wiring import unprotected
 
 CLIENT = Path(__file__).resolve().parents[2] / "client"
@@ -27,10 +28,15 @@ def scheduled(**event: object) -> str:
     return fleet(schedules=[{"name": "cup"} | event])
 
 
+def receiver(**changes: object) -> str:
+    one = {"name": "ops", "format": "slack", "url_file": "/run/url"} | changes
+    return text(notify={"receivers": [{key: value for key, value in one.items() if value is not None}]})
+
+
 def test_a_small_document_is_enough_and_changes_nothing():
     config = parse(text(), "c.yaml")
     assert config.fleets[0].apply == "observe"
-    assert config.fleets[0].demand == HttpDemand(url="http://mm/d")
+    assert config.fleets[0].demand == HttpDemandConfig(url="http://mm/d")
     assert (config.interval_seconds, config.fleets[0].minimum) == (60, 1)
 
 
@@ -54,7 +60,7 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (fleet(minimum=-1), r"fleets\[0\].minimum: .*>= 0; write the smallest size"),
         (fleet(maximun=3), r"fleets\[0\]: .*unknown field `maximun`; did you mean maximum\?"),
         (fleet(apply="on"), r"fleets\[0\].apply: Invalid enum value 'on'; write observe \(change nothing\)"),
-        (fleet(target="pod/x"), r"fleets\[0\].target: .*; write deployment/NAME or fleet/NAME"),
+        (fleet(target="pod/x"), r"fleets\[0\].target: .*; write deployment/NAME, fleet/NAME"),
         (fleet(demand={"source": "sql"}), r"fleets\[0\].demand.*; write one of agones, review, http"),
         (fleet(demand={"source": "http", "url": "mm"}), r"demand.url: .*http:// or https://"),
         (fleet(demand={"source": "agones"}), r"demand: source agones needs target fleet/NAME"),
@@ -73,6 +79,7 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (text(fleets=[FLEET, FLEET]), "fleets: name eu/a is used twice; two rules on one fleet would fight"),
         (text(interval_seconds=0), "interval_seconds: .*; write seconds between passes, 1 to 3600"),
         (text(lease={"renew_seconds": 10}), "lease.renew_seconds: at most half"),
+        (text(cluster="us west"), "cluster: .*; write the cluster's name"),
         (text(nodes="a b"), "nodes: .*; write off, all, or a label selector"),
         (text(defaults=[1]), "defaults: a mapping"),
         (scheduled(cron="0 18 * * 5", add=5), r"schedules\[0\]: minutes is 0; write its length"),
@@ -80,12 +87,65 @@ def test_defaults_hold_for_every_fleet_that_does_not_say_otherwise():
         (scheduled(cron="0 0 30 2 *", minutes=60, add=5), r"schedules\[0\]: cron '0 0 30 2 \*'"),
         (scheduled(start="2026-12-24T16:00:00", add=5), r"schedules\[0\].start: .*write a time with its zone"),
         (scheduled(cron="0 18 * * 5", minutes=60, time_zone="Mars", add=1), r"schedules\[0\]: time zone 'Mars'"),
-        (fleet(target="fleet/a", demand={"source": "agones"}, protect={"in_use": "ready"}), "protect: only for"),
+        (fleet(demand={"source": "prometheus", "url": "http://p", "query": []}), "demand.query: .*; write a PromQL"),
+        (
+            fleet(demand={"source": "http", "url": "http://m", "per_server": 0}),
+            "per_server: .*; write how many of what",
+        ),
+        (fleet(target="fleet/a", demand={"source": "agones", "per_server": 4}), "it needs counter or list"),
+        (fleet(target="fleet/a", demand={"source": "agones", "counter": "a", "list": "b"}), "one of counter and list"),
+        (fleet(queue={"source": "agones"}), "queue: .*; write source: http with url|queue.*write one of"),
+        (
+            fleet(
+                demand={"source": "http", "url": "http://m", "queue_field": "q"},
+                queue={"source": "http", "url": "http://m"},
+            ),
+            "queue: said twice",
+        ),
+        (receiver(url_env="HOOK"), r"receivers\[0\]: exactly one of url_file, url_env and url; write url_file"),
+        (receiver(url_file=None), r"receivers\[0\]: exactly one of url_file, url_env and url"),
+        (
+            receiver(url_file=None, url="https://a/T0/B0"),
+            r"receivers\[0\].url: a secret does not belong here; write",
+        ),
+        (
+            receiver(url_file=None, url="hooks.slack"),
+            r"receivers\[0\].url: .*write an address that starts with http://",
+        ),
+        (receiver(format="teams"), r"receivers\[0\].format: .*; write slack or cloudevents"),
+        (receiver(kinds=["hold"]), r"receivers\[0\].kinds.*; write a list of outage_hold, fault"),
+        (receiver(token_file="/t", sigv4={"region": "x"}), r"receivers\[0\]: one of token_file, basic_auth"),
+        (fleet(price_per_server_hour=-1), r"price_per_server_hour: .*; write what one server costs in an hour"),
+        (
+            fleet(target={"apiVersion": "g.example/v1", "kind": "Hall", "name": "a"}),
+            "not known; write resource",
+        ),
+        (fleet(target={"apiVersion": "v1", "kind": "Pod", "name": "a"}), r"target.apiVersion: .*; write the group and"),
+        (fleet(target={"apiVersion": "apps/v1", "kind": "DaemonSet"}), r"target: .*missing required field `name`"),
+        (fleet(removal_order={"in_use": "ready"}), "removal_order: only for statefulset/NAME and gameserverset/NAME"),
+        (
+            fleet(target="statefulset/a", deletion_cost={"in_use": "a=b"}),
+            "a StatefulSet and a GameServerSet take",
+        ),
+        (fleet(target="statefulset/a", removal_order={"in_use": "busy"}), "in_use: write a label"),
+        (fleet(target="fleet/a", demand={"source": "agones"}, protect={"in_use": "ready"}), "protect: only where"),
     ],
 )
 def test_a_mistake_is_named_with_its_field_and_remedy(document, message):
     with pytest.raises(ConfigError, match=f"^(c.yaml: )?.*{message}" if "^" not in message else message):
         parse(document, "c.yaml")
+
+
+def test_with_a_cluster_the_keys_name_cluster_and_namespace():
+    config = parse(text(cluster="us-west-2", fleets=[FLEET | {"name": "minecraft"}]), "c.yaml")
+    assert [fleet.name for fleet in keyed(config, "games").fleets] == ["us-west-2/games/minecraft"]
+    assert keyed(parse(text(), "c.yaml"), "games").fleets[0].name == "eu/a"
+
+
+def test_a_key_that_the_endpoint_would_not_take_is_refused():
+    config = parse(text(cluster="c" * 60, fleets=[FLEET | {"name": "n" * 63}]), "c.yaml")
+    with pytest.raises(ConfigError, match="has more than 128 characters; write shorter names"):
+        keyed(config, "games")
 
 
 @pytest.mark.parametrize("overlay", ["deployment", "agones"])
@@ -105,5 +165,7 @@ def test_the_readme_describes_every_setting_and_no_other():
 def test_a_deployment_that_is_scaled_blindly_is_found():
     config = parse(fleet(apply="scale"), "c.yaml")
     guarded = parse(fleet(apply="scale", deletion_cost={"in_use": "state=busy"}), "c.yaml")
+    ordered = parse(fleet(target="statefulset/a", apply="scale", removal_order={"in_use": "state=busy"}), "c.yaml")
     assert [f.name for f in unprotected(config)] == ["eu/a"]
+    assert unprotected(ordered) == []
     assert unprotected(guarded) == unprotected(parse(text(), "c.yaml")) == []

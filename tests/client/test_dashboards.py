@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from autopilot.serve.metrics import Metrics
 from autopilot_client.kube.lease import Alone
+from autopilot_client.rules.lead import Lead
 from autopilot_client.status.metrics import StatusCollector, exposition
 from testkit.client.api_server import ROOT
 from tests.client.status.test_web import T0, a_store, show
@@ -30,6 +32,8 @@ def exported() -> frozenset[str]:
     show(store)
     show(store, at=T0 + 900)  # one lead later: the error of the first decision is known
     store.count("guards", "eu/x", "below_use")
+    store.notifications["ops", "sent"] += 1
+    store.views = {name: replace(view, lead=Lead(10, 15)) for name, view in store.views.items()}
     texts = [endpoint.render().decode(), exposition(StatusCollector(store, Alone(), {"GET": 3})).decode()]
     families = [family for text in texts for family in text_string_to_metric_families(text)]
     counters = {f"{family.name}_total" for family in families if family.type == "counter"}

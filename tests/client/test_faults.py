@@ -22,7 +22,7 @@ from autopilot_client.kube.targets import read_one
 from autopilot_client.loop import Loop
 from autopilot_client.status.store import StatusStore
 from testkit.client.api_server import ROOT
-from testkit.client.standins import Document, Endpoint, serving, wait_until
+from testkit.client.standins import Document, EndpointStandIn, serving, wait_until
 from tests.client.conftest import FAULTS, Games
 from tests.client.kube.test_kube import install
 
@@ -43,7 +43,7 @@ class Trial:
 
     games: Games
     kube: Kube
-    endpoint: Endpoint
+    endpoint: EndpointStandIn
     demand: Document
     urls: dict[str, str]
     now: float = T0
@@ -251,7 +251,7 @@ def test_no_fault_removes_a_server(games, name):
     kube = install(games, "deployment", "agones")
     games.deployment("minecraft", 20)
     games.fleet("xonotic", 20, allocated=15)
-    endpoint, demand = Endpoint(answer=lambda i: i["demand"] * 1.25), Document({"demand": 15})
+    endpoint, demand = EndpointStandIn(answer=lambda i: i["demand"] * 1.25), Document({"demand": 15})
     with serving(endpoint) as e, serving(demand) as d:
         trial = Trial(games, kube, endpoint, demand, {"endpoint": e, "demand": d})
         run(trial, name)
@@ -289,3 +289,13 @@ def test_the_readme_shows_every_fault_with_a_zero():
     )
     rows = dict(re.findall(r"^\| ([^|]+) \| [\d >]+ \| [\d >]+ \| (\d+) \|$", table, re.M))
     assert rows == dict.fromkeys(ROWS, "0")
+
+
+def test_every_test_that_the_readme_names_is_there():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "client" / "README.md").read_text()))
+    there = {
+        found for path in (ROOT / "tests" / "client").rglob("test_*.py")
+        for found in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }  # fmt: skip
+    assert len(named) > 15
+    assert named <= there

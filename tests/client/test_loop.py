@@ -14,12 +14,13 @@ from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.loop import Loop
-from autopilot_client.rules.domain import FallbackLevel
+from autopilot_client.rules.domain import FallbackLevel, Fault
 from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
-from testkit.client.standins import Cluster, Document, Endpoint, connection, serving
+from autopilot_client.wiring import notifications
+from testkit.client.standins import Cluster, Document, EndpointStandIn, connection, serving, wait_until
 
 T0 = 1_790_000_000.0
 
@@ -84,7 +85,7 @@ class World:
 
 @pytest.fixture
 def world():
-    cluster, endpoint, demand = Cluster(), Endpoint(), Document({"demand": 50})
+    cluster, endpoint, demand = Cluster(), EndpointStandIn(), Document({"demand": 50})
     cluster.add("deployments", "a", 40)
     with serving(cluster) as c, serving(endpoint) as e, serving(demand) as d:
         yield World({"cluster": c, "endpoint": e, "demand": d}, cluster, endpoint, demand)
@@ -667,6 +668,100 @@ def test_a_fleet_that_is_held_is_released_by_pausing_it_and_letting_it_go(world)
     assert "SizeReleased" in {event["reason"] for event in world.cluster.events}
 
 
+def held(world):
+    """A fleet that is left to somebody else, who keeps it at 20."""
+    world.client([world.fleet()]).passes(2)
+    for _ in range(4):
+        rival(world, 20)
+        (view,) = world.passes()
+    assert view.outcome == "held"
+
+
+@pytest.mark.parametrize(
+    ("written", "sizes"),
+    [
+        pytest.param({"size": "90"}, [90, 90, 90], id="a size"),
+        pytest.param({"minimum": "70"}, [70, 70, 70], id="a minimum"),
+        pytest.param({"maximum": "300"}, [20, 20, 20], id="a maximum that theirs is below"),
+    ],
+)
+def test_an_operators_word_counts_on_a_fleet_that_is_held_too_until_it_is_taken_away(world, written, sizes):
+    held(world)
+    annotate(world, **written)
+    found = []
+    for _ in sizes:
+        world.passes()
+        found.append(world.cluster.size("deployments/a"))
+        rival(world, 20)
+    assert found == sizes
+    annotate(world)
+    (view,) = world.passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("held", 20)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        pytest.param({"paused": "treu"}, "paused: 'treu' is neither true nor false", id="a pause"),
+        pytest.param({"size": "90", "size_until": "tomorrow"}, "size-until: 'tomorrow' is no time", id="an end"),
+    ],
+)
+def test_an_annotation_that_is_unclear_is_told_once_and_loudly(world, caplog, written, said):
+    annotate(world, **written)
+    world.client([world.fleet()])
+    for _ in range(3):
+        (view,) = world.passes()
+    assert view.decision.reason in ("paused", "override")
+    told = [e["message"] for e in world.cluster.events if e["reason"] == "AnnotationUnclear" and e["type"] == "Warning"]
+    assert [said in message for message in told] == [True]
+    assert sum(said in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("counted", [-1, 2**53 + 1, 2**80])
+def test_a_counter_of_arrivals_that_is_none_is_left_out_and_said_once(world, caplog, counted):
+    world.cluster.add("fleets", "x", 40, allocatedReplicas=48, reservedReplicas=2, allocations=counted)
+    world.client([world.fleet("x", kind="fleet"), world.fleet()]).passes(2)
+    assert ["arrivals" in one for one in world.endpoint.asked] == [False, False]
+    assert sum("no counter of arrivals" in line for line in caplog.messages) == 1
+    assert (world.cluster.size("fleets/x"), world.cluster.size("deployments/a")) == (60, 60)
+
+
+def test_sizes_beyond_what_the_endpoint_takes_do_not_cost_the_other_fleets_their_answer(world):
+    world.cluster.add("fleets", "x", 2**31 - 1, allocatedReplicas=2**31 - 1, reservedReplicas=2**31 - 1)
+    world.cluster.add("deployments", "big", 2**31 - 1)
+    views = world.client([world.fleet("x", kind="fleet"), world.fleet("big"), world.fleet()]).passes()
+    assert [view.decision.fault for view in views] == ["demand_unknown", "", ""]
+    assert all(value <= 10_000_000 for one in world.endpoint.asked for value in one.values() if isinstance(value, int))
+
+
+def test_with_keda_whose_size_is_found_says_nothing_of_a_rival(world):
+    """An HPA follows with windows, a tolerance and limits of its own."""
+    world.client([world.fleet(apply="keda")]).passes(2)
+    for size in (20, 30, 25, 40):
+        rival(world, size)
+        (view,) = world.passes()
+    assert view.rivalry.reversals == ()
+
+
+def test_a_fleet_that_is_held_is_released_by_resuming_it_however_quickly_and_once(world):
+    held(world)
+    annotate(world, resumed="2026-11-20T03:00:00Z")
+    (view,) = world.passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("scaled", 60)
+    for _ in range(3):
+        rival(world, 20)
+        (view,) = world.passes()
+    assert view.outcome == "held"
+    world.cluster.refuse = {"GET": 503}  # what cannot be read says nothing
+    world.passes()
+    world.cluster.refuse = {}
+    (view,) = world.passes()
+    assert view.outcome == "held"
+    annotate(world, resumed="2026-11-20T03:30:00Z")
+    (view,) = world.passes()
+    assert view.outcome == "scaled"
+
+
 def test_a_dry_run_and_a_follower_fight_with_nobody(world):
     world.leader.leading = False
     world.client([world.fleet()]).passes(2)
@@ -686,6 +781,67 @@ def test_a_hold_of_the_endpoint_is_told_at_its_begin_and_its_end(world):
     events = [event for event in world.cluster.events if event["reason"].startswith("OutageHold")]
     assert [event["reason"] for event in events] == ["OutageHold", "OutageHoldEnded"]
     assert "arrivals stopped" in events[0]["message"]
+
+
+@pytest.mark.parametrize("kind", ["deployment", "fleet"])
+def test_a_queue_may_have_a_source_of_its_own(world, kind):
+    world.cluster.add("fleets", "a", 40, allocatedReplicas=50, readyReplicas=0)
+    with serving(Document({"tickets": {"waiting": 96}})) as url:
+        queue = {"source": "http", "url": url, "field": "tickets.waiting", "per_server": 8}
+        (view,) = world.client([world.fleet(kind=kind, queue=queue)]).passes()
+    assert (view.seen.reading.demand, view.seen.reading.queue) == (50, 12)
+    assert world.endpoint.asked[0]["queue"] == 12
+
+
+def test_a_queue_that_is_unknown_makes_demand_unknown_and_takes_nothing(world):
+    queue = {"source": "http", "url": world.urls["demand"], "field": "nothing"}
+    (view,) = world.client([world.fleet(queue=queue)]).passes()
+    assert (view.decision.fault, view.size) == (Fault.DEMAND_UNKNOWN, 40)
+
+
+def test_an_override_is_told_the_cluster_when_it_begins_and_when_it_ends(world):
+    world.client([world.fleet()]).passes()
+    annotate(world, paused="true")
+    world.passes(2)
+    annotate(world)
+    world.passes(2)
+    told = [(e["reason"], e["message"]) for e in world.cluster.events if e["reason"].startswith("Override")]
+    assert told == [
+        ("OverrideBegun", "deployment/a: an annotation rules: paused"),
+        ("OverrideEnded", "deployment/a: the annotation paused rules no more"),
+    ]
+
+
+def test_a_schedule_on_the_object_counts_like_one_of_the_configuration(world):
+    begin, end = (datetime.fromtimestamp(T0 + seconds, UTC).isoformat() for seconds in (600, 7200))
+    annotate(world, **{"schedule.launch": f"start={begin}; end={end}; minimum=90"})
+    (view,) = world.client([world.fleet()]).passes()
+    assert (view.size, view.rules.scheduled.names) == (90, ("launch",))
+
+
+def test_an_override_reaches_the_webhook_and_so_does_its_end(world):
+    told = []
+
+    def webhook(method, path, body):
+        told.append(json.loads(body)["text"])
+        return 200, b"ok"
+
+    with serving(webhook) as url:
+        receiver = {"name": "ops", "format": "slack", "url_env": "HOOK"}
+        world.client([world.fleet()], notify={"receivers": [receiver]})
+        store = world.loop.outside.store
+        world.loop.notifier = notifications(store.config, store, {"HOOK": url})
+        world.loop.notifier.start()
+        annotate(world, paused="true")
+        world.passes(2)
+        annotate(world)
+        world.passes(2)
+        wait_until(lambda: store.notifications["ops", "sent"] == 2)
+        world.loop.notifier.stop()
+    assert told == [
+        ":warning: games: eu/a: an annotation rules: paused",
+        ":white_check_mark: games: eu/a: over: an annotation rules: paused",
+    ]
 
 
 def at(seconds):

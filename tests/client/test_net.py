@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from autopilot_client.net.access import NOBODY, Access
-from autopilot_client.net.fetch import Call, FetchError, fetch, proxy_of
+from autopilot_client.net.fetch import Call, FetchError, fetch
+from autopilot_client.net.proxies import excepted, proxy_of
 from autopilot_client.net.sign import SignError, signed
 
 
@@ -168,6 +169,39 @@ def test_no_proxy_counts(monkeypatch, url, proxy):
     monkeypatch.setenv("HTTPS_PROXY", "http://p:2")
     monkeypatch.setenv("NO_PROXY", ".svc,10.0.0.1,.internal")
     assert proxy_of(url) == proxy
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "expected"),
+    [
+        pytest.param("10.96.0.0/12", "10.100.3.4", True, id="a network"),
+        pytest.param("10.96.0.0/12", "10.112.0.1", False, id="beside the network"),
+        pytest.param("10.96.0.0/12", "10.96.0.1.example", False, id="a name that begins like an address"),
+        pytest.param("fd00::/8", "fd12::1", True, id="a network of IPv6"),
+        pytest.param("fd00::/8", "10.0.0.1", False, id="an address of the other family"),
+        pytest.param("10.0.0.1", "10.0.0.1", True, id="an address"),
+        pytest.param("10.0.0.1:443", "10.0.0.1", True, id="an address and its port"),
+        pytest.param("10.0.0.1:80", "10.0.0.1", False, id="an address and another port"),
+        pytest.param("[fd00::1]:443", "fd00::1", True, id="an address of IPv6 and its port"),
+        pytest.param("mm.example", "mm.example", True, id="a name"),
+        pytest.param("mm.example", "a.mm.example", True, id="a name below it"),
+        pytest.param("mm.example", "amm.example", False, id="a name that only ends so"),
+        pytest.param(".svc", "autopilot.games.svc", True, id="all below a name"),
+        pytest.param(".mm.example", "mm.example", False, id="but not itself"),
+        pytest.param("*.mm.example", "a.mm.example", True, id="written with a star"),
+        pytest.param("MM.example", "mm.Example.", True, id="capitals, and a dot at the end"),
+        pytest.param("mm.example:8443", "mm.example", False, id="a name and another port"),
+        pytest.param(" a , mm.example ,", "mm.example", True, id="spaces and an empty entry"),
+        pytest.param("*", "anything.example", True, id="everything"),
+        pytest.param("10.0.0.0/99", "10.0.0.1", False, id="a network that is none"),
+        pytest.param("", "mm.example", False, id="nothing"),
+        pytest.param("", "localhost", True, id="the host itself"),
+        pytest.param("", "127.0.0.9", True, id="its address"),
+        pytest.param("", "::1", True, id="its address of IPv6"),
+    ],
+)
+def test_what_no_proxy_excepts(no_proxy, host, expected):
+    assert excepted(host, 443, no_proxy) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ import yaml
 from autopilot_client import __version__
 from autopilot_client.config import Lease, parse
 from testkit.client.api_server import ROOT, SPECS, rules_of
-from tests.client.conftest import rendered
+from tests.client.conftest import CHART, helm_template, rendered
 
 OVERLAYS = ("deployment", "agones")
 
@@ -136,3 +137,25 @@ def test_the_single_file_is_the_overlay():
     assert [document for document in written if document] == rendered("deployment"), (
         "make it new: client/specs/render.sh"
     )
+
+
+def test_the_endpoint_of_the_specs_is_the_one_that_the_client_asks_and_lets_in():
+    documents = by_kind("endpoint")
+    asked = urlsplit(parse((SPECS / "deployment" / "config.yaml").read_text(), "c").endpoint.url)
+    service, pods = documents["Service"], documents["StatefulSet"]["spec"]["template"]
+    assert (asked.hostname, asked.port) == (service["metadata"]["name"], service["spec"]["ports"][0]["port"])
+    assert service["spec"]["selector"] == pods["metadata"]["labels"]
+    assert documents["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == pods["metadata"]["labels"]
+    (rule,) = documents["NetworkPolicy"]["spec"]["ingress"]
+    client = by_kind("deployment")["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert rule["from"][0]["podSelector"]["matchLabels"] == client
+
+
+def test_the_endpoint_of_the_specs_is_the_one_of_the_chart(helm):
+    chart = helm_template(helm, "--values", str(CHART / "ci" / "minecraft-values.yaml"))["StatefulSet/ap-endpoint"]
+    (theirs,) = chart["spec"]["template"]["spec"].pop("containers")
+    (ours,) = (spec := by_kind("endpoint")["StatefulSet"]["spec"]["template"]["spec"]).pop("containers")
+    theirs["image"], theirs["imagePullPolicy"] = ours["image"], None
+    assert ours | {"imagePullPolicy": None} == theirs
+    del chart["spec"]["template"]["spec"]["serviceAccountName"]
+    assert spec == chart["spec"]["template"]["spec"]

@@ -1,5 +1,7 @@
 """The features: the same for one fleet and for thousands, finite for any history, and scale-free."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -176,3 +178,28 @@ def test_every_regressor_has_its_effect_and_its_correlation_among_the_features()
     assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == WIDTH
     for name in REGRESSORS:
         assert {f"near_effect_{name}", f"far_correlation_{name}"} <= set(FEATURE_NAMES)
+
+
+KNOWN = Path(__file__).parents[1] / "fixtures" / "features-of-random-histories.npz"
+"""Features by name, as the first version of this code computed them, one regressor after another."""
+
+
+def random_histories():
+    """Small and large fleets, complete and with holes of every kind, with leads of 10 to 60 minutes."""
+    rng = np.random.default_rng(20)
+    parts = [with_holes(wave(8, noise, seed), seed) for seed, noise in enumerate((0.5, 3.0, 20.0))]
+    windows = Windows(
+        *(np.concatenate([getattr(one, name) for one in parts]) for name in ("demand", "last_week", "slot"))
+    )
+    size = np.float32(10) ** rng.integers(-1, 3, (len(windows), 1)).astype(np.float32)
+    longest = rng.choice([10.0, 15.0, 30.0, 45.0, 60.0], len(windows))
+    lead = np.stack([longest - 5, longest], axis=1)
+    return Windows(np.rint(windows.demand * size), np.rint(windows.last_week * size), windows.slot), lead
+
+
+def test_features_of_random_histories_stay_what_they_were():
+    windows, lead = random_histories()
+    known = np.load(KNOWN)
+    found = observe(windows, lead)
+    for name, expected in zip(known["names"], known["features"].T, strict=True):
+        assert found[:, FEATURE_NAMES.index(name)] == pytest.approx(expected, rel=1e-5, abs=1e-5), name

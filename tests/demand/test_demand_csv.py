@@ -1,4 +1,4 @@
-"""Reading demand files: what is understood, what is mended with a note, what is refused with the line."""
+"""Reading demand files: what is understood, what is fixed with a note, what is refused with the line."""
 
 import gzip
 import math

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 
 from autopilot_deploy.cli import AwsSession, main
-from testkit.aws.account import REGION, Account, Clock
+from testkit.aws.account import REGION, Account, AccountClock
 from testkit.aws.payloads import IMAGE, SEED_PAYLOAD
 
 
@@ -45,14 +45,14 @@ def account(aws: None) -> Account:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> AccountClock:
+    return AccountClock()
 
 
 class Cli:
     """The command line over an account."""
 
-    def __init__(self, account: Account, clock: Clock) -> None:
+    def __init__(self, account: Account, clock: AccountClock) -> None:
         self._obj = {"connect": lambda _region, _rehearsal: AwsSession(account, clock)}
 
     def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
@@ -63,7 +63,7 @@ class Cli:
 
 
 @pytest.fixture
-def cli(account: Account, clock: Clock) -> Cli:
+def cli(account: Account, clock: AccountClock) -> Cli:
     return Cli(account, clock)
 
 

@@ -14,16 +14,24 @@ PAGE = Path(__file__).parents[2] / "deploy" / "README.md"
 C5 = cost.INSTANCE_PRICES["ml.c5.large"]
 
 
-def test_the_store_costs_what_was_reckoned_for_a_hundred_thousand_fleets_a_minute():
+@pytest.mark.parametrize(
+    ("seconds", "workers", "writes"),
+    [(60, 1, 1), (60, 2, 1.94), (60, 1000, 5), (300, 2, 1), (600, 2, 0.5), (20, 2, 2)],
+)
+def test_a_slot_is_written_by_each_worker_that_its_decisions_reach(seconds, workers, writes):
+    assert cost.writes_a_slot(seconds, workers) == pytest.approx(writes, rel=0.01)
+
+
+def test_the_store_costs_what_was_reckoned_for_a_hundred_thousand_fleets_a_minute(monkeypatch):
+    monkeypatch.setattr(cost, "WORKERS", 1)  # one write a slot
     writes = monthly_cost(Usage(100_000)).store - monthly_cost(Usage(100_000, 1e12)).store
-    reads = 1640
-    assert writes == pytest.approx(5900 + reads, rel=0.01)
+    assert writes == pytest.approx(575, rel=0.05)
 
 
-def test_few_fleets_are_read_from_memory_so_they_pay_for_writes_alone():
-    per_fleet = {count: monthly_cost(Usage(count)).store / count for count in (1, 1100, 1101)}
-    assert per_fleet[1] == pytest.approx(per_fleet[1100])
-    assert per_fleet[1101] > 1.2 * per_fleet[1100]
+@pytest.mark.parametrize(("fleets", "needs"), [(11_000, ""), (11_001, "CACHE_MB=111,"), (100_000, "CACHE_MB=1000,")])
+def test_more_fleets_than_memory_has_room_for_need_more_of_it(fleets, needs):
+    assert needs in cost.cost_line(Usage(fleets))
+    assert ("CACHE_MB" in cost.cost_line(Usage(fleets))) == bool(needs)
 
 
 @pytest.mark.parametrize(("metrics", "dollars"), [(6, 1.8), (10_000, 3000), (60_000, 8000), (600_000, 44_500)])
@@ -51,7 +59,7 @@ def test_the_page_has_the_sums_that_the_deployer_says():
 def test_a_plan_says_what_a_month_costs(cli, account, payload):
     result = deployed(cli, payload, "--dry-run", "--fleets", "300", "--seconds", "60")
     assert result.stdout.splitlines()[-1] == (
-        "# note: a month for 300 fleets asked for every 60 s costs about $98 by list price: store $18, "
+        "# note: a month for 300 fleets asked for every 60 s costs about $83 by list price: store $3.25, "
         "1 instance $74, metrics and alarms $5.50"
     )
     assert account.operations() == []

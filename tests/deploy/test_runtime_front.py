@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from testkit.aws.real_server import serving
-from testkit.aws.runtime_front import Bounds, runtime_front
+from testkit.aws.runtime_front import RequestBounds, runtime_front
 from testkit.emulators import locked_moto
 
 REGION = "us-west-2"
@@ -96,7 +96,7 @@ def test_what_is_not_there_is_refused_before_the_container(server, account, chan
 
 
 def test_a_body_at_the_bound_passes_and_one_byte_more_does_not(server, account):
-    with runtime(server, account, Bounds(body=len(ASKED["Body"]))) as client:
+    with runtime(server, account, RequestBounds(body=len(ASKED["Body"]))) as client:
         assert client.invoke_endpoint(**ASKED)["ResponseMetadata"]["HTTPStatusCode"] == 200
         assert refused(client, Body=ASKED["Body"] + b" ")["Error"]["Code"] == "ValidationError"
 
@@ -104,11 +104,11 @@ def test_a_body_at_the_bound_passes_and_one_byte_more_does_not(server, account):
 def test_a_container_that_is_silent_too_long_is_a_model_error(account):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with runtime(url, account, Bounds(seconds=0.2)) as client:
+        with runtime(url, account, RequestBounds(seconds=0.2)) as client:
             said = refused(client)
     assert (said["Error"]["Code"], said["OriginalStatusCode"]) == ("ModelError", 0)
     assert "timed out" in said["OriginalMessage"]
 
 
 def test_the_platforms_bounds_are_a_minute_and_25_megabytes():
-    assert Bounds() == Bounds(seconds=60, body=26_214_400)
+    assert RequestBounds() == RequestBounds(seconds=60, body=26_214_400)

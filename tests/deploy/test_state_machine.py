@@ -19,7 +19,7 @@ EARLIER = "test-endpoint-20200101000000"
 
 @pytest.fixture(autouse=True)
 def _interpreter(monkeypatch, account):
-    machine.mend(monkeypatch, account)
+    machine.fix_moto(monkeypatch, account)
 
 
 def run_earlier(account, payload):

@@ -95,10 +95,11 @@ def test_minus_zero_is_zero(history: SqliteHistory) -> None:
 
 def test_attributes_that_were_never_written_so_are_no_observations() -> None:
     item = {
-        "fleet": {"S": "shooter"}, "day": {"S": "2026-11-20"}, "d120": {"N": "86"}, "d121": {"N": "1E+100"},
-        "d122": {"N": "-5"}, "d123": {"S": "many"}, "d288": {"N": "1"}, "d99999": {"N": "1"}, "a7": {"NULL": True},
+        "fleet": {"S": "shooter"}, "day": {"S": "2026-11-20T06"}, "d48": {"N": "86"}, "d49": {"N": "1E+100"},
+        "d50": {"N": "-5"}, "d51": {"S": "many"}, "d288": {"N": "1"}, "d99999": {"N": "1"}, "a7": {"NULL": True},
     }  # fmt: skip
-    with emulators.scripted_store(lambda _: (200, {"Attributes": item})) as url:
+    answer = {"Attributes": item, "Responses": {"observations": []}}
+    with emulators.scripted_store(lambda _: (200, answer)) as url:
         store = DynamoHistory("observations", client=emulators.client(url), budget_seconds=20)
         [day] = store.record([Observed("shooter", TEN, 86)])
         store.close()

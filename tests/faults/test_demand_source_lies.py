@@ -5,13 +5,13 @@ from functools import cache
 
 import pytest
 
-from testkit.faults.lies import LIES, Told, tell_all
+from testkit.faults.lies import LIES, LieOutcome, tell_all
 
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 
 
 @cache
-def told() -> list[Told]:
+def told() -> list[LieOutcome]:
     return tell_all()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from testkit import emulators
 from testkit.engine import image_named
-from testkit.faults.scenarios import IN_CONTAINERS, Fault, run
+from testkit.faults.scenarios import IN_CONTAINERS, FaultCase, run
 
 pytestmark = pytest.mark.engine
 
@@ -15,7 +15,7 @@ def slim() -> str:
 
 
 @pytest.mark.parametrize("fault", IN_CONTAINERS, ids=lambda fault: fault.name)
-def test_the_promises_are_kept_under(fault: Fault, slim: str) -> None:
+def test_the_promises_are_kept_under(fault: FaultCase, slim: str) -> None:
     if fault.store == "dynamodb" and (missing := emulators.why_no_dynalite()):
         pytest.skip(missing)
     row = run(fault, image=slim)

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from testkit import emulators
-from testkit.faults.scenarios import FAULTS, Fault, Row, run
+from testkit.faults.scenarios import FAULTS, FaultCase, FaultRow, run
 
 AT_ONCE = 4
 PAUSE = 0.1
@@ -20,21 +20,21 @@ SLOWEST = 60
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 
 
-def why_not(fault: Fault) -> str:
+def why_not(fault: FaultCase) -> str:
     return emulators.why_no_dynalite() if fault.store == "dynamodb" else ""
 
 
 @pytest.fixture(scope="module")
-def rows(request: pytest.FixtureRequest) -> Iterator[dict[str, "Future[Row]"]]:
+def rows(request: pytest.FixtureRequest) -> Iterator[dict[str, "Future[FaultRow]"]]:
     """The trials of this run's tests, under way."""
     of_tests = [item.callspec.params.get("fault") for item in request.session.items if hasattr(item, "callspec")]
-    wanted = [fault for fault in of_tests if isinstance(fault, Fault) and not why_not(fault)]
+    wanted = [fault for fault in of_tests if isinstance(fault, FaultCase) and not why_not(fault)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {fault.name: pool.submit(run, fault, PAUSE) for fault in wanted}
 
 
 @pytest.mark.parametrize("fault", [one for one in FAULTS if one.tested], ids=lambda fault: fault.name)
-def test_the_promises_are_kept_under(fault: Fault, rows: dict[str, "Future[Row]"]) -> None:
+def test_the_promises_are_kept_under(fault: FaultCase, rows: dict[str, "Future[FaultRow]"]) -> None:
     if missing := why_not(fault):
         pytest.skip(missing)
     row = rows[fault.name].result()

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from testkit.fuzz.parsers import PARSERS, Parser
-from testkit.fuzz.trying import Outcome, made, try_many, watchdog
+from testkit.fuzz.trying import TrialOutcome, made, try_many, watchdog
 
 SEED = 20261121
 SLOW = {
@@ -27,7 +27,7 @@ def _quiet():
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
 def test_whatever_comes_in_is_taken_or_refused_as_promised(parser: Parser):
-    outcome = Outcome()
+    outcome = TrialOutcome()
     with watchdog():
         try_many(parser, SEED, range(SLOW.get(parser.name, 2500)), outcome)
     assert not outcome.failures, next(iter(outcome.failures.values())).detail

@@ -16,6 +16,7 @@ from autopilot.history.dynamodb import DynamoHistory
 from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
 from autopilot.history.read_only import ReadOnlyHistory
+from autopilot.history.slotwise import SlotHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, History, Observed
 from testkit.emulators import create_table
@@ -37,25 +38,27 @@ class Store:
     open: Callable[[], History]
 
 
-@pytest.fixture(params=["sqlite", "dynalite", "moto", "memory"])
+@pytest.fixture(params=["sqlite", "dynalite", "moto", "memory", "sqlite, once a slot", "dynalite, once a slot"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened: list[History] = []
-    if request.param == "sqlite":
+    kind, _, once_a_slot = request.param.partition(", ")
+    if kind == "sqlite":
         where = ("sqlite", str(tmp_path / "not yet there" / "history.sqlite3"))
-    elif request.param == "memory":  # there is one place, which is itself
+    elif kind == "memory":  # there is one place, which is itself
         kept = MemoryHistory()
         yield Store(("memory", ""), lambda: kept)
         return
     else:
-        table = create_table(request.getfixturevalue(request.param))
-        where = (request.getfixturevalue(f"{request.param}_url"), table)
+        table = create_table(request.getfixturevalue(kind))
+        where = (request.getfixturevalue(f"{kind}_url"), table)
 
     def open_one() -> History:
-        opened.append(
+        place: History = (
             SqliteHistory(where[1], budget_seconds=60)
-            if request.param == "sqlite"
-            else DynamoHistory(where[1], client=request.getfixturevalue(request.param), budget_seconds=60)
+            if kind == "sqlite"
+            else DynamoHistory(where[1], client=request.getfixturevalue(kind), budget_seconds=60)
         )
+        opened.append(SlotHistory(place) if once_a_slot else place)
         return opened[-1]
 
     yield Store(where, open_one)

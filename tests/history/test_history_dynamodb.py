@@ -16,6 +16,7 @@ from autopilot.history import dynamodb
 from autopilot.history.breaker import Breaker
 from autopilot.history.cache import RecentHistory
 from autopilot.history.dynamodb import DynamoHistory
+from autopilot.history.slotwise import SlotHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 from testkit import emulators
 from testkit.emulators import Spy, create_table, failure, scripted_store
@@ -26,7 +27,8 @@ MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
 TEN = MIDNIGHT + 36000
 BUDGET = 2.0  # twice the default
 SOON = 15  # seconds: the client alone would take a minute, and a busy machine needs some slack
-UPDATED = {"Attributes": {"fleet": {"S": "shooter"}, "day": {"S": "2026-11-20"}, "d120": {"N": "86"}}}
+UPDATED = {"Attributes": {"fleet": {"S": "shooter"}, "day": {"S": "2026-11-20T06"}, "d48": {"N": "86"}}}
+NOTHING_READ = 200, {"Responses": {"observations": []}, "UnprocessedKeys": {}}
 
 
 @pytest.fixture
@@ -62,20 +64,24 @@ def test_a_warm_decision_is_one_call(watched: tuple[DynamoHistory, Spy]) -> None
     for slot in range(20):
         recent.recall([Observed("shooter", TEN + 300 * slot, 80 + slot)])
         recent.remember([Decided("shooter", TEN + 300 * slot, 90 + slot)])
-    assert spy.calls == ["UpdateItem", "BatchGetItem"] + ["UpdateItem"] * 19
-    assert spy.sent == 21
+    assert spy.calls == ["UpdateItem", "BatchGetItem", "BatchGetItem"] + ["UpdateItem"] * 19
+    assert spy.sent == 22
     [day] = history.read([("shooter", TODAY)])
     assert decided(day) == {120 + slot: 90 + slot for slot in range(19)}
 
 
-def test_a_warm_decision_writes_one_capacity_unit_per_kilobyte_of_the_day(watched: tuple[DynamoHistory, Spy]) -> None:
+def test_a_slot_costs_one_write_unit_all_day_and_decisions_within_it_nothing(
+    watched: tuple[DynamoHistory, Spy],
+) -> None:
     history, spy = watched
-    for slot in range(288):
-        record(history, MIDNIGHT + 300 * slot)
-        history.remember([Decided("shooter", MIDNIGHT + 300 * slot, 97)])
-    assert len(spy.capacity) == 288
-    assert spy.capacity == sorted(spy.capacity)
-    assert (spy.capacity[0], spy.capacity[-1]) == (1, 4)
+    slots = SlotHistory(history)
+    for minute in range(0, 1440, 2):
+        seconds = MIDNIGHT + 60 * minute
+        slots.record([Observed("shooter", seconds, 86 + minute % 7)])
+        slots.remember([Decided("shooter", seconds, 1097)])
+    slots.close()
+    assert set(spy.written) == {1}
+    assert len(spy.written) <= 288 + 2 * 4  # a quarter's last values do not ride on the next one's item
 
 
 def test_a_held_slot_writes_no_more_capacity_units_than_another(watched: tuple[DynamoHistory, Spy]) -> None:
@@ -92,12 +98,33 @@ def test_an_item_has_named_slots_and_expires_fifteen_days_after_its_observation(
     history = DynamoHistory(table, client=dynalite, budget_seconds=10)
     history.remember([Decided("shooter", TEN, 97)])
     history.record([Observed("shooter", TEN + 12.5, 86.5)])
-    key = {"fleet": {"S": "shooter"}, "day": {"S": "2026-11-20"}}
+    key = {"fleet": {"S": "shooter"}, "day": {"S": "2026-11-20T06"}}
     assert dynalite.get_item(TableName=table, Key=key)["Item"] == key | {
-        "d120": {"N": "86.5"},
-        "a120": {"N": "97"},
+        "d48": {"N": "86.5"},
+        "a48": {"N": "97"},
         "ttl": {"N": str(int(TEN + 12) + 15 * 86400)},
     }
+
+
+def test_items_of_older_versions_are_read_beside_the_quarters_and_never_written(dynalite: Any, table: str) -> None:
+    for day, slots in (("2026-11-20", {"d118": "80", "a118": "90", "d119": "81"}), ("2026-11-19", {"d0": "7"})):
+        old = {name: {"N": number} for name, number in slots.items()}
+        dynalite.put_item(TableName=table, Item={"fleet": {"S": "shooter"}, "day": {"S": day}} | old)
+    history = DynamoHistory(table, client=dynalite, budget_seconds=10)
+    history.record([Observed("shooter", TEN - 300, 82)])
+    day = record(history)
+    assert (seen(day), decided(day)) == ({118: 80, 119: 82, 120: 86}, {118: 90})
+    [today, yesterday] = history.read([("shooter", TODAY), ("shooter", TODAY - timedelta(days=1))])
+    assert (seen(today), seen(yesterday)) == (seen(day), {0: 7})
+    key = {"fleet": {"S": "shooter"}, "day": {"S": "2026-11-20"}}
+    assert "d120" not in dynalite.get_item(TableName=table, Key=key)["Item"]
+
+
+def test_a_late_observation_of_another_worker_reaches_the_day_in_the_next_quarter(dynalite: Any, table: str) -> None:
+    ours, theirs = (DynamoHistory(table, client=dynalite, budget_seconds=10) for _ in range(2))
+    record(ours, MIDNIGHT + 6 * 3600)
+    record(theirs, MIDNIGHT + 6 * 3600 - 300)
+    assert seen(record(ours, MIDNIGHT + 6 * 3600 + 900)) == {71: 86, 72: 86, 75: 86}
 
 
 def test_a_silent_store_costs_less_than_the_budget_and_is_left_alone_after_a_few_tries() -> None:
@@ -129,7 +156,7 @@ def test_a_store_that_dies_between_writing_and_reading_costs_less_than_the_budge
         began = time.monotonic()
         [recalled] = recent.recall([Observed("shooter", TEN, 86)])
         assert time.monotonic() - began < SOON
-    assert (recalled.status, recalled.degraded) == ("cold", True)
+    assert (recalled.status, recalled.degraded) == ("unavailable", True)  # what came before today is not known
 
 
 def test_a_client_that_gives_up_first_is_unavailable_too() -> None:
@@ -148,9 +175,12 @@ def test_many_fleets_on_a_silent_store_cost_less_than_the_budget() -> None:
 
 
 def test_fleets_that_were_not_written_in_time_are_none_and_the_others_are_answered() -> None:
-    answers = iter([(200, UPDATED)] * 3)
-    with scripted_store(lambda _: next(answers, None)) as url:
-        days = on(url).record([Observed(f"fleet {number}", TEN, 86) for number in range(40)])
+    observed = [Observed(f"fleet {number}", TEN, 86) for number in range(40)]
+    answers = iter([(200, UPDATED)] * (40 + 3))
+    with scripted_store(lambda action: next(answers, None) if action == "UpdateItem" else NOTHING_READ) as url:
+        history = on(url, budget_seconds=10)
+        history.record(observed)
+        days = history.record(observed)
     assert sum(day is not None for day in days) == 3
 
 
@@ -170,7 +200,7 @@ def test_a_store_that_refuses_connections_is_unavailable_and_a_probe_finds_it_ag
 
 
 def test_throttling_is_retried_once() -> None:
-    answers = iter([failure("ProvisionedThroughputExceededException"), (200, UPDATED)])
+    answers = iter([failure("ProvisionedThroughputExceededException"), (200, UPDATED), NOTHING_READ])
     with scripted_store(lambda _: next(answers)) as url:
         assert seen(record(on(url, budget_seconds=10))) == {120: 86}
 

@@ -3,7 +3,7 @@ import io
 import os
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -13,9 +13,10 @@ from nbclient import NotebookClient
 from rich.console import Console
 
 from autopilot.training.hyperparameters import parse_hyperparameters
-from autopilot.training.progress import Teller
+from autopilot.training.progress import ProgressReporter
 from testkit.aws.real_server import serving
 from testkit.aws.runtime_front import runtime_front
+from testkit.aws.transform_front import transform_front
 from testkit.emulators import locked_moto
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -28,25 +29,38 @@ PATIENCE = 600
 def surroundings():
     """The environment of someone with an account: moto, and the real server behind SageMaker's runtime."""
     given = {"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator", "AWS_DEFAULT_REGION": REGION}
-    with pytest.MonkeyPatch.context() as patch, locked_moto() as moto, serving(AUTOPILOT_HISTORY="off") as server:
+    batches = {"SAGEMAKER_BATCH": "true", "MODEL_SERVER_WORKERS": "1"}
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        locked_moto() as moto,
+        serving(AUTOPILOT_HISTORY="off") as server,
+        serving(AUTOPILOT_HISTORY="off", **batches) as batch_server,
+    ):
         for name, value in given.items():
             patch.setenv(name, value)
-        with runtime_front(server, moto, REGION) as front:
+        with runtime_front(server, moto, REGION) as front, transform_front(batch_server, moto, REGION) as jobs:
             patch.setenv("AWS_ENDPOINT_URL", moto)
+            patch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", jobs)
             patch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", front)
             yield moto
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_deploy_ask_observe_and_clean_up_run_as_they_are(surroundings):
-    deploy, observe = (executed(path) for path in NOTEBOOKS[1:3])
+    deploy = executed(NOTEBOOKS[1], "build = False")
     told = text(deploy)
+    measured(surroundings, datetime.now(UTC))
+    observe = executed(NOTEBOOKS[2])
     assert "aws sagemaker create-endpoint-config" in told
     assert "autopilot is in service" in told
     assert "'num_of_gameservers'" in told
     assert "eu-central-1/racing" in told
+    assert re.search(r"autopilot-\S+ is complete: s3://autopilot-123456789012-us-west-2/out/", told)
+    assert re.search(r"reason\n(policy +[0-9]+\n)", told), "the batch job's answers are looked at"
+    assert len(pictures(deploy)) == len(pictures(observe)) == 1
     assert "autopilot: InService" in text(observe)
     assert "autopilot is gone" in text(observe)
+    assert "buckets left: []" in text(observe)
     assert boto3.client("sagemaker", endpoint_url=surroundings).list_endpoints()["Endpoints"] == []
 
 
@@ -77,19 +91,22 @@ def test_the_web_service_is_trained_evaluated_hosted_and_asked(tmp_path, monkeyp
 def test_training_on_sagemaker_is_a_job_whose_curve_is_read_from_its_log(surroundings):
     lines = [f"epoch {n}/2 train_loss=0.{n}; validation_score=0.{n}; best_score=0.1;" for n in (1, 2)]
     logged(surroundings, "autopilot-7/algo-1-1", lines)
-    notebook = executed(NOTEBOOKS[0], 'local, job = False, "autopilot-7"')
+    notebook = executed(NOTEBOOKS[0], 'local, settles, job = False, 0, "autopilot-7"')
     assert lines[1] in text(notebook)
-    assert "Completed: s3://my-bucket/autopilot" in text(notebook)
+    assert "Completed: s3://autopilot-123456789012-us-west-2/autopilot" in text(notebook)
     assert pictures(notebook)
     job = boto3.client("sagemaker", endpoint_url=surroundings).describe_training_job(TrainingJobName="autopilot-7")
     assert parse_hyperparameters(job["HyperParameters"]).algorithm == "forecast"
+    role = boto3.client("iam", endpoint_url=surroundings).get_role(RoleName="autopilot-training")["Role"]
+    assert job["RoleArn"] == role["Arn"]
 
 
 def test_the_curves_are_found_in_the_lines_that_train_prints():
     given = {"datetime": datetime, "UTC": UTC}
     exec(parameters(nbformat.read(NOTEBOOKS[0], 4)).source, given)
     out = io.StringIO()
-    Teller(Console(file=out, soft_wrap=True)).metrics("epoch 1/2", {"train_loss": 0.5, "validation_score": 0.75})
+    reporter = ProgressReporter(Console(file=out, soft_wrap=True))
+    reporter.metrics("epoch 1/2", {"train_loss": 0.5, "validation_score": 0.75})
     found = {name: re.findall(regex, out.getvalue()) for name, regex in given["metrics"].items()}
     assert found == {"train_loss": ["0.500000"], "validation_score": ["0.750000"]}
 
@@ -104,13 +121,20 @@ def logged(moto, stream, lines):
     logs.put_log_events(**place, logStreamName=stream, logEvents=events)
 
 
+def measured(moto, now):
+    """An hour of what the container's metric lines tell."""
+    for name in ("curr_demand", "curr_alloc"):
+        points = [{"MetricName": name, "Timestamp": now - timedelta(minutes=5 * at), "Value": 80} for at in range(12)]
+        boto3.client("cloudwatch", endpoint_url=moto).put_metric_data(Namespace="autopilot", MetricData=points)
+
+
 def pictures(notebook):
     outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
     return [one for one in outputs if "image/png" in one.get("data", {})]
 
 
 def parameters(notebook):
-    return next(cell for cell in notebook.cells if "hyperparameters = {" in cell.source)
+    return next(cell for cell in notebook.cells if re.search(r"^(hyperparameters|build) = ", cell.source, re.MULTILINE))
 
 
 def executed(path, changed=None):

@@ -21,7 +21,7 @@ from autopilot_client.loop import Loop
 from autopilot_client.net.fetch import Call
 from autopilot_client.status.store import StatusStore
 from testkit.client.api_server import SPECS, rules_of
-from testkit.fuzz.parsers import NOW, Reply
+from testkit.fuzz.parsers import NOW, FuzzReply
 
 Right = tuple[str, str, str, str]
 """Verb, group, resource with its subresource, and name; `*` for any name."""
@@ -81,7 +81,7 @@ class Cluster:
         return {"items": items} if verb == "list" else items[0]
 
     def _reply(self, document: dict[str, Any]):
-        return Reply(json.dumps(document).encode())
+        return FuzzReply(json.dumps(document).encode())
 
 
 def rights_of(rules: Iterable[dict[str, Any]]) -> set[Right]:

@@ -217,13 +217,13 @@ def test_a_job_whose_live_source_fails_keeps_the_address_to_itself(tmp_path, cap
 
 
 def test_a_models_metadata_and_report_say_where_and_not_with_what():
-    run, service_run = (import_module(f"autopilot.{name}.run") for name in ("training", "webservice"))  # TensorFlow's
+    runs = [import_module(f"autopilot.{name}.run") for name in ("training", "training.service")]  # TensorFlow's
     told = parse_hyperparameters({"gs_inventory_url": secret_url(8080)})
-    text = run.described(told, None).to_json()
+    text = runs[0].model_metadata(told, None).to_json()
     assert "http://127.0.0.1:8080/demand?***" in text
     assert found_in(text) == []
-    for module in (run, service_run):
-        assert "hyperparameters=asdict" not in Path(module.__file__).read_text()
+    for module in runs:
+        assert "hyperparameters=hparams.as_metadata()" in Path(module.__file__).read_text()
 
 
 # The client

@@ -16,7 +16,7 @@ from autopilot.history.cache import RecentHistory
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
 from autopilot.serve.app import LARGEST_BODY, create_app
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 from testkit.permissions import unprivileged
@@ -32,7 +32,7 @@ class Endpoint:
     history: FakeHistory = field(default_factory=FakeHistory)
     policy: FakePolicy = field(default_factory=FakePolicy)
     demand: FakeDemand | None = None
-    operator: Operator = field(default_factory=Operator)
+    operator: DecisionConfig = field(default_factory=DecisionConfig)
     clock: float = NOW
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -131,7 +131,16 @@ def test_csv_without_a_header_is_answered_without_one(endpoint):
     assert [row.split(",")[3] for row in rows] == ["11", "30"]
 
 
-@pytest.mark.parametrize(("lead", "asked"), [(12, (12, 12)), ([5, 8.5], (5, 8.5)), (None, (10, 15))])
+@pytest.mark.parametrize(
+    ("lead", "asked"),
+    [
+        (12, (12, 12)),
+        ([5, 8.5], (5, 8.5)),
+        ("5-8.5", (5, 8.5)),
+        ("12", (12, 12)),
+        (None, (10, 15)),
+    ],
+)
 def test_a_lead_is_a_number_or_a_range_and_else_the_operators(endpoint, lead, asked):
     answer = endpoint.post({"fleet": "f", "demand": 10} | ({} if lead is None else {"lead_minutes": lead})).get_json()
     assert endpoint.policy.asked[0].tolist() == [list(asked)]
@@ -153,6 +162,24 @@ def test_a_lead_longer_than_the_history_is_answered_and_said(endpoint):
     (warning,) = answer["warnings"]
     assert "history of 30 minutes is shorter than its lead of 40" in warning
     assert "warnings" not in endpoint.post(body | {"lead_minutes": 30}).get_json()["Prediction"]
+
+
+def test_a_history_that_is_brought_short_is_said_with_the_operators_lead_too(endpoint):
+    body = {"fleet": "f", "demand": 50, "observed_at": AT, "history": [[NOW - 300, 50]]}
+    (warning,) = endpoint.post(body).get_json()["Prediction"]["warnings"]
+    assert "history of 5 minutes is shorter than its lead of 15" in warning
+
+
+def test_rows_of_history_that_are_not_looked_at_are_counted(endpoint):
+    history = [[12, 50], [NOW - 10 * 86400, 50], [NOW + 300, 50], *([NOW - 300 * back, 50] for back in range(1, 7))]
+    body = {"fleet": "f", "demand": 50, "observed_at": AT, "history": history}
+    (warning,) = endpoint.post(body).get_json()["Prediction"]["warnings"]
+    assert "3 of 9 rows" in warning
+
+
+@pytest.mark.parametrize("price", [1, 30])
+def test_a_price_that_is_out_of_bounds_is_refused_with_both_of_them(endpoint, price):
+    assert "2 to 20" in error_of(endpoint.post({"fleet": "f", "demand": 50, "missing_price": price}))["message"]
 
 
 @pytest.mark.parametrize("body", [[1, 2, 3, 4, 5], {"instances": [[1, 2, 3, 4, 5]]}])
@@ -241,6 +268,8 @@ def test_the_platforms_headers_come_back_and_others_do_not(endpoint):
         (b'{"fleet": "f", "demand": 1, "lead_minutes": 1440}', "lead_minutes"),
         (b'{"fleet": "f", "demand": 1, "lead_minutes": [15, 10]}', "lead_minutes"),
         (b'{"fleet": "f", "demand": 1, "lead_minutes": [10]}', "lead_minutes"),
+        (b'{"fleet": "f", "demand": 1, "lead_minutes": "soon"}', "lead_minutes"),
+        (b'{"fleet": "f", "demand": 1, "lead_minutes": "15-10"}', "lead_minutes"),
         (b'{"fleet": "f", "demand": 1, "lead_minutes": [10, 99]}', "lead_minutes[1]"),
         (b'{"fleet": "f", "demand": 1, "missing_price": 0}', "missing_price"),
         (b'{"fleet": "f", "demand": 1, "missing_price": NaN}', None),
@@ -273,7 +302,7 @@ def test_an_observation_outside_the_clock_is_refused(endpoint, offset):
 
 
 def test_without_a_clock_check_a_replay_is_welcome(endpoint):
-    endpoint.operator = Operator(max_clock_skew=0)
+    endpoint.operator = DecisionConfig(max_clock_skew=0)
     assert endpoint.post({"fleet": "f", "demand": 1, "observed_at": 1000}).status_code == 200
 
 

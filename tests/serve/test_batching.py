@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from autopilot.serve.batching import LARGEST_BATCH, Batcher
-from autopilot.serve.messages import Call, Reply
+from autopilot.serve.messages import RawReply, RawRequest
 
 
 class Echo:
@@ -16,13 +16,13 @@ class Echo:
 
     def answer(self, calls):
         self.batches.append(len(calls))
-        return [Reply(200, call.body, "text/plain") for call in calls]
+        return [RawReply(200, call.body, "text/plain") for call in calls]
 
 
 def asked_at_once(count, answer):
     async def ask():
         batcher = Batcher(answer, asyncio.get_running_loop())
-        waiting = [batcher.reply(Call({}, b"%d" % number)) for number in range(count)]
+        waiting = [batcher.reply(RawRequest({}, b"%d" % number)) for number in range(count)]
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     return asyncio.run(ask())
@@ -46,7 +46,7 @@ def test_one_after_another_they_are_batches_of_one():
     async def ask():
         batcher = Batcher(echo.answer, asyncio.get_running_loop())
         for _ in range(3):
-            await batcher.reply(Call({}, b""))
+            await batcher.reply(RawRequest({}, b""))
 
     asyncio.run(ask())
     assert echo.batches == [1, 1, 1]
@@ -57,7 +57,7 @@ def test_a_caller_who_leaves_costs_the_others_nothing():
 
     async def ask():
         batcher = Batcher(echo.answer, asyncio.get_running_loop())
-        first, second = batcher.reply(Call({}, b"1")), batcher.reply(Call({}, b"2"))
+        first, second = batcher.reply(RawRequest({}, b"1")), batcher.reply(RawRequest({}, b"2"))
         first.cancel()
         return (await second).body
 

@@ -15,7 +15,7 @@ from autopilot.serve.wire.content_types import CSV, JSON, LINES
 from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.csv_rows import COLUMNS
 from autopilot.serve.wire.requests import FIELDS, RequestContext
-from autopilot.service import Ask, Operator
+from autopilot.service import Ask, DecisionConfig
 from testkit.fakes import FakeDemand
 from tests.serve.test_app import AT, NOW, Endpoint, endpoint, error_of
 
@@ -219,7 +219,7 @@ def test_null_is_as_good_as_absent(endpoint, name):
     ],
 )
 def test_a_cell_that_cannot_be_meant_is_refused_in_its_own_words(endpoint, body, message):
-    endpoint.operator = Operator(max_clock_skew=0)
+    endpoint.operator = DecisionConfig(max_clock_skew=0)
     text = endpoint.post(body.encode(), "text/csv").get_data(as_text=True)
     assert message in text
     assert endpoint.history.days == {}
@@ -311,7 +311,7 @@ def test_unknown_demand_is_left_out_everywhere(sourceless):
 
 
 def test_a_refused_row_keeps_its_fleets_name(endpoint):
-    endpoint.operator = Operator(max_clock_skew=30)
+    endpoint.operator = DecisionConfig(max_clock_skew=30)
     old = NOW - 40 * 86400
     text = endpoint.post(f"fleet,demand,observed_at\neu,x,\nus,5,{old}\n".encode(), "text/csv").get_data(as_text=True)
     assert [row["fleet"] for row in csv.DictReader(io.StringIO(text))] == ["eu", "us"]

@@ -13,7 +13,7 @@ from autopilot.ports import ModelError
 from autopilot.serve.app import create_app
 from autopilot.serve.decisions import DecisionApp
 from autopilot.serve.memory import LARGEST_BODY, MOST_VALUES
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
 
@@ -49,7 +49,7 @@ def application(policy=None, demand=None, **environ):
     environ |= {"GS_INVENTORY_URL": "http://localhost/x"} if demand else {}
     off = environ.get("AUTOPILOT_HISTORY") == "off"
     history = RecentHistory(NoHistory() if off else FakeHistory(), off=off)
-    parts = (policy or FakePolicy(), history, Operator(), demand, lambda: NOW)
+    parts = (policy or FakePolicy(), history, DecisionConfig(), demand, lambda: NOW)
     return create_app(Settings.from_env(environ), Autopilot(*parts))
 
 

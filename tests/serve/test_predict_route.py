@@ -8,7 +8,7 @@ import pytest
 
 from autopilot.history.cache import RecentHistory
 from autopilot.serve.app import create_app
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from autopilot_client.config import Endpoint
 from autopilot_client.endpoint.predict import PredictEndpoint
@@ -22,7 +22,7 @@ DEMAND = 94.85064306952303
 
 
 def client(demand, **environ):
-    autopilot = Autopilot(FakePolicy(), RecentHistory(FakeHistory()), Operator(), demand, lambda: 1_763_632_800.0)
+    autopilot = Autopilot(FakePolicy(), RecentHistory(FakeHistory()), DecisionConfig(), demand, lambda: 1_763_632_800.0)
     return create_app(Settings.from_env(environ), autopilot).test_client()
 
 

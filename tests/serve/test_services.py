@@ -5,7 +5,7 @@ import pytest
 from autopilot.history.cache import RecentHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.serve.app import create_app
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment
 from testkit.fakes import FakeHistory, FakePolicy
@@ -18,7 +18,7 @@ MINUTE = {"service": "shop/checkout", "transactions": 21_500, "failed": 3, "mach
 def client(tmp_path):
     policy = load_policy(BUILT_IN_MODEL.parent / "webservice")
     settings = Settings.from_env({"AUTOPILOT_HISTORY": f"sqlite:///{tmp_path}/h.sqlite3"})
-    autopilot = Autopilot(policy, RecentHistory(FakeHistory()), Operator(), None, lambda: NOON)
+    autopilot = Autopilot(policy, RecentHistory(FakeHistory()), DecisionConfig(), None, lambda: NOON)
     return create_app(settings, autopilot).test_client()
 
 
@@ -103,12 +103,12 @@ def test_a_store_that_is_down_costs_the_averages_and_not_the_answer(tmp_path):
     (tmp_path / "file").write_text("not a directory")
     policy = load_policy(BUILT_IN_MODEL.parent / "webservice")
     settings = Settings.from_env({"AUTOPILOT_HISTORY": f"sqlite:///{tmp_path}/file/h.sqlite3"})
-    autopilot = Autopilot(policy, RecentHistory(FakeHistory()), Operator(), None, lambda: NOON)
+    autopilot = Autopilot(policy, RecentHistory(FakeHistory()), DecisionConfig(), None, lambda: NOON)
     assert predicted(create_app(settings, autopilot).test_client())["history"] == "unavailable"
 
 
 def test_a_model_for_fleets_says_what_to_set():
-    autopilot = Autopilot(FakePolicy(), RecentHistory(FakeHistory()), Operator(), None, lambda: NOON)
+    autopilot = Autopilot(FakePolicy(), RecentHistory(FakeHistory()), DecisionConfig(), None, lambda: NOON)
     answer = asked(create_app(Settings.from_env({}), autopilot).test_client())
     assert answer.status_code == 400
     assert "AUTOPILOT_MODEL_DIR" in answer.get_json()["error"]["message"]

@@ -9,7 +9,7 @@ import pytest
 from autopilot.history.cache import RecentHistory
 from autopilot.serve.app import create_app
 from autopilot.serve.memory import MOST_VALUES
-from autopilot.service import Autopilot, Operator
+from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fakes import FakeHistory, FakePolicy
 
@@ -30,7 +30,7 @@ def csv_of(array):
 
 
 def asked(body, kind, **headers):
-    autopilot = Autopilot(FakePolicy(width=25), RecentHistory(FakeHistory()), Operator(), None, lambda: 1.7e9)
+    autopilot = Autopilot(FakePolicy(width=25), RecentHistory(FakeHistory()), DecisionConfig(), None, lambda: 1.7e9)
     client = create_app(Settings.from_env({}), autopilot).test_client()
     return client.post("/invocations", data=body, content_type=kind, headers=headers)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autopilot.sim.demand import DAY, DemandConfig, Fleets, draw_fleets, generate, interrupt
+from autopilot.sim.demand import DAY, DemandConfig, DrawnFleets, draw_fleets, generate, interrupt
 
 QUIET = DemandConfig(
     servers=(50, 50.001), one_player_per_server=1.0, session_minutes=(30, 30.001), seasonal=0.0, growth_per_day=0.0,
@@ -62,7 +62,7 @@ def test_calm_fleets_have_a_share_of_the_noise():
     calm = drawn.noise < 1
     assert calm.mean() == pytest.approx(DemandConfig().calm, abs=0.05)
     assert drawn.noise[calm].max() <= DemandConfig().calm_factor[1]
-    assert isinstance(drawn, Fleets)
+    assert isinstance(drawn, DrawnFleets)
 
 
 def test_an_interruption_takes_its_share_of_the_sessions_and_returns_as_many():

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.soak.chart import COLORS
 from bench.soak.costs import cost_of, fault_windows
 from bench.soak.door import Answered, Door
-from bench.soak.faults import KINDS, Fault, draw_faults
+from bench.soak.faults import KINDS, SoakFault, draw_faults
 from bench.soak.ledger import Ledger, Pass
 from bench.soak.matchmaker import Matchmaker
 from bench.soak.options import Options
-from bench.soak.pods import Pod, first_to_go
+from bench.soak.pods import SoakPod, first_to_go
 from bench.soak.runner import received
 from bench.soak.stage import BEGINNINGS, DEMAND_MODES, DOOR_MODES, DURING
 from bench.soak.world import (
@@ -37,7 +38,7 @@ def options(**given) -> Options:
 def one_pass(at: float = 0.0, **given) -> Pass:
     usual = {"need": 50, "before": 100, "after": 100, "sessions": 50, "ended": 0, "answered": 60}
     values = {name: np.full(2, float(value)) for name, value in (usual | given).items()}
-    flags = {"blind": given.get("blind", False), "lied": given.get("lied", False)}
+    flags = {name: given.get(name, False) for name in ("blind", "lied", "rolling")}
     return Pass(at, **(values | {name: np.full(2, value) for name, value in flags.items()}))
 
 
@@ -65,6 +66,7 @@ def test_two_faults_of_one_part_never_overlap():
 def test_every_kind_of_fault_does_something():
     done = DOOR_MODES.keys() | DEMAND_MODES.keys() | BEGINNINGS.keys() | DURING.keys()
     assert {kind.name for kind in KINDS} == done
+    assert {kind.part for kind in KINDS} == COLORS.keys()  # of the picture
 
 
 def test_only_chosen_kinds_are_drawn_and_a_misspelt_one_is_refused():
@@ -113,7 +115,12 @@ def test_a_perfect_forecast_misses_nothing_and_a_buffer_pays_for_idle_servers():
 
 
 def test_idle_pods_with_a_mark_go_before_the_others():
-    pods = [Pod("busy", 1, True, True), Pod("young", 3, True), Pod("marked", 2, True), Pod("pending", 4)]
+    pods = [
+        SoakPod("busy", 1, True, True),
+        SoakPod("young", 3, True),
+        SoakPod("marked", 2, True),
+        SoakPod("pending", 4),
+    ]
     assert [pod.name for pod in first_to_go(pods, {"marked": "-1000"})] == ["pending", "marked", "young", "busy"]
 
 
@@ -126,6 +133,7 @@ def test_idle_pods_with_a_mark_go_before_the_others():
         pytest.param({"after": 59}, ["2 servers were removed that a forecast"], id="below a forecast"),
         pytest.param({"after": 60, "lied": True}, [], id="a lie that took no needed server"),
         pytest.param({"after": 60, "need": 62, "lied": True}, ["4 needed servers"], id="a lie that took some"),
+        pytest.param({"after": 99, "rolling": True}, ["2 servers were removed while"], id="one less in a rollout"),
         pytest.param({"ended": 3}, ["6 live sessions"], id="sessions ended"),
     ],
 )
@@ -152,7 +160,7 @@ def test_what_changed_while_nothing_could_be_read_is_judged_by_the_mildest_pass(
 
 
 def test_a_fault_counts_until_an_hour_after_it():
-    covered = fault_windows(options(), [Fault(KINDS[0], 10, 12)], 40)
+    covered = fault_windows(options(), [SoakFault(KINDS[0], 10, 12)], 40)
     assert np.flatnonzero(covered).tolist() == list(range(9, 23))
 
 

@@ -1,4 +1,5 @@
 import os
+import signal
 
 import pytest
 
@@ -21,3 +22,12 @@ def tiny():
 @pytest.fixture
 def tiny_ppo():
     return dict(TINY_PPO)
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """A job takes over the signals of its process; give them back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -20,15 +20,15 @@ def rows(seed, count=50):
 def test_what_is_ready_is_what_the_simulated_fleet_has_ready(lead):
     sizes = rows(lead)
     ready = ready_servers(tf.constant(sizes), tf.fill(sizes.shape, float(lead))).numpy()
-    for one, found in zip(sizes, ready, strict=True):
+    for one, servers in zip(sizes, ready, strict=True):
         simulated = play(one.astype(np.float64), np.full(COUNT, lead)).ready
-        np.testing.assert_array_equal(found[lead:], simulated[lead:])
+        np.testing.assert_array_equal(servers[lead:], simulated[lead:])
 
 
 def test_only_decisions_a_lead_after_the_first_count():
     sizes, demand = np.full((1, 4), 10.0, np.float32), np.array([[99, 12, 7, 10]], np.float32)
-    found = shortfall(tf.constant(sizes), tf.constant(demand), tf.fill((1, 4), 1.0))
-    assert [float(one[0]) for one in found] == pytest.approx([2 / 3, 3 / 3, 3])
+    losses = shortfall(tf.constant(sizes), tf.constant(demand), tf.fill((1, 4), 1.0))
+    assert [float(one[0]) for one in losses] == pytest.approx([2 / 3, 3 / 3, 3])
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_only_decisions_a_lead_after_the_first_count():
 )
 def test_the_client_sets_demand_or_the_highest_forecast_of_three_minutes(step, expected):
     forecast, demand = np.array([[8, 9, 4, 3]], np.float32), np.array([[1, 2, 6, 6]], np.float32)
-    found = target_sizes(tf.constant(forecast), tf.constant(demand), tf.constant([step]))
-    assert found.numpy().tolist() == [expected]
+    target = target_sizes(tf.constant(forecast), tf.constant(demand), tf.constant([step]))
+    assert target.numpy().tolist() == [expected]
 
 
 def test_leads_between_two_steps_are_rounded_up_as_often_as_their_fraction_says():
@@ -72,7 +72,7 @@ def test_a_fleet_of_one_constant_size_learns_the_quantile_of_its_price(price, qu
     optimiser.build([size])
     for _ in range(200):
         with tf.GradientTape() as tape:
-            found = shortfall(tf.fill(demand.shape, size), demand, lead_steps)
-            cost = tf.reduce_mean(price * found.missing + found.idle)
+            losses = shortfall(tf.fill(demand.shape, size), demand, lead_steps)
+            cost = tf.reduce_mean(price * losses.missing + losses.idle)
         optimiser.apply(tape.gradient(cost, [size]), [size])
     assert float(size) == pytest.approx(100 * quantile, abs=2)

@@ -8,7 +8,7 @@ from autopilot.core import features
 from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.policy.learned import load_policy
-from autopilot.policy.litert import Network as LiteNetwork
+from autopilot.policy.litert import LiteRTNetwork as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, Metadata, read_metadata
 from autopilot.ports import ModelError
 from autopilot.training import export as exporting
@@ -162,10 +162,10 @@ def test_predictions_of_many_fleets_are_those_of_each_alone(fleet_model):
 
 def rewritten(directory, target, **changed):
     shutil.copytree(directory, target)
-    found = read_metadata(target)
-    text = found.to_json()
+    metadata = read_metadata(target)
+    text = metadata.to_json()
     for name, value in changed.items():
-        text = text.replace(f'"{name}": {_json(getattr(found, name))}', f'"{name}": {_json(value)}')
+        text = text.replace(f'"{name}": {_json(getattr(metadata, name))}', f'"{name}": {_json(value)}')
     (target / METADATA_FILE).write_text(text)
     return target
 

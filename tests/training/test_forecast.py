@@ -16,8 +16,8 @@ from autopilot.training.forecast import (
     fit,
     predict,
     score,
-    whole_server_loss,
 )
+from autopilot.training.losses import whole_server_loss
 from autopilot.training.network import build_fleet_network, build_network, get_weights, set_weights
 
 SHORT = SampleConfig(rows=3)
@@ -185,6 +185,28 @@ def test_joined_rows_number_their_fleets_anew(simulated):
     assert len(np.unique(both.fleet)) == 2 * len(np.unique(simulated.fleet))
     price = np.full(len(both), 5, np.float32)
     np.testing.assert_array_equal(both.usual_cost(price)[len(simulated) :], both.usual_cost(price)[: len(simulated)])
+
+
+def test_a_network_learns_what_several_say_in_the_mean(simulated):
+    teachers = tuple(taught(simulated, seed) for seed in (1, 2))
+    mean = np.mean([predict(teacher, simulated.observations) for teacher in teachers], axis=0)
+    pupil = build_fleet_network((8, 8), (8,), seed=1)
+    set_weights(pupil, get_weights(teachers[0]))
+    config = ForecastConfig("distillation", epochs=30, minibatch_size=96, patience=99, teachers=teachers)
+    set_weights(pupil, fit(config, (simulated, simulated), pupil).state.weights)
+    scale = np.maximum(simulated.observations[:, :, COLUMN["far_scale"]], 1e-3)
+    before, after = (
+        np.mean(np.abs(np.maximum(predict(one, simulated.observations), 1) - np.maximum(mean, 1)) / scale)
+        for one in (teachers[0], pupil)
+    )
+    assert after < 0.7 * before
+
+
+def taught(rows, seed):
+    network = build_fleet_network((8, 8), (8,), seed=seed)
+    config = ForecastConfig("forecast", seed=seed, epochs=4, minibatch_size=96, learning_rate=1e-2, patience=99)
+    set_weights(network, fit(config, (rows, rows), network).state.weights)
+    return network
 
 
 def small_fit(rows, stage="closed_loop", seed=7, watch=lambda progress, state: True, state: FitState | None = None):

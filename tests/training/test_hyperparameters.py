@@ -1,7 +1,6 @@
-from dataclasses import fields
-
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import fields
 
 from autopilot.training.command import train
 from autopilot.training.hyperparameters import HyperparameterError, Hyperparameters, described, parse_hyperparameters
@@ -21,6 +20,8 @@ from autopilot.training.hyperparameters import HyperparameterError, Hyperparamet
         pytest.param("seed", 7, 7, id="a JSON number"),
         pytest.param("gamma", "5e-1", 0.5, id="an exponent"),
         pytest.param("gamma", " 0.5 ", 0.5, id="blanks around"),
+        pytest.param("seed", "7e1", 70, id="a whole number with an exponent"),
+        pytest.param("anneal_lr", "off", False, id="a truth value in words"),
         pytest.param("hidden", "32,16", "32,16", id="text"),
     ],
 )
@@ -33,14 +34,16 @@ def test_every_spelling_is_understood(name, spelling, value):
     [
         pytest.param({"leaning_rate": "1"}, "did you mean 'learning_rate'", id="a slip of the pen"),
         pytest.param({"zzz": "1"}, "known are environment, algorithm", id="nothing like it"),
-        pytest.param({"gamma": "1.5"}, "gamma must be 0 to 1", id="above its bounds"),
-        pytest.param({"fleets": "0"}, "fleets must be at least 1", id="below its bounds"),
+        pytest.param({"gamma": "1.5"}, "gamma must be a finite number, 0 to 1", id="above its bounds"),
+        pytest.param({"fleets": "0"}, "fleets must be a whole number, at least 1", id="below its bounds"),
         pytest.param({"seed": "1.5"}, "seed must be a whole number", id="a fraction"),
-        pytest.param({"seed": "nan"}, "seed must be a finite number", id="not a number"),
-        pytest.param({"gamma": "half"}, "gamma must be a number", id="a word"),
+        pytest.param({"seed": "nan"}, "seed must be a whole number, 0 to", id="not a number"),
+        pytest.param({"gamma": "half"}, "gamma must be a finite number, 0 to 1", id="a word"),
         pytest.param({"anneal_lr": "maybe"}, "anneal_lr must be true or false", id="neither true nor false"),
-        pytest.param({"algorithm": "dqn"}, "one of forecast, ppo", id="an unknown choice"),
-        pytest.param({"over_prov_factor": "-1"}, "over_prov_factor must be at least 0", id="it only penalises"),
+        pytest.param({"algorithm": "dqn"}, "one of forecast, linear, ppo", id="an unknown choice"),
+        pytest.param(
+            {"over_prov_factor": "-1"}, "over_prov_factor must be a finite number, at least 0", id="it only penalises"
+        ),
         pytest.param({"hidden": "64;64"}, "hidden must be sizes", id="layers in another form"),
         pytest.param({"hidden": "0"}, "1 to 1024 units", id="a layer without units"),
         pytest.param({"head_hidden": "64,"}, "head_hidden must be sizes", id="a layer of no size"),
@@ -50,7 +53,10 @@ def test_every_spelling_is_understood(name, spelling, value):
         pytest.param({"name": "\ud800"}, "printable", id="a name that no file can hold"),
         pytest.param({"lead_minutes_max": "1e9"}, "1e-12 to 720", id="a lead that no memory can hold"),
         pytest.param({"EPOCHS": "3"}, "did you mean 'epochs'", id="a name in capitals"),
-        pytest.param({"seed": None}, "seed must be a number", id="a JSON null"),
+        pytest.param({"log_std": "inf"}, "log_std must be a finite number", id="without an end"),
+        pytest.param({"algorithm": "\ud800"}, "one of forecast, linear, ppo", id="a choice that is no text"),
+        pytest.param({"gamma": "\ud800"}, "gamma must be a finite number", id="a number that is no text"),
+        pytest.param({"seed": None}, "seed must be a whole number", id="a JSON null"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(given, said):
@@ -77,5 +83,5 @@ def test_the_defaults_of_services_are_told_too():
 
 
 def test_the_help_teaches_every_hyperparameter():
-    told = CliRunner().invoke(train, ["--help"]).output
-    assert all(f"\n  {one.name}=" in told for one in fields(Hyperparameters))
+    page = CliRunner().invoke(train, ["--help"]).output
+    assert all(f"\n  {one.name}=" in page for one in fields(Hyperparameters))

@@ -170,10 +170,10 @@ CHECKPOINT = Checkpoint({"a": np.arange(3, dtype=np.float32)}, {"epoch": 4, "his
 def test_a_checkpoint_survives_the_round_trip(tmp_path):
     file = CheckpointFile(tmp_path / "run.npz", "this run")
     file.save(CHECKPOINT)
-    found = file.load()
-    np.testing.assert_array_equal(found.arrays["a"], CHECKPOINT.arrays["a"])
-    assert found.facts["epoch"] == 4
-    assert found.facts["history"] == [{"loss": 0.5}]
+    checkpoint = file.load()
+    np.testing.assert_array_equal(checkpoint.arrays["a"], CHECKPOINT.arrays["a"])
+    assert checkpoint.facts["epoch"] == 4
+    assert checkpoint.facts["history"] == [{"loss": 0.5}]
 
 
 def test_a_checkpoint_that_cannot_be_written_says_where(tmp_path):

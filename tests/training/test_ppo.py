@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.network import build_network
 from autopilot.training.ppo import (
     Collector,
-    Opinion,
+    PolicyOutput,
     PPOConfig,
     Rollout,
     Samples,
@@ -89,16 +89,16 @@ def test_the_density_is_that_of_the_normal_distribution():
         for a, m, s in zip(actions[0], mean[0], np.exp(log_std[0]), strict=True)
     )
     assert log_prob(noise, log_std)[0] == pytest.approx(expected, rel=1e-6)
-    opinion = Opinion(tf.constant(mean), tf.constant(log_std), None)
-    assert float(log_prob_tensor(tf.constant(actions), opinion)[0]) == pytest.approx(expected, rel=1e-5)
+    output = PolicyOutput(tf.constant(mean), tf.constant(log_std), None)
+    assert float(log_prob_tensor(tf.constant(actions), output)[0]) == pytest.approx(expected, rel=1e-5)
 
 
 class FixedModel:
     """Thinks the same of everything: mean 0, deviation 1, value 0."""
 
-    def opinion(self, observations):
+    def output(self, observations):
         zeros = tf.zeros((tf.shape(observations)[0], 1))
-        return Opinion(zeros, zeros, zeros[:, 0])
+        return PolicyOutput(zeros, zeros, zeros[:, 0])
 
 
 def batch(actions, old_log_probs, advantage, returns=0.0):
@@ -132,19 +132,19 @@ NOW = -0.5 * np.log(2 * np.pi)  # log density of action 0 under FixedModel
     ],
 )
 def test_the_surrogate_is_clipped_on_the_side_that_pays(ratio, advantage, surrogate, clipped):
-    found = losses(FixedModel(), batch([0.0], [NOW - np.log(ratio)], advantage), PPOConfig(clip_coef=0.2))
-    assert float(found.policy) == pytest.approx(-surrogate, rel=1e-5)
-    assert float(found.clip_fraction) == clipped
+    result = losses(FixedModel(), batch([0.0], [NOW - np.log(ratio)], advantage), PPOConfig(clip_coef=0.2))
+    assert float(result.policy) == pytest.approx(-surrogate, rel=1e-5)
+    assert float(result.clip_fraction) == clipped
 
 
 def test_the_value_loss_is_in_spreads_of_the_returns():
-    found = losses(FixedModel(), batch([0.0], [NOW], 0.0, returns=4.0), PPOConfig())
-    assert float(found.value) == pytest.approx(0.5 * (4.0 / 2.0) ** 2)
+    result = losses(FixedModel(), batch([0.0], [NOW], 0.0, returns=4.0), PPOConfig())
+    assert float(result.value) == pytest.approx(0.5 * (4.0 / 2.0) ** 2)
 
 
 def test_an_unmoved_policy_has_no_divergence():
-    found = losses(FixedModel(), batch([0.0], [NOW], 1.0), PPOConfig())
-    assert float(found.approx_kl) == pytest.approx(0.0, abs=1e-6)
+    result = losses(FixedModel(), batch([0.0], [NOW], 1.0), PPOConfig())
+    assert float(result.approx_kl) == pytest.approx(0.0, abs=1e-6)
 
 
 class Linear:
@@ -229,11 +229,11 @@ def mean_reward(environment, policy):
     ],
 )
 def test_a_problem_with_a_known_optimum_is_solved_to_within_two_per_cent(make, best, config):
-    model = ActorCritic(build_network(1, (16,)), seed=0, log_std=-0.5)
+    model = NetworkActorCritic(build_network(1, (16,)), seed=0, log_std=-0.5)
     for _ in train(Collector(make(64, 64), 0), Updater(model, config), model, config):
         pass
     optimum = mean_reward(make(512, 64), best)
-    learned = mean_reward(make(512, 64), lambda seen: model.opinion_numpy(seen).mean)
+    learned = mean_reward(make(512, 64), lambda seen: model.output_numpy(seen).mean)
     assert learned > 1.02 * optimum, "rewards are below zero"
 
 
@@ -241,7 +241,7 @@ def test_the_same_seed_gives_the_same_weights():
     config = PPOConfig(total_iterations=3, num_steps=16, minibatch_size=128)
 
     def weights():
-        model = ActorCritic(build_network(1, (8,), seed=4), seed=4, log_std=-0.5)
+        model = NetworkActorCritic(build_network(1, (8,), seed=4), seed=4, log_std=-0.5)
         list(train(Collector(Linear(16, 16), 4), Updater(model, config), model, config, (4, 0)))
         return [one.numpy() for one in model.trainable_variables]
 
@@ -251,7 +251,7 @@ def test_the_same_seed_gives_the_same_weights():
 
 def test_an_update_stops_once_the_policy_has_moved_far_enough():
     config = PPOConfig(total_iterations=1, num_steps=16, minibatch_size=32, update_epochs=20, learning_rate=0.05)
-    model = ActorCritic(build_network(1, (8,), seed=4), seed=4, log_std=-0.5)
+    model = NetworkActorCritic(build_network(1, (8,), seed=4), seed=4, log_std=-0.5)
     updater = Updater(model, config)
     list(train(Collector(Linear(16, 16), 4), updater, model, config))
     assert float(updater.optimiser.iterations) < 20 * 8

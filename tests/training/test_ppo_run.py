@@ -7,9 +7,9 @@ from autopilot.training.checkpoint import CheckpointFile
 from autopilot.training.fleet_ppo import FleetValidation
 from autopilot.training.hyperparameters import Hyperparameters, parse_hyperparameters
 from autopilot.training.job import StopSignal
-from autopilot.training.network import build_network, get_weights
-from autopilot.training.ppo_run import Game, PPORun, Surroundings, Validated
-from autopilot.training.progress import Teller
+from autopilot.training.network import build_network, get_weights, set_weights
+from autopilot.training.ppo_run import Game, PPORun, RunContext, Validated
+from autopilot.training.progress import ProgressReporter
 from autopilot.training.recorded import recorded_traces
 from tests.training.test_recorded import fleet
 
@@ -47,11 +47,11 @@ class Scripted:
         return Validated(next(self.losses), {"validation_cost": 0.0})
 
 
-def run_of(tmp_path, losses, **told):
-    told = Hyperparameters(algorithm="ppo", num_steps=16, minibatch_size=64, update_epochs=1, **told)
+def run_of(tmp_path, losses, network=None, **hparams):
+    hparams = Hyperparameters(algorithm="ppo", num_steps=16, minibatch_size=64, update_epochs=1, **hparams)
     validation = Scripted(losses)
-    around = Surroundings(Teller(), StopSignal(), CheckpointFile(tmp_path / "run.npz", "this run"))
-    return PPORun(build_network(1, (8,)), told, around, Game(Near(), validation)), validation
+    context = RunContext(ProgressReporter(), StopSignal(), CheckpointFile(tmp_path / "run.npz", "this run"))
+    return PPORun(network or build_network(1, (8,)), hparams, context, Game(Near(), validation)), validation
 
 
 def test_it_ends_when_the_validation_no_longer_gets_better_and_keeps_the_best_weights(tmp_path, capfd):
@@ -73,6 +73,16 @@ def test_a_run_that_had_ended_early_stays_ended_when_it_is_resumed(tmp_path):
     assert all(np.array_equal(value, get_weights(first.network)[n]) for n, value in get_weights(again.network).items())
 
 
+def test_a_warm_start_that_nothing_beats_is_what_is_kept(tmp_path):
+    network = build_network(1, (8,))
+    set_weights(network, get_weights(network))
+    run, validation = run_of(tmp_path, [2.0, 3.0, 2.5], network, patience=9, total_iterations=4)
+    begun = get_weights(network)
+    run.run()
+    assert not all(np.array_equal(value, begun[name]) for name, value in validation.judged[-1].items())
+    assert all(np.array_equal(value, begun[name]) for name, value in get_weights(run.network).items())
+
+
 def test_it_goes_on_while_the_validation_gets_better(tmp_path):
     run, _ = run_of(tmp_path, [5.0, 4.0, 3.0, 2.0], patience=1, total_iterations=8)
     run.run()
@@ -80,8 +90,8 @@ def test_it_goes_on_while_the_validation_gets_better(tmp_path):
 
 
 def test_the_default_run_on_services_is_not_cut_short():
-    told = parse_hyperparameters({"environment": "service"})
-    assert told.patience * 20 >= told.total_iterations
+    hparams = parse_hyperparameters({"environment": "service"})
+    assert hparams.patience * 20 >= hparams.total_iterations
 
 
 @pytest.mark.parametrize("fleets", [1, 3])
@@ -103,6 +113,6 @@ def test_recorded_fleets_are_what_ppo_is_judged_on(fleets):
             return np.zeros(len(observations))
 
     wasteful, absent = validation.judge(Twice()), validation.judge(Rule())
-    assert wasteful.told == {"validation_cost": wasteful.loss}
+    assert wasteful.metrics == {"validation_cost": wasteful.loss}
     assert 1 < wasteful.loss < absent.loss
     assert validation.judge(Twice()) == wasteful

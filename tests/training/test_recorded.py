@@ -11,8 +11,7 @@ from autopilot.ports import Predictions
 from autopilot.training.dataset import ROW
 from autopilot.training.fleet_ppo import ending
 from autopilot.training.hyperparameters import Hyperparameters
-from autopilot.training.job import JobError, Stopped, StopSignal
-from autopilot.training.live import observations, record
+from autopilot.training.job import JobError, Stopped
 from autopilot.training.recorded import (
     left_out,
     read_channel,
@@ -21,7 +20,7 @@ from autopilot.training.recorded import (
     split,
     weigh,
 )
-from autopilot.training.report import told_verdict
+from autopilot.training.report import verdict_line
 from autopilot.training.verdict import decide, recorded_costs, scenario_of, simulated_costs
 
 DAY = 86400.0
@@ -68,9 +67,9 @@ def test_what_was_needed_is_the_demand_at_both_horizons(step, near, far):
     assert (training.step_minutes == step / 60).all()
     for row in (training.take(np.arange(3)) if len(demand) < 30_000 else training.take(np.arange(0))).demand:
         at = np.flatnonzero((np.lib.stride_tricks.sliding_window_view(demand, ROW) == row).all(axis=1))[0]
-        found = training.needed[np.flatnonzero((training.demand == row).all(axis=1))[0]]
-        np.testing.assert_array_equal(found[:, 0], demand[at + near : at + near + ROW])
-        np.testing.assert_array_equal(found[:, 1], demand[at + far : at + far + ROW])
+        needed = training.needed[np.flatnonzero((training.demand == row).all(axis=1))[0]]
+        np.testing.assert_array_equal(needed[:, 0], demand[at + near : at + near + ROW])
+        np.testing.assert_array_equal(needed[:, 1], demand[at + far : at + far + ROW])
     assert training.observations.shape[1:] == (ROW, features.WIDTH)
     assert np.isfinite(training.observations).all()
 
@@ -170,26 +169,26 @@ CANDIDATES = {"default": Times(1.2), "calibrated": CalibratedPolicy(), "trained"
 
 
 def test_a_wasteful_policy_loses_on_recorded_and_on_simulated_fleets():
-    told = Hyperparameters(validation_fleets=4)
-    for costs in (recorded_costs([fleet()], told, CANDIDATES), simulated_costs(4, told, CANDIDATES)):
-        found = decide(costs, "a test")
-        assert found.chosen != "trained"
-        assert found.ratios["calibrated"] == 1.0
-        assert found.ratios["trained"] > 2
+    hparams = Hyperparameters(validation_fleets=4)
+    for costs in (recorded_costs([fleet()], hparams, CANDIDATES), simulated_costs(4, hparams, CANDIDATES)):
+        verdict = decide(costs, "a test")
+        assert verdict.chosen != "trained"
+        assert verdict.ratios["calibrated"] == 1.0
+        assert verdict.ratios["trained"] > 2
 
 
 @pytest.mark.parametrize(
-    ("told", "better"),
+    ("hparams", "better"),
     [
         pytest.param({"missing_weight": 100.0}, "trained", id="missing servers are dear"),
         pytest.param({"idle_weight": 100.0}, "default", id="idle servers are dear"),
         pytest.param({"over_prov_factor": 100.0}, "default", id="so are they by their other name"),
     ],
 )
-def test_the_verdict_weighs_missing_and_idle_servers_as_it_was_told(told, better):
+def test_the_verdict_weighs_missing_and_idle_servers_as_it_was_told(hparams, better):
     candidates = {"default": Times(1.0), "calibrated": CalibratedPolicy(), "trained": Times(1.6)}
-    told = Hyperparameters(validation_fleets=4, **told)
-    for costs in (recorded_costs([fleet()], told, candidates), simulated_costs(4, told, candidates)):
+    hparams = Hyperparameters(validation_fleets=4, **hparams)
+    for costs in (recorded_costs([fleet()], hparams, candidates), simulated_costs(4, hparams, candidates)):
         ratios = decide(costs, "a test").ratios
         assert min(("default", "trained"), key=ratios.get) == better
 
@@ -273,51 +272,18 @@ def test_nothing_takes_the_place_of_the_default_for_a_gain_within_the_noise(case
         "default": noisy(1.0, 0.0, shape, 0), "calibrated": noisy(1.3, 0.1, shape, 1),
         "trained": noisy(factor, spread, shape, 2),
     }  # fmt: skip
-    found = decide(costs, "x")
-    assert found.chosen == chosen, case
+    verdict = decide(costs, "x")
+    assert verdict.chosen == chosen, case
     assert (
-        found.intervals["trained"].low
-        < found.ratios["trained"] / found.ratios["default"]
-        < (found.intervals["trained"].high)
+        verdict.intervals["trained"].low
+        < verdict.ratios["trained"] / verdict.ratios["default"]
+        < (verdict.intervals["trained"].high)
     )
-    assert ("no difference" in told_verdict(found)) == (spread > 0.2)
+    assert ("no difference" in verdict_line(verdict)) == (spread > 0.2)
 
 
 def test_too_few_days_are_no_reason_to_replace_the_default():
     costs = {"default": days(3.0), "calibrated": days(4.0), "trained": days(1.0)}
-    found = decide(costs, "x")
-    assert (found.chosen, found.intervals["trained"]) == ("default", None)
-    assert "too little was judged" in told_verdict(found)
-
-
-def test_a_live_source_that_does_not_answer_leaves_gaps():
-    answers = iter([5.0, None, 7.0])
-    found = observations(lambda: next(answers), iter([0.0, 300.0, 600.0]))
-    assert found.times.tolist() == [0.0, 600.0]
-    assert found.demand.tolist() == [5.0, 7.0]
-
-
-def test_a_live_source_without_any_answer_is_an_error():
-    with pytest.raises(JobError, match="fewer than two usable answers"):
-        observations(lambda: None, iter([0.0, 300.0]))
-
-
-def test_recording_a_live_source_can_be_stopped():
-    stop = StopSignal()
-    stop.asked = True
-    told = Hyperparameters(gs_inventory_url="http://127.0.0.1:9/", live_observations=3, learning_freq=DAY)
-    with pytest.raises(Stopped):
-        record(told, stop)
-
-
-def test_a_live_source_that_never_answers_is_given_up_at_once():
-    asked = []
-    with pytest.raises(JobError, match="no usable answer 5 times in a row"):
-        observations(lambda: asked.append(1), (300.0 * at for at in range(2016)))
-    assert len(asked) == 5
-
-
-def test_too_short_a_recording_is_refused_before_it_begins():
-    told = Hyperparameters(gs_inventory_url="http://127.0.0.1:9/", live_observations=100, learning_freq=300.0)
-    with pytest.raises(JobError, match=r"span 0\.34 days: at least 2 are needed"):
-        record(told, StopSignal())
+    verdict = decide(costs, "x")
+    assert (verdict.chosen, verdict.intervals["trained"]) == ("default", None)
+    assert "too little was judged" in verdict_line(verdict)

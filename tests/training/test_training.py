@@ -21,25 +21,16 @@ from autopilot.training.command import run_job
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job
 from autopilot.training.ppo import Updater
-from autopilot.training.run import checkpoint_of
+from autopilot.training.run import Round, checkpoint_of
 from tests.training.conftest import TINY
 
 TRAIN = Path(__file__).parents[2] / "container" / "train"
 METRIC = re.compile(r"validation_score=([-+0-9.eE]+);")
 
 
-@pytest.fixture(autouse=True)
-def _signals():
-    """A job takes over the signals of its process; give them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def job(root, told=None, **files):
+def job(root, hparams=None, **files):
     (root / "input" / "config").mkdir(parents=True, exist_ok=True)
-    for name, content in ({"hyperparameters.json": told or {}} | files).items():
+    for name, content in ({"hyperparameters.json": hparams or {}} | files).items():
         (root / "input" / "config" / name).write_text(json.dumps(content))
     return Job(root)
 
@@ -90,20 +81,20 @@ def test_the_model_directory_holds_the_three_parts_and_nothing_half_written(fore
 
 def test_metadata_say_how_the_model_came_about(forecast):
     one, _ = forecast
-    found = read_metadata(one.model)
-    assert (found.algorithm, found.seed, found.features_version) == ("forecast", 1, features.FEATURES_VERSION)
-    assert found.hyperparameters["epochs"] == 2
-    assert found.scores["ratios"]["calibrated"] == 1.0
-    assert found.scores["chosen"] in {"trained", "calibrated"}
-    assert (found.serve == "model") == (found.scores["chosen"] == "trained")
-    assert "tensorflow" in found.libraries
+    metadata = read_metadata(one.model)
+    assert (metadata.algorithm, metadata.seed, metadata.features_version) == ("forecast", 1, features.FEATURES_VERSION)
+    assert metadata.hyperparameters["epochs"] == 2
+    assert metadata.scores["ratios"]["calibrated"] == 1.0
+    assert metadata.scores["chosen"] in {"trained", "calibrated"}
+    assert (metadata.serve == "model") == (metadata.scores["chosen"] == "trained")
+    assert "tensorflow" in metadata.libraries
 
 
 def test_metric_lines_are_for_the_platforms_regular_expressions(forecast):
-    _, told = forecast
-    values = [float(value) for value in METRIC.findall(told)]
+    _, log = forecast
+    values = [float(value) for value in METRIC.findall(log)]
     assert len(values) == 3  # of the forecast, and of the closed loop
-    assert "\x1b" not in told, "no terminal codes in a log"
+    assert "\x1b" not in log, "no terminal codes in a log"
 
 
 def test_the_report_is_one_file_without_outside_references(forecast):
@@ -155,8 +146,34 @@ def stopped_and_resumed(one, capfd, monkeypatch):
 def test_a_forecast_that_is_stopped_resumes_to_the_uninterrupted_model(forecast, tmp_path, tiny, monkeypatch, capfd):
     uninterrupted, _ = forecast
     stopping_at(1, CheckpointFile, monkeypatch, "save")
-    found = stopped_and_resumed(job(tmp_path, tiny), capfd, monkeypatch)
-    assert found == read_metadata(uninterrupted.model)
+    metadata = stopped_and_resumed(job(tmp_path, tiny), capfd, monkeypatch)
+    assert metadata == read_metadata(uninterrupted.model)
+
+
+@pytest.mark.parametrize("saved", [4, 7])  # in the second member, and in the one that learns the mean
+def test_an_ensemble_that_is_stopped_resumes_to_the_uninterrupted_model(ensemble, tmp_path, monkeypatch, capfd, saved):
+    uninterrupted, hparams = ensemble
+    stopping_at(saved, CheckpointFile, monkeypatch, "save")
+    metadata = stopped_and_resumed(job(tmp_path, hparams), capfd, monkeypatch)
+    assert metadata == read_metadata(uninterrupted.model)
+
+
+def test_the_network_that_an_ensemble_starts_from_is_one_of_it_as_it_is(ensemble, tmp_path, capfd):
+    base, hparams = ensemble
+    one = job(tmp_path, hparams | {"warm_start": "model"})
+    shutil.copytree(base.model, one.root / "input" / "data" / "model")
+    assert run_job(one, {}) == 0
+    stages = re.findall(r"^(\w+) epoch 1/", capfd.readouterr().out, re.MULTILINE)
+    assert stages == ["forecast", "closed_loop", "distillation"]
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    """A finished job of two networks and the one that learned their mean, and its hyperparameters."""
+    hparams = TINY | {"ensemble": "2", "distillation_epochs": "2"}
+    one = job(tmp_path_factory.mktemp("ensemble"), hparams)
+    assert run_job(one, {}) == 0
+    return one, hparams
 
 
 def test_ppo_that_is_stopped_resumes_to_the_uninterrupted_model(tmp_path, tiny_ppo, monkeypatch, capfd):
@@ -198,11 +215,11 @@ def test_another_model_to_start_from_is_another_run(forecast, tmp_path):
     base, _ = forecast
     one = job(tmp_path)
     channel = Path(shutil.copytree(base.model, one.root / "input" / "data" / "model"))
-    first = checkpoint_of(one, Hyperparameters(), [])
-    assert checkpoint_of(one, Hyperparameters(), []) == first
-    told = json.loads((channel / "metadata.json").read_text())
-    (channel / "metadata.json").write_text(json.dumps(told | {"model_sha256": "another"}))
-    assert checkpoint_of(one, Hyperparameters(), []).run != first.run
+    first = checkpoint_of(one, Hyperparameters(), Round([]))
+    assert checkpoint_of(one, Hyperparameters(), Round([])) == first
+    metadata = json.loads((channel / "metadata.json").read_text())
+    (channel / "metadata.json").write_text(json.dumps(metadata | {"model_sha256": "another"}))
+    assert checkpoint_of(one, Hyperparameters(), Round([])).run != first.run
 
 
 def test_a_checkpoint_of_another_run_is_replaced_with_a_word(tmp_path, tiny, capfd):
@@ -231,14 +248,14 @@ def test_recorded_fleets_judge_the_default_the_trained_model_and_the_rule(
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("hparams", "reason"),
     [
         pytest.param({"epocs": "3"}, "unknown hyperparameter 'epocs': did you mean 'epochs'?", id="unknown name"),
         pytest.param({"warm_start": "model"}, "warm_start=model needs a `model` channel", id="no model channel"),
     ],
 )
-def test_a_bad_hyperparameter_fails_the_job_with_the_reason_first(tmp_path, told, reason):
-    one = job(tmp_path, told)
+def test_a_bad_hyperparameter_fails_the_job_with_the_reason_first(tmp_path, hparams, reason):
+    one = job(tmp_path, hparams)
     assert run_job(one, {}) == 1
     assert failure(one).startswith(reason)
     assert not one.model.exists()
@@ -282,4 +299,4 @@ def test_a_host_that_is_not_the_first_ends_at_once_and_writes_nothing(tmp_path, 
 def test_what_the_command_line_says_overrides_the_file(tmp_path):
     one = job(tmp_path, {"seed": "1"})
     assert run_job(one, {"seed": "no number"}) == 1
-    assert failure(one).startswith("seed must be a number")
+    assert failure(one).startswith("seed must be a whole number")

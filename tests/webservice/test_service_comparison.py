@@ -95,9 +95,9 @@ def test_planning_in_time_beats_the_peak_rule_also_where_starting_machines_cost(
         "in time": planned(environment.config, IN_TIME),
         "full": planned(environment.config),
     }
-    found = {told.name: told.difference for told in compare(rules, "peak", environment, [2])}
-    assert found["in time"].low > 0
-    assert found["full"].high < 0, "keeping machines starting is a loophole of the example's free ones"
+    differences = {one.name: one.difference for one in compare(rules, "peak", environment, [2])}
+    assert differences["in time"].low > 0
+    assert differences["full"].high < 0, "keeping machines starting is a loophole of the example's free ones"
 
 
 def test_no_number_of_machines_promises_more_than_the_best_foresight():
@@ -254,11 +254,11 @@ def test_planning_answers_a_spike_after_a_minute_and_in_time_when_what_it_orders
 
 def test_players_meet_the_same_loads_whatever_was_played_before():
     environment = ServiceEnvironment(12, SHORT)
-    told = compare({"a": constant(40), "b": peak(30, 1.5), "c": constant(40)}, "a", environment, [1, 2])
-    assert [standing.name for standing in told] == ["a", "b", "c"]
-    assert told[2].difference == Estimate(0, 0, 0)
-    assert told[0].profit == told[2].profit
-    assert not told[2].difference.excludes_zero()
+    standings = compare({"a": constant(40), "b": peak(30, 1.5), "c": constant(40)}, "a", environment, [1, 2])
+    assert [standing.name for standing in standings] == ["a", "b", "c"]
+    assert standings[2].difference == Estimate(0, 0, 0)
+    assert standings[0].profit == standings[2].profit
+    assert not standings[2].difference.excludes_zero()
 
 
 def test_an_agent_sees_observations_only_and_does_what_it_says():
@@ -293,8 +293,8 @@ def test_episodes_of_several_seeds_are_joined():
 
 def test_an_interval_holds_the_mean_nineteen_times_in_twenty():
     rng = np.random.default_rng(5)
-    found = [estimate(rng.normal(3.0, 2.0, 12)) for _ in range(4000)]
-    held = np.mean([e.low <= 3.0 <= e.high for e in found])
+    estimates = [estimate(rng.normal(3.0, 2.0, 12)) for _ in range(4000)]
+    held = np.mean([e.low <= 3.0 <= e.high for e in estimates])
     assert held == pytest.approx(0.95, abs=0.012)
 
 
@@ -304,7 +304,7 @@ def test_student_s_quantiles_are_those_of_the_tables(degrees, quantile):
 
 
 def test_too_few_episodes_tell_no_interval():
-    found = estimate(np.arange(9.0))
-    assert found.mean == 4
-    assert not found.bounded
-    assert not found.excludes_zero()
+    few = estimate(np.arange(9.0))
+    assert few.mean == 4
+    assert not few.bounded
+    assert not few.excludes_zero()

@@ -9,9 +9,6 @@ from autopilot_client.ports import DemandUnknownError
 LARGEST = 2**31 - 1
 """Beyond this it is no number of servers: Kubernetes itself counts replicas no further."""
 
-
-MOST_ARRIVALS = 2**53
-"""A counter goes further than a number of servers."""
 MILLISECONDS = 1e11
 """As seconds this is a time 3,000 years ahead: a larger number counts milliseconds."""
 

@@ -4,32 +4,32 @@ import json
 import math
 from urllib.parse import urlencode
 
-from autopilot_client.config import PrometheusDemand
-from autopilot_client.demand.json_path import MOST_ARRIVALS, number_at
+from autopilot_client.config import PrometheusDemand, Queries
+from autopilot_client.demand.json_path import LARGEST, number_at
 from autopilot_client.net.fetch import Call, FetchError, RetryBudget, shown
 from autopilot_client.ports import DemandUnknownError
-from autopilot_client.rules.domain import Reading, age
+from autopilot_client.rules.domain import MOST_ARRIVALS, Reading, age
 
 
 def read_prometheus(source: PrometheusDemand, now: float, budget: RetryBudget | None = None) -> Reading:
     """Demand and the rest by their queries. No result, many, or NaN: DemandUnknownError, never zero."""
 
-    def ask(query: str | None) -> object:
-        return None if query is None else _ask(source, query, budget or RetryBudget())
+    def ask(query: str) -> object:
+        return _ask(source, query, budget or RetryBudget())
 
-    def number(query: str | None) -> float | None:
-        return None if query is None else number_at(ask(query), "value")
+    def total(queries: Queries, largest: int = LARGEST) -> float:
+        return sum(number_at(ask(q), "value", largest) for q in ([queries] if isinstance(queries, str) else queries))
 
     seconds = 0.0 if source.age_query is None else _age(ask(source.age_query))
     if seconds > source.max_age_seconds:
         raise DemandUnknownError(f"{source.age_query}: {seconds:.0f} s old")
-    sessions, arrivals = number(source.sessions_query), source.arrivals_query
+    sessions, arrivals, queue = source.sessions_query, source.arrivals_query, source.queue_query
     return Reading(
-        demand=number_at(ask(source.query), "value"),
+        demand=total(source.query) / source.per_server,
         at=now - seconds,
-        sessions=None if sessions is None else round(sessions),
-        queue=number(source.queue_query),
-        arrivals=None if arrivals is None else int(number_at(ask(arrivals), "value", MOST_ARRIVALS)),
+        sessions=round(total(sessions)) if sessions else None,
+        queue=total(queue) / source.per_server if queue else None,
+        arrivals=int(total(arrivals, MOST_ARRIVALS)) if arrivals else None,
     )
 
 

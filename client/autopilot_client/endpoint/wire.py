@@ -4,13 +4,11 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from autopilot_client.rules.domain import Answer, Bounds, Reading, Refused
+from autopilot_client.rules.domain import MOST_SERVERS, Answer, Bounds, Reading, Refused
 from autopilot_client.rules.lead import Lead
 
 SHORTEST, LONGEST = 1.0, 120.0
 """Bounds of a horizon that is believed, in minutes."""
-MOST_SERVERS = 10_000_000
-"""The largest limit that the endpoint takes; it would refuse every question with one above."""
 
 
 def instance(
@@ -20,7 +18,7 @@ def instance(
     optional = {
         "sessions": reading.sessions,
         "queue": reading.queue,
-        "replicas": replicas,
+        "replicas": None if replicas is None else min(replicas, MOST_SERVERS),
         "arrivals": reading.arrivals,
     }
     return (

@@ -1,19 +1,18 @@
 """The API server: one connection, JSON in and out, few calls, all counted, all with time-outs.
 
-The requests are plain, because the generated models of the kubernetes package would cost memory and time for nothing
-here; that package only reads kubeconfig files.
+The requests are plain: see "Why not the kubernetes package" in the client's README. It only reads kubeconfig files.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 import urllib3
-import yaml
 
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 
@@ -24,6 +23,11 @@ PAGE = 500
 """Objects in one page of pods: bounds memory."""
 MOST_PAGES = 400
 """200,000 pods: a server that always says "continue" must not hold a pass for ever."""
+CHUNK = 65536
+LARGEST = 32 << 20
+"""Bytes of one answer: a page of 500 objects has a few MiB."""
+MOST_READS = 3
+"""A whole answer may take so many times what one part of it may."""
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding an answer can raise, whatever the answer."""
 
@@ -82,6 +86,7 @@ class Kube:
     def _call(self, method: str, path: str, request: "Request") -> bytes:
         self.calls[method] = self.calls.get(method, 0) + 1
         url = self.connection.host + path + ("?" + urlencode(request.query) if request.query else "")
+        until = time.monotonic() + self.connect_seconds + MOST_READS * self.read_seconds
         try:
             response = self.connection.pool.request(
                 method,
@@ -89,10 +94,12 @@ class Kube:
                 body=None if request.body is None else json.dumps(request.body),
                 headers=self._headers(request),
                 timeout=urllib3.Timeout(connect=self.connect_seconds, read=self.read_seconds),
+                preload_content=False,
             )
+            body = _bounded(response, until)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise KubeUnavailableError(f"{method} {path}: {error}") from error
-        return _usable(response, f"{method} {path}")
+        return _usable(response.status, body, f"{method} {path}")
 
     def _headers(self, request: "Request") -> dict[str, str]:
         headers = {"Accept": request.accept, "User-Agent": "autopilot-client"}
@@ -124,13 +131,32 @@ class _Status(msgspec.Struct):
     message: str = ""
 
 
-def _usable(response: urllib3.BaseHTTPResponse, what: str) -> bytes:
-    body = response.data
-    if 200 <= response.status < 300:
+def _bounded(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    """The whole body. A time-out of urllib3 counts anew with every byte, and knows no size: here both have an end.
+
+    Raises TimeoutError, OSError, and urllib3's own.
+    """
+    body = bytearray()
+    try:
+        while chunk := response.read1(CHUNK):
+            body += chunk
+            if time.monotonic() > until:
+                raise TimeoutError("no complete answer in time")
+            if len(body) > LARGEST:
+                raise OSError(f"an answer of more than {LARGEST} bytes")
+    except BaseException:
+        response.close()  # its connection is of no use any more
+        raise
+    response.release_conn()
+    return bytes(body)
+
+
+def _usable(status: int, body: bytes, what: str) -> bytes:
+    if 200 <= status < 300:
         return body
-    if response.status >= 500 or response.status == 429:
-        raise KubeUnavailableError(f"{what}: HTTP {response.status}")
-    raise KubeRefusedError(response.status, f"{what}: {_message(body)}")
+    if status >= 500 or status == 429:
+        raise KubeUnavailableError(f"{what}: HTTP {status}")
+    raise KubeRefusedError(status, f"{what}: {_message(body)}")
 
 
 def _message(body: bytes) -> str:
@@ -140,6 +166,26 @@ def _message(body: bytes) -> str:
         return "no reason given"
 
 
+@dataclass(slots=True)
+class TokenFile:
+    """A bearer token that is renewed in its file, by the kubelet for one. While there is none, the last one stands."""
+
+    path: Path
+    _last: str = ""
+
+    def __call__(self) -> str:
+        """The header of now. Raises KubeUnavailableError where there has never been a token."""
+        try:
+            token = self.path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            token = ""
+        if token and token.isascii() and token.isprintable():
+            self._last = f"Bearer {token}"
+        if not self._last:
+            raise KubeUnavailableError(f"{self.path}: no token is in it")
+        return self._last
+
+
 def in_cluster(environ: Mapping[str, str], account: Path = ACCOUNT) -> Connection:
     """The API server of this pod, with the pod's own account. Raises KubeUnavailableError outside a pod."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "")
@@ -147,36 +193,17 @@ def in_cluster(environ: Mapping[str, str], account: Path = ACCOUNT) -> Connectio
     if not (host and port and authority.is_file() and token.is_file()):
         raise KubeUnavailableError("no cluster: this is not a pod with a service account; give --kubeconfig")
 
-    def authorization() -> str:
-        return f"Bearer {token.read_text(encoding='utf-8').strip()}"  # the kubelet renews the file
-
     name = f"[{host}]" if ":" in host else host
-    return Connection(f"https://{name}:{port}", _pool({"ca_certs": str(authority)}), authorization)
+    return Connection(f"https://{name}:{port}", connections({"ca_certs": str(authority)}), TokenFile(token))
 
 
-def from_kubeconfig(path: str) -> Connection:
-    """The API server of a kubeconfig file, with all its ways of logging in. Raises KubeUnavailableError."""
-    # For people at a terminal: the package takes 20 MiB that no pod needs.
-    from kubernetes import config as kubernetes_config  # noqa: PLC0415
-    from kubernetes.client import Configuration  # noqa: PLC0415
-
-    settings = Configuration()
-    try:
-        kubernetes_config.load_kube_config(path, client_configuration=settings)  # type: ignore[no-untyped-call]
-    except (kubernetes_config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
-        why = " ".join(str(error).split())
-        raise KubeUnavailableError(f"no cluster: {path}: {why}; run in a pod, or give --kubeconfig") from error
-
-    def authorization() -> str | None:
-        ways: dict[str, Any] = dict(settings.auth_settings())
-        return next((str(way["value"]) for way in ways.values() if way["value"]), None)
-
-    files = {"ca_certs": settings.ssl_ca_cert, "cert_file": settings.cert_file, "key_file": settings.key_file}
-    required = "CERT_REQUIRED" if settings.verify_ssl else "CERT_NONE"
-    return Connection(settings.host, _pool({"cert_reqs": required} | files), authorization)
-
-
-def _pool(tls: dict[str, Any]) -> urllib3.PoolManager:
+def connections(tls: dict[str, Any], proxy: str | None = None) -> urllib3.PoolManager:
     """Connections that are kept; only a connection that could not be made is tried again."""
     retries = urllib3.Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0)
-    return urllib3.PoolManager(num_pools=2, maxsize=4, retries=retries, **tls)
+    settings: dict[str, Any] = {"num_pools": 2, "maxsize": 4, "retries": retries} | tls
+    if proxy is None:
+        return urllib3.PoolManager(**settings)
+    parts = urlsplit(proxy)
+    pair = None if parts.username is None else f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    settings["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=pair)
+    return urllib3.ProxyManager(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", **settings)

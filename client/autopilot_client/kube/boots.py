@@ -39,7 +39,7 @@ class _Items(msgspec.Struct):
 
 
 def read_boots(kube: Kube, name: str, target: Target, now: float) -> list[Boot]:
-    """The servers of `deployment/NAME` or `fleet/NAME`. Raises KubeError.
+    """The servers of a target such as `deployment/NAME`. Raises KubeError.
 
     A pod says since when it is ready. A GameServer does not: it is taken to have become ready now.
     """
@@ -49,7 +49,7 @@ def read_boots(kube: Kube, name: str, target: Target, now: float) -> list[Boot]:
         items = _read(kube, path, f"agones.dev/fleet={own}")
         return [_boot(item, now if item.status.state in READY_STATES else None) for item in items]
     if not target.selector:
-        raise KubeUnavailableError("the Deployment's selector is not known")
+        raise KubeUnavailableError("the target's selector is not known")
     return [_boot(item, _ready_since(item, now)) for item in _read(kube, kube.path("v1", "pods"), target.selector)]
 
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autopilot_client.kube.api import Kube
-from autopilot_client.kube.targets import KINDS, Target
+from autopilot_client.kube.targets import Target
+from autopilot_client.rules.kinds import kind_of
 from autopilot_client.rules.notices import Notice
 from autopilot_client.rules.plan import Scale
 
@@ -30,7 +31,7 @@ class Resize:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NoticeEvent:
     """Something else that began or ended, about one object."""
 
     name: str
@@ -43,7 +44,7 @@ class Told:
         return f"{self.name}: {self.notice.text}"
 
 
-def write_events(kube: Kube, news: Sequence[Resize | Told], each: bool, now: float) -> None:
+def write_events(kube: Kube, news: Sequence[Resize | NoticeEvent], each: bool, now: float) -> None:
     """Tell of resizes and the rest. One event for all resizes is about the largest, and names the others.
 
     Raises KubeError.
@@ -51,7 +52,7 @@ def write_events(kube: Kube, news: Sequence[Resize | Told], each: bool, now: flo
     resizes = sorted((r for r in news if isinstance(r, Resize)), key=lambda r: -abs(r.scale.wanted - r.scale.current))
     groups = [[resize] for resize in resizes] if each else [resizes]
     written = [_of_resizes(group, kube.namespace, now) for group in groups if group]
-    told = [one for one in news if isinstance(one, Told)]
+    told = [one for one in news if isinstance(one, NoticeEvent)]
     written += [_event((one.name, one.target), one.notice, one.text, (kube.namespace, now)) for one in told]
     for number, event in enumerate(written):
         event["metadata"]["name"] += f"-{number}" if number else ""
@@ -70,9 +71,9 @@ def _of_resizes(resizes: Sequence[Resize], namespace: str, now: float) -> dict[s
 def _event(about: tuple[str, Target], notice: Notice, text: str, where: tuple[str, float]) -> dict[str, Any]:
     """One core/v1 Event about an object, in a namespace at a time."""
     (full, target), (namespace, now) = about, where
-    kind, name = full.split("/", 1)
+    kind, name = kind_of(full), full.split("/", 1)[1]
     at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    involved = {"apiVersion": KINDS[kind].group, "kind": KINDS[kind].kind, "name": name, "namespace": namespace}
+    involved = {"apiVersion": kind.group, "kind": kind.kind, "name": name, "namespace": namespace}
     return {
         "apiVersion": "v1",
         "kind": "Event",

@@ -87,7 +87,7 @@ class Leadership:
         try:
             record = self._write(self._candidate.identity)
         except KubeRefusedError as error:
-            if error.status == 409:  # somebody else wrote it: nothing that we know is true any more
+            if error.status in (404, 409):  # gone, or written by somebody else: nothing that we know is true any more
                 self._candidate = lost(self._candidate)
             raise
         self._candidate = written(self._candidate, record, now)

@@ -1,4 +1,4 @@
-"""Which pods are a Deployment's own: its ReplicaSets made them. A selector may well match other people's pods."""
+"""Which pods are a target's own: what made them says so. A selector may well match other people's pods."""
 
 import msgspec
 
@@ -9,10 +9,15 @@ from autopilot_client.ports import KubeUnavailableError
 
 
 def owned_pods(kube: Kube, target: Target) -> list[Pod]:
-    """The pods that a Deployment's own ReplicaSets made. Raises KubeError."""
+    """The pods that a Deployment's own ReplicaSets made, or a StatefulSet or CloneSet itself. Raises KubeError.
+
+    The pods of a GameServerSet belong to a StatefulSet of OpenKruise's; a label of OpenKruiseGame's names the set.
+    """
+    if target.kind == "gameserverset":
+        return read_pods(kube, f"game.kruise.io/owner-gss={target.name}")
     if not target.selector:  # it would mean every pod of the namespace
-        raise KubeUnavailableError("the Deployment's selector is not known")
-    own = _replica_sets(kube, target)
+        raise KubeUnavailableError("the target's selector is not known")
+    own = _replica_sets(kube, target) if target.kind == "deployment" else {target.uid}
     return [pod for pod in read_pods(kube, target.selector) if pod.owner in own]
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from autopilot_client.kube.api import UNREADABLE, Kube
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
+from autopilot_client.rules.kinds import BY_DELETION_COST, KINDS, kind_of
 
 Form = TypeVar("Form")
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -20,21 +21,6 @@ GONE = KubeUnavailableError("not read, for the API server gave no usable answer 
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind that has a scale subresource."""
-
-    group: str
-    resource: str
-    kind: str
-
-
-KINDS = {
-    "deployment": Kind("apps/v1", "deployments", "Deployment"),
-    "fleet": Kind("agones.dev/v1", "fleets", "Fleet"),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
     """One object as it stands: the size that is asked for, its version, and Agones' own counts where it has them.
 
@@ -42,6 +28,10 @@ class Target:
                  at it since it was changed: pods of several ReplicaSets are there, and each would lose a share
     annotations  what people and tools wrote on it
     arrivals     the allocations since the Fleet was made (Agones 1.59 and later).
+    kind, name   which kind it is (empty: one that is not known by name), and its name
+    first        the first ordinal of a StatefulSet's pods
+    servers      how many servers are there, a rollout's surge among them; never taken for the size
+    counters, lists  of Agones, by name, summed up over those servers
     """
 
     replicas: int
@@ -54,6 +44,19 @@ class Target:
     rolling: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     arrivals: int | None = None
+    kind: str = "deployment"
+    name: str = ""
+    first: int = 0
+    servers: int = 0
+    counters: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
+    lists: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
+
+
+class AgonesTotal(msgspec.Struct, frozen=True):
+    """A Counter or List of Agones over all servers of a Fleet: how many there are, and how many there may be."""
+
+    count: int = 0
+    capacity: int = 0
 
 
 class _Metadata(msgspec.Struct):
@@ -64,17 +67,25 @@ class _Metadata(msgspec.Struct):
     annotations: dict[str, str] = {}
 
 
+class _Ordinals(msgspec.Struct):
+    start: _Count = 0
+
+
 class _Spec(msgspec.Struct):
-    replicas: _Count = 0
+    replicas: _Count | None = None
     selector: Any = None
+    ordinals: _Ordinals | None = None
 
 
 class _Status(msgspec.Struct):
     selector: str = ""
+    label_selector: str = msgspec.field(default="", name="labelSelector")
     allocated: _Count | None = msgspec.field(default=None, name="allocatedReplicas")
     reserved: _Count = msgspec.field(default=0, name="reservedReplicas")
     ready: int | None = msgspec.field(default=None, name="readyReplicas")
     arrivals: int | None = msgspec.field(default=None, name="allocations")
+    counters: dict[str, AgonesTotal] | None = None
+    lists: dict[str, AgonesTotal] | None = None
     replicas: int = 0
     updated: int = msgspec.field(default=0, name="updatedReplicas")
     observed: int | None = msgspec.field(default=None, name="observedGeneration")
@@ -91,27 +102,31 @@ class _Items(msgspec.Struct):
 
 
 def read_targets(kube: Kube, wanted: Sequence[str], how: str) -> dict[str, Target | KubeError]:
-    """The targets (`deployment/NAME`, `fleet/NAME`) by name; an error where one could not be read."""
+    """The targets (`deployment/NAME`, `fleet/NAME` ...) by name; an error where one could not be read."""
     found: dict[str, Target | KubeError] = {}
-    for kind in KINDS:
-        names = [target.split("/", 1)[1] for target in wanted if target.startswith(f"{kind}/")]
-        found |= _read_kind(kube, kind, names, how)
+    for word in sorted({target.split("/", 1)[0] for target in wanted}):
+        names = [target.split("/", 1)[1] for target in wanted if target.startswith(f"{word}/")]
+        found |= _read_kind(kube, word, names, how)
     return found
 
 
 def read_one(kube: Kube, target: str) -> Target:
     """One target by name. Raises KubeError."""
-    kind, name = target.split("/", 1)
-    resource = KINDS[kind]
-    return _target(_decode(kube.get(kube.path(resource.group, resource.resource, name)), _Item), kind)
+    kind, name = kind_of(target), target.split("/", 1)[1]
+    item = _decode(kube.get(kube.path(kind.group, kind.resource, name)), _Item)
+    if not kind.known:  # where its size stands is known to its scale subresource alone
+        scale = _decode(kube.get(kube.path(kind.group, kind.resource, name, "scale")), _Item)
+        scale.metadata.annotations = item.metadata.annotations
+        item = scale
+    return _target(item, kind.known)
 
 
-def _read_kind(kube: Kube, kind: str, names: Sequence[str], how: str) -> dict[str, Target | KubeError]:
+def _read_kind(kube: Kube, word: str, names: Sequence[str], how: str) -> dict[str, Target | KubeError]:
     if not names:
         return {}
-    if how == "list" or (how == "auto" and len(names) > NAMED_UP_TO):
-        return _listed(kube, kind, names)
-    return _each_named(kube, [f"{kind}/{name}" for name in names])
+    if word in KINDS and (how == "list" or (how == "auto" and len(names) > NAMED_UP_TO)):
+        return _listed(kube, word, names)
+    return _each_named(kube, [f"{word}/{name}" for name in names])
 
 
 def _each_named(kube: Kube, targets: Sequence[str]) -> dict[str, Target | KubeError]:
@@ -134,7 +149,8 @@ def _named(kube: Kube, target: str) -> Target | KubeError:
 def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | KubeError]:
     resource = KINDS[kind]
     try:
-        items = _decode(kube.get(kube.path(resource.group, resource.resource)), _Items).items
+        pages = kube.pages(kube.path(resource.group, resource.resource), {}, "application/json")
+        items = [item for page in pages for item in _decode(page, _Items).items]
     except KubeRefusedError as error:
         hint = "; add components/many-fleets, or write read: named" if error.status == 403 else ""
         return {f"{kind}/{name}": KubeError(f"{error}{hint}") for name in names}
@@ -170,22 +186,33 @@ def _target_or_error(item: _Item, kind: str) -> Target | KubeError:
 def _target(item: _Item, kind: str) -> Target:
     """The object as a value. Raises KubeUnavailableError: a selector half read would pick other people's pods."""
     try:
-        selector = item.status.selector or _selector(item.spec.selector)
+        selector = item.status.selector or _selector(item.spec.selector) or item.status.label_selector
     except (AttributeError, KeyError, TypeError) as error:
         raise KubeUnavailableError(f"{item.metadata.name}: unreadable selector") from error
     meta, status = item.metadata, item.status
     return Target(
-        item.spec.replicas,
+        _replicas(item.spec, kind),
         meta.resource_version,
         meta.uid,
         selector,
         status.allocated,
         status.reserved,
         status.ready,
-        kind == "deployment" and _rolling(meta, status),
+        kind in BY_DELETION_COST and _rolling(meta, status),
         meta.annotations,
         status.arrivals,
+        kind,
+        meta.name,
+        item.spec.ordinals.start if item.spec.ordinals else 0,
+        status.replicas,
+        status.counters or {},
+        status.lists or {},
     )
+
+
+def _replicas(spec: _Spec, kind: str) -> int:
+    """The size that is asked for. A scale subresource leaves 0 out; a CloneSet whose size is not written has 1."""
+    return spec.replicas if spec.replicas is not None else int(kind == "cloneset")
 
 
 def _rolling(meta: _Metadata, status: _Status) -> bool:

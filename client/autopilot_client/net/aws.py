@@ -4,7 +4,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError
 
-from autopilot_client.config import ConfigError
+from autopilot_client.ports import ConfigError
 
 CREDENTIALS = {"connect_timeout": 1, "read_timeout": 5, "retries": {"total_max_attempts": 2}}
 """Limits of the exchange of a pod's token for credentials (IRSA). By default it waits for a minute, five times, and

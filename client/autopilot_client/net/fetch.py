@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
 from autopilot_client.net.access import NOBODY, Access
+from autopilot_client.net.proxies import proxy_of
 from autopilot_client.net.sign import SignError, signed
 
 CHUNK = 65536
@@ -95,14 +95,6 @@ async def _exchange(call: Call, url: str, headers: dict[str, str]) -> bytes:
         if response.status != 200:
             raise FetchError(f"{shown(call.url)}: HTTP {response.status}", response.status)
         return bytes(body)
-
-
-def proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for an address: HTTP_PROXY, HTTPS_PROXY, but not for NO_PROXY."""
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    return getproxies().get(parts.scheme)
 
 
 @lru_cache(maxsize=1)

@@ -64,6 +64,12 @@ class Reading:
         return math.ceil(max(self.demand + (self.queue or 0.0), self.sessions or 0))
 
 
+MOST_SERVERS = 10_000_000
+"""The endpoint takes no number of servers beyond this: it would refuse the question for all fleets."""
+MOST_ARRIVALS = 2**53
+"""A counter goes further than a number of servers; the endpoint takes none beyond this."""
+
+
 def unseen_queue(used: int, ready: int | None, margin: float) -> float | None:
     """Waiting players' servers that a count of servers in use cannot show; None where nothing speaks for any.
 

@@ -27,6 +27,7 @@ class Memory:
     before    the forecast of the pass before, also where the window is shorter than the time between passes
     forecasts (time, servers) of the window, oldest and largest first, without those that a later and larger one hides
     peaks     (hour since the epoch, highest need in it) of the last hours, oldest first
+    plain     the size without what events add, when it was known the last time
     """
 
     uid: str = ""
@@ -35,6 +36,7 @@ class Memory:
     before: int = 0
     forecasts: _Sizes = ()
     peaks: tuple[tuple[int, int], ...] = ()
+    plain: int | None = None
 
     def without_answers(self) -> "Memory":
         """As after a start: nothing is known of the answers of the last minutes."""

@@ -20,7 +20,7 @@ class Unsure:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingDecision:
     """The latest decision that names a size.
 
     at         when its pass was, in seconds since the epoch
@@ -29,6 +29,7 @@ class Standing:
     lasts      seconds for which it may be told
     answered   whether the endpoint has ever answered for this object
     kept       servers of the decision that no maximum takes: in use, or there while a rollout lasts
+    stays      the size is to stay as it is: an operator has paused the fleet, or it is left to somebody else
     """
 
     decision: Decision
@@ -38,6 +39,7 @@ class Standing:
     lasts: float
     answered: bool = True
     kept: int = 0
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,10 @@ class Question:
     told: int | None = None
 
 
-def offer(standing: Standing | None, question: Question) -> int | Unsure:
+def offer(standing: StandingDecision | None, question: Question) -> int | Unsure:
     """The size to tell, in servers, or why there is none."""
+    if standing and standing.stays:
+        return _as_it_is(standing, question)
     allocation = standing.decision.allocation if standing else None
     if standing is None or allocation is None:
         return Unsure("nothing is decided")
@@ -75,7 +79,17 @@ def offer(standing: Standing | None, question: Question) -> int | Unsure:
     return max(wanted, standing.kept, question.in_use)
 
 
-def _doubt(standing: Standing, question: Question) -> str:
+def _as_it_is(standing: StandingDecision, question: Question) -> int | Unsure:
+    """The size of this moment. After an error the next policy of a chain, or KEDA's fallback, would set another."""
+    since = age(standing.at, question.now)
+    if since is None or since > standing.lasts:
+        return Unsure("that it is to stay as it is was said at another time")
+    if question.spec is None or standing.spec is None or question.spec.uid != standing.spec.uid:
+        return Unsure("it is to stay as it is, and its size cannot be read")
+    return question.spec.replicas
+
+
+def _doubt(standing: StandingDecision, question: Question) -> str:
     """Why the decision is not to be told; empty if it is."""
     since = age(standing.at, question.now)
     if since is None or since > standing.lasts:

@@ -1,7 +1,8 @@
 """What an operator wrote on the Deployment or Fleet itself, at three in the morning, and what it changes.
 
-Annotations `gameserver-autopilot/NAME`, each with an optional `gameserver-autopilot/NAME-until` (RFC 3339). One that is
-no use is ignored and said, never guessed. No override takes a server that is in use.
+Annotations `gameserver-autopilot/NAME`, each with an optional `gameserver-autopilot/NAME-until` (RFC 3339). What is not
+as it should be is said, with what becomes of it: a number that is none is ignored, `paused` with anything but a clear
+no means paused, and an end that cannot be read is none. No override takes a server that is in use.
 """
 
 import re
@@ -12,6 +13,8 @@ from datetime import datetime
 from autopilot_client.rules.domain import Bounds, Decision, Seen
 
 PREFIX = "gameserver-autopilot/"
+SCHEDULE = "schedule."
+"""Such names are schedules, and read elsewhere."""
 LARGEST = 2**31 - 1
 _WHOLE = re.compile(r"[0-9]{1,10}")
 
@@ -22,7 +25,9 @@ class Overrides:
 
     paused, size, minimum, maximum   as the operator wrote them, in servers
     until      name -> when it ends, in seconds since the epoch; no entry: until it is taken away
-    ignored    what was written and is no use, in words, with the remedy
+    resumed    when an operator has resumed it the last time, as it is written; "": never
+    ended      what has ended, in the same words, and when
+    mistakes   what is not written as it should be, in words: what becomes of it, and the remedy
     """
 
     paused: bool = False
@@ -30,7 +35,9 @@ class Overrides:
     minimum: int | None = None
     maximum: int | None = None
     until: tuple[tuple[str, float], ...] = ()
-    ignored: tuple[str, ...] = ()
+    resumed: str = ""
+    ended: tuple[tuple[str, float], ...] = ()
+    mistakes: tuple[str, ...] = ()
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -48,55 +55,73 @@ def read_overrides(annotations: Mapping[str, str], now: float) -> Overrides:
     written = {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
     values: dict[str, bool | int] = {}
     until: list[tuple[str, float]] = []
-    ignored = [f"{PREFIX}{name}: unknown; {_KNOWN}" for name in sorted(written) if name not in NAMES]
+    ended: list[tuple[str, float]] = []
+    mistakes = [f"{PREFIX}{name}: unknown, and ignored; {_KNOWN}" for name in unknown_names(annotations)]
     for name, read in _READERS.items():
         if name not in written:
             continue
-        value, end = read(written[name].strip()), _end(written.get(f"{name}-until"))
+        (value, wrong), (end, endless) = read(written[name].strip()), _end(written.get(f"{name}-until"))
+        mistakes += [f"{PREFIX}{name}: {written[name][:40]!r} {wrong}"] if wrong else []
         if value is None:
-            ignored.append(f"{PREFIX}{name}: {written[name][:40]!r} is not {_TAKES[name]}")
-        elif end is None:
-            ignored.append(f"{PREFIX}{name}: its end {written[f'{name}-until'][:40]!r} is not a time; {_TIME}")
-        elif end > now:
+            continue
+        mistakes += [f"{PREFIX}{name}-until: {written[f'{name}-until'][:40]!r} {endless}"] if endless else []
+        if end > now:
             values[name] = value
-            until += [(name, end)] if end < float("inf") else []
-    return _consistent(Overrides(**values, until=tuple(until), ignored=tuple(ignored)))  # type: ignore[arg-type]
+            until += [(name, end)] if end < FOREVER else []
+        elif value is not False:
+            ended.append((name if value is True else f"{name} {value}", end))
+    found = Overrides(**values, until=tuple(until), mistakes=tuple(mistakes))  # type: ignore[arg-type]
+    return _consistent(replace(found, ended=tuple(ended), resumed=written.get(RESUMED, "")))
 
 
-def _boolean(text: str) -> bool | None:
-    return {"true": True, "false": False}.get(text.lower())
+def unknown_names(annotations: Mapping[str, str]) -> list[str]:
+    """What is written under our prefix and is no name of ours, in order."""
+    written = (key.removeprefix(PREFIX) for key in annotations if key.startswith(PREFIX))
+    return sorted(name for name in written if name not in NAMES and not name.startswith(SCHEDULE))
 
 
-def _whole(text: str) -> int | None:
-    return int(text) if _WHOLE.fullmatch(text) and int(text) <= LARGEST else None
+def _boolean(text: str) -> tuple[bool, str]:
+    """Whoever writes `paused` with anything but a no wants it left alone."""
+    clear = YES.get(text.lower())
+    return (True, "is neither true nor false: taken for true; write one of them") if clear is None else (clear, "")
 
 
-_READERS: dict[str, Callable[[str], bool | int | None]] = {
+def _whole(text: str) -> tuple[int | None, str]:
+    if _WHOLE.fullmatch(text) and int(text) <= LARGEST:
+        return int(text), ""
+    return None, "is not a whole number of servers: ignored; write one such as 40"
+
+
+YES = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+_READERS: dict[str, Callable[[str], tuple[bool | int | None, str]]] = {
     "paused": _boolean, "size": _whole, "minimum": _whole, "maximum": _whole,
 }  # fmt: skip
-_TAKES = {"paused": "true or false", **dict.fromkeys(("size", "minimum", "maximum"), "a whole number of servers")}
-NAMES = {*_READERS, *(f"{name}-until" for name in _READERS)}
+RESUMED = "resumed"
+"""What `resume` leaves: whenever it is written anew, a fleet that is left to somebody else is set again."""
+NAMES = {*_READERS, *(f"{name}-until" for name in _READERS), RESUMED}
 _KNOWN = "write paused, size, minimum or maximum, or one of them with -until"
-_TIME = "write it like 2026-12-24T06:00:00Z"
+FOREVER = float("inf")
 
 
-def _end(text: str | None) -> float | None:
-    """Seconds since the epoch; infinity where no end is written; None where it is not a time with its zone."""
+def _end(text: str | None) -> tuple[float, str]:
+    """Seconds since the epoch, infinity where no end is written; and what is wrong with what is written."""
     if text is None:
-        return float("inf")
+        return FOREVER, ""
     try:
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return None
-    return at.timestamp() if at.tzinfo else None
+        if at.tzinfo:
+            return at.timestamp(), ""
+    except (ValueError, OverflowError):
+        pass
+    return FOREVER, "is no time with its zone: it stays in force without an end; write one like 2026-12-24T06:00:00Z"
 
 
 def _consistent(found: Overrides) -> Overrides:
     """Players come first: a maximum below the minimum is ignored."""
     if found.minimum is None or found.maximum is None or found.minimum <= found.maximum:
         return found
-    said = f"{PREFIX}maximum: {found.maximum} is below {PREFIX}minimum {found.minimum}; raise it"
-    return replace(found, maximum=None, ignored=(*found.ignored, said))
+    said = f"{PREFIX}maximum: {found.maximum} is below {PREFIX}minimum {found.minimum}: ignored; raise it"
+    return replace(found, maximum=None, mistakes=(*found.mistakes, said))
 
 
 def bounds_with(overrides: Overrides, bounds: Bounds) -> Bounds:

@@ -27,17 +27,20 @@ class Rivalry:
     def words(self) -> str:
         """What to tell people; empty while nobody interferes."""
         if self.held_since is not None:
-            remedy = "let one of the two go, then write gameserver-autopilot/paused on it and take it away again"
-            return f"somebody else keeps setting the size to {self.theirs}: it is left alone; {remedy}"
+            remedy = (
+                "let one of the two go, then `autopilot-client resume` it, or write gameserver-autopilot/paused on it"
+            )
+            alone = "it is left alone, but for what annotations say"
+            return f"somebody else keeps setting the size to {self.theirs}: {alone}; {remedy}"
         return f"somebody else has set the size to {self.theirs}" if self.reversals else ""
 
 
 NO_RIVAL = Rivalry()
 
 
-def watch(rivalry: Rivalry, theirs: int | None, paused: bool, now: float) -> Rivalry:
-    """The rivalry after a pass that has found somebody else's size, or None. A pause releases what is held."""
-    if paused:
+def watch(rivalry: Rivalry, theirs: int | None, released: bool, now: float) -> Rivalry:
+    """The rivalry after a pass that has found somebody else's size, or None; `released` by an operator or not."""
+    if released:
         return NO_RIVAL
     recent = tuple(at for at in rivalry.reversals if 0 <= now - at < HOUR)
     if rivalry.held_since is not None:

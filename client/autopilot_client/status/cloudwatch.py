@@ -16,7 +16,7 @@ class CloudWatchError(Exception):
     """CloudWatch did not take the metrics."""
 
 
-class Client(Protocol):
+class CloudWatchClient(Protocol):
     """The part of boto3's CloudWatch client that is used."""
 
     def put_metric_data(self, **arguments: object) -> object:
@@ -62,7 +62,7 @@ def _datum(name: str, value: float, dimensions: list[dict[str, str]]) -> dict[st
     return {"MetricName": name, "Value": float(value), "Unit": "Count", "Dimensions": dimensions}
 
 
-def put(client: Client, settings: CloudWatch, data: Sequence[dict[str, Any]]) -> None:
+def put(client: CloudWatchClient, settings: CloudWatch, data: Sequence[dict[str, Any]]) -> None:
     """Send the data, at most 1000 to a call. Raises CloudWatchError."""
     try:
         for start in range(0, len(data), LARGEST_BATCH):
@@ -72,11 +72,11 @@ def put(client: Client, settings: CloudWatch, data: Sequence[dict[str, Any]]) ->
         raise CloudWatchError(str(error)) from error
 
 
-def connect(settings: CloudWatch, session: Any = None) -> Client:  # noqa: ANN401  see new_session
+def connect(settings: CloudWatch, session: Any = None) -> CloudWatchClient:  # noqa: ANN401  see new_session
     """A boto3 client that never holds a pass up for long. Raises ConfigError."""
     from botocore.config import Config as BotoConfig  # noqa: PLC0415
 
     config = BotoConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
     where = {"region_name": settings.region, "endpoint_url": settings.url}
-    made: Client = new_client(session or new_session(), "cloudwatch", config=config, **where)
+    made: CloudWatchClient = new_client(session or new_session(), "cloudwatch", config=config, **where)
     return made

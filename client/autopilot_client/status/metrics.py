@@ -1,7 +1,7 @@
 """Prometheus metrics, made from the store at each scrape: nothing is kept twice."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -9,13 +9,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from autopilot_client import __version__
+from autopilot_client.rules.bill import Meter
 from autopilot_client.rules.domain import FallbackLevel, Fault
 from autopilot_client.status.store import StatusStore, View
 
 FLEET = ["namespace", "fleet"]
 
 
-class Leads(Protocol):
+class LeadershipView(Protocol):
     """Whether this replica may act."""
 
     @property
@@ -63,13 +64,18 @@ COUNTERS = (
     ("decisions", "reason", "Decisions, by the rule that decided"),
     ("guards", "guard", "Answers that were refused, by the guard that refused them"),
 )
+METERS: tuple[tuple[str, str, Callable[[Meter], float]], ...] = (
+    ("server_seconds", "Server-seconds of the size that was set", lambda m: m.servers),
+    ("unmet_server_seconds", "Server-seconds that were missing", lambda m: m.unmet),
+    ("idle_server_seconds", "Server-seconds beyond the need", lambda m: m.idle),
+)
 NAMES = {"decisions": "autopilot_decisions", "guards": "autopilot_guard_interventions"}
 
 
 class StatusCollector(Collector):
     """The store as metric families."""
 
-    def __init__(self, store: StatusStore, leadership: Leads, calls: dict[str, int]) -> None:
+    def __init__(self, store: StatusStore, leadership: LeadershipView, calls: dict[str, int]) -> None:
         self._store, self._leadership, self._calls = store, leadership, calls
 
     def collect(self) -> Iterator[Metric]:
@@ -147,15 +153,11 @@ class StatusCollector(Collector):
             yield family
 
     def _seconds(self) -> Iterator[Metric]:
-        seconds = dict(self._store.seconds)
-        for which, meaning in (
-            ("unmet", "Server-seconds that were missing"),
-            ("idle", "Server-seconds beyond the need"),
-        ):
-            family = CounterMetricFamily(f"autopilot_{which}_server_seconds", meaning, labels=FLEET)
-            for (kind, fleet), value in seconds.items():
-                if kind == which:
-                    family.add_metric([self._store.namespace, fleet], value)
+        meters = dict(self._store.meters)
+        for name, meaning, value in METERS:
+            family = CounterMetricFamily(f"autopilot_{name}", meaning, labels=FLEET)
+            for fleet, meter in meters.items():
+                family.add_metric([self._store.namespace, fleet], value(meter))
             yield family
 
     def _process(self) -> Iterator[Metric]:
@@ -168,9 +170,13 @@ class StatusCollector(Collector):
         )
         for verb, count in dict(self._calls).items():
             calls.add_metric([verb], count)
+        meaning = "Messages to people outside the cluster, by receiver and what came of them"
+        notifications = CounterMetricFamily("autopilot_notifications", meaning, labels=["receiver", "outcome"])
+        for (receiver, outcome), count in dict(store.notifications).items():
+            notifications.add_metric([receiver, outcome], count)
         info = GaugeMetricFamily("autopilot_build_info", "1, with the version as a label", labels=["version"])
         info.add_metric([__version__], 1)
-        yield from (passes, calls, info)
+        yield from (passes, calls, notifications, info)
         last = store.last_success
         yield GaugeMetricFamily(
             "autopilot_last_success_timestamp_seconds", "When a pass last had a fresh answer; 0: never", value=last

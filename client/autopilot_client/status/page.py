@@ -100,10 +100,10 @@ def _said_by_people(view: View, now: float) -> list[str]:
     ends = {word: until.get(word.split()[0]) for word in rules.overrides.active}
     lines = [f"Override: {word}{f', until {_day_clock(end)} UTC' if end else ''}." for word, end in ends.items()]
     lines += [f"Event: {name}." for name in rules.scheduled.names]
-    lines += [f"Ignored: {text}." for text in rules.overrides.ignored]
+    lines += [f"Annotation {text}." for text in rules.overrides.mistakes]
     if rules.rolling:
         lines.append("A new version is being rolled out: nothing is removed until it is done.")
-    later = [one for one in upcoming(view.fleet.events, now, 2) if one[0] > now]
+    later = [one for one in upcoming(rules.events, now, 2) if one[0] > now]
     return lines + [f"Next event: {event.name}, {_day_clock(begin)} UTC." for begin, _, event in later]
 
 

@@ -56,7 +56,7 @@ def parse_review(document: object) -> Review:
         servers=_count(status, "replicas"),
         in_use=_count(status, "allocatedReplicas") + _count(status, "reservedReplicas"),
         ready=ready if isinstance(ready := status.get("readyReplicas"), int) else None,
-        arrivals=arrivals if isinstance(arrivals := status.get("allocations"), int) and arrivals >= 0 else None,
+        arrivals=counted if isinstance(counted := status.get("allocations"), int) else None,
         request=request,
     )
 

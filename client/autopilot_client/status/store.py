@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from autopilot_client.config import Config, Fleet
+from autopilot_client.rules.bill import Meter
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
 from autopilot_client.rules.lead import BootTimes, Lead
-from autopilot_client.rules.notices import Hold
-from autopilot_client.rules.offer import Standing
+from autopilot_client.rules.notices import OutageHold
+from autopilot_client.rules.offer import StandingDecision
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry
 from autopilot_client.status.review import Review
@@ -24,7 +25,8 @@ class View:
     """One fleet after a pass: what was seen, decided and done. `size` is what the cluster is set to now.
 
     `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage;
-    `lead` the provisioning lead time that is given or measured.
+    `lead` the provisioning lead time that is given or measured; `insisted` whether the
+    operator has named the size of a fleet that is held for somebody else.
     """
 
     fleet: Fleet
@@ -34,9 +36,20 @@ class View:
     size: int | None
     last_answer: Answer | None = None
     rules: OperatorRules = NO_RULES
-    hold: Hold | None = None
+    hold: OutageHold | None = None
     rivalry: Rivalry = NO_RIVAL
     lead: Lead | None = None
+    insisted: bool = False
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether somebody else has the size."""
+        return self.rivalry.held_since is not None and not self.insisted
+
+    @property
+    def stays(self) -> bool:
+        """Whether the size is to stay as it is, whoever asks."""
+        return self.rules.overrides.paused or self.left_alone
 
 
 @dataclass(slots=True)
@@ -50,7 +63,8 @@ class StatusStore:
     serving: dict[str, View] = field(default_factory=dict)
     trails: dict[str, Trail] = field(default_factory=dict)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    meters: dict[str, Meter] = field(default_factory=dict)
+    notifications: Counter[tuple[str, str]] = field(default_factory=Counter)
     passes: Counter[str] = field(default_factory=Counter)
     pass_seconds: float = 0.0
     last_success: float = 0.0
@@ -73,9 +87,7 @@ class StatusStore:
             for view in views:
                 self._account(view, self.views.get(view.fleet.name))
                 self.views[view.fleet.name] = view
-                if view.rules.overrides.paused or view.rivalry.held_since is not None:
-                    self.serving.pop(view.fleet.name, None)
-                elif view.decision.allocation is not None:
+                if view.stays or view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
                 self.last_success = now
@@ -109,7 +121,7 @@ class StatusStore:
         """In place of a uid that cannot be read: a new name whenever the Fleet that is reviewed was made anew."""
         return f"review-{self._remade[name]}"
 
-    def standing(self, name: str) -> Standing | None:
+    def standing(self, name: str) -> StandingDecision | None:
         """The latest decision that names a size, and for how long it may be told; None when there is none."""
         view = self.serving.get(name)
         if view is None:
@@ -120,7 +132,8 @@ class StatusStore:
         if view.rules.overrides.size is not None:  # the operator's word is as good as an answer, and above the limits
             decision = replace(decision, level=FallbackLevel.ANSWER)
             bounds = replace(bounds, minimum=0, maximum=max(bounds.maximum, view.rules.overrides.size))
-        return Standing(decision, view.seen.at, spec, bounds, lasts, view.last_answer is not None, _kept(view))
+        answered = view.last_answer is not None
+        return StandingDecision(decision, view.seen.at, spec, bounds, lasts, answered, _kept(view), view.stays)
 
     def alive(self, now: float) -> bool:
         """Whether the loop still turns: the last pass began, or ended, not long ago."""
@@ -131,14 +144,24 @@ class StatusStore:
         demand = seen.reading.demand if seen.reading else None
         self.trails.setdefault(name, Trail()).add(seen.at, demand, decision.allocation, view.size, decision.reason)
         self.counts["decisions", name, decision.reason] += 1
+        elapsed = min(seen.at - before.seen.at, 3 * self.config.interval_seconds) if before else 0.0
+        self._measure(view, max(0.0, elapsed))
         undone = set(view.rivalry.reversals) - set(before.rivalry.reversals if before else ())
         self.counts["reversals", name, ""] += len(undone)
-        if before is None or seen.reading is None or seen.replicas is None:
+
+    def _measure(self, view: View, elapsed: float) -> None:
+        """Add the seconds since the last pass to the fleet's meter, as far as size and need are known."""
+        name, seen = view.fleet.name, view.seen
+        if seen.replicas is None:
             return
-        elapsed = min(seen.at - before.seen.at, 3 * self.config.interval_seconds)
-        gap = (seen.reading.need - seen.replicas) * max(0.0, elapsed)
-        key = ("unmet" if gap > 0 else "idle", name)
-        self.seconds[key] = self.seconds.get(key, 0.0) + abs(gap)
+        meter = self.meters.get(name, Meter())
+        gap = 0 if seen.reading is None else seen.reading.need - seen.replicas
+        self.meters[name] = Meter(
+            meter.seen + (elapsed if seen.reading else 0.0),
+            meter.servers + seen.replicas * elapsed,
+            meter.unmet + max(0, gap) * elapsed,
+            meter.idle + max(0, -gap) * elapsed,
+        )
 
 
 def _kept(view: View) -> int:

@@ -16,7 +16,7 @@ from autopilot_client.ports import KubeError, ReadSpec
 from autopilot_client.rules.domain import Spec
 from autopilot_client.rules.offer import Question, Unsure, offer
 from autopilot_client.rules.rivals import not_taken
-from autopilot_client.status.metrics import Leads, StatusCollector, exposition
+from autopilot_client.status.metrics import LeadershipView, StatusCollector, exposition
 from autopilot_client.status.page import render
 from autopilot_client.status.review import Review, ReviewError, parse_review, refusal, reply
 from autopilot_client.status.store import StatusStore
@@ -64,7 +64,7 @@ class Application:
     def __init__(
         self,
         store: StatusStore,
-        leadership: Leads,
+        leadership: LeadershipView,
         calls: dict[str, int],
         clock: Callable[[], float] = time.time,
         read_spec: ReadSpec = no_spec,
@@ -78,7 +78,7 @@ class Application:
             "/metrics": self._metrics,
         }
         self._reviewed = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "fleet"}
-        self._scaled = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "deployment"}
+        self._scaled = {fleet.object: fleet for fleet in store.config.fleets if fleet.apply == "keda"}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -126,8 +126,8 @@ class Application:
     def _desired(self, name: str) -> Reply:
         """KEDA's metrics-api. Unsure is 503, never 0: KEDA then keeps the size."""
         fleet = self._scaled.get(name)
-        if fleet is None or fleet.apply != "keda":
-            return of_error(404, "fleet", "no Deployment of this name has apply: keda")
+        if fleet is None:
+            return of_error(404, "fleet", "no target of this name has apply: keda")
         size = self._offer(fleet, in_use=0)
         if isinstance(size, Unsure):
             return of_error(503, "unsure", size.why)
@@ -177,6 +177,6 @@ class Application:
         if theirs is not None:
             self._store.not_taken[fleet.name] = theirs
         size = offer(standing, Question(now, in_use, spec, told[0] if told else None))
-        if isinstance(size, int):
+        if isinstance(size, int) and not standing.stays:
             self._store.told[fleet.name] = size, now
         return size

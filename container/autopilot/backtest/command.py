@@ -19,7 +19,7 @@ from autopilot.backtest.scenario import Scenario, decide_again, scenario_for, se
 from autopilot.core.cost import Doubles
 from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
 from autopilot.core.history import rfc3339
-from autopilot.demand.csv_file import read_fleets_csv
+from autopilot.demand.csv_file import fleet_of, read_fleets_csv
 from autopilot.demand.series import DemandCsvError, DemandSeries
 from autopilot.ports import ModelError, Policy
 from autopilot.settings import Settings, SettingsError
@@ -27,13 +27,13 @@ from autopilot.wiring import build_policy
 
 
 class BadInputError(click.ClickException):
-    """What was asked for cannot be done; the message says what to mend. Exit code 2."""
+    """What was asked for cannot be done; the message says what to fix. Exit code 2."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BacktestConfig:
     """What was asked for on the command line; `backtest` documents each."""
 
     files: tuple[Path, ...]
@@ -48,7 +48,16 @@ class Request:
     all_rules: bool
     json_file: Path | None
     html_file: Path | None
+    no_html: bool
     sizes: Path | None
+
+    @property
+    def report(self) -> Path | None:
+        """Where the report goes; None: none is wanted."""
+        if self.html_file or self.no_html:
+            return self.html_file
+        name = fleet_of(self.files[0]) if len(self.files) == 1 else f"{fleet_of(self.files[0])}-and-others"
+        return REPORTS / f"{name}.html"
 
 
 class _LeadType(click.ParamType[Lead, str]):
@@ -63,6 +72,8 @@ class _LeadType(click.ParamType[Lead, str]):
 
 _LARGEST = 1e9
 _WIDE = 130  # characters a line where nobody watches: a pipe, a log
+REPORTS = Path("out/backtest")
+"""Where a report goes that was not given another place."""
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -101,7 +112,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--all-rules", is_flag=True, help="Show every rule in the table.")
 @click.option("--json", "json_file", type=_FILE, help="Write every figure to this file.")
-@click.option("--html", "html_file", type=_FILE, help="Write a report with plots to this file.")
+@click.option(
+    "--html",
+    "html_file",
+    type=_FILE,
+    help="Write the report with plots to this file.  [default: out/backtest/NAME.html]",
+)
+@click.option("--no-html", is_flag=True, help="Write no report.")
 @click.option("--sizes", type=_FILE, help="Write `timestamp,size`, as the client would have set it (one CSV only).")
 def backtest(**given: object) -> None:
     """What your fleet would have cost under the autopilot, beside simple rules.
@@ -111,7 +128,7 @@ def backtest(**given: object) -> None:
     CloudWatch export. What the client would have set is played in a simulated fleet: growth takes the lead, shrinking
     is at once, servers in use stay. The guardrail follows the same environment variables as `serve`.
     """  # fmt: skip
-    request = Request(**given)  # type: ignore[arg-type]
+    request = BacktestConfig(**given)  # type: ignore[arg-type]
     try:
         run(request, Settings.from_env(os.environ))
     except (DemandCsvError, ModelError, SettingsError) as error:
@@ -120,21 +137,20 @@ def backtest(**given: object) -> None:
         raise BadInputError(f"{error.filename}: {error.strerror}") from error
 
 
-def run(request: Request, settings: Settings) -> None:
+def run(request: BacktestConfig, settings: Settings) -> None:
     """Read, decide again, compare, and say what came out. Raises what its parts raise, and BadInputError."""
     _check(request)
     config = config_for(request, settings)
-    results = [one for path in request.files for one in _compared(path, request, config)]
+    results = [one for at, path in enumerate(request.files, 1) for one in _compared(at, request, config)]
     _show(results, request)
     if request.json_file:
         text = json.dumps(table.document(results, config.policy.name, request.price), indent=2, allow_nan=False)
         request.json_file.write_text(text + "\n", "utf-8")
-    if request.html_file:
-        request.html_file.write_text(_html(results, request, config.policy), "utf-8")
-        click.echo(f"report: {request.html_file}")
+    if request.report:
+        _report(request.report, results, request, config.policy)
 
 
-def config_for(request: Request, settings: Settings) -> ReplayConfig:
+def config_for(request: BacktestConfig, settings: Settings) -> ReplayConfig:
     """Policy, guardrail and limits as they would serve. Raises ModelError."""
     policy = build_policy(request.model or Path(settings.autopilot_model_dir))
     limits = Limits(request.minimum, request.maximum)
@@ -144,7 +160,7 @@ def config_for(request: Request, settings: Settings) -> ReplayConfig:
     )
 
 
-def _check(request: Request) -> None:
+def _check(request: BacktestConfig) -> None:
     numbers = {
         "--price": request.price,
         "--per-server": request.per_server,
@@ -163,31 +179,37 @@ def _check(request: Request) -> None:
     for file in (request.json_file, request.html_file, request.sizes):
         if file and not file.parent.is_dir():
             raise BadInputError(f"{file}: {file.parent} is no directory; make it first")
-    if request.html_file:
-        _require_plots()
+    if request.html_file and request.no_html:
+        raise BadInputError("--html and --no-html exclude each other: leave one of them away")
+    if request.html_file and not _can_plot():
+        raise BadInputError(f"--html {_PLOTS_MISSING}; the table and --json work without it")
 
 
-def _require_plots() -> None:
+_PLOTS_MISSING = "needs matplotlib, which is not installed: `pip install -r container/requirements-report.txt`"
+
+
+def _can_plot() -> bool:
     try:
         import matplotlib  # noqa: F401, PLC0415 - not part of the serving image
-    except ImportError as error:
-        raise BadInputError(
-            "--html needs matplotlib, which is not installed: `pip install -r container/requirements-report.txt`; "
-            "the table and --json work without it"
-        ) from error
+    except ImportError:
+        return False
+    return True
 
 
-def _compared(path: Path, request: Request, config: ReplayConfig) -> Iterator[Comparison]:
-    """The comparison of each fleet in a file. Raises DemandCsvError."""
+def _compared(at: int, request: BacktestConfig, config: ReplayConfig) -> Iterator[Comparison]:
+    """The comparison of each fleet in one of the files, counted from 1. Raises DemandCsvError."""
+    path = request.files[at - 1]
     fleets = read_fleets_csv(path)
+    of_files = f"file {at} of {len(request.files)}: " if len(request.files) > 1 else ""
     if request.sizes and len(fleets) > 1:
         raise BadInputError(f"--sizes takes one fleet at a time: {path} holds {len(fleets)}")
-    for name, series in fleets.items():
+    for count, (name, series) in enumerate(fleets.items(), 1):
+        of_fleets = f"fleet {count} of {len(fleets)}: " if len(fleets) > 1 else ""
         servers = in_servers(series, request.per_server)
         try:
             scenario = scenario_for(name, servers, config.lead, config.missing_price, request.warm_up)
             scenario = replace(scenario, limits=config.limits)
-            with _progress(scenario) as progress:
+            with _progress(f"{of_files}{of_fleets}{name}", scenario) as progress:
                 replayed = decide_again(scenario, config, progress)
             result = compare(scenario, replayed, config)
         except ValueError as error:
@@ -205,7 +227,7 @@ def in_servers(series: DemandSeries, per_server: float) -> DemandSeries:
 
 
 @contextmanager
-def _progress(scenario: Scenario) -> Iterator[Progress]:
+def _progress(what: str, scenario: Scenario) -> Iterator[Progress]:
     """A progress bar on standard error, where that is a terminal and rich is installed."""
     total = int(scenario.grid.known.sum())
     try:
@@ -217,7 +239,7 @@ def _progress(scenario: Scenario) -> Iterator[Progress]:
         return
     console = Console(stderr=True)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(scenario.fleet), total=total)
+        task = bar.add_task(escape(what), total=total)
         yield lambda made: bar.update(task, advance=made)
 
 
@@ -230,7 +252,7 @@ def _write_sizes(path: Path, scenario: Scenario, sizes: Doubles) -> None:
         writer.writerows((rfc3339(at), int(size)) for at, size in pairs)
 
 
-def _show(results: Sequence[Comparison], request: Request) -> None:
+def _show(results: Sequence[Comparison], request: BacktestConfig) -> None:
     wanted = table.columns(request.price)
     for result in results:
         shown = table.rows(result, request.all_rules)
@@ -239,12 +261,16 @@ def _show(results: Sequence[Comparison], request: Request) -> None:
         click.echo(table.reason_lines(result.reasons))
         for note in result.notes:
             click.echo(f"note: {note}")
-        click.echo(table.verdict(result) + "\n")
+        click.echo(table.verdict(result))
+        if request.price is not None:
+            click.echo(table.money_sentence(result, request.price))
+        click.echo("")
     if len(results) > 1:
+        click.echo(table.overview_text(results, request.price))
         click.echo(table.overall_line(results))
 
 
-def _print_table(shown: Sequence[table.Row], wanted: Sequence[table.Column]) -> None:
+def _print_table(shown: Sequence[table.TableRow], wanted: Sequence[table.Column]) -> None:
     try:
         from rich.console import Console  # noqa: PLC0415 - rich is not part of the serving image
     except ImportError:
@@ -254,7 +280,20 @@ def _print_table(shown: Sequence[table.Row], wanted: Sequence[table.Column]) -> 
     console.print(table.as_rich(shown, wanted))
 
 
-def _html(results: Sequence[Comparison], request: Request, policy: Policy) -> str:
+def _report(path: Path, results: Sequence[Comparison], request: BacktestConfig, policy: Policy) -> None:
+    """Write the report. One that nobody asked for fails no backtest: what it lacks is said. Raises OSError."""
+    if not _can_plot():
+        click.echo(f"no report: it {_PLOTS_MISSING}")
+        return
     from autopilot.backtest.html import page  # noqa: PLC0415 - matplotlib costs a second
 
-    return page(results, policy.name, request.price)
+    text = page(results, policy.name, request.price)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        if request.html_file:
+            raise
+        click.echo(f"no report: {path} cannot be written ({error.strerror}); --html names another place")
+        return
+    click.echo(f"report: {path}")

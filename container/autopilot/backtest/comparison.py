@@ -33,6 +33,7 @@ class Comparison:
     reasons      share of decisions that each reason decided, most frequent first
     typical      the week (or all) with the median cost
     worst        the day with the most missing server-minutes; None where none was missing
+    outage       the longest outage hold and some hours around it; None where nothing was held
     daily        missing server-hours of each day: (start of the day, autopilot, best fixed buffer)
     """
 
@@ -49,8 +50,14 @@ class Comparison:
     reasons: Mapping[Reason, float]
     typical: Excerpt
     worst: Excerpt | None
+    outage: Excerpt | None
     daily: tuple[Doubles, Doubles, Doubles]
     intervals: Mapping[str, Interval | None]
+
+    @property
+    def hours(self) -> float:
+        """Scored hours."""
+        return self.scored_steps * self.step_minutes / 60
 
     @property
     def autopilot(self) -> Score:
@@ -82,7 +89,9 @@ def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Com
         "best_rule": _decided(scenario, best), "best_fixed_buffer": _buffered(scenario, percent),
         "calibrated_rule": calibrated, "reactive_20": _buffered(scenario, 20),
     }  # fmt: skip
-    excerpts = Excerpts(scenario, own, others["best_fixed_buffer"])
+    held = np.zeros(len(grid), np.bool_)
+    held[grid.known] = replayed.reason == REASONS.index(Reason.OUTAGE_HOLD)
+    excerpts = Excerpts(scenario, own, others["best_fixed_buffer"], held)
     times = grid.times[scenario.scored]
     return Comparison(
         fleet=scenario.fleet,
@@ -98,6 +107,7 @@ def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Com
         reasons=_shares(replayed.reason[scenario.scored[grid.known]]),
         typical=excerpts.typical(),
         worst=excerpts.worst(),
+        outage=excerpts.outage(),
         daily=excerpts.daily(),
         intervals=intervals(scenario, own, others),
     )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from autopilot.backtest.scenario import Scenario
-from autopilot.core.cost import Doubles
+from autopilot.core.cost import Doubles, Flags
 
-_WEEK_SECONDS, _DAY_SECONDS = 7 * 86400, 86400
+_WEEK_SECONDS, _DAY_SECONDS, _HOUR_SECONDS = 7 * 86400, 86400, 3600
+_AROUND_HOURS = 6  # before and after an outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +19,24 @@ class Excerpt:
     demand    [E] servers; NaN where nothing was observed
     capacity  [E] servers that would have been ready with the autopilot; NaN where nothing was decided
     buffer    [E] servers that would have been ready with the best fixed buffer
+    held      [E] whether the outage hold decided
     """
 
     times: Doubles
     demand: Doubles
     capacity: Doubles
     buffer: Doubles
+    held: Flags
 
 
 class Excerpts:
-    """Cuts what people look at out of a scenario that two players played, from what each decided, [T] servers."""
+    """Cuts what people look at out of a scenario that two players played, from what each decided, [T] servers.
 
-    def __init__(self, scenario: Scenario, own: Doubles, buffered: Doubles) -> None:
+    `held` [T]: whether the outage hold decided.
+    """
+
+    def __init__(self, scenario: Scenario, own: Doubles, buffered: Doubles, held: Flags) -> None:
+        self._held = held
         self._scenario, self._grid, self._scored = scenario, scenario.grid, scenario.scored
         self._capacity, self._buffer = scenario.ready(own), scenario.ready(buffered)
         self._missing = scenario.daily(own)[0], scenario.daily(buffered)[0]
@@ -52,6 +59,21 @@ class Excerpts:
         start = int((days[np.argmax(missing)] - self._grid.start) // (self._grid.step_minutes * 60))
         return self._cut(max(start, 0), start + steps + 1)
 
+    def outage(self) -> Excerpt | None:
+        """The longest stretch that the outage hold decided, with some hours around it; pauses of an hour are bridged.
+
+        None where nothing was held.
+        """
+        held = np.flatnonzero(self._held & self._scored)
+        if not len(held):
+            return None
+        an_hour = max(1, _HOUR_SECONDS // (self._grid.step_minutes * 60))
+        ends = np.flatnonzero(np.append(np.diff(held) > an_hour, True))
+        begins = np.append(0, ends[:-1] + 1)
+        longest = np.argmax(ends - begins)
+        around = _AROUND_HOURS * an_hour
+        return self._cut(max(int(held[begins[longest]]) - around, 0), int(held[ends[longest]]) + around + 1)
+
     def daily(self) -> tuple[Doubles, Doubles, Doubles]:
         """Start of each UTC day with scored steps, and missing server-hours of both players in it."""
         return self._scenario.days[0], *self._missing
@@ -66,4 +88,4 @@ class Excerpts:
     def _cut(self, start: int, stop: int) -> Excerpt:
         part = slice(start, min(stop, len(self._grid)))
         demand = np.where(self._grid.known[part], self._grid.demand[part], np.nan)
-        return Excerpt(self._grid.times[part], demand, self._capacity[part], self._buffer[part])
+        return Excerpt(self._grid.times[part], demand, self._capacity[part], self._buffer[part], self._held[part])

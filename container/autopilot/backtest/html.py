@@ -7,25 +7,18 @@ from typing import Any
 import jinja2
 
 from autopilot.backtest import plots, table
-from autopilot.backtest.comparison import Comparison
-from autopilot.core.fleet import Reason
+from autopilot.backtest.bill import bill_rows
+from autopilot.backtest.comparison import AUTOPILOT, Comparison
+from autopilot.backtest.words import GLOSSARY, MEANING
 
-MEANING = {
-    Reason.POLICY: "the policy's prediction, rounded up",
-    Reason.FALLBACK: "the prediction was unusable; the calibrated rule decided",
-    Reason.DEMAND_FLOOR: "raised to the demand of that moment",
-    Reason.OUTAGE_HOLD: "demand fell as players alone do not make it fall; the expected level was held",
-    Reason.RATE_LIMITED: "the change was cut to the largest step allowed",
-    Reason.STABILIZED: "a higher recommendation of the last minutes still stood",
-    Reason.SCHEDULED: "a scheduled event raised or capped it",
-    Reason.AT_MINIMUM: "raised to the minimum",
-    Reason.AT_MAXIMUM: "cut to the maximum",
-    Reason.DEMAND_UNKNOWN: "demand could not be read; what was there was held",
-}
+_ABOUT_MISSING = (
+    "By the demand that was reported: while an outage lasts, the players are still there and are not in this line."
+)
 
 
 def page(results: Sequence[Comparison], policy: str, price: float | None) -> str:
-    """The report as one HTML document, plots included."""
+    """The report as one HTML document, plots included; of several fleets the worst comes first."""
+    results = table.worst_first(results)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("autopilot.backtest"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -33,6 +26,8 @@ def page(results: Sequence[Comparison], policy: str, price: float | None) -> str
     return environment.get_template("backtest.html").render(
         fleets=[_fleet(result, price) for result in results],
         overall=table.overall_line(results) if len(results) > 1 else "",
+        overview=_overview(results, price) if len(results) > 1 else None,
+        glossary=GLOSSARY,
         policy=policy,
         price=price,
         legend=table.LEGEND,
@@ -47,6 +42,7 @@ def _fleet(result: Comparison, price: float | None) -> dict[str, Any]:
         "notes": result.notes,
         "ratios": [(name.replace("_", " "), value) for name, value in result.ratios.items()],
         "table": _table(result, price),
+        "bill": None if price is None else _bill(result, price),
         "reasons": [(str(reason), 100 * share, MEANING[reason]) for reason, share in result.reasons.items()],
         "plots": _plots(result),
     }
@@ -65,13 +61,40 @@ def _table(result: Comparison, price: float | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _overview(results: Sequence[Comparison], price: float | None) -> dict[str, Any]:
+    wanted = table.overview_columns(price)
+    return {
+        "headings": [column.heading for column in wanted],
+        "rows": [(result.fleet, [column.text(result) for column in wanted]) for result in results],
+    }
+
+
+def _bill(result: Comparison, price: float) -> dict[str, Any]:
+    listed = [(row.label, row.score) for row in table.rows(result)]
+    return {
+        "sentence": table.money_sentence(result, price),
+        "rows": [
+            (
+                row.label,
+                row.label == AUTOPILOT,
+                *(f"{one:,.2f}" for one in (*row.bill, row.bill.total)),
+                f"{row.more:+,.2f}",
+            )
+            for row in sorted(bill_rows(listed, result.autopilot, price), key=lambda row: row.bill.total)
+        ],
+    }
+
+
 def _plots(result: Comparison) -> list[dict[str, str]]:
-    drawn = [("A typical week: demand, and the servers that would have been ready", plots.excerpt_plot(result.typical))]
-    if result.worst is not None:
-        drawn.append(("The day with the most missing servers", plots.excerpt_plot(result.worst)))
-    drawn.append(("Where servers were missing, day by day", plots.daily_plot(*result.daily)))
-    drawn.append(("What each rule costs", plots.cost_plot(table.rows(result))))
-    return [{"title": title, "source": _data_uri(svg)} for title, svg in drawn]
+    excerpts = [
+        ("A typical week: demand, and the servers that would have been ready", result.typical, ""),
+        ("The day with the most missing servers", result.worst, ""),
+        ("The longest outage hold", result.outage, _ABOUT_MISSING),
+    ]
+    drawn = [(title, note, plots.excerpt_plot(one)) for title, one, note in excerpts if one is not None]
+    drawn.append(("Where servers were missing, day by day", "", plots.daily_plot(*result.daily)))
+    drawn.append(("What each rule costs", "", plots.cost_plot(table.rows(result))))
+    return [{"title": title, "note": note, "source": _data_uri(svg)} for title, note, svg in drawn]
 
 
 def _data_uri(svg: str) -> str:

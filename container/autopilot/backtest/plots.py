@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autopilot.backtest.excerpts import Excerpt
-from autopilot.backtest.table import Row
+from autopilot.backtest.table import TableRow
 from autopilot.core.cost import Doubles
 
 _STYLE: dict[Any, Any] = {
@@ -23,7 +23,7 @@ _STYLE: dict[Any, Any] = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
-_DEMAND, _ALLOCATION, _BUFFER, _MISSING = "#222222", "#0b62a8", "#c77700", "#c0232c"
+_DEMAND, _ALLOCATION, _BUFFER, _MISSING, _HELD = "#222222", "#0b62a8", "#c77700", "#c0232c", "#666666"
 
 
 def excerpt_plot(excerpt: Excerpt) -> str:
@@ -35,10 +35,14 @@ def excerpt_plot(excerpt: Excerpt) -> str:
         axes.plot(at, excerpt.capacity, color=_ALLOCATION, lw=1.6, drawstyle="steps-post", label="autopilot")
         axes.plot(at, excerpt.demand, color=_DEMAND, lw=1, label="demand")
         _mark_missing(axes, at, excerpt)
+        top = 1.08 * _highest(excerpt)
+        if excerpt.held.any():
+            axes.fill_between(at, 0, top, excerpt.held.tolist(), step="post", facecolor=f"{_HELD}22", edgecolor=_HELD,
+                              hatch="..", lw=0, label="outage hold decided")  # fmt: skip
         axes.set_ylabel("servers")
-        axes.set_ylim(0, 1.08 * _highest(excerpt))
+        axes.set_ylim(0, top)
         _date_axis(axes, at)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=10)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=10)
         return _svg(figure)
 
 
@@ -69,7 +73,7 @@ def daily_plot(days: Doubles, own: Doubles, buffer: Doubles) -> str:
         return _svg(figure)
 
 
-def cost_plot(shown: Sequence[Row]) -> str:
+def cost_plot(shown: Sequence[TableRow]) -> str:
     """Cost by rule, cheapest first: what idle servers cost, and what missing ones cost on top."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(7, 0.8 + 0.34 * len(shown))

@@ -1,13 +1,15 @@
 """What a backtest says: a table for the terminal, every figure for machines, and one sentence for people."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from autopilot.backtest.benchmark_rules import LINEAR
+from autopilot.backtest.bill import a_year, bill
 from autopilot.backtest.comparison import AUTOPILOT, CALIBRATED, REACTIVE_20, Comparison
-from autopilot.core.cost import Score
+from autopilot.core.cost import Interval, Score
+from autopilot.core.fleet import Reason
 from autopilot.core.history import rfc3339
 
 FORMAT = 2
@@ -21,7 +23,7 @@ _SHOWN = ("Agones", "HPA", "PlayFab", LINEAR)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line of the table: a policy, in words, and its score."""
 
     label: str
@@ -64,21 +66,21 @@ def columns(price: float | None) -> tuple[Column, ...]:
     return shown if price is None else (*shown, Column("money", 2, "paid_server_hours", price))
 
 
-def rows(result: Comparison, everything: bool = False) -> list[Row]:
+def rows(result: Comparison, everything: bool = False) -> list[TableRow]:
     """The lines to show, cheapest first: the autopilot, the best in hindsight, and what platforms offer (or all)."""
     percent, buffered = result.buffer
     rule, best = result.best
     shown = [
-        Row(name, score, name == AUTOPILOT)
+        TableRow(name, score, name == AUTOPILOT)
         for name, score in result.scores.items()
         if everything or name in {AUTOPILOT, CALIBRATED, REACTIVE_20} or name.startswith(_SHOWN)
     ]
-    shown.append(Row(f"best fixed buffer{HINDSIGHT} +{percent} %", buffered))
-    shown.append(Row(f"best rule{HINDSIGHT} {rule}", best))
+    shown.append(TableRow(f"best fixed buffer{HINDSIGHT} +{percent} %", buffered))
+    shown.append(TableRow(f"best rule{HINDSIGHT} {rule}", best))
     return sorted(shown, key=lambda row: row.score.cost)
 
 
-def best_values(shown: Sequence[Row], wanted: Iterable[Column]) -> set[tuple[int, int]]:
+def best_values(shown: Sequence[TableRow], wanted: Iterable[Column]) -> set[tuple[int, int]]:
     """(row, column) of the lowest value of each column: all of them are better when lower."""
     marked = set()
     for place, column in enumerate(wanted):
@@ -106,7 +108,7 @@ def _share(result: Comparison) -> str:
     share = f"{100 * ratio:.0f} %"
     if interval is None:
         return f"{share} of"
-    between = f"95 % interval {100 * interval.low:.0f} to {100 * interval.high:.0f} %"
+    between = f"95 % interval {_between(interval)}"
     return f"{share} ({between}) of" if interval.differs else f"{share} ({between}: no difference) of"
 
 
@@ -125,6 +127,75 @@ def overall_line(results: Sequence[Comparison]) -> str:
     """The geometric means in one line."""
     means = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in overall(results).items() if value is not None]
     return f"{len(results)} fleets, geometric mean of the cost relative to: " + ", ".join(means)
+
+
+def worst_first(results: Sequence[Comparison]) -> list[Comparison]:
+    """The fleets in the order to look at them: the dearest first, relative to the best fixed buffer."""
+    return sorted(results, key=lambda result: -(result.ratios["best_fixed_buffer"] or 0.0))
+
+
+class OverviewColumn(NamedTuple):
+    """One column of the table of several fleets: heading, and what it says of a fleet."""
+
+    heading: str
+    text: Callable[[Comparison], str]
+
+
+def overview_columns(price: float | None) -> list[OverviewColumn]:
+    """The columns of the table of several fleets; with a price of a server-hour, money too."""
+    shown = [
+        OverviewColumn("cost to best buffer", lambda result: _percent(result.ratios["best_fixed_buffer"])),
+        OverviewColumn("95 % interval", lambda result: _between(result.intervals["best_fixed_buffer"])),
+        OverviewColumn("missing h", lambda result: f"{result.autopilot.missing_server_hours:,.1f}"),
+        OverviewColumn("idle h", lambda result: f"{result.autopilot.idle_server_hours:,.0f}"),
+        OverviewColumn("outage hold", lambda result: f"{100 * result.reasons.get(Reason.OUTAGE_HOLD, 0):.1f} %"),
+    ]
+    if price is None:
+        return shown
+    return [
+        *shown,
+        OverviewColumn("money", lambda result: f"{bill(result.autopilot, price).total:,.2f}"),
+        OverviewColumn(f"best buffer{HINDSIGHT}", lambda result: f"{bill(result.buffer[1], price).total:,.2f}"),
+    ]
+
+
+def overview_text(results: Sequence[Comparison], price: float | None) -> str:
+    """The table of several fleets as plain text, the worst first."""
+    wanted = overview_columns(price)
+    lines = [["fleet, the worst first", *(column.heading for column in wanted)]]
+    lines += [[result.fleet, *(column.text(result) for column in wanted)] for result in worst_first(results)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        line[0].ljust(widths[0])
+        + "".join(cell.rjust(width + 2) for cell, width in zip(line[1:], widths[1:], strict=True))
+        for line in lines
+    )
+
+
+def _percent(ratio: float | None) -> str:
+    return "none" if ratio is None else f"{100 * ratio:.0f} %"
+
+
+def _between(interval: Interval | None) -> str:
+    return "none" if interval is None else f"{100 * interval.low:.0f} to {100 * interval.high:.0f} %"
+
+
+def money_sentence(result: Comparison, price: float) -> str:
+    """What the fleet comes to in money, beside the best fixed buffer and +20 %; servers and missing ones add up."""
+    own = bill(result.autopilot, price)
+    days = result.hours / 24
+    others = [(f"The best fixed buffer{HINDSIGHT}", result.buffer[1]), ("+20 %", result.scores[REACTIVE_20])]
+    beside = "; ".join(_beside(label, bill(score, price).total, own.total, result.hours) for label, score in others)
+    return (
+        f"Money, {days:,.0f} days at {price:g} a server-hour: servers {own.servers:,.2f} + missing ones "
+        f"{own.missing:,.2f} = {own.total:,.2f}. {beside}."
+    )
+
+
+def _beside(label: str, money: float, own: float, hours: float) -> str:
+    more = money - own
+    word = "more" if more >= 0 else "less"
+    return f"{label} {money:,.2f}, {abs(more):,.2f} {word} ({a_year(abs(more), hours):,.0f} a year)"
 
 
 def document(results: Sequence[Comparison], policy: str, price: float | None) -> dict[str, Any]:
@@ -166,7 +237,7 @@ def _figures(score: Score, price: float | None) -> dict[str, float]:
     return figures
 
 
-def as_text(shown: Sequence[Row], wanted: Sequence[Column]) -> str:
+def as_text(shown: Sequence[TableRow], wanted: Sequence[Column]) -> str:
     """The table as plain text, for terminals without rich. The best of each column carries a star."""
     marked = best_values(shown, wanted)
     width = max(len(row.label) for row in shown) + 2
@@ -193,11 +264,11 @@ def _star(marked: set[tuple[int, int]], row: int, column: int) -> str:
     return "*" if (row, column) in marked else " "
 
 
-def _pointer(row: Row) -> str:
+def _pointer(row: TableRow) -> str:
     return "> " if row.own else "  "
 
 
-def as_rich(shown: Sequence[Row], wanted: Sequence[Column]) -> Any:  # noqa: ANN401 - rich is optional
+def as_rich(shown: Sequence[TableRow], wanted: Sequence[Column]) -> Any:  # noqa: ANN401 - rich is optional
     """The same as a rich table."""
     from rich.table import Table  # noqa: PLC0415 - rich is not part of the serving image
 
@@ -213,7 +284,7 @@ def as_rich(shown: Sequence[Row], wanted: Sequence[Column]) -> Any:  # noqa: ANN
     return table
 
 
-def _rich_cell(column: Column, row: Row, best: bool) -> str:
+def _rich_cell(column: Column, row: TableRow, best: bool) -> str:
     text = column.text(row.score)
     return f"[green]{text}*[/green]" if best else f"{text} "
 

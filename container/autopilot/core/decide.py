@@ -16,7 +16,7 @@ from autopilot.core.calibrated_rule import calibrated_each
 from autopilot.core.evidence import NO_EVIDENCE, Evidence
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead, Limits
 from autopilot.core.guardrail import (
-    BEYOND_BELIEF,
+    MAX_PREDICTION_RATIO,
     NO_OVERRIDE,
     GuardrailRules,
     Override,
@@ -160,7 +160,7 @@ def _predictions(belief: Belief, leads: Doubles, prices: Doubles, policy: Predic
     windows, servers = belief.windows, (found := policy(belief.windows, leads, prices)).servers
     if belief.why:
         servers = np.fmin(servers, belief.held)
-    if not windows.demand[:, -1].all():
+    if np.count_nonzero(windows.demand[:, -1]) < len(windows):
         usual = unplayed(windows, leads[:, 1])
         servers = np.where(np.isnan(usual), servers, usual)
     return found if servers is found.servers else Predictions(servers, found.actions, found.logits)
@@ -171,7 +171,7 @@ def _trusted(predictions: Doubles, peaks: Floats, contexts: Sequence[FleetContex
     if len(contexts) == 1:
         return np.array([usable(float(predictions[0]), contexts[0].now, float(peaks[0]))])
     needs = np.array([one.now.need for one in contexts])
-    highest = BEYOND_BELIEF * np.maximum(np.maximum(needs, peaks), 1.0)
+    highest = MAX_PREDICTION_RATIO * np.maximum(np.maximum(needs, peaks), 1.0)
     trusted: npt.NDArray[np.bool_] = np.isfinite(predictions) & (predictions >= 0) & (predictions <= highest)
     return trusted
 

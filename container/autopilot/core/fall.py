@@ -48,7 +48,7 @@ class Fall:
     lag: int
 
 
-class Seen(NamedTuple):
+class FleetReading(NamedTuple):
     """One fleet at the moment of a decision.
 
     usual   what it would have now
@@ -63,7 +63,7 @@ class Seen(NamedTuple):
     week: Floats | None = None
 
 
-def find_fall(seen: Seen) -> Fall | None:
+def find_fall(seen: FleetReading) -> Fall | None:
     """The fall that nothing explains; None where demand is believed."""
     lags = LAGS if seen.since is None else LAGS[seen.since >= LAGS + LEVEL_SLOTS - 1]
     expected = seen.usual.least_expected(lags, LEVEL_SLOTS)
@@ -85,7 +85,7 @@ def _from_before(expected: Doubles, lags: Columns, error: float) -> Fall:
     return Fall(float(expected[first]), int(lags[first]))
 
 
-def _explained(seen: Seen, expected: float, lag: int) -> bool:
+def _explained(seen: FleetReading, expected: float, lag: int) -> bool:
     return (
         _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
         or _back_to(seen, _CROWD, _CROWD_QUANTILE, _CROWD_SHARE)
@@ -96,14 +96,14 @@ def _explained(seen: Seen, expected: float, lag: int) -> bool:
     )
 
 
-def _stands(seen: Seen, level: float) -> bool:
+def _stands(seen: FleetReading, level: float) -> bool:
     """Whether demand is not far below what it was within the hour: a rise that does not come is no fall."""
     highest = float(np.fmax.reduce(seen.usual.past[-1 - _HOUR_SLOTS : -1], initial=0.0))
     share = _OWN_SHARE if level < _RISE * highest else _OWN_SHARE_IN_A_RISE
     return not seen.demand < share * highest
 
 
-def _back_to(seen: Seen, back: Columns, quantile: float, share: float) -> bool:
+def _back_to(seen: FleetReading, back: Columns, quantile: float, share: float) -> bool:
     """Whether demand is where levels of that long ago expect it: what rose meanwhile was a peak or a crowd."""
     if seen.since is not None:
         back = back[seen.since >= back + _PEAK_SLOTS - 1]
@@ -112,14 +112,14 @@ def _back_to(seen: Seen, back: Columns, quantile: float, share: float) -> bool:
     return bool(len(levels)) and seen.demand > share * float(levels[int(quantile * (len(levels) - 1))])
 
 
-def _back_to_usual(seen: Seen, expected: float, lag: int) -> bool:
+def _back_to_usual(seen: FleetReading, expected: float, lag: int) -> bool:
     """Whether a fleet that was far above its usual level is where it is on other days."""
     usual = seen.usual.at_this_hour()
     low, high = _USUAL_RANGE
     return expected > _ABOVE_USUAL * usual and low * usual <= seen.demand <= high * usual
 
 
-def _as_last_week(seen: Seen, expected: float) -> bool:
+def _as_last_week(seen: FleetReading, expected: float) -> bool:
     """Whether demand fell as far at this hour a week ago: maintenance. Reports count, believed or not."""
     if seen.week is None:
         return False
@@ -131,7 +131,7 @@ def _as_last_week(seen: Seen, expected: float) -> bool:
     return bool(seen.demand * level > _AS_FAR * float(then.min()) * expected)
 
 
-def _often(seen: Seen, expected: float, lag: int) -> bool:
+def _often(seen: FleetReading, expected: float, lag: int) -> bool:
     """Whether the fleet falls like that all the time: at least four times in two days before."""
     changes = seen.usual.changes(lag)[:-_OWN_SLOTS]
     return _separate(np.flatnonzero(changes <= log((seen.demand + 1) / (expected + 1)))) >= _AS_OFTEN

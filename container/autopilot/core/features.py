@@ -8,7 +8,6 @@ asked twice: ten minutes ahead, and to the end of the lead. What is missing or i
 Training, backtest and serving call the same two functions; every row depends on its own fleet alone, to the last bit.
 """
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from math import ceil
@@ -20,8 +19,8 @@ import numpy.typing as npt
 from autopilot.core.history import SLOTS_PER_DAY, WEEK_BEFORE, WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
 
 Bools = npt.NDArray[np.bool_]
-Columns = tuple[npt.NDArray[np.int64], int]
-"""Columns to take, the ends of spans and then their starts; and how many spans there are."""
+Span = tuple[int, int]
+"""The column where a span of growth ends, and the one where it begins."""
 
 FEATURES_VERSION = 5
 
@@ -68,7 +67,6 @@ _DAY = SLOTS_PER_DAY // 2
 _HOUR = 6
 _SAMPLES = 277  # decisions of the last two days whose outcome is known and whose yesterday is inside the window
 _LATE = (0, _SAMPLES - 6 * _HOUR, _SAMPLES - 3 * _HOUR)  # where the last two days, six and three hours begin
-_LATE_COLUMNS = np.array(_LATE)
 _MEAN_COLUMNS = _NOW + 1 - np.array([2 * _DAY, 2 * _HOUR, _HOUR])
 _CHUNK = 64  # rows at a time: what stays in the second-level cache
 _WORTH_SHARING = 1024  # rows from which on a second thread takes half of them
@@ -87,45 +85,93 @@ _ROUNDING = np.array(0.09, np.float32)
 _USUAL = np.array(2.5, np.float32)
 _HARDLY_ANY = np.array(1e-3, np.float32)
 _PER_SPAN = np.array([1 / (2 * _DAY), 1 / (2 * _HOUR), 1 / _HOUR], np.float32)
+_LATE_SUMS = (np.arange(_SAMPLES)[:, None] >= np.array(_LATE)).astype(np.float32)
 _RECENCY = _HALF ** (np.arange(_SAMPLES - 1, -1, -1, dtype=np.float32) / np.float32(2 * _SAMPLES))
 _ALL_COUNTS = np.array([[_SAMPLES - first + 0.5 for first in _LATE]], np.float32)
 _LEVELS = (0.5, 5 / 6, 0.95, 0.985)
-_STEPS_AHEAD = {
-    (near, far): np.array([near, far], np.float32)[:, None, None]
-    for near in range(1, LONGEST_REACH + 1)
-    for far in range(near, LONGEST_REACH + 1)
-}
 _IDENTITY = np.float32(_RIDGE) * np.eye(len(REGRESSORS), dtype=np.float32)
 
 
-def _spans(pairs: list[tuple[int, int]]) -> Columns:
-    return np.array([end for end, _ in pairs] + [start for _, start in pairs]), len(pairs)
+# What a window says, side by side in one row: growth over any span is then one column less another.
+_EVEN, _ODD = 0, _NOW + 1  # the ten-minute grid that ends now, and what lies between
+_MEANS = _ODD + _NOW  # of two days, two hours and an hour
+_ZERO = _MEANS + 3
+_THEN = _ZERO + 1  # last week as it was
+_WEEK = _THEN + 1  # around it, at the level of today
+_HIGHEST = _WEEK + WEEK_SLOTS  # of two days
+_LOWEST = _HIGHEST + 1
+_LEVEL = _LOWEST + 1  # the mean of two days, for each sample
+_SOURCE_WIDTH = _LEVEL + _SAMPLES
+_SAME_TIME = np.array([_NOW - _DAY, _THEN])  # yesterday and last week
+_FROM_SPANS = HORIZON_NAMES.index(STEPS[-1]) + 1
+_AT = {name: at for at, name in enumerate(HORIZON_NAMES)}
 
 
-def _even_spans(ahead: int) -> Columns:
-    """On the ten-minute grid: the nine REGRESSORS from growth_10_20 on, at now, and the DAY_TERMS."""
-    now, one, two = _NOW, _NOW - _DAY, _NOW - 2 * _DAY
-    return _spans([
-        (now - 1, now - 2), (now - 2, now - 3), (now - 3, now - 4), (now - 4, now - 6), (now - 6, now - 12),
-        (one + ahead, one), (one + ahead + 2, one - 2), (one, one - 6), (now, one),
+def _regressor_spans(now: int, ahead: int, mean: int) -> list[Span]:
+    """The REGRESSORS as they are at a column of the ten-minute grid; `mean`: the column of the mean."""
+    between, yesterday = _ODD + now - 1, now - _DAY
+    return [
+        (now, between), (between, now - 1), (now - 1, now - 2), (now - 2, now - 3), (now - 3, now - 4),
+        (now - 4, now - _HOUR), (now - _HOUR, now - 2 * _HOUR),
+        (yesterday + ahead, yesterday), (yesterday + ahead + 2, yesterday - 2), (yesterday, yesterday - _HOUR),
+        (now, yesterday), (now, mean),
+    ]  # fmt: skip
+
+
+def _day_spans(ahead: int) -> list[Span]:
+    one, two = _NOW - _DAY, _NOW - 2 * _DAY
+    return [
         (one + ahead + 3, one), (one + ahead + 6, one), (one + ahead + 4, one - 4),
         (one + ahead + 3, one + ahead), (one + ahead + 6, one + ahead),
         (two + ahead, two), (two + ahead + 2, two - 2), (two + ahead + 4, two - 4),
         (two, two - 6), (two + ahead + 6, two + ahead),
-    ])  # fmt: skip
+    ]  # fmt: skip
 
 
-def _week_spans(ahead: int) -> Columns:
-    """On the five-minute grid of last week: the WEEK_TERMS but the gap."""
-    here, there = WEEK_BEFORE, WEEK_BEFORE + 2 * ahead
-    return _spans([
+def _week_spans(ahead: int) -> list[Span]:
+    here, there = _WEEK + WEEK_BEFORE, _WEEK + WEEK_BEFORE + 2 * ahead
+    return [
         (there, here), (there + 6, here), (there + 4, here - 4), (there + 8, here - 8), (there + 6, there),
-        (WEEK_SLOTS - 1, there), (here, here - 6), (here, here - 12), (here, 0),
-    ])  # fmt: skip
+        (_HIGHEST - 1, there), (here, here - 6), (here, here - 12), (here, _WEEK), (_THEN, _NOW),
+    ]  # fmt: skip
 
 
-_EVEN_SPANS = [_even_spans(ahead) for ahead in range(LONGEST_REACH + 1)]
-_WEEK_SPANS = [_week_spans(ahead) for ahead in range(LONGEST_REACH + 1)]
+def _spans(ahead: int) -> list[Span]:
+    """The first columns of a horizon's features, up to the STEPS; `scale` and `expected` are put in their place."""
+    nothing = (_ZERO, _ZERO)
+    regressors = _regressor_spans(_NOW, ahead, _MEANS)
+    means = [(_MEANS + 1, _NOW), (_MEANS + 2, _NOW)]
+    demands = [(_NOW - back, _ZERO) for back in (4, 3, 2, 1, 0)]
+    steps = [*regressors, nothing, regressors[REGRESSORS.index("yesterday")], *means]
+    return [*demands, nothing, *steps, *_day_spans(ahead), *_week_spans(ahead)]
+
+
+_HALF_HOURS = [(_NOW - back, _NOW - back - 3) for back in range(9, -1, -1)]
+_WEEKS_HALF_HOURS = [(_WEEK + at, _WEEK + at - 6) for at in range(6, WEEK_BEFORE + 1, 2)]
+"""The growth over half an hour in the last two hours, and in those of last week."""
+_EXTREMES = [(_HIGHEST, _NOW), (_NOW, _LOWEST), (_HIGHEST, _LOWEST)]
+_PARTS = slice(2 * _FROM_SPANS), slice(2 * _FROM_SPANS, -len(_EXTREMES)), slice(-len(_EXTREMES), None)
+_LOGS = np.array([_NOW, _MEANS, _ZERO, _NOW])
+
+
+class _Columns(NamedTuple):
+    """Where a source has what both horizons need."""
+
+    spans: npt.NDArray[np.int64]  # the ends and then the starts of near, far, half hours' and extremes' spans
+    ends: npt.NDArray[np.int64]  # [2, K + 2] first columns of the samples of each regressor, of growth after and before
+    starts: npt.NDArray[np.int64]
+    ahead: Floats  # [2]
+
+
+@lru_cache(maxsize=64)
+def _columns(ahead: tuple[int, int]) -> _Columns:
+    spans = np.array([span for each in ahead for span in _spans(each)] + _HALF_HOURS + _WEEKS_HALF_HOURS + _EXTREMES)
+    samples = []
+    for each in ahead:
+        first = _NOW - each - _SAMPLES + 1
+        samples.append([*_regressor_spans(first, each, _LEVEL), (first + each, first), (first, first - 1)])
+    both = np.array(samples)
+    return _Columns(spans.T.ravel(), both[..., 0], both[..., 1], np.array(ahead, np.float32))
 
 
 def reference(windows: Windows) -> npt.NDArray[np.float64]:
@@ -152,11 +198,12 @@ def observe(windows: Windows, lead: npt.ArrayLike, missing_price: npt.ArrayLike)
     out[:, -1] = missing_price
     longest = out[:, -3].tolist()
     fars = {minutes: far_minutes(minutes) for minutes in set(longest)}
-    out[:, -2] = [fars[minutes] for minutes in longest]
     groups = set(fars.values())
     if len(groups) == 1:
-        _observe_all(windows, groups.pop(), out)
+        out[:, -2] = far = groups.pop()
+        _observe_all(windows, far, out)
         return out
+    out[:, -2] = [fars[minutes] for minutes in longest]
     for far in sorted(groups):
         rows = np.flatnonzero(out[:, -2] == far)
         part = np.empty((len(rows), WIDTH), np.float32)
@@ -180,11 +227,11 @@ def _observe_all(windows: Windows, far: int, out: Floats) -> None:
 def _observe_part(windows: Windows, far: int, out: Floats, part: slice) -> None:
     """Write the features of a part of the fleets to those rows of `out`."""
     ahead, room = (NEAR_MINUTES // 10, far // 10), min(part.stop - part.start, _CHUNK)
-    work = np.empty((2, room, len(REGRESSORS) + 1, _SAMPLES), np.float32)
+    work = np.empty((room, 2, len(REGRESSORS) + 2, _SAMPLES), np.float32)
     for first in range(part.start, part.stop, _CHUNK):
         rows = slice(first, min(first + _CHUNK, part.stop))
         demand = windows.demand[rows]
-        _observe_chunk(demand, _Task(windows.last_week[rows], ahead, work[:, : len(demand)], out[rows]))
+        _observe_chunk(demand, _Task(windows.last_week[rows], ahead, work[: len(demand)], out[rows]))
 
 
 class _Task(NamedTuple):
@@ -192,42 +239,48 @@ class _Task(NamedTuple):
 
     last_week: Floats
     ahead: tuple[int, int]  # to the near and to the far horizon
-    work: Floats  # [2, n, K + 1, S], used again for every few fleets: fresh memory costs more than the arithmetic
+    work: Floats  # [n, 2, K + 2, S], used again for every few fleets: fresh memory costs more than the arithmetic
     out: Floats
 
     def of(self, rows: npt.NDArray[np.int64], spacing: int) -> "_Task":
         """The task of some of the fleets, observed every so many steps, with room of its own for the answer."""
         near, far = (max(spacing, ahead) for ahead in self.ahead)
         out = np.empty((len(rows), WIDTH), np.float32)
-        return _Task(self.last_week[rows], (near, far), self.work[:, : len(rows)], out)
+        return _Task(self.last_week[rows], (near, far), self.work[: len(rows)], out)
 
 
 class _Recent(NamedTuple):
-    """The recent window relative to the reference: `even` [n, 433] ends now, `odd` [n, 432] lies between."""
+    """The window relative to the reference: `source` [n, _SOURCE_WIDTH] with all that features compare."""
 
-    even: Floats
-    odd: Floats
+    source: Floats
     known: Bools  # where `complete`, of no use
     complete: bool
-    unit: Floats
+    unit: Floats  # [n, 1]
+
+    @property
+    def even(self) -> Floats:
+        """The ten-minute grid that ends now, [n, 433]."""
+        return self.source[:, :_ODD]
 
 
 class _Fit(NamedTuple):
     """The regression in context, for both horizons, n fleets, K regressors and S samples."""
 
-    beta: Floats  # [2, n, K]
-    residual: Floats  # [2, n, S]
-    valid: Bools | None  # [2, n, S], None: all are
-    total: Floats  # [2, n, 1] sum of the squared weights
-    error: Floats  # [2, n, 1] sum of the squared weighted residuals
-    summary: list[Floats]  # effects and correlations [2, n, K], explained share [2, n, 1]
+    beta: Floats  # [n, 2, K]
+    residual: Floats  # [n, 2, S]
+    valid: Bools | None  # [n, 2, S], None: all are
+    total: Floats  # [n, 2] sum of the squared weights
+    error: Floats  # [n, 2] sum of the squared weighted residuals
+    explained: Floats  # [n, 2]
+    effect: Floats  # [n, 2, K]
+    correlation: Floats  # [n, 2, K]
 
 
 def _observe_chunk(demand: Floats, task: _Task) -> None:
     """Write the features of a few fleets to `task.out`."""
     missing = np.isnan(demand)
     unit: Floats = np.divide(_ONE, np.maximum(demand[:, -1:], _ONE))
-    if not missing.any():
+    if not np.count_nonzero(missing):
         _observe_rows(_recent(demand, missing, True, unit), task)
         return
     known = ~missing
@@ -241,7 +294,17 @@ def _observe_chunk(demand: Floats, task: _Task) -> None:
 
 
 def _recent(filled: Floats, known: Bools, complete: bool, unit: Floats) -> _Recent:
-    return _Recent(filled[:, 0::2] * unit, filled[:, 1::2] * unit, known, complete, unit)
+    source = np.empty((len(filled), _SOURCE_WIDTH), np.float32)
+    np.multiply(filled[:, 0::2], unit, out=source[:, _EVEN:_ODD])
+    np.multiply(filled[:, 1::2], unit, out=source[:, _ODD:_MEANS])
+    parts = np.add.reduceat(source[:, :_ODD], _MEAN_COLUMNS, axis=1)
+    np.multiply(np.add.accumulate(parts[:, ::-1], axis=1)[:, ::-1], _PER_SPAN, out=source[:, _MEANS:_ZERO])
+    source[:, _ZERO] = 0
+    days = source[:, _ODD - 2 * _DAY : _ODD]
+    np.maximum.reduce(days, axis=1, out=source[:, _HIGHEST])
+    np.minimum.reduce(days, axis=1, out=source[:, _LOWEST])
+    source[:, _LEVEL:] = source[:, _MEANS : _MEANS + 1]
+    return _Recent(source, known, complete, unit)
 
 
 def _spacing(known: Bools) -> npt.NDArray[np.int64]:
@@ -276,75 +339,28 @@ def _filled(values: Floats, known: Bools) -> Floats:
 
 def _observe_rows(recent: _Recent, task: _Task) -> None:
     """Write the features of a few fleets, both horizons at once: what both share is broadcast."""
-    ahead, count = task.ahead, len(task.out)
-    both = task.out[:, : 2 * HORIZON_WIDTH].reshape(count, 2, HORIZON_WIDTH).transpose(1, 0, 2)
-    means = _means(recent)
-    mean = means[:, :1]
-    fit = _fit(recent, mean, ahead, task.work)
+    both = task.out[:, : 2 * HORIZON_WIDTH].reshape(len(task.out), 2, HORIZON_WIDTH)
+    columns = _columns(task.ahead)
+    ratios, week_known = _add_week(recent, task.last_week)
+    fit = _fit(recent, columns, task)
     scale = _scale(fit, recent.unit)
-    week = _week(recent, task.last_week, ahead)
-    in_units = [*_changes(recent, means, fit, ahead), *week.terms, *_margins(fit, recent.unit)]
-    end = _write(both, 0, [recent.even[:, _NOW - 4 :], scale])
-    units = both[..., end : _write(both, end, in_units)]
-    units *= _ONE / scale
-    parts = [*fit.summary, *_levels(recent, mean, scale), week.agrees, np.log1p(fit.total), *_coverage(recent)]
-    _write(both, end + units.shape[-1], [*parts, week.known, _STEPS_AHEAD[ahead]])
+    growth = _growth(recent.source, columns)
+    steps, half_hours, extremes = (growth[:, part] for part in _PARTS)
+    _write_steps(both, steps, fit, ratios)
+    _write_margins(both, fit, recent.unit)
+    in_units = both[..., _AT[STEPS[0]] : _AT["residual_2"] + 1]
+    in_units *= (_ONE / scale)[..., None]
+    both[..., _AT["scale"]] = scale
+    _write_fit(both, fit)
+    both[..., _AT["week_agrees"]] = _likeness(half_hours.reshape(len(both), 2, -1))
+    _write_levels(both, recent, extremes, scale)
+    _write_known(both, recent, week_known)
+    both[..., _AT["horizon"]] = columns.ahead
     np.maximum(np.minimum(both, _LIMIT, out=both), _LEAST, out=both)
 
 
-def _write(out: Floats, at: int, parts: Sequence[Floats]) -> int:
-    """Write parts [(2,) n, columns] side by side to `out` [2, n, ...] from column `at` on; the column after them."""
-    for part in parts:
-        end = at + part.shape[-1]
-        out[..., at:end] = part
-        at = end
-    return at
-
-
-def _samples(recent: _Recent, mean: Floats, ahead: tuple[int, int], out: Floats) -> None:
-    """Write the regressors of every decision in the last two days to `out` [2, n, K + 1, S], and the growth after it.
-
-    The far horizon's decisions end earlier than the near one's, and are the same but for that: what does not look ahead
-    is computed once.
-    """
-    even, odd = recent.even, recent.odd
-    near, far = ahead
-    later, width = far - near, _SAMPLES + far - near
-    first = _NOW - far - _SAMPLES + 1
-
-    def at(lag: int) -> Floats:
-        return even[:, first - lag : first - lag + width]
-
-    here, between, yesterday = at(0), odd[:, first - 1 : first - 1 + width], at(_DAY)
-    edges = [here, between, at(1), at(2), at(3), at(4), at(_HOUR), at(2 * _HOUR)]
-    past = np.empty((len(even), 10, width), np.float32)
-    for row in range(7):
-        np.subtract(edges[row], edges[row + 1], out=past[:, row])
-    np.subtract(yesterday, at(_DAY + _HOUR), out=past[:, 7])
-    np.subtract(here, yesterday, out=past[:, 8])
-    np.subtract(here, mean, out=past[:, 9])
-    for rows, steps, start in ((out[0], near, later), (out[1], far, 0)):
-        part = slice(start, start + _SAMPLES)
-        rows[:, :7], rows[:, 9:12] = past[:, :7, part], past[:, 7:, part]
-        np.subtract(at(_DAY - steps)[:, part], yesterday[:, part], out=rows[:, 7])
-        np.subtract(at(_DAY - steps - 2)[:, part], at(_DAY + 2)[:, part], out=rows[:, 8])
-        np.subtract(at(-steps)[:, part], here[:, part], out=rows[:, 12])
-
-
-def _means(recent: _Recent) -> Floats:
-    """The means of the last two days, two hours and hour of the ten-minute grid, [n, 3]."""
-    parts: Floats = np.add.reduceat(recent.even, _MEAN_COLUMNS, axis=1)
-    return np.add.accumulate(parts[:, ::-1], axis=1)[:, ::-1] * _PER_SPAN
-
-
-def _squares(values: Floats) -> Floats:
-    """The sum of squares of each row, [..., 1]."""
-    total: Floats = np.add.reduce(values * values, axis=-1, keepdims=True)
-    return total
-
-
 def _valid(recent: _Recent, ahead: tuple[int, int]) -> Bools | None:
-    """Which samples were observed at both ends, give or take five minutes, [2, n, S]. None: all."""
+    """Which samples were observed at both ends, give or take five minutes, [n, 2, S]. None: all."""
     if recent.complete:
         return None
     near = recent.known.copy()
@@ -352,59 +368,65 @@ def _valid(recent: _Recent, ahead: tuple[int, int]) -> Bools | None:
     near[:, :-1] |= recent.known[:, 1:]
     even = near[:, 0::2]
     firsts = [(_NOW - each - _SAMPLES + 1, each) for each in ahead]
-    return np.stack([even[:, first : first + _SAMPLES] & even[:, first + each :] for first, each in firsts])
+    return np.stack([even[:, at : at + _SAMPLES] & even[:, at + each :] for at, each in firsts], axis=1)
 
 
-def _late(values: npt.NDArray[np.generic]) -> Floats:
-    """Sums over the last two days, six and three hours of samples [2, n, S]: [2, n, 3]."""
-    parts: Floats = np.add.reduceat(values, _LATE_COLUMNS, axis=-1)
-    return np.add.accumulate(parts[..., ::-1], axis=-1)[..., ::-1]
+def _late(values: Floats) -> Floats:
+    """Sums over the last two days, six and three hours of samples [n, 2, S]: [n, 2, 3]."""
+    sums: Floats = np.matmul(values, _LATE_SUMS)
+    return sums
 
 
 def _counts(valid: Bools | None) -> Floats:
-    """How many samples of the last two days, six and three hours are valid, and half a sample more: [2, n, 3]."""
+    """How many samples of the last two days, six and three hours are valid, and half a sample more: [n, 2, 3]."""
     return _ALL_COUNTS if valid is None else _late(valid.astype(np.float32)) + _HALF
 
 
-def _weights(samples: Floats, valid: Bools | None, unit: Floats) -> Floats:
-    """The weight of each sample [2, n, S]: recent ones count more, jumps less, unknown ones nothing."""
-    size = np.abs(samples[..., -1, :]) + np.abs(samples[..., 0, :] + samples[..., 1, :])  # growth after it, and before
+def _weigh(samples: Floats, valid: Bools | None, unit: Floats) -> None:
+    """Put the weight of each sample in the place of the growth before it: recent ones count more, jumps less, unknown
+    ones nothing."""
+    growth = np.abs(samples[..., -2:, :])  # after it, and before
+    size = np.add(growth[..., 0, :], growth[..., 1, :], out=growth[..., 0, :])
     if valid is not None:
         size *= valid
-    usual = _USUAL * np.add.reduce(size, axis=-1, keepdims=True) / _counts(valid)[..., :1] + unit
-    weight: Floats = _RECENCY * np.minimum(_ONE, usual / np.maximum(size, _TINY))
-    return weight if valid is None else weight * valid
+    usual = np.add.reduce(size, axis=-1, keepdims=True) * (_USUAL / _counts(valid)[..., :1]) + unit[..., None]
+    share = np.divide(usual, np.maximum(size, _TINY, out=size), out=size)
+    weight = np.multiply(_RECENCY, np.minimum(share, _ONE, out=share), out=samples[..., -1, :])
+    if valid is not None:
+        weight *= valid
 
 
-def _fit(recent: _Recent, mean: Floats, ahead: tuple[int, int], samples: Floats) -> _Fit:
-    """Regress the growth over both horizons on the regressors, shrunk towards no growth. `samples`: room for them."""
-    _samples(recent, mean, ahead, samples)
-    valid = _valid(recent, ahead)
-    weight = _weights(samples, valid, recent.unit)
-    samples *= weight[..., None, :]
+def _fit(recent: _Recent, columns: _Columns, task: _Task) -> _Fit:
+    """Regress the growth over both horizons on the regressors, shrunk towards no growth."""
+    source, samples, valid = recent.source, task.work, _valid(recent, task.ahead)
+    shape, (row, column) = (len(source), _SOURCE_WIDTH - _SAMPLES + 1, _SAMPLES), source.strides
+    spans = np.ndarray(shape, np.float32, source, strides=(row, column, column))
+    for of_fleet, out in zip(spans, samples, strict=True):  # one after the other: that stays in the first-level cache
+        np.subtract(of_fleet[columns.ends], of_fleet[columns.starts], out=out)
+    _weigh(samples, valid, recent.unit)
+    regressors, growth, weight = samples[..., :-2, :], samples[..., -2, :], samples[..., -1, :]
+    samples[..., :-1, :] *= weight[..., None, :]
     # Without the last row on the left: numpy takes another, far slower routine for a matrix times its own transpose.
-    growth = samples[..., -1, :]
-    moments = np.matmul(samples[..., :-1, :], samples.transpose(0, 1, 3, 2))
-    squares = _squares(growth)
-    total = _squares(weight)
+    moments = np.matmul(regressors, samples[..., :-1, :].transpose(0, 1, 3, 2))
+    squares, total = np.vecdot(growth, growth), np.vecdot(weight, weight)
     beta, effect, correlation = _ridge(moments, squares, total)
-    residual = growth - np.matmul(beta[..., None, :], samples[..., :-1, :])[..., 0, :]
-    error = _squares(residual)
+    residual = growth - np.matmul(beta[..., None, :], regressors)[..., 0, :]
+    error = np.vecdot(residual, residual)
     residual /= weight if valid is None else np.maximum(weight, _TINY)
-    return _Fit(beta, residual, valid, total, error, [effect, correlation, _ONE - error / (squares + _TINY)])
+    return _Fit(beta, residual, valid, total, error, _ONE - error / (squares + _TINY), effect, correlation)
 
 
 def _ridge(moments: Floats, squares: Floats, total: Floats) -> tuple[Floats, Floats, Floats]:
-    """Coefficients, effects and correlations [2, n, K]: `moments` [2, n, K, K + 1] of regressors and the growth.
+    """Coefficients, effects and correlations [n, 2, K]: `moments` [n, 2, K, K + 1] of regressors and the growth.
 
-    `squares` [2, n, 1] is the growth's own moment, `total` [2, n, 1] the number of samples.
+    `squares` [n, 2] is the growth's own moment, `total` [n, 2] the number of samples.
     """
     size = np.sqrt(moments.reshape(*moments.shape[:2], -1)[..., :: len(REGRESSORS) + 2]) + _TINY  # the diagonal
-    spread = np.sqrt(squares) + _TINY
+    spread = (np.sqrt(squares) + _TINY)[..., None]
     inverse = _ONE / size
     normal = moments[..., :-1] * inverse[..., None]
     normal *= inverse[..., None, :]
-    normal += _IDENTITY / (total[..., None] + _HARDLY_ANY)
+    normal += _IDENTITY / (total + _HARDLY_ANY)[..., None, None]
     correlation: Floats = np.multiply(moments[..., -1], inverse / spread)
     effect: Floats = np.linalg.solve(normal, correlation[..., None])[..., 0]
     beta: Floats = np.multiply(effect, spread * inverse)
@@ -412,15 +434,16 @@ def _ridge(moments: Floats, squares: Floats, total: Floats) -> tuple[Floats, Flo
 
 
 def _scale(fit: _Fit, unit: Floats) -> Floats:
-    """The size of the fit's errors relative to the reference, [2, n, 1]; with few samples, that of Poisson sessions."""
+    """The size of the fit's errors relative to the reference, [n, 2]; with few samples, that of Poisson sessions."""
     # Sessions of forty minutes renew a quarter of the demand in ten, on both sides: variance of half the demand.
     doubt = _FULL_DOUBT / (_SAMPLES_OF_DOUBT + fit.total)
-    variance = (fit.error + doubt * _HALF * unit) / (fit.total + doubt)
-    return np.sqrt(variance + _ROUNDING * unit * unit)
+    variance = (fit.error + doubt * (_HALF * unit)) / (fit.total + doubt)
+    scale: Floats = np.sqrt(variance + _ROUNDING * unit * unit)
+    return scale
 
 
 def _quantiles(values: Floats, valid: Bools | None, levels: tuple[float, ...]) -> Floats:
-    """Order statistics of the valid values of each row, [2, n, len(levels)]; 0 where there is none."""
+    """Order statistics of the valid values of each row, [n, 2, len(levels)]; 0 where there is none."""
     if valid is None:
         ordered = values.copy()
         ordered.sort(axis=-1)
@@ -438,33 +461,19 @@ def _places(levels: tuple[float, ...], count: int) -> npt.NDArray[np.int64]:
     return np.array([round(level * (count - 1)) for level in levels])
 
 
-class _Week(NamedTuple):
-    """The WEEK_TERMS at today's level, [2, n, 9] and [n, 1]; how alike the last two hours were, how much is known."""
-
-    terms: list[Floats]
-    agrees: Floats
-    known: Floats
-
-
-def _week(recent: _Recent, last_week: Floats, ahead: tuple[int, int]) -> _Week:
+def _add_week(recent: _Recent, last_week: Floats) -> tuple[Floats, Floats | None]:
+    """Put last week into the source, at today's level. How much higher demand is than yesterday and then, each between
+    a quarter and four times, [n, 2]; and the share of last week that is known, [n, 1], None: all.
+    """
+    source, unit = recent.source, recent.unit
     missing = np.isnan(last_week)
-    complete = not missing.any()
+    complete = not np.count_nonzero(missing)
     filled = last_week if complete else _filled(last_week, ~missing)
-    here = recent.even[:, -1:]
-    then = filled[:, WEEK_BEFORE : WEEK_BEFORE + 1] * recent.unit
-    week = filled * (recent.unit * _level_ratio(here, then))
-    share = _ONE[None, None] if complete else _share(~missing)
-    return _Week([_growth(week, _WEEK_SPANS, ahead), then - here], _likeness(recent.even, week), share)
-
-
-def _likeness(even: Floats, week: Floats) -> Floats:
-    """How alike the last two hours and those of last week were in their growth over half an hour: [n, 1], -1 to 1."""
-    ours_theirs = np.empty((len(even), 2, 10), np.float32)
-    np.subtract(even[:, _NOW - 9 :], even[:, _NOW - 12 : -3], out=ours_theirs[:, 0])
-    np.subtract(week[:, 6 : WEEK_BEFORE + 1 : 2], week[:, 0 : WEEK_BEFORE - 5 : 2], out=ours_theirs[:, 1])
-    both: Floats = np.add.reduce(ours_theirs[:, 0] * ours_theirs[:, 1], axis=1, keepdims=True)
-    sizes: Floats = np.sqrt(np.add.reduce(ours_theirs * ours_theirs, axis=2) + _TINY)
-    return both / (sizes[:, :1] * sizes[:, 1:])
+    source[:, _THEN] = filled[:, WEEK_BEFORE] * unit[:, 0]
+    before = source.take(_SAME_TIME, axis=1)
+    ratios: Floats = np.maximum(np.minimum((source[:, _NOW : _NOW + 1] + _TINY) / (before + _TINY), _FOUR), _QUARTER)
+    np.multiply(filled, unit * ratios[:, 1:], out=source[:, _WEEK:_HIGHEST])
+    return ratios, None if complete else _share(~missing)
 
 
 def _share(known: Bools) -> Floats:
@@ -473,67 +482,68 @@ def _share(known: Bools) -> Floats:
     return count / np.float32(known.shape[1])
 
 
-def _growth(values: Floats, spans: list[Columns], ahead: tuple[int, int]) -> Floats:
-    """The growth over each span of columns, for both horizons: [2, n, spans]."""
-    columns, count = _both_spans(spans is _WEEK_SPANS, ahead)
-    taken: Floats = values.take(columns, axis=1).transpose(1, 0, 2)
-    return taken[..., :count] - taken[..., count:]
+def _growth(source: Floats, columns: _Columns) -> Floats:
+    """The growth over each of the spans, [n, spans]."""
+    taken: Floats = source.take(columns.spans, axis=1)
+    half = len(columns.spans) // 2
+    return taken[:, :half] - taken[:, half:]
 
 
-@lru_cache(maxsize=64)
-def _both_spans(week: bool, ahead: tuple[int, int]) -> Columns:
-    """The columns of both horizons, [2, 2 * spans]; and how many spans there are."""
-    spans = _WEEK_SPANS if week else _EVEN_SPANS
-    return np.stack([spans[each][0] for each in ahead]), spans[0][1]
+def _write_steps(both: Floats, steps: Floats, fit: _Fit, ratios: Floats) -> None:
+    """Write demands and STEPS, relative to the reference; `steps` [n, 2 * _FROM_SPANS]."""
+    both[..., :_FROM_SPANS] = steps.reshape(len(both), 2, -1)
+    first = _AT[STEPS[0]]
+    np.add.reduce(fit.beta * both[..., first : first + len(REGRESSORS)], axis=-1, out=both[..., _AT["expected"]])
+    both[..., _AT["yesterday_scaled"]] *= ratios[:, :1]
 
 
-def _level_ratio(here: Floats, then: Floats) -> Floats:
-    """How much higher demand is than it was, between a quarter and four times."""
-    return np.maximum(np.minimum((here + _TINY) / (then + _TINY), _FOUR), _QUARTER)
+def _likeness(growth: Floats) -> Floats:
+    """How alike two series were in their growth, [n, 2, T]: [n, 1], -1 to 1."""
+    ours, theirs = growth[:, 0], growth[:, 1]
+    sizes: Floats = np.sqrt(np.vecdot(growth, growth) + _TINY)
+    alike: Floats = np.vecdot(ours, theirs)[:, None] / (sizes[:, :1] * sizes[:, 1:])
+    return alike
 
 
-def _changes(recent: _Recent, means: Floats, fit: _Fit, ahead: tuple[int, int]) -> list[Floats]:
-    """Possible changes of demand over the horizons, relative to the reference: the STEPS up to the DAY_TERMS."""
-    even = recent.even
-    here, between, before = even[:, -1:], recent.odd[:, -1:], even[:, -2:-1]
-    growth = _growth(even, _EVEN_SPANS, ahead)
-    at_now = np.empty((*growth.shape[:2], len(REGRESSORS)), np.float32)
-    np.subtract(here, between, out=at_now[0, :, :1])
-    np.subtract(between, before, out=at_now[0, :, 1:2])
-    at_now[1, :, :2] = at_now[0, :, :2]
-    at_now[..., 2:11] = growth[..., :9]
-    at_now[..., 11:] = here - means[:, :1]
-    expected = np.add.reduce(fit.beta * at_now, axis=-1, keepdims=True)
-    yesterday = growth[..., 5:6] * _level_ratio(here, even[:, _NOW - _DAY : _NOW - _DAY + 1])
-    return [at_now, expected, yesterday, means[:, 1:] - here, growth[..., 9:]]
-
-
-def _margins(fit: _Fit, unit: Floats) -> list[Floats]:
-    """Possible margins, relative to the reference (see MARGINS), and the last three errors, newest first."""
+def _write_margins(both: Floats, fit: _Fit, unit: Floats) -> None:
+    """Write the MARGINS, relative to the reference, and the last three errors, newest first."""
     residual, valid = fit.residual, fit.valid
     size = np.abs(residual) if valid is None else np.abs(residual) * valid
-    six = slice(_LATE[1], None)
-    late = _quantiles(residual[..., six], None if valid is None else valid[..., six], (5 / 6,))
-    spread = _late(size) / _counts(valid)
-    return [_quantiles(residual, valid, _LEVELS), late, spread, unit, np.sqrt(unit), residual[..., :-4:-1]]
+    at, six = _AT[MARGINS[0]], slice(_LATE[1], None)
+    both[..., at : at + 4] = _quantiles(residual, valid, _LEVELS)
+    both[..., at + 4 : at + 5] = _quantiles(residual[..., six], None if valid is None else valid[..., six], (5 / 6,))
+    both[..., at + 5 : at + 8] = _late(size) / _counts(valid)
+    both[..., at + 8] = unit
+    both[..., at + 9] = np.sqrt(unit)
+    both[..., at + 10 : at + 13] = residual[..., :-4:-1]
 
 
-def _levels(recent: _Recent, mean: Floats, scale: Floats) -> list[Floats]:
-    """Log size, log scale and log mean of two days; how far it is to their extremes, as shares of the span."""
-    here, unit, days = recent.even[:, -1:], recent.unit, recent.even[:, -2 * _DAY :]
-    highest: Floats = np.maximum.reduce(days, axis=1, keepdims=True)
-    lowest: Floats = np.minimum.reduce(days, axis=1, keepdims=True)
-    span = highest - lowest + scale
-    relative: Floats = np.log((mean + unit) / (here + unit))
-    return [np.log(here / unit + _ONE), np.log(scale), relative, (highest - here) / span, (here - lowest) / span]
+def _write_fit(both: Floats, fit: _Fit) -> None:
+    at, count = _AT[f"effect_{REGRESSORS[0]}"], len(REGRESSORS)
+    both[..., at : at + count] = fit.effect
+    both[..., at + count : at + 2 * count] = fit.correlation
+    both[..., _AT["explained"]] = fit.explained
+    both[..., _AT["samples"]] = np.log1p(fit.total)
 
 
-_ALL_COVERED = np.ones((1, 3), np.float32)
+def _write_levels(both: Floats, recent: _Recent, extremes: Floats, scale: Floats) -> None:
+    """Write log size, log scale and log mean of two days; how far it is to their extremes, as shares of the span."""
+    logs = np.log(recent.source.take(_LOGS, axis=1) + recent.unit)
+    at = _AT["log_demand"]
+    both[..., at : at + 3 : 2] = (logs[:, :2] - logs[:, 2:])[:, None]
+    both[..., at + 1] = np.log(scale)
+    both[..., at + 3 : at + 5] = extremes[:, None, :2] / (extremes[:, 2:] + scale)[..., None]
+
+
 _COVERED = (slice(-26, None, 2), slice(-6 * 12, None), slice(WINDOW_SLOTS - 1 - 288 - 24, WINDOW_SLOTS - 1 - 288 + 24))
 
 
-def _coverage(recent: _Recent) -> list[Floats]:
-    """Observed shares: the odd slots of two hours, six hours, and yesterday around the same minute."""
-    if recent.complete:
-        return [_ALL_COVERED]
-    return [_share(recent.known[:, span]) for span in _COVERED]
+def _write_known(both: Floats, recent: _Recent, week_known: Floats | None) -> None:
+    """Write observed shares: of the odd slots of two hours, six hours, yesterday around the same minute, last week."""
+    at = _AT["odd_known"]
+    both[..., at : at + 4] = _ONE
+    if not recent.complete:
+        for place, span in enumerate(_COVERED, at):
+            both[..., place] = _share(recent.known[:, span])
+    if week_known is not None:
+        both[..., at + 3] = week_known

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from autopilot.core.fleet import Decision, FleetNow, Reason
 from autopilot.core.hold_rules import DEFAULT_HOLD, SLOT_MINUTES, HoldRules
 
-BEYOND_BELIEF = 10
+MAX_PREDICTION_RATIO = 10
 """A prediction above this many times the highest recent need is a broken model, not a forecast."""
 
 
@@ -85,7 +85,7 @@ def _dust(servers: float) -> float:
 
 def usable(prediction: float, now: FleetNow, peak: float) -> bool:
     """Whether a prediction is a number that this fleet could ever need."""
-    return isfinite(prediction) and 0 <= prediction <= BEYOND_BELIEF * max(now.need, peak, 1.0)
+    return isfinite(prediction) and 0 <= prediction <= MAX_PREDICTION_RATIO * max(now.need, peak, 1.0)
 
 
 def apply_guardrail(

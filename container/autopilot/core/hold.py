@@ -26,7 +26,7 @@ _SMOOTH = 3
 _CHANCE = 3.0  # standard deviations of how many sessions happen to end
 
 
-class Hold(NamedTuple):
+class HoldUnderWay(NamedTuple):
     """A hold under way, at the moment of a decision.
 
     expected  servers that the fleet would need now
@@ -39,7 +39,7 @@ class Hold(NamedTuple):
     path: Doubles
 
 
-def over(hold: Hold, error: float) -> bool:
+def over(hold: HoldUnderWay, error: float) -> bool:
     """Demand is back at what is expected, or twice in a row half-way back from the lowest: players join again."""
     known = hold.path[_PATH_SLOTS:]
     known = known[~np.isnan(known)]
@@ -49,7 +49,7 @@ def over(hold: Hold, error: float) -> bool:
     return len(known) > 1 and bool(known[-2:].min() >= halfway)
 
 
-def level(hold: Hold, rules: HoldRules, *, proven: bool) -> float | None:
+def level(hold: HoldUnderWay, rules: HoldRules, *, proven: bool) -> float | None:
     """The level to keep, ramped down to what is reported once patience has run out; None when that is over.
 
     `proven`: other signs prove an outage, so that patience is the longest.
@@ -62,7 +62,7 @@ def level(hold: Hold, rules: HoldRules, *, proven: bool) -> float | None:
     return None if left <= 0 else float(hold.path[-1] + left * (hold.expected - hold.path[-1]))
 
 
-def patience(hold: Hold, rules: HoldRules) -> float:
+def patience(hold: HoldUnderWay, rules: HoldRules) -> float:
     """For how long the fall may be held, as a share of the longest hold."""
     known = hold.path[~np.isnan(hold.path)]
     left = float(known[-_SMOOTH:].mean()) / hold.expected

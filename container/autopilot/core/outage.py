@@ -17,7 +17,7 @@ import numpy.typing as npt
 from autopilot.core import hold, signs
 from autopilot.core.disbelieved import settled, since_ran_out, under_way
 from autopilot.core.evidence import Evidence
-from autopilot.core.fall import FALLEN, LAGS, LEVEL_SLOTS, SMALLEST_FALL, Seen, find_fall
+from autopilot.core.fall import FALLEN, LAGS, LEVEL_SLOTS, SMALLEST_FALL, FleetReading, find_fall
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, WINDOW_SLOTS, Floats, Windows
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.signs import Doubt, Signs
@@ -212,7 +212,7 @@ class _Fleet:
     def _begin(self) -> tuple[float, str] | None:
         waits = self._waiting >= signs.many_waiting(self._demand)
         served = self._demand - self._waiting if waits else self._demand
-        fall = find_fall(Seen(self._usual, served, self._since(), self._week))
+        fall = find_fall(FleetReading(self._usual, served, self._since(), self._week))
         if fall is None:
             return None
         return self._told(fall.level, Doubt(self._demand, fall.level, 0))
@@ -224,7 +224,7 @@ class _Fleet:
         if not expected > self._demand:
             return None
         path = self._reported[max(len(self._reported) - 1 - began - 6, 0) :].astype(np.float64)
-        now = hold.Hold(expected, began, path)
+        now = hold.HoldUnderWay(expected, began, path)
         doubt = Doubt(self._demand, expected, began)
         proof = signs.proof(self._signs, doubt)
         if self._over(now, proof) or signs.disproof(self._signs, doubt):
@@ -232,7 +232,7 @@ class _Fleet:
         level = hold.level(now, rules, proven=bool(proof))
         return None if level is None else self._told(level, doubt)
 
-    def _over(self, now: hold.Hold, proof: str) -> bool:
+    def _over(self, now: hold.HoldUnderWay, proof: str) -> bool:
         """Whether demand is back: those who wait are part of it, but while they do, nothing is over."""
         if proof:
             return self._demand - self._waiting >= hold.RECOVERED * now.expected

@@ -1,4 +1,9 @@
-"""Demand from a matchmaker's URL: one GET and one number for each fleet, within a time budget."""
+"""Demand from a matchmaker's URL: one GET and one number for each fleet, within a time budget.
+
+The budget is of the clock on the wall. The time-outs of urllib3 and of httpx start anew with every byte that a source
+drips, in its head as in its body; aiohttp's total one does not, and costs a worker 20 MiB. So urllib3, which boto3
+brings, sends and reads, and all that is ours is to end the connection of a request whose time is over.
+"""
 
 import contextlib
 import logging
@@ -28,51 +33,51 @@ class _UnusableError(Exception):
     """The source did not answer, or its answer is no number of servers."""
 
 
-class _Errand:
-    """One fetch, which can be ended from another thread: time-outs of a socket start anew with every byte of a drip."""
+class _CancellableRequest:
+    """One request, which another thread can end: time-outs of a socket start anew with every byte of a drip."""
 
     def __init__(self) -> None:
         self.connection: HTTPConnection | None = None
-        self.is_cut = False
+        self.is_cancelled = False
 
-    def cut(self) -> None:
+    def cancel(self) -> None:
         """End the connection, or the one that is just being made."""
-        self.is_cut = True
+        self.is_cancelled = True
         if self.connection is not None and self.connection.sock is not None:
             with contextlib.suppress(OSError):
                 self.connection.sock.shutdown(socket.SHUT_RDWR)
 
 
-class _Here(threading.local):
-    errand = _Errand()
+class _Current(threading.local):
+    request = _CancellableRequest()
 
 
-_here = _Here()
+_current = _Current()
 
 
-class _Watched(HTTPConnection):
-    """A connection that its errand knows."""
+class _CancellableConnection(HTTPConnection):
+    """A connection that its request can end."""
 
     def request(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  (urllib3's own shape)
-        _here.errand.connection = self
+        _current.request.connection = self
         super().request(*arguments, **named)
 
     def connect(self) -> None:
         super().connect()
-        if _here.errand.is_cut:
+        if _current.request.is_cancelled:
             raise TimeoutError("connected too late")
 
 
-class _WatchedTls(_Watched, HTTPSConnection):
+class _CancellableTlsConnection(_CancellableConnection, HTTPSConnection):
     pass
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Watched
+    ConnectionCls = _CancellableConnection
 
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _WatchedTls
+    ConnectionCls = _CancellableTlsConnection
 
 
 class HttpDemand:
@@ -94,22 +99,22 @@ class HttpDemand:
         deadline = time.monotonic() + self._timeout
         first = self._turn % max(len(fleets), 1)
         places = [*range(first, len(fleets)), *range(first)]
-        errands = {place: _Errand() for place in places}
+        requests = {place: _CancellableRequest() for place in places}
         pool = ThreadPoolExecutor(min(_AT_ONCE, max(len(fleets), 1)), "demand")
-        futures = {place: pool.submit(self._or_none, fleets[place], deadline, errands[place]) for place in places}
+        futures = {place: pool.submit(self._or_none, fleets[place], deadline, requests[place]) for place in places}
         done, late = wait(futures.values(), timeout=self._timeout)
         pool.shutdown(wait=False, cancel_futures=True)
         for place, future in futures.items():
             if future in late:
-                errands[place].cut()
+                requests[place].cancel()
         if late:
             logger.warning("demand of %d of %d fleets is unknown: no answer in time", len(late), len(fleets))
         answers = [futures[place].result() if futures[place] in done else None for place in range(len(fleets))]
         self._turn = first + max(len(answers) - answers.count(None), 1)
         return answers
 
-    def _or_none(self, fleet: str, deadline: float, errand: _Errand) -> float | None:
-        _here.errand = errand
+    def _or_none(self, fleet: str, deadline: float, request: _CancellableRequest) -> float | None:
+        _current.request = request
         try:
             return self._read(fleet, deadline)
         except _UnusableError as error:

@@ -12,7 +12,7 @@ _SHOWN = 20
 
 
 class ImportRefusedError(click.ClickException):
-    """The file cannot be used; the message says what to mend. Exit code 2."""
+    """The file cannot be used; the message says what to fix. Exit code 2."""
 
     exit_code = 2
 

@@ -31,7 +31,7 @@ class DemandSeries:
 
     times   [T] float64, seconds since the epoch, UTC, strictly increasing
     demand  [T] float64, servers, finite and at least 0; a time without demand has no entry
-    notes   what was read in one of several ways, and what was mended, for people
+    notes   what was read in one of several ways, and what was fixed, for people
     """
 
     times: Doubles

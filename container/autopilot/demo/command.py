@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from autopilot.backtest.html import MEANING
+from autopilot.backtest.words import MEANING
 from autopilot.core.decide import applied
 from autopilot.core.fleet import DEFAULT_LEAD, Limits, Reason
 from autopilot.demand.csv_file import read_demand_csv

@@ -16,7 +16,7 @@ Doubles = npt.NDArray[np.float64]
 Box = gymnasium.spaces.Box
 
 
-class World(Protocol):
+class VectorSimulation(Protocol):
     """N elements that begin and end their episodes together, cut by time."""
 
     count: int
@@ -53,7 +53,7 @@ class SingleForm(gymnasium.Env[Floats, Floats]):
 
     metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 12}  # noqa: RUF012  (its own shape)
 
-    def __init__(self, world: World, render_mode: str | None = None) -> None:
+    def __init__(self, world: VectorSimulation, render_mode: str | None = None) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be ansi or rgb_array, not {render_mode!r}")
         self.render_mode = render_mode
@@ -93,7 +93,7 @@ class VectorForm(VectorEnv[Floats, Floats, npt.NDArray[Any]]):
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: VectorSimulation) -> None:
         self.num_envs = world.count
         self.single_observation_space, self.single_action_space = world.observation_space, world.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)

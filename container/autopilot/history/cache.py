@@ -8,12 +8,12 @@ While the store fails, a decision goes by what this worker saw itself, which is 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from math import isnan, nan
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from autopilot.core.history import (
     SLOTS_PER_DAY,
     DaySlots,
     FleetHistory,
+    Floats,
     day_of,
     days_needed,
     first_slot,
@@ -39,8 +40,7 @@ _READ_SECONDS = 0.35
 FEW_OBSERVATIONS = 5
 
 # Bytes that a cached day costs: one or two arrays of 288 float32 with what Python puts around them; a fleet's own.
-_DAY_BYTES, _SLIM_BYTES, _EMPTY_BYTES, _FLEET_BYTES = 2 * 288 * 4 + 450, 288 * 4 + 250, 120, 700
-_RARE_BYTES = 2 * 288 * 4
+_DAY_BYTES, _SLIM_BYTES, _ARRAY_BYTES, _EMPTY_BYTES, _FLEET_BYTES = 2 * 288 * 4 + 450, 140, 110, 120, 700
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,32 @@ class _Known:
 class RecentHistory:
     """A History and a bounded memory of days that are over. Safe to use from several threads.
 
-    `max_bytes` bounds the memory (about 12 KB for a fleet with a full week); fleets that were not asked about for the
+    `max_bytes` bounds the memory (about 8 KB for a fleet with a full week); fleets that were not asked about for the
     longest go first. `off` says that the history keeps nothing, so that nothing is read and the status is `off`.
+    `pending` counts fleets of which something is still to be written.
     """
 
-    def __init__(self, history: History, *, max_bytes: int = 16 * 1024 * 1024, off: bool = False) -> None:
+    def __init__(
+        self,
+        history: History,
+        *,
+        max_bytes: int = 16 * 1024 * 1024,
+        off: bool = False,
+        pending: Callable[[], int] = int,
+    ) -> None:
         self._history = history
+        self._pending = pending
         self._max_bytes = max_bytes * 3 // 4
         self._seen = _LastSeen(max_bytes // 4)
         self._off = off
         self._lock = threading.Lock()
         self._fleets: OrderedDict[str, _Known] = OrderedDict()
         self._bytes = 0
+
+    @property
+    def pending(self) -> int:
+        """Fleets whose last values of the slot this worker still has to write."""
+        return self._pending()
 
     def recall(self, observed: Sequence[Observed]) -> list[Recalled]:
         """Record observations; return what is known of each one's fleet, in the same order. A failure is a status."""
@@ -208,7 +222,7 @@ class RecentHistory:
         with self._lock:
             for (fleet, day), slots in read.items():
                 if missing[fleet, day] and (known := self._fleets.get(fleet)) is not None:
-                    self._keep(known, day, slots if day >= known.newest - timedelta(days=1) else _slim(slots))
+                    self._keep(known, day, _slim(slots, recent=day >= known.newest - timedelta(days=1)))
             while self._bytes > self._max_bytes and self._fleets:
                 self._forget(next(iter(self._fleets)))
         return read
@@ -284,7 +298,8 @@ class _LastSeen:
 def _cost(day: DaySlots | None) -> int:
     if day is None:
         return _EMPTY_BYTES
-    return _SLIM_BYTES if day.allocation is NOTHING else _DAY_BYTES + _RARE_BYTES * (day.believed is not NOTHING)
+    columns = day.demand, day.allocation, day.believed, day.arrivals
+    return _SLIM_BYTES + sum(one.nbytes + _ARRAY_BYTES for one in columns if one is not NOTHING)
 
 
 def _many_observations(today: DaySlots, days: Iterable[DaySlots]) -> bool:
@@ -299,9 +314,22 @@ def _or_none(day: DaySlots) -> DaySlots | None:
     return day if _observations(day) else None
 
 
-def _slim(day: DaySlots | None) -> DaySlots | None:
-    """A day before yesterday, as it is kept: no rule looks at allocations that old, nor at reports not believed."""
-    return None if day is None else DaySlots(day.needed.copy(), NOTHING)
+def _slim(day: DaySlots | None, *, recent: bool) -> DaySlots | None:
+    """A day that is over, as it is kept: no rule looks at allocations before yesterday, nor at reports not believed."""
+    if day is None:
+        return None
+    if not recent:
+        return DaySlots(_halved(day.needed), NOTHING)
+    return DaySlots(_halved(day.demand), _halved(day.allocation), day.believed, day.arrivals)
+
+
+def _halved(servers: Floats) -> Floats:
+    """In half the bytes where that loses nothing: whole servers up to 2,048, and many above."""
+    if servers is NOTHING:
+        return servers
+    with np.errstate(over="ignore"):
+        half = servers.astype(np.float16)
+    return cast(Floats, half) if np.array_equal(half, servers, equal_nan=True) else servers.copy()
 
 
 def _same(old: np.float32, new: float | None) -> bool:

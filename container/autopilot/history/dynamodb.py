@@ -1,10 +1,15 @@
-"""History in DynamoDB: one item for each fleet and UTC day, for any number of containers.
+"""History in DynamoDB: one item for each fleet and quarter of a UTC day, for any number of containers.
 
-Item: key `fleet` (S) and `day` (S, 2026-11-20), `d0` … `d287` demand and `a0` … `a287` allocation (N, one for each
-five-minute slot), `b0` … what was believed where the report was not, `c0` … arrivals of the last hours, `ttl` (N,
-seconds since the epoch: 15 days after the observation's own time, so that the replay of an old trace is kept for as
-long as it lasts). One UpdateItem with ALL_NEW writes a slot and returns the day; nothing is read, changed and written
-back. What was decided rides on the fleet's next UpdateItem.
+Item: key `fleet` (S) and `day` (S, 2026-11-20T06: the hour that it begins with), `d0` … `d71` demand and `a0` … `a71`
+allocation (N, one for each five-minute slot), `b0` … what was believed where the report was not, `c0` … arrivals of the
+last hours, `ttl` (N, seconds since the epoch: 15 days after the observation's own time, so that the replay of an old
+trace is kept for as long as it lasts). It stays below one kilobyte, which is what a write unit pays for. Versions up to
+0.2 wrote one item a day (key 2026-11-20, `d0` … `d287`): these are read beside the quarters, and never written.
+
+One UpdateItem with ALL_NEW writes a slot and returns the quarter; nothing is read, changed and written back: a
+BatchWriteItem of whole items would undo what another worker wrote meanwhile. Earlier quarters of the day are read once,
+and again when a quarter of an hour of the next one has passed: late observations may still have reached them. What was
+decided rides on the fleet's next UpdateItem.
 
 The caller needs dynamodb:UpdateItem and dynamodb:BatchGetItem on the table. Reads are eventually consistent.
 
@@ -17,18 +22,19 @@ import logging
 import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from autopilot.core.history import NOTHING, SLOT_SECONDS, SLOTS_PER_DAY, DaySlots, day_of, first_slot, slot_of
+from autopilot.core.history import NOTHING, SLOT_SECONDS, SLOTS_PER_DAY, DaySlots, Floats, day_of, slot_of
 from autopilot.history.breaker import Breaker
 from autopilot.history.forking import tell_of_forks
-from autopilot.history.rate_limited_log import Complaints
+from autopilot.history.rate_limited_log import RateLimitedLog
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 
 log = logging.getLogger("autopilot.history")
@@ -37,13 +43,17 @@ TTL_DAYS = 15
 THREADS = 16
 MAX_PENDING = 20_000
 KEYS_PER_READ = 100
+MOST_FLEETS = 20_000
+"""Fleets whose earlier quarters of the day are kept; those that were not heard of for the longest go first."""
+QUARTER_SLOTS = SLOTS_PER_DAY // 4
+LATE_SLOTS = 3
 LARGEST = 2.0**31  # servers
 SLOTS_OF_ARRIVALS = 48  # four hours: a hold, and the hour before it
 SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 0.5, 0.9, 2
 
 # Shares of the time budget: a decision that reads earlier days makes two calls, and both fit into it.
-_RECORD_SHARE, _READ_SHARE = 0.6, 0.4
+_RECORD_SHARE, _QUARTERS_SHARE, _READ_SHARE = 0.35, 0.25, 0.4
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -54,6 +64,10 @@ _THROTTLED = frozenset(
 )
 
 FleetDay = tuple[str, date]
+Part = tuple[str, int]
+"""A fleet, and a quarter of a day counted from the epoch."""
+Key = tuple[str, str]
+"""An item's key: the fleet, and the day or the beginning of the quarter."""
 Numbers = dict[str, str | None]
 Item = Mapping[str, Mapping[str, str]]
 T = TypeVar("T")
@@ -73,11 +87,11 @@ class DynamoClient(Protocol):
 
 
 @dataclass(slots=True)
-class _DayUpdate:
+class _Update:
     """What is to be written into one item: numbers by attribute name (None: taken away), and when the item expires."""
 
     fleet: str
-    day: date
+    quarter: int
     numbers: Numbers = field(default_factory=dict)
     expires: int = 0
 
@@ -96,49 +110,78 @@ class DynamoHistory:
         client: DynamoClient | None = None,
         region: str | None = None,
         budget_seconds: float = 1.0,
-        ttl_days: int = TTL_DAYS,
+        most_fleets: int = MOST_FLEETS,
     ) -> None:
         self._table = table
         self._given = client
         self._region = region
         self._budget = budget_seconds
-        self._ttl = ttl_days * 86400
+        self._most_fleets = most_fleets
+        self._ttl = TTL_DAYS * 86400
         self.breaker = Breaker()
         self._turn = 0
-        self._complaints = Complaints(log)
+        self._limited_log = RateLimitedLog(log)
         self._forget_threads()
         tell_of_forks(self)
 
     def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
-        """Write observations, one UpdateItem for each fleet and day; None where that failed.
+        """Write observations, one UpdateItem for each fleet and quarter; None where that failed.
 
         Raises HistoryUnavailableError if nothing could be written.
         """
         updates = self._updates(observed)
         for key, update in updates.items():
             update.numbers |= self._pending.take(key)
-        days: list[DaySlots | None] = [None] * len(updates)
+        quarters: list[DaySlots | None] = [None] * len(updates)
         try:
-            days = self._each(self._update, list(updates.values()), _RECORD_SHARE)
+            quarters = self._each(self._update, list(updates.values()), _RECORD_SHARE)
         finally:
-            self._pending.put_back(update for update, day in zip(updates.values(), days, strict=True) if day is None)
+            waits = zip(updates.values(), quarters, strict=True)
+            self._pending.put_back(update for update, quarter in waits if quarter is None)
         self._write_late(updates)
-        found = dict(zip(updates, days, strict=True))
-        return [found[one.fleet, day_of(slot_of(one.observed_at))] for one in observed]
+        written = {part: one for part, one in zip(updates, quarters, strict=True) if one is not None}
+        slots = {(one.fleet, (slot := slot_of(one.observed_at)) // QUARTER_SLOTS): slot for one in observed}
+        others = self._other_quarters({part: slots[part] for part in written})
+        whole = {part: _joined(others[part], one, part[1]) for part, one in written.items() if part in others}
+        return [whole.get((one.fleet, slot_of(one.observed_at) // QUARTER_SLOTS)) for one in observed]
+
+    def _other_quarters(self, slots: Mapping[Part, int]) -> dict[Part, DaySlots]:
+        """What else is known of the day of a quarter that a slot was written in: from memory, or read."""
+        with self._quarters_lock:
+            found = {
+                part: known for part, slot in slots.items() if (known := self._quarters.get(part, slot)) is not None
+            }
+        missing = [part for part in slots if part not in found]
+        keys = {part: [key for key in _keys(part[0], _day_of(part)) if key != _key_of(part)] for part in missing}
+        items: dict[Key, Item | None] = {}
+        try:
+            items = self._items([key for some in keys.values() for key in some], _QUARTERS_SHARE)
+        except HistoryUnavailableError:
+            self.breaker.succeeded()  # it has just written: there was no time, that is all
+        read = {part: day for part in missing if (day := _day_in(keys[part], items)) is not None}
+        with self._quarters_lock:
+            for part, day in read.items():
+                self._quarters.keep(part, slots[part], day)
+        return found | read
 
     def read(self, wanted: Sequence[FleetDay]) -> list[DaySlots | None]:
         """Days of fleets by BatchGetItem; empty where there is no item, None where it could not be read.
 
         Raises HistoryUnavailableError if nothing could be read.
         """
-        keys = list(dict.fromkeys(wanted))
+        keys = {day: _keys(*day) for day in dict.fromkeys(wanted)}
+        items = self._items([key for some in keys.values() for key in some], _READ_SHARE)
+        return [_day_in(keys[day], items) for day in wanted]
+
+    def _items(self, keys: Sequence[Key], share: float) -> dict[Key, Item | None]:
+        """Items by key, None where there is none; those that could not be read in time are left out."""
+        keys = list(dict.fromkeys(keys))  # the service refuses a key that is asked for twice
         chunks = [keys[at : at + KEYS_PER_READ] for at in range(0, len(keys), KEYS_PER_READ)]
-        deadline = time.monotonic() + _READ_SHARE * self._budget / 2  # the other half is for the last answer
-        answers = self._each(lambda chunk: self._get(chunk, deadline), chunks, _READ_SHARE)
-        found: dict[FleetDay, DaySlots] = {}
-        for answer in answers:
+        deadline = time.monotonic() + share * self._budget / 2  # the other half is for the last answer
+        found: dict[Key, Item | None] = {}
+        for answer in self._each(lambda chunk: self._get(chunk, deadline), chunks, share):
             found |= answer or {}
-        return [found.get(key) for key in wanted]
+        return found
 
     def remember(self, decided: Sequence[Decided]) -> None:
         """Keep allocations for the fleet's next record."""
@@ -174,30 +217,30 @@ class DynamoHistory:
         self._making = threading.Lock()
         self._pending = _Pending()
         self._late: set[Future[DaySlots]] = set()
+        self._quarters, self._quarters_lock = _Quarters(self._most_fleets), threading.Lock()
 
-    def _updates(self, observed: Sequence[Observed]) -> dict[FleetDay, _DayUpdate]:
-        updates: dict[FleetDay, _DayUpdate] = {}
+    def _updates(self, observed: Sequence[Observed]) -> dict[Part, _Update]:
+        updates: dict[Part, _Update] = {}
         for one in observed:
-            slot = slot_of(one.observed_at)
-            day = day_of(slot)
-            update = updates.setdefault((one.fleet, day), _DayUpdate(one.fleet, day))
-            update.numbers[f"d{slot - first_slot(day)}"] = _number(one.demand)
+            quarter, at = divmod(slot_of(one.observed_at), QUARTER_SLOTS)
+            update = updates.setdefault((one.fleet, quarter), _Update(one.fleet, quarter))
+            update.numbers[f"d{at}"] = _number(one.demand)
             update.expires = max(update.expires, int(one.observed_at) + self._ttl)
         return updates
 
-    def _update(self, update: _DayUpdate) -> DaySlots:
+    def _update(self, update: _Update) -> DaySlots:
         names = list(update.numbers)
         chunks = [names[at : at + SLOTS_PER_UPDATE] for at in range(0, len(names), SLOTS_PER_UPDATE)]
         answers = [self._update_item(update, chunk) for chunk in chunks]
-        return _day(answers[-1])
+        return _day([answers[-1]])
 
-    def _update_item(self, update: _DayUpdate, names: Sequence[str]) -> Item:
+    def _update_item(self, update: _Update, names: Sequence[str]) -> Item:
         values = {f":{name}": {"N": number} for name in names if (number := update.numbers[name]) is not None}
         gone = [name for name in names if update.numbers[name] is None]
-        expires = update.expires or (first_slot(update.day) + SLOTS_PER_DAY) * SLOT_SECONDS + self._ttl
+        expires = update.expires or (update.quarter + 1) * QUARTER_SLOTS * SLOT_SECONDS + self._ttl
         answer = self._connected().update_item(
             TableName=self._table,
-            Key=_key(update.fleet, update.day),
+            Key=_key(_key_of((update.fleet, update.quarter))),
             UpdateExpression="SET #ttl = :ttl"
             + "".join(f", {name[1:]} = {name}" for name in values)
             + (f" REMOVE {', '.join(gone)}" if gone else ""),
@@ -207,11 +250,10 @@ class DynamoHistory:
         )
         return cast(Item, answer["Attributes"])
 
-    def _write_late(self, keys: Iterable[FleetDay]) -> None:
-        """Yesterday's last allocation cannot ride on today's item: write it aside, and do not wait for it."""
-        for fleet, day in keys:
-            late = _DayUpdate(fleet, day - timedelta(days=1))
-            late.numbers = self._pending.take((late.fleet, late.day))
+    def _write_late(self, parts: Iterable[Part]) -> None:
+        """The last allocation of a quarter cannot ride on the next item: write it aside, and do not wait for it."""
+        for fleet, quarter in parts:
+            late = _Update(fleet, quarter - 1, self._pending.take((fleet, quarter - 1)))
             if late.numbers:
                 future = self._executor.submit(self._update, late)
                 self._late.add(future)
@@ -220,21 +262,21 @@ class DynamoHistory:
     def _late_is_done(self, future: "Future[DaySlots]") -> None:
         self._late.discard(future)
         if not future.cancelled() and (error := future.exception()):
-            log.warning("an allocation of yesterday could not be written: %s", error)
+            log.warning("an allocation of hours ago could not be written: %s", error)
 
-    def _get(self, keys: Sequence[FleetDay], deadline: float) -> dict[FleetDay, DaySlots]:
+    def _get(self, keys: Sequence[Key], deadline: float) -> dict[Key, Item | None]:
         """Items of up to a hundred keys; what DynamoDB leaves unprocessed is asked for again until the deadline."""
-        asked: list[dict[str, Any]] = [_key(*key) for key in keys]
-        found: dict[FleetDay, DaySlots] = {}
+        asked: list[dict[str, Any]] = [_key(key) for key in keys]
+        found: dict[Key, Item] = {}
         for pause in itertools.chain((0.02, 0.05), itertools.repeat(0.1)):
             answer = self._connected().batch_get_item(RequestItems={self._table: {"Keys": asked}})
-            found |= {_fleet_day(item): _day(item) for item in answer["Responses"].get(self._table, [])}
+            found |= {_item_key(item): item for item in answer["Responses"].get(self._table, [])}
             asked = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not asked or time.monotonic() + pause > deadline:
                 break
             time.sleep(pause)
-        left = {_fleet_day(key) for key in asked}
-        return {key: found.get(key) or DaySlots() for key in keys if key not in left}
+        left = set(map(_item_key, asked))
+        return {key: found.get(key) for key in keys if key not in left}
 
     def _each(self, call: Callable[[T], R], arguments: Sequence[T], share: float) -> list[R | None]:
         """The call's result for each argument, on a few threads, until the budget's share is used; None for a failure.
@@ -262,7 +304,7 @@ class DynamoHistory:
         if _code(error) not in _THROTTLED:
             self.breaker.failed(calls)  # each counts, or those who wait behind a few that share a call wait twice
         message = f"history table {self._table}: {_explain(error, self._table)}"
-        self._complaints.add(message)
+        self._limited_log.add(message)
         raise HistoryUnavailableError(message) from error
 
     def _connected(self) -> DynamoClient:
@@ -302,36 +344,35 @@ class _Work:
 
 
 class _Pending:
-    """What was decided and waits for its fleet's next record, by fleet and day; with too many, the oldest go."""
+    """What was decided and waits for its fleet's next record, by fleet and quarter; with too many, the oldest go."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[FleetDay, Numbers] = {}
+        self._waiting: dict[Part, Numbers] = {}
 
     def add(self, one: Decided) -> None:
-        slot = slot_of(one.observed_at)
-        day = day_of(slot)
+        quarter, at = divmod(slot_of(one.observed_at), QUARTER_SLOTS)
         with self._lock:
-            self._waiting.setdefault((one.fleet, day), {}).update(_numbers(one, slot - first_slot(day)))
+            self._waiting.setdefault((one.fleet, quarter), {}).update(_numbers(one, at))
             while len(self._waiting) > MAX_PENDING:
                 del self._waiting[next(iter(self._waiting))]
 
-    def take(self, key: FleetDay) -> Numbers:
+    def take(self, key: Part) -> Numbers:
         with self._lock:
             return self._waiting.pop(key, {})
 
-    def take_all(self) -> list[_DayUpdate]:
+    def take_all(self) -> list[_Update]:
         with self._lock:
             taken, self._waiting = self._waiting, {}
-        return [_DayUpdate(fleet, day, numbers) for (fleet, day), numbers in taken.items()]
+        return [_Update(fleet, quarter, numbers) for (fleet, quarter), numbers in taken.items()]
 
-    def put_back(self, updates: Iterable[_DayUpdate]) -> None:
+    def put_back(self, updates: Iterable[_Update]) -> None:
         """Take back what was decided from updates that failed, unless newer ones came meanwhile."""
         with self._lock:
             for update in updates:
                 decided = {name: number for name, number in update.numbers.items() if name[0] != "d"}
                 if decided:
-                    key = (update.fleet, update.day)
+                    key = (update.fleet, update.quarter)
                     self._waiting[key] = decided | self._waiting.get(key, {})
 
 
@@ -354,12 +395,68 @@ def make_client(region: str | None) -> DynamoClient:
     return cast(DynamoClient, session.create_client("dynamodb", region_name=region, config=config))
 
 
-def _key(fleet: str, day: date) -> dict[str, dict[str, str]]:
-    return {"fleet": {"S": fleet}, "day": {"S": day.isoformat()}}
+class _Quarters:
+    """What is known of the day beside the quarter that is written, by fleet. Bounded."""
+
+    def __init__(self, most_fleets: int) -> None:
+        self._most_fleets = most_fleets
+        self._fleets: OrderedDict[str, tuple[int, bool, DaySlots]] = OrderedDict()
+
+    def get(self, part: Part, slot: int) -> DaySlots | None:
+        """What was read for a quarter, unless a late observation may have reached the one before it since."""
+        quarter, late, day = self._fleets.get(part[0], (-1, False, None))
+        return day if quarter == part[1] and (not late or slot % QUARTER_SLOTS < LATE_SLOTS) else None
+
+    def keep(self, part: Part, slot: int, day: DaySlots) -> None:
+        self._fleets[part[0]] = part[1], slot % QUARTER_SLOTS < LATE_SLOTS, day
+        self._fleets.move_to_end(part[0])
+        while len(self._fleets) > self._most_fleets:
+            self._fleets.popitem(last=False)
 
 
-def _fleet_day(item: Item) -> FleetDay:
-    return item["fleet"]["S"], date.fromisoformat(item["day"]["S"])
+def _key_of(part: Part) -> Key:
+    day, quarter = divmod(part[1], 4)
+    return part[0], f"{day_of(day * SLOTS_PER_DAY).isoformat()}T{6 * quarter:02d}"
+
+
+def _day_of(part: Part) -> date:
+    return day_of(part[1] * QUARTER_SLOTS)
+
+
+def _keys(fleet: str, day: date) -> list[Key]:
+    """Where a day of a fleet stands: the item of older versions, and the quarters."""
+    return [(fleet, f"{day.isoformat()}{hour}") for hour in ("", "T00", "T06", "T12", "T18")]
+
+
+def _key(key: Key) -> dict[str, dict[str, str]]:
+    return {"fleet": {"S": key[0]}, "day": {"S": key[1]}}
+
+
+def _item_key(item: Item) -> Key:
+    return item["fleet"]["S"], item["day"]["S"]
+
+
+def _day_in(keys: Sequence[Key], items: Mapping[Key, Item | None]) -> DaySlots | None:
+    """The day that those keys hold, the later ones over the earlier; None unless all could be read."""
+    if any(key not in items for key in keys):
+        return None
+    return _day([item for key in keys if (item := items[key]) is not None])
+
+
+def _joined(others: DaySlots, quarter: DaySlots, number: int) -> DaySlots:
+    """A day with one quarter as it was just written, over what older versions may have written of it."""
+    first = number % 4 * QUARTER_SLOTS
+    span = slice(first, first + QUARTER_SLOTS)
+    columns = ("demand", "allocation", "believed", "arrivals")
+    return DaySlots(*(_over(getattr(others, name), getattr(quarter, name), span) for name in columns))
+
+
+def _over(below: Floats, above: Floats, span: slice) -> Floats:
+    if above is NOTHING:
+        return below
+    joined = below.copy()
+    np.copyto(joined[span], above[span], where=~np.isnan(above[span]))
+    return joined
 
 
 def _numbers(one: Decided, index: int) -> Numbers:
@@ -379,13 +476,16 @@ def _number(value: float) -> str:
     return str(np.float32(value)).removesuffix(".0")
 
 
-def _day(item: Item) -> DaySlots:
+def _day(items: Iterable[Item]) -> DaySlots:
+    """The day that items hold, the later ones over the earlier."""
     slots = dict.fromkeys("dabc", NOTHING)
-    for name, value in item.items():
-        if name[0] in slots and name[1:].isdigit() and int(name[1:]) < SLOTS_PER_DAY:
-            if slots[name[0]] is NOTHING:
-                slots[name[0]] = NOTHING.copy()
-            slots[name[0]][int(name[1:])] = _servers(value)
+    for item in items:
+        first = int(item["day"]["S"].partition("T")[2] or 0) * SLOTS_PER_DAY // 24
+        for name, value in item.items():
+            if name[0] in slots and name[1:].isdigit() and first + int(name[1:]) < SLOTS_PER_DAY:
+                if slots[name[0]] is NOTHING:
+                    slots[name[0]] = NOTHING.copy()
+                slots[name[0]][first + int(name[1:])] = _servers(value)
     return DaySlots(*slots.values())
 
 

@@ -32,7 +32,7 @@ import numpy as np
 from autopilot.core.history import NOTHING, SLOTS_PER_DAY, DaySlots, slot_of
 from autopilot.history.breaker import Breaker
 from autopilot.history.forking import tell_of_forks
-from autopilot.history.rate_limited_log import Complaints
+from autopilot.history.rate_limited_log import RateLimitedLog
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 
 log = logging.getLogger("autopilot.history")
@@ -99,7 +99,7 @@ class SqliteHistory:
         self._budget = budget_seconds
         self._breaker = breaker or Breaker()
         self._clock = clock
-        self._complaints = Complaints(log)
+        self._limited_log = RateLimitedLog(log)
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
@@ -195,7 +195,7 @@ class SqliteHistory:
             self._give_up(error)
             message = f"history {self._path}: {_explain(error)}"
             if _code(error) not in _MALFORMED:  # setting it aside has its own line
-                self._complaints.add(message)
+                self._limited_log.add(message)
             raise HistoryUnavailableError(message) from error
         else:
             self._breaker.succeeded()

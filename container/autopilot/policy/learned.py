@@ -9,7 +9,7 @@ from autopilot.core import features
 from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.history import Windows
 from autopilot.policy.calibrated import CalibratedPolicy
-from autopilot.policy.litert import Network
+from autopilot.policy.litert import LiteRTNetwork
 from autopilot.policy.metadata import CALIBRATED, FLEET, Metadata, read_metadata, read_model
 from autopilot.ports import ModelError, Policy
 
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 class LearnedPolicy:
     """Features, then the network, then the action times the reference demand. See ports.Policy."""
 
-    def __init__(self, metadata: Metadata, network: Network) -> None:
+    def __init__(self, metadata: Metadata, network: LiteRTNetwork) -> None:
         self._metadata = metadata
         self._network = network
 
@@ -81,13 +81,13 @@ class RulePreferred:
 def load_policy(directory: Path) -> Policy:
     """The policy of a model directory, checked and tried on a canned observation.
 
-    Raises ModelError, with what to mend, if a file is missing or damaged, or if the model was trained on other
+    Raises ModelError, with what to fix, if a file is missing or damaged, or if the model was trained on other
     features than this version computes.
     """
     metadata = read_metadata(Path(directory))
     _check_features(metadata)
     content = read_model(Path(directory), metadata)
-    learned = LearnedPolicy(metadata, Network(content, metadata.width, metadata.outputs))
+    learned = LearnedPolicy(metadata, LiteRTNetwork(content, metadata.width, metadata.outputs))
     return RulePreferred(learned) if metadata.serve == CALIBRATED else learned
 
 

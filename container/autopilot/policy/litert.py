@@ -71,7 +71,7 @@ class _Runner:
         self._rows = shape[0]
 
 
-class Network:
+class LiteRTNetwork:
     """The network of a `model.tflite`: observations [N, width] to actions [N, A] and logits [N, 2A].
 
     Safe for several threads: each gets two interpreters of its own, one that stays at a batch of one (the usual

@@ -40,7 +40,7 @@ class Metadata:
                       to remove (`raw_machines`: the same, learned as such)
     horizon_minutes   how far ahead a prediction looks
     serve             MODEL or CALIBRATED
-    algorithm         `forecast` or `ppo`
+    algorithm         `forecast`, `ppo` or `linear`
     seed              of the training run
     model_sha256      of `model.tflite`, in hexadecimal
     weights           cost of one missing and of one idle server-minute

@@ -19,7 +19,7 @@ from autopilot.serve import log
 from autopilot.serve.emf import EmfMetrics
 from autopilot.serve.invocations import Invocations
 from autopilot.serve.memory import LARGEST_BODY
-from autopilot.serve.messages import Call, headers_by_name
+from autopilot.serve.messages import RawRequest, headers_by_name
 from autopilot.serve.metrics import Metrics
 from autopilot.serve.wire.answers import ErrorAnswer, ErrorOut
 from autopilot.serve.wire.content_types import JSON
@@ -104,13 +104,13 @@ class _Pages:
     def invocations(self) -> Response:
         """Decide. Every error is the caller's to read: JSON with code, message and field."""
         lines = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
-        return self._decided(Call(headers_by_name(lines), request.get_data(cache=False)))
+        return self._decided(RawRequest(headers_by_name(lines), request.get_data(cache=False)))
 
     def predict(self, fleet: str) -> Response:
         """Decide for one fleet, whose demand the server reads: as a request that has nothing but its name."""
-        return self._decided(Call({b"content-type": JSON.encode()}, msgspec.json.encode({"fleet": fleet})))
+        return self._decided(RawRequest({b"content-type": JSON.encode()}, msgspec.json.encode({"fleet": fleet})))
 
-    def _decided(self, call: Call) -> Response:
+    def _decided(self, call: RawRequest) -> Response:
         (reply,) = self.decides.answer([call])
         headers = [(name.decode().title(), value.decode("latin-1")) for name, value in reply.headers]
         return Response(reply.body, reply.status, headers)

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from autopilot.serve.messages import Call, Reply
+from autopilot.serve.messages import RawReply, RawRequest
 
 LARGEST_BATCH = 32
 """Requests of one batch: enough to share what decisions share, few enough to be quick."""
@@ -13,13 +13,15 @@ LARGEST_BATCH = 32
 class Batcher:
     """Collects the calls of one turn of an event loop, and answers them in one go. For that loop's thread alone."""
 
-    def __init__(self, answer: Callable[[Sequence[Call]], list[Reply]], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, answer: Callable[[Sequence[RawRequest]], list[RawReply]], loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._answer, self._loop = answer, loop
-        self._waiting: deque[tuple[Call, asyncio.Future[Reply]]] = deque()
+        self._waiting: deque[tuple[RawRequest, asyncio.Future[RawReply]]] = deque()
 
-    def reply(self, call: Call) -> "asyncio.Future[Reply]":
+    def reply(self, call: RawRequest) -> "asyncio.Future[RawReply]":
         """The reply to a call, once the batch that it waits in was answered."""
-        future: asyncio.Future[Reply] = self._loop.create_future()
+        future: asyncio.Future[RawReply] = self._loop.create_future()
         if not self._waiting:
             # Not in the next turn but in the one after: what has arrived until then is read, and joins.
             self._loop.call_soon(self._loop.call_soon, self._handle_batch)

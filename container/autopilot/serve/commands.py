@@ -27,7 +27,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a place, not a file name that so
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServeConfig:
     """What to run: the application, how much of it, and where it keeps its files while it runs."""
 
     app: str
@@ -61,9 +61,9 @@ class _NginxTemplate(string.Template):
     delimiter = "%"  # nginx has its own use for $
 
 
-def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) -> Server:
+def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) -> ServeConfig:
     """What to run on this machine with these settings."""
-    return Server(
+    return ServeConfig(
         app=app,
         port=settings.sagemaker_bind_to_port,
         workers=1 if settings.sagemaker_batch else settings.model_server_workers or default_workers(),
@@ -76,7 +76,7 @@ def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) ->
     )
 
 
-def nginx_configuration(server: Server, root: bool) -> str:
+def nginx_configuration(server: ServeConfig, root: bool) -> str:
     """The text of nginx's configuration, from the template beside the package."""
     return _NginxTemplate(_TEMPLATE.read_text()).substitute(
         # Without a name nginx would change to another user, and without the right to do so it would not start. With
@@ -92,7 +92,7 @@ def nginx_configuration(server: Server, root: bool) -> str:
     )
 
 
-def nginx_command(server: Server) -> list[str]:
+def nginx_command(server: ServeConfig) -> list[str]:
     """Write nginx's configuration; the command that runs it."""
     if server.nginx is None:
         return []
@@ -101,7 +101,7 @@ def nginx_command(server: Server) -> list[str]:
     return [server.nginx, "-p", str(server.runtime), "-e", "stderr", "-c", str(path)]
 
 
-def gunicorn_command(server: Server, sockets: Sequence[int]) -> list[str]:
+def gunicorn_command(server: ServeConfig, sockets: Sequence[int]) -> list[str]:
     """The command that runs gunicorn: behind nginx on listening sockets (file descriptors), or alone.
 
     Alone it serves this machine only: slow senders would take its threads, and its refusals are not the contract's.

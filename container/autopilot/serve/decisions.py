@@ -13,8 +13,8 @@ from typing import Any
 
 from autopilot.serve.batching import Batcher
 from autopilot.serve.invocations import Invocations
-from autopilot.serve.memory import FEW_VALUES, MIDDLE_BODY, SMALL_BODY, Lease, PendingBodies, values_in
-from autopilot.serve.messages import Call, Reply, headers_by_name
+from autopilot.serve.memory import FEW_VALUES, MIDDLE_BODY, SMALL_BODY, BodyLease, PendingBodies, values_in
+from autopilot.serve.messages import RawReply, RawRequest, headers_by_name
 from autopilot.serve.wire.errors import RequestError
 
 Message = MutableMapping[str, Any]
@@ -65,13 +65,13 @@ class DecisionApp:
         """Whether a large request is being decided."""
         return self._one_heavy.locked()
 
-    async def _reply(self, headers: Mapping[bytes, bytes], receive: Receive, lease: Lease) -> Reply:
+    async def _reply(self, headers: Mapping[bytes, bytes], receive: Receive, lease: BodyLease) -> RawReply:
         announced = headers.get(b"content-length", b"")
         small = announced.isdigit() and int(announced) <= SMALL_BODY
         if small:  # nginx has all of it
-            call = Call(headers, await _body(receive, lease))
+            call = RawRequest(headers, await _body(receive, lease))
         else:
-            call = Call(headers, await self._large_body(receive, lease, int(announced or 0)))
+            call = RawRequest(headers, await self._large_body(receive, lease, int(announced or 0)))
         if small and not self._invocations.may_wait:
             return await self._batcher.reply(call)
         heavy = len(call.body) > MIDDLE_BODY or values_in(call.body) > FEW_VALUES
@@ -81,7 +81,7 @@ class DecisionApp:
             lease.grow(len(reply.body))
             return reply
 
-    async def _large_body(self, receive: Receive, lease: Lease, announced: int) -> bytes:
+    async def _large_body(self, receive: Receive, lease: BodyLease, announced: int) -> bytes:
         lease.hold(announced)
         try:
             async with asyncio.timeout(self._body_seconds):
@@ -95,7 +95,7 @@ class DecisionApp:
         return Batcher(self._invocations.answer, asyncio.get_running_loop())
 
 
-async def _body(receive: Receive, lease: Lease) -> bytes:
+async def _body(receive: Receive, lease: BodyLease) -> bytes:
     """The whole body. Raises RequestError where there is no room for it."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):

@@ -10,7 +10,7 @@ from itertools import chain, islice, repeat
 from autopilot.ports import ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
 from autopilot.serve.memory import check_decoded_size
-from autopilot.serve.messages import Call, Reply
+from autopilot.serve.messages import RawReply, RawRequest
 from autopilot.serve.metrics import Metrics
 from autopilot.serve.order import decide_in_order, runs
 from autopilot.serve.wire import decoder, encoder
@@ -66,7 +66,7 @@ class Invocations:
         remote = self.settings.autopilot_history.startswith("dynamodb:")
         return remote or (self.autopilot is not None and self.autopilot.demand is not None)
 
-    def answer(self, calls: Sequence[Call]) -> list[Reply]:
+    def answer(self, calls: Sequence[RawRequest]) -> list[RawReply]:
         """A reply to each call. What several ask for is decided in one go; a defect costs only the call that met it."""
         try:
             return self._answer(calls)
@@ -77,12 +77,12 @@ class Invocations:
             self.metrics.responded("/invocations", 500)
             return [json_reply(encoder.write(_DEFECT), 500)]
 
-    def refused(self, error: RequestError) -> Reply:
+    def refused(self, error: RequestError) -> RawReply:
         """The reply to a request that cannot be understood, or not now."""
         self.metrics.refused(error.code)
         return json_reply(encoder.write(request_error(error)), error.status)
 
-    def _answer(self, calls: Sequence[Call]) -> list[Reply]:
+    def _answer(self, calls: Sequence[RawRequest]) -> list[RawReply]:
         started = time.perf_counter()
         read = [self._read(call) for call in calls]
         asked = [_asks(one) for one in read]
@@ -96,13 +96,13 @@ class Invocations:
             self.metrics.responded("/invocations", status, count)
         return replies
 
-    def _read(self, call: Call) -> _Asked | RequestError:
+    def _read(self, call: RawRequest) -> _Asked | RequestError:
         try:
             return self._asked(call)
         except RequestError as error:
             return error
 
-    def _asked(self, call: Call) -> _Asked:
+    def _asked(self, call: RawRequest) -> _Asked:
         if self.autopilot is None:
             raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
         reads = format_of(call.media_type, call.encoding)
@@ -121,7 +121,7 @@ class Invocations:
         default = self.settings.sagemaker_default_invocations_accept
         return default if reads == JSON and default in FORMATS else reads
 
-    def _reply(self, asked: _Asked | RequestError, outcomes: Iterator[Outcome]) -> Reply:
+    def _reply(self, asked: _Asked | RequestError, outcomes: Iterator[Outcome]) -> RawReply:
         try:
             if isinstance(asked, RequestError):
                 raise asked
@@ -131,7 +131,7 @@ class Invocations:
         finally:
             deque(outcomes, 0)  # those of the next request come after all of this one's
 
-    def _answered(self, asked: _Asked, outcomes: Iterator[Answer | Refusal]) -> Reply:
+    def _answered(self, asked: _Asked, outcomes: Iterator[Answer | Refusal]) -> RawReply:
         match asked.parsed:
             case Vectors():
                 return self._vectors(asked.autopilot, asked.parsed, asked.writes)
@@ -142,14 +142,14 @@ class Invocations:
             case Fleets():
                 return self._fleets(asked.parsed, outcomes, asked.writes)
 
-    def _vectors(self, autopilot: Autopilot, parsed: Vectors, writes: str) -> Reply:
+    def _vectors(self, autopilot: Autopilot, parsed: Vectors, writes: str) -> RawReply:
         try:
             raw = autopilot.policy.act(parsed.values)
         except ValueError as error:
             raise RequestError(400, "bad_value", str(error), "instances") from error
-        return Reply(200, encoder.write_vectors(writes, raw_results(raw.actions, raw.logits)), HEADERS[writes])
+        return RawReply(200, encoder.write_vectors(writes, raw_results(raw.actions, raw.logits)), HEADERS[writes])
 
-    def _service(self, parsed: Service) -> Reply:
+    def _service(self, parsed: Service) -> RawReply:
         if self.services is None:
             raise RequestError(400, "wrong_model", "this endpoint serves fleets only", "service")
         try:
@@ -159,16 +159,16 @@ class Invocations:
         except ValueError as error:
             raise RequestError(400, "clock", f"observed_at: {error}", "observed_at") from error
 
-    def _fleets(self, parsed: Fleets, outcomes: Iterator[Answer | Refusal], writes: str) -> Reply:
+    def _fleets(self, parsed: Fleets, outcomes: Iterator[Answer | Refusal], writes: str) -> RawReply:
         """Answers in the order of what was asked, written as they are decided; what was wrong keeps its place."""
         many = (
             request_error(one) if isinstance(one, RequestError) else _out(one, next(outcomes)) for one in parsed.asks
         )
         if parsed.single and writes == JSON:
             return self._single(next(many))
-        return Reply(200, encoder.write_many(writes, many, parsed.header), HEADERS[writes])
+        return RawReply(200, encoder.write_many(writes, many, parsed.header), HEADERS[writes])
 
-    def _single(self, one: PredictionOut | ErrorAnswer) -> Reply:
+    def _single(self, one: PredictionOut | ErrorAnswer) -> RawReply:
         if isinstance(one, PredictionOut):
             return json_reply(encoder.write(AnswerOut(one)))
         return json_reply(encoder.write(one), _REFUSED_STATUS.get(one.error.code, 400))
@@ -197,6 +197,8 @@ class Invocations:
     def _count(self, outcomes: Sequence[Answer | Refusal]) -> None:
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
         self.metrics.answered(answers)
+        if self.autopilot is not None:
+            self.metrics.pending(self.autopilot.history.pending)
         for outcome in outcomes:
             if isinstance(outcome, Refusal):
                 self.metrics.refused(outcome.code)
@@ -204,9 +206,9 @@ class Invocations:
             self.emf.answered(map(_counted, answers))
 
 
-def json_reply(body: bytes, status: int = 200) -> Reply:
+def json_reply(body: bytes, status: int = 200) -> RawReply:
     """A reply in JSON."""
-    return Reply(status, body, JSON)
+    return RawReply(status, body, JSON)
 
 
 def _asks(asked: _Asked | RequestError) -> Sequence[Ask]:

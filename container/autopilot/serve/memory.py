@@ -27,9 +27,9 @@ class PendingBodies:
     def __init__(self, most: int = MOST_PENDING) -> None:
         self._free = most
 
-    def lease(self) -> "Lease":
+    def lease(self) -> "BodyLease":
         """Room for one body, for as long as the `with` block runs; none at first."""
-        return Lease(self)
+        return BodyLease(self)
 
     def take(self, size: int, of: int) -> None:
         """Take room for `size` more bytes of a body that has `of` so far. Raises RequestError where there is none."""
@@ -45,13 +45,13 @@ class PendingBodies:
         self._free += size
 
 
-class Lease:
+class BodyLease:
     """What one body, and then its answer, takes of the room."""
 
     def __init__(self, pending: PendingBodies) -> None:
         self._pending, self._size = pending, 0
 
-    def __enter__(self) -> "Lease":
+    def __enter__(self) -> "BodyLease":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ _ECHOED = b"x-amzn-sagemaker-"
 _LONGEST_ECHO = 1024  # the platform's own bound on such a header
 
 
-class Call(NamedTuple):
+class RawRequest(NamedTuple):
     """A request: its headers as they came, by their names in lower case, and its body."""
 
     headers: Mapping[bytes, bytes]
@@ -43,7 +43,7 @@ class Call(NamedTuple):
 
 
 @dataclass(slots=True)
-class Reply:
+class RawReply:
     """An answer: its status, its body, its content type, and headers besides."""
 
     status: int

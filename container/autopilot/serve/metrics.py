@@ -50,6 +50,12 @@ class Metrics:
             "autopilot_build", "Always 1; the version as a label", ["version"], multiprocess_mode="max", registry=here
         )
         info.labels(__version__).set(1)
+        self._pending = Gauge(
+            "autopilot_history_pending",
+            "Fleets whose last values of the slot are not written yet",
+            multiprocess_mode="livesum",
+            registry=here,
+        )
         self._ready = Gauge(
             "autopilot_ready", "Whether the policy is loaded and answers", multiprocess_mode="livemin", registry=here
         )
@@ -77,6 +83,10 @@ class Metrics:
     def took(self, seconds: float) -> None:
         """Note how long an invocation took."""
         self._seconds.observe(seconds)
+
+    def pending(self, fleets: int) -> None:
+        """Note of how many fleets this worker has to write something yet."""
+        self._pending.set(fleets)
 
     def dropped(self, lines: int) -> None:
         """Count lines that the log could not take."""

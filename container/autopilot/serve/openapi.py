@@ -110,7 +110,7 @@ def _invocations() -> JsonObject:
         "application/x-npy": {"schema": _npy("Observation vectors, [width] or [N, width]")},
     }
     errors = {
-        "400": "The request cannot be understood; `field` names what to mend",
+        "400": "The request cannot be understood; `field` names what to fix",
         "406": "No format in Accept can be written",
         "413": "The body or the list is too large",
         "415": "The format cannot be read",

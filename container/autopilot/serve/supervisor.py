@@ -25,7 +25,7 @@ from autopilot.serve.commands import (
     NGINX_DRAIN_SECONDS,
     SHARED_MEMORY,
     SOCKETS,
-    Server,
+    ServeConfig,
     gunicorn_command,
     nginx_command,
     server_of,
@@ -94,7 +94,7 @@ class _Signals:
         return set(os.read(self._arrived, 4096)) if readable else set()
 
 
-def _run(server: Server, environ: Mapping[str, str]) -> int:
+def _run(server: ServeConfig, environ: Mapping[str, str]) -> int:
     signals = _Signals()  # before there is a child, so that no end of one is missed
     if signals.wait(0) & _STOP:
         return 0  # told to stop while Python started: nothing is begun that would have to be ended
@@ -114,7 +114,7 @@ def _run(server: Server, environ: Mapping[str, str]) -> int:
         _kill(children.values())
 
 
-def _await_port(server: Server, signals: _Signals) -> int | None:
+def _await_port(server: ServeConfig, signals: _Signals) -> int | None:
     """Wait some seconds for a port that is in use: who has it may be about to end.
 
     Returns the exit status where it stays so, or where a stop comes first; else None.

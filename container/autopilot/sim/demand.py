@@ -61,7 +61,7 @@ class DemandConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleets:
+class DrawnFleets:
     """What was drawn for F fleets; every array is [F]."""
 
     servers: Doubles
@@ -97,13 +97,13 @@ def generate(rng: Rng, fleets: int, minutes: int, config: DemandConfig | None = 
     return np.ascontiguousarray(np.rint(playing / drawn.players.astype(np.float32)).T)
 
 
-def draw_fleets(rng: Rng, count: int, config: DemandConfig) -> Fleets:
+def draw_fleets(rng: Rng, count: int, config: DemandConfig) -> DrawnFleets:
     """Draw what makes each fleet itself."""
     players = log_uniform(rng, config.players_per_server, count)
     session = log_uniform(rng, config.session_minutes, count)
     kind = rng.integers(0, 3, count)  # exponential, two stages, a share of long ones
     share = np.choose(kind, [np.zeros(count), np.ones(count), rng.uniform(0.05, 0.5, count)])
-    return Fleets(
+    return DrawnFleets(
         servers=log_uniform(rng, config.servers, count),
         players=np.where(rng.random(count) < config.one_player_per_server, 1.0, players),
         session=np.where(kind == 1, session / 2, session),
@@ -178,7 +178,7 @@ def per_minute(coarse: Doubles, step: int, minutes: int) -> Floats:
 # --- noise ----------------------------------------------------------------------------------------------------
 
 
-def _log_noise(rng: Rng, fleets: Fleets, minutes: int, config: DemandConfig) -> Floats:
+def _log_noise(rng: Rng, fleets: DrawnFleets, minutes: int, config: DemandConfig) -> Floats:
     """Noise of the arrival rate: slow and middling wandering, and drifts that keep their direction for a while."""
     step, count = 5, len(fleets)
     points = minutes // step + 2
@@ -237,7 +237,7 @@ def _jumps(rng: Rng, count: int, points: int, config: DemandConfig) -> Doubles:
     return _leaky_sum(np.where(hit, rng.standard_normal((points, count)) * size, 0.0), forget)
 
 
-def _measurement(rng: Rng, fleets: Fleets, minutes: int, config: DemandConfig) -> Floats:
+def _measurement(rng: Rng, fleets: DrawnFleets, minutes: int, config: DemandConfig) -> Floats:
     """Log noise of what is measured, not of who plays: fast wandering, white noise, spikes, scheduled jobs. [T, F]."""
     count = len(fleets)
     size = some(rng, 0.35, log_uniform(rng, config.fast_noise, count))
@@ -268,7 +268,7 @@ def _jobs(rng: Rng, count: int, minutes: int, config: DemandConfig) -> Doubles:
 # --- events ---------------------------------------------------------------------------------------------------
 
 
-def _add_events(rng: Rng, arrivals: Floats, lost: Floats, fleets: Fleets, config: DemandConfig) -> None:
+def _add_events(rng: Rng, arrivals: Floats, lost: Floats, fleets: DrawnFleets, config: DemandConfig) -> None:
     """Write events into the log arrival rate and the share of sessions lost a minute, both [T, F]."""
     adders: list[tuple[float, Callable[[Rng, Floats, Floats, float], None]]] = [
         (config.maintenance, _maintenance),
@@ -374,7 +374,7 @@ class _Flow:
         return _Flow(*(getattr(self, one.name)[..., chosen] for one in fields(self)))
 
 
-def _sessions(rng: Rng, fleets: Fleets, arrivals: Floats, lost: Floats) -> Floats:
+def _sessions(rng: Rng, fleets: DrawnFleets, arrivals: Floats, lost: Floats) -> Floats:
     """Who plays at each minute, [T, F] players: arrivals join, play a first stage, perhaps a second, and leave."""
     usual = fleets.servers * fleets.players / fleets.mean_session
     rate = (np.exp(np.minimum(arrivals, 4)) * usual).astype(np.float32)

@@ -6,17 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from autopilot.training.network import AnyNetwork, build_network
-from autopilot.training.ppo import Floats, Opinion, Tensor
+from autopilot.training.network import AnyNetwork, PolicyNetwork, build_network
+from autopilot.training.ppo import Floats, PolicyOutput, Tensor
 
 
-def distribution(network: AnyNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
+def distribution(network: PolicyNetwork, observations: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log standard deviation of the action, both [N, A]; the deviation in the network's own unit."""
     mean = network(observations)
     return mean, tf.zeros_like(mean) + network.log_std + network.log_unit(observations)
 
 
-class ActorCritic(tf.Module):
+class NetworkActorCritic(tf.Module):
     """A policy network, a value network of the same inputs, and the scale of rewards. See ppo.ActorCritic."""
 
     def __init__(self, policy: AnyNetwork, seed: int, log_std: float | None = None) -> None:
@@ -38,15 +38,15 @@ class ActorCritic(tf.Module):
         """What rewards are multiplied by."""
         return float(self._scale.numpy())
 
-    def opinion(self, observations: Tensor) -> Opinion:
+    def output(self, observations: Tensor) -> PolicyOutput:
         """Mean, log standard deviation and value in TensorFlow."""
-        return Opinion(*distribution(self.policy, observations), self.critic(observations)[:, 0])
+        return PolicyOutput(*distribution(self.policy, observations), self.critic(observations)[:, 0])
 
-    def opinion_numpy(self, observations: Floats) -> Opinion:
+    def output_numpy(self, observations: Floats) -> PolicyOutput:
         """The same from and to NumPy; [..., width]."""
         leading = observations.shape[:-1]
         mean, log_std, value = (part.numpy() for part in self._graph(observations.reshape(-1, observations.shape[-1])))
-        return Opinion(mean.reshape(*leading, -1), log_std.reshape(*leading, -1), value.reshape(leading))
+        return PolicyOutput(mean.reshape(*leading, -1), log_std.reshape(*leading, -1), value.reshape(leading))
 
     def fit_scales(self, observations: Floats, returns: Floats) -> None:
         """Take the scales of a first rollout; a policy that has its own, from a warm start, keeps them."""
@@ -56,9 +56,9 @@ class ActorCritic(tf.Module):
         self._scale.assign(1.0 / (float(returns.std()) + 1e-8))
 
     def _think(self, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return tuple(self.opinion(observations))
+        return tuple(self.output(observations))
 
     def ratio(self, observations: Floats) -> npt.NDArray[np.float64]:
         """The deterministic action as a ratio, [N]; for one action."""
-        mean: npt.NDArray[Any] = self.opinion_numpy(observations).mean
+        mean: npt.NDArray[Any] = self.output_numpy(observations).mean
         return np.exp(mean[:, 0].astype(np.float64))

@@ -56,8 +56,8 @@ class CheckpointFile:
 
     def load(self) -> Checkpoint | None:
         """The checkpoint of this very run; None if there is none, or only another run's, or a damaged one."""
-        found = read_checkpoint(self.path)
-        return found if found is not None and found.facts["run"] == self.run else None
+        checkpoint = read_checkpoint(self.path)
+        return checkpoint if checkpoint is not None and checkpoint.facts["run"] == self.run else None
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:

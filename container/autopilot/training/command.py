@@ -28,7 +28,7 @@ _CHANNELS = {"fleet": ("training", MODEL_CHANNEL), "service": ("checkpoint", MOD
 """Channels that a run of each environment reads."""
 
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-"""TensorFlow without its chatter, and with the same sums on every processor of a kind."""
+"""TensorFlow without its log lines, and with the same sums on every processor of a kind."""
 
 
 class _Teaching(click.Command):
@@ -42,8 +42,10 @@ class _Teaching(click.Command):
 
 @click.command(cls=_Teaching)
 @click.option("--root", type=click.Path(path_type=Path), help="The job's directory; else AUTOPILOT_ML_ROOT, /opt/ml.")
-@click.option("-p", "--set", "told", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated.")
-def train(root: Path | None, told: tuple[str, ...]) -> None:
+@click.option(
+    "-p", "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated."
+)
+def train(root: Path | None, overrides: tuple[str, ...]) -> None:
     """Train a policy, as SageMaker's `train` does.
 
     Under the job's directory it reads input/config/hyperparameters.json and, where there are any, CSV files of your own
@@ -56,7 +58,7 @@ def train(root: Path | None, told: tuple[str, ...]) -> None:
     A web service:              train --root /tmp/ml -p environment=service
     """
     job = Job(root) if root is not None else job_from_env(os.environ)
-    sys.exit(run_job(job, pairs(told)))
+    sys.exit(run_job(job, pairs(overrides)))
 
 
 def main() -> None:
@@ -65,36 +67,44 @@ def main() -> None:
     train.main(args=arguments[1:] if arguments[:1] == ["train"] else arguments, prog_name="train")
 
 
-def pairs(told: Sequence[str]) -> dict[str, str]:
-    """Hyperparameters that were given as NAME=VALUE. Raises click.BadParameter."""
-    parts = [one.partition("=") for one in told]
+def pairs(overrides: Sequence[str]) -> dict[str, str]:
+    """Hyperparameters that were hparams as NAME=VALUE. Raises click.BadParameter."""
+    parts = [one.partition("=") for one in overrides]
     bad = next((name for name, equals, _ in parts if not equals), None)
     if bad is not None:
         raise click.BadParameter(f"{bad!r} must be NAME=VALUE", param_hint="--set")
     return {name.strip(): value for name, _, value in parts}
 
 
-def run_job(job: Job, told: Mapping[str, str]) -> int:
-    """Run a job; `told` overrides its hyperparameters. The exit status: 0 for success, also when stopped early.
+def run_job(job: Job, overrides: Mapping[str, str]) -> int:
+    """Run a job; `overrides` go before its configuration file. The exit status: 0 for success, also when stopped early.
 
     A failure leaves its reason in the job's failure file, the reason first.
     """
     stop = StopSignal()
     stop.listen()
     try:
-        given = parse_hyperparameters({**job.config("hyperparameters.json"), **told})
+        hparams = hyperparameters_of(job, overrides, os.environ)
         if not job.writes():
             print("another host trains: nothing to do here", flush=True)
             return 0
         job.check_whole()
-        job.check_writable(trains=not given.evaluate_steps)
-        _train(job, given, stop)
+        job.check_writable(trains=not hparams.evaluate_steps)
+        _train(job, hparams, stop)
         job.succeed()
     except _EXPECTED as error:
         return _failed(job, str(error), "")
     except Exception as error:  # noqa: BLE001 - the contract's last line: every failure leaves its reason
         return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
     return 0
+
+
+def hyperparameters_of(job: Job, hparams: Mapping[str, str], environ: Mapping[str, str]) -> Hyperparameters:
+    """What was given on the command line, in the job's file, or in the environment, in this order. Raises
+    HyperparameterError or JobError."""
+    field = environ.get("GS_INVENTORY_FIELD")
+    named = {"gs_inventory_field": field} if field else {}
+    return parse_hyperparameters({**named, **job.config("hyperparameters.json"), **hparams})
 
 
 def _failed(job: Job, reason: str, detail: str) -> int:
@@ -108,24 +118,24 @@ def _failed(job: Job, reason: str, detail: str) -> int:
     return 1
 
 
-def hush() -> None:
+def quiet_tensorflow() -> None:
     """Before TensorFlow is imported: see _QUIET."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
 
 
-def _train(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
+def _train(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
     """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
-    used = _CHANNELS[told.environment]
+    used = _CHANNELS[hparams.environment]
     for name in job.unused_channels(used):
-        print(f"channel {name!r} is not read: environment={told.environment} reads {', '.join(used)}", flush=True)
-    hush()
-    if told.environment == "service":
-        from autopilot.webservice.run import run_service as run  # noqa: PLC0415
+        print(f"channel {name!r} is not read: environment={hparams.environment} reads {', '.join(used)}", flush=True)
+    quiet_tensorflow()
+    if hparams.environment == "service":
+        from autopilot.training.service.run import run_service as run  # noqa: PLC0415
     else:
         from autopilot.training.run import run_fleet as run  # noqa: PLC0415
     with _with_model(job) as ready:
-        run(ready, told, stop)
+        run(ready, hparams, stop)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from autopilot.core.history import SLOTS_PER_DAY, WEEK_BEFORE, Floats, Windows
 from autopilot.core.series import SlottedSeries
 from autopilot.sim.demand import DAY
 from autopilot.sim.games import generate_mixture
-from autopilot.training.closed_loop import draw_lead_steps, shortfall, target_sizes
+from autopilot.training.closed_loop import Shortfall, draw_lead_steps, shortfall, target_sizes
 
 Rng = np.random.Generator
 Doubles = npt.NDArray[np.float64]
@@ -156,11 +157,18 @@ def _rule_costs(rows: Rows) -> Floats:
     count, shape = len(sizes), rows.demand.shape
     flat = np.broadcast_to(rows.demand, (count, *shape)).reshape(-1, shape[1])
     steps = np.tile(rows.step_minutes, count)
-    target = target_sizes(tf.constant(sizes.reshape(flat.shape)), tf.constant(flat), tf.constant(steps))
-    found = shortfall(target, tf.constant(flat), tf.constant(np.tile(lead_steps, (count, 1))))
-    weight = rows.weight * found.counted.numpy().reshape(count, -1)[0]
-    means = [np.average(one.numpy().reshape(count, -1), axis=1, weights=weight) for one in (found.missing, found.idle)]
+    losses = _played(*map(tf.constant, (sizes.reshape(flat.shape), flat, steps, np.tile(lead_steps, (count, 1)))))
+    weight = rows.weight * losses.counted.numpy().reshape(count, -1)[0]
+    means = [
+        np.average(one.numpy().reshape(count, -1), axis=1, weights=weight) for one in (losses.missing, losses.idle)
+    ]
     return np.stack(means).astype(np.float32)
+
+
+@tf.function(reduce_retracing=True)
+def _played(sizes: Any, demand: Any, step_minutes: Any, lead_steps: Any) -> Shortfall:  # noqa: ANN401 - tensors
+    """As a graph: fleet by fleet, operation by operation costs more than all the features."""
+    return shortfall(target_sizes(sizes, demand, step_minutes), demand, lead_steps)
 
 
 def _simple_rules(rows: Rows) -> list[Floats]:

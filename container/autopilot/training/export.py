@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from autopilot.policy.litert import Network as LiteNetwork
+from autopilot.policy.litert import LiteRTNetwork as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata
 from autopilot.ports import ModelError
 from autopilot.training.actor_critic import distribution
@@ -22,6 +22,7 @@ from autopilot.training.network import (
     Floats,
     Front,
     Network,
+    PolicyNetwork,
     Weights,
     build_fleet_network,
     build_network,
@@ -29,7 +30,7 @@ from autopilot.training.network import (
     set_weights,
 )
 from autopilot.training.ppo import Tensor
-from autopilot.webservice.head import machines, raw_machines
+from autopilot.training.service.head import machines, raw_machines
 from autopilot.webservice.observation import MAX_DELTA
 
 SIGNATURE = "serving_default"
@@ -52,7 +53,7 @@ MACHINES = ("machines", "raw_machines")
 class Served(tf.Module):
     """What is exported: observations [N, width] to deterministic actions [N, A] and logits [N, 2A]."""
 
-    def __init__(self, network: AnyNetwork, action: str) -> None:
+    def __init__(self, network: PolicyNetwork, action: str) -> None:
         super().__init__()
         self.network = network
         self.all_weights = list(network.variables)
@@ -65,7 +66,7 @@ class Served(tf.Module):
         return {"actions": self._action(observations, mean), "logits": tf.concat([mean, log_std], axis=1)}
 
 
-def export(network: AnyNetwork, metadata: Metadata, directory: Path, probe: Floats | None = None) -> Metadata:
+def export(network: PolicyNetwork, metadata: Metadata, directory: Path, probe: Floats | None = None) -> Metadata:
     """Write a model directory; the metadata as written, with checksum and versions.
 
     `probe` [M, width]: observations on which the two networks must agree; without it, standard normal ones.

@@ -9,10 +9,10 @@ from autopilot.sim.evaluation import calibrated_player, paired, play, ratio_play
 from autopilot.sim.fleet import FleetConfig
 from autopilot.sim.games import generate_mixture
 from autopilot.sim.traces import Traces, Whole, observed
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.network import FleetNetwork
-from autopilot.training.ppo_run import Game, PPORun, Surroundings, Validated
+from autopilot.training.ppo_run import Game, PPORun, RunContext, Validated
 
 MOST_AT_ONCE = 256
 """Fleets that are played at once: more cost memory and gain nothing."""
@@ -25,13 +25,13 @@ _LONGEST_PLAYED = 14 * SLOTS_PER_DAY
 """Slots of a recorded fleet's last part that a validation plays at most."""
 
 
-def fleet_config(told: Hyperparameters) -> FleetConfig:
+def fleet_config(hparams: Hyperparameters) -> FleetConfig:
     """Simulated fleets as the hyperparameters want them."""
     return FleetConfig(
-        lead_minutes=(told.lead_minutes_min, told.lead_minutes_max),
-        missing_weight=told.missing_weight,
-        idle_weight=told.idle_weight,
-        over_prov_factor=told.over_prov_factor,
+        lead_minutes=(hparams.lead_minutes_min, hparams.lead_minutes_max),
+        missing_weight=hparams.missing_weight,
+        idle_weight=hparams.idle_weight,
+        over_prov_factor=hparams.over_prov_factor,
     )
 
 
@@ -98,39 +98,39 @@ class FleetValidation:
 
     every = 10
 
-    def __init__(self, told: Hyperparameters, own: Traces | None = None) -> None:
-        self._told = told
+    def __init__(self, hparams: Hyperparameters, own: Traces | None = None) -> None:
+        self._hparams = hparams
         self._own = own
 
     def prepare(self) -> None:
         """Let the calibrated rule play."""
         draw, plan = self._played()
-        self._environment = FleetEnvironment(draw, fleet_config(self._told), plan)
+        self._environment = FleetEnvironment(draw, fleet_config(self._hparams), plan)
         self._yardstick = play(self._environment, calibrated_player, _VALIDATION_SEED)
 
-    def judge(self, model: ActorCritic) -> Validated:
+    def judge(self, model: NetworkActorCritic) -> Validated:
         """Let the policy play."""
         cost = paired(play(self._environment, ratio_player(model.ratio), _VALIDATION_SEED), self._yardstick).ratio
         return Validated(cost, {"validation_cost": cost})
 
     def _played(self) -> tuple[Draw, Plan]:
         if self._own is None:
-            count = min(self._told.validation_fleets, MOST_AT_ONCE)
+            count = min(self._hparams.validation_fleets, MOST_AT_ONCE)
             return simulated(count), Plan()
         traces, steps = ending(self._own, WARM_UP_SLOTS)
         return lambda _: traces, Plan(steps=steps)
 
 
 def fleet_ppo(
-    network: FleetNetwork, told: Hyperparameters, around: Surroundings, recorded: tuple[Traces, Traces] | None
+    network: FleetNetwork, hparams: Hyperparameters, context: RunContext, recorded: tuple[Traces, Traces] | None
 ) -> PPORun:
     """A run on simulated fleets, and on stretches of recorded ones where there are any.
 
     `recorded`: traces to train on, and to validate on.
     """
-    count = min(told.fleets, MOST_AT_ONCE)
+    count = min(hparams.fleets, MOST_AT_ONCE)
     training, validation = recorded or (None, None)
-    draw = simulated(count) if training is None else mixed(count, training, told.recorded_weight)
+    draw = simulated(count) if training is None else mixed(count, training, hparams.recorded_weight)
     plan = Plan(reuse=_REUSE)
-    environment = FleetEnvironment(draw, fleet_config(told), plan)
-    return PPORun(network, told, around, Game(environment, FleetValidation(told, validation)))
+    environment = FleetEnvironment(draw, fleet_config(hparams), plan)
+    return PPORun(network, hparams, context, Game(environment, FleetValidation(hparams, validation)))

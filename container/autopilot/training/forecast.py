@@ -1,6 +1,6 @@
 """Learn what a fleet has to be set to: first a forecast of demand, then the cost of the closed loop.
 
-Reading order: ForecastConfig, the two losses, Trainer (an epoch), score, fit (all epochs of one stage).
+Reading order: ForecastConfig, the losses (losses.py), Trainer (an epoch), score, fit (all epochs of one stage).
 
 *Forecast.* The cost of an allocation, decided now and in force at a horizon, is a pinball loss: five for each missing
 server, one for each idle one. The trunk learns it for both horizons.
@@ -10,8 +10,10 @@ whole network learns the cost of rows of decisions (closed_loop.py), for leads a
 row: both are inputs, so that one network serves every lead and every price. Costs are relative to those of the fleet
 under its best simple rule, so that all fleets weigh alike.
 
+*Distillation.* Where several networks have learned so, one learns what they say in the mean.
+
 What the numbers of an epoch tell:
-    train_loss         falls, then flattens; that of the two stages is not the same thing
+    train_loss         falls, then flattens; that of the stages is not the same thing
     validation_score   cost of validation fleets in the closed loop, whole servers, relative to the best simple rule in
                        hindsight: the forecast gets to about 1.1, the closed loop takes 5 to 10 per cent off
 """
@@ -26,16 +28,15 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from autopilot.core import features
-from autopilot.training.closed_loop import draw_lead_steps, draw_rounding, shortfall, target_sizes
+from autopilot.training.closed_loop import draw_lead_steps, draw_rounding
 from autopilot.training.dataset import Rows
+from autopilot.training.losses import LEAST_COST, Batch, closed_loop_loss, distillation_loss, forecast_loss, row_costs
 from autopilot.training.network import FleetNetwork, get_weights, set_weights
 
 Floats = npt.NDArray[np.float32]
-Stage = Literal["forecast", "closed_loop"]
+Stage = Literal["forecast", "closed_loop", "distillation"]
 
 _CONDITIONS = len(features.CONDITIONS)
-_LEAST_COST = 0.02
-_MOST_RATIO = 200.0
 _ROWS_AT_ONCE = 1024
 _SERVED = (10.0, 15.0)
 
@@ -66,6 +67,8 @@ class ForecastConfig:
     """the price of a missing server, in idle ones, that the forecast learns and the validation counts"""
     prices: tuple[float, float] = (2.0, 20.0)
     """the prices that the closed loop learns, drawn log-uniformly"""
+    teachers: tuple[FleetNetwork, ...] = ()
+    """whose mean the distillation learns"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,82 +106,14 @@ class Fitted:
     state: FitState
 
 
-def whole_server_loss(predicted: Any, needed: Any, under: float, over: float) -> Any:  # noqa: ANN401 - tensors
-    """The mean of pinball(predicted, needed - u) over u uniform in [0, 1], elementwise.
-
-    Where its expected value is least, rounded up, lies the cheapest whole number of servers.
-    """
-
-    def integral(z: Any) -> Any:  # noqa: ANN401 - tensors
-        return tf.where(z > 0, over * 0.5, -under * 0.5) * z * z
-
-    low = predicted - needed
-    return integral(low + 1.0) - integral(low)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Tensors of B rows of K decisions: see dataset.Rows and closed_loop.Draws.
-
-    observations [B, K, WIDTH] with the lead and price that were drawn; price, usual, weight, step_minutes [B];
-    lead_steps, rounding [B, K]
-    """
-
-    observations: Any
-    demand: Any
-    needed: Any
-    step_minutes: Any
-    price: Any
-    usual: Any
-    weight: Any
-    lead_steps: Any
-    rounding: Any
-
-    def flat(self) -> Any:  # noqa: ANN401 - tensors
-        """The observations of all decisions, [B * K, WIDTH]."""
-        return tf.reshape(self.observations, [-1, features.WIDTH])
-
-
-def forecast_loss(network: FleetNetwork, batch: Batch) -> Any:  # noqa: ANN401 - tensors
-    """The floor counts (never below demand now), but what lies below it still learns a little."""
-    seen = network.horizons(batch.flat())
-    ratios = tf.reshape(tf.concat([seen.near.ratio, seen.far.ratio], axis=1), tf.shape(batch.needed))
-    predicted = ratios * tf.maximum(batch.demand, 1.0)[:, :, None]
-    floored = whole_server_loss(tf.maximum(predicted, batch.demand[:, :, None]), batch.needed, 5.0, 1.0)
-    free = whole_server_loss(predicted, batch.needed, 5.0, 1.0)
-    relative = (0.8 * floored + 0.2 * free) / batch.usual[:, None, None]
-    return tf.reduce_mean(relative * batch.weight[:, None, None])
-
-
-def closed_loop_loss(network: FleetNetwork, batch: Batch) -> Any:  # noqa: ANN401 - tensors
-    """The mean cost of the rows relative to that of their fleets' best simple rules."""
-    ratio = tf.reshape(network.ratio(batch.flat()), tf.shape(batch.demand))
-    forecast = tf.maximum(ratio, 0.0) * tf.maximum(batch.demand, 1.0) + batch.rounding
-    cost, counted = _row_costs(forecast, batch)
-    relative = (cost + _LEAST_COST) / batch.usual
-    far_off = tf.maximum(relative, _MOST_RATIO)
-    relative = tf.where(relative > _MOST_RATIO, _MOST_RATIO * (1.0 + tf.math.log(far_off / _MOST_RATIO)), relative)
-    return tf.reduce_mean(relative * batch.weight * counted / tf.reduce_mean(counted))
-
-
-LOSSES: dict[Stage, Callable[[FleetNetwork, Batch], Any]] = {"forecast": forecast_loss, "closed_loop": closed_loop_loss}
-
-
-def _row_costs(forecast: Any, batch: Batch) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
-    """Mean cost of each row, in servers, and how many of its decisions count; [B] each."""
-    sizes = target_sizes(forecast, batch.demand, batch.step_minutes)
-    found = shortfall(sizes, batch.demand, batch.lead_steps)
-    return batch.price * found.missing + found.idle, found.counted
-
-
 def draw_leads(rng: np.random.Generator, far: Floats) -> Floats:
     """Leads whose farther horizon is `far` [B] minutes, shortest and longest: [B, 2]. Half of them are one number."""
     count = len(far)
     longest = np.where(far == 20, rng.uniform(5, 20, count), far - rng.uniform(0, 10, count))
-    usual = rng.random(count) < 0.3
-    longest = np.where(usual, np.where(far == 20, 15.0, far), longest)
+    common = rng.random(count) < 0.3
+    longest = np.where(common, np.where(far == 20, 15.0, far), longest)
     shortest = longest * np.where(rng.random(count) < 0.5, 1.0, rng.uniform(0.2, 1, count))
-    shortest = np.where(usual & (far == 20), rng.choice([10.0, 10.0, 15.0], count), shortest)
+    shortest = np.where(common & (far == 20), rng.choice([10.0, 10.0, 15.0], count), shortest)
     return np.stack([np.maximum(shortest, 3.0), longest], axis=1).astype(np.float32)
 
 
@@ -213,11 +148,16 @@ class Trainer:
 
     def __init__(self, config: ForecastConfig, rows: Rows, network: FleetNetwork) -> None:
         self.config, self.rows, self.network = config, rows, network
+        self._loss = {
+            "forecast": forecast_loss,
+            "closed_loop": closed_loop_loss,
+            "distillation": distillation_loss(config.teachers),
+        }[config.stage]
         self._batch = min(max(1, config.minibatch_size // rows.demand.shape[1]), len(rows))
         self._steps = len(rows) // self._batch
         trunk = [*network.trunk_kernels, *network.trunk_biases]
         head = [] if config.stage == "forecast" else [*network.head_kernels, *network.head_biases]
-        share = 1.0 if config.stage == "forecast" else config.trunk_rate
+        share = config.trunk_rate if config.stage == "closed_loop" else 1.0
         self._parts = [(trunk, self._optimiser(trunk, share)), *([(head, self._optimiser(head, 1.0))] if head else [])]
 
     def optimiser(self) -> dict[str, Any]:
@@ -255,7 +195,7 @@ class Trainer:
         """One step of gradient descent; the mean loss."""
         variables = [variable for part, _ in self._parts for variable in part]
         with tf.GradientTape() as tape:
-            loss = LOSSES[self.config.stage](self.network, Batch(*tensors))
+            loss = self._loss(self.network, Batch(*tensors))
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)
         for part, optimiser in self._parts:
             optimiser.apply(gradients[: len(part)], part)
@@ -279,7 +219,7 @@ class Trainer:
                 yield part, i, variable
 
 
-def predict(network: FleetNetwork, observations: Floats) -> Floats:
+def predict(network: Callable[[Any], Any], observations: Floats) -> Floats:
     """The network's ratios for observations [R, K, WIDTH]: [R, K]."""
     parts = np.array_split(observations, max(1, len(observations) // _ROWS_AT_ONCE))
     ratios = [network(tf.constant(part.reshape(-1, part.shape[-1]))).numpy() for part in parts]
@@ -287,7 +227,7 @@ def predict(network: FleetNetwork, observations: Floats) -> Floats:
     return predicted
 
 
-def score(network: FleetNetwork, rows: Rows, config: ForecastConfig) -> float:
+def score(network: Callable[[Any], Any], rows: Rows, config: ForecastConfig) -> float:
     """Cost in the closed loop, whole servers, relative to the best simple rule: geometric mean of fleets.
 
     Played with the lead that is served, by the rows that look as far ahead as it does; where there are none, by all,
@@ -301,13 +241,13 @@ def score(network: FleetNetwork, rows: Rows, config: ForecastConfig) -> float:
     price = np.full(len(rows), config.missing_price, np.float32)
     batch = batch_of(rows, lead, price, np.random.default_rng(0))
     servers = predict(network, batch.observations) * np.maximum(batch.demand, 1)
-    costs, counted = _row_costs(tf.constant(np.ceil(servers - 1e-6).astype(np.float32)), batch)
+    costs, counted = row_costs(tf.constant(np.ceil(servers - 1e-6).astype(np.float32)), batch)
     weight = batch.weight * counted.numpy()
     fleets = len(rows.rules)
     paid, weights = (np.bincount(rows.fleet, one, fleets) for one in (weight * costs.numpy(), weight))
-    usual = np.bincount(rows.fleet, weight * batch.usual, fleets)
+    baseline_cost = np.bincount(rows.fleet, weight * batch.baseline_cost, fleets)
     seen = weights > 0
-    return float(np.exp(np.mean(np.log((paid[seen] + _LEAST_COST * weights[seen]) / usual[seen]))))
+    return float(np.exp(np.mean(np.log((paid[seen] + LEAST_COST * weights[seen]) / baseline_cost[seen]))))
 
 
 def fit(

@@ -3,14 +3,15 @@
 The platform sends each value as a string, in several spellings: `True`, `true`, `"adam"` in its own quotes.
 """
 
-import ast
 import difflib
-import inspect
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from math import isfinite
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, structs
+from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, StrType, StructType, Type, type_info
 
 from autopilot.core.address import shown
 from autopilot.core.calibrated_rule import LONGEST_LEAD
@@ -20,142 +21,288 @@ class HyperparameterError(Exception):
     """A hyperparameter is unknown or has a bad value. The message names it and says what it takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The smallest and the largest value that a number may have."""
-
-    low: float
-    high: float = float("inf")
-
-
-Share = Annotated[float, Bounds(0, 1)]
-Positive = Annotated[float, Bounds(1e-12)]
-Count = Annotated[int, Bounds(1)]
-NotNegative = Annotated[float, Bounds(0)]
-Lead = Annotated[float, Bounds(1e-12, LONGEST_LEAD)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(ge=1e-12)]
+Count = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Lead = Annotated[float, Meta(ge=1e-12, le=LONGEST_LEAD)]
 
 
-@dataclass(frozen=True, slots=True)
-class Hyperparameters:
-    """What a training job can be told. An empty text, or 0 where it says so, lets `train` choose."""
+class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set for a training job. An empty text, or 0 where it says so, lets `train` choose."""
 
-    environment: Literal["fleet", "service"] = "fleet"
-    """`fleet`: game servers. `service`: the autoscaling of a web service."""
-    algorithm: Literal["forecast", "ppo"] = "forecast"
-    """`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the simulated fleet."""
-    name: str = "default"
-    """What answers call the policy."""
-    seed: Annotated[int, Bounds(0, 2**31 - 1)] = 1
-    """Fixes everything random: the same seed on the same machine gives the same model, to the last bit."""
-    lead_minutes_min: Lead = 10.0
-    """Shortest provisioning lead time that is validated with, and that ppo plays; the forecast learns all of them."""
-    lead_minutes_max: Lead = 15.0
-    """Longest provisioning lead time, likewise."""
-    missing_weight: Positive = 5.0
-    """Cost of one missing server-minute."""
-    idle_weight: Positive = 1.0
-    """Cost of one idle server-minute."""
-    over_prov_factor: NotNegative = 0.0
-    """Extra cost of one idle server-minute: it can only penalise."""
-    hidden: str = "64,64,64"
-    """Sizes of the network's hidden layers; for fleets, of those that look at one horizon."""
-    head_hidden: str = "64,64"
-    """Sizes of the hidden layers that see both horizons, the lead and the price (fleet)."""
-    warm_start: Literal["auto", "none", "default", "model"] = "auto"
-    """Weights to start from: `none`, the built-in `default`, the `model` channel; `auto`: the model channel if there is
-    one, else the default if there is a training channel, else none."""
-    fleets: Count = 6000
-    """Simulated fleets to train on (forecast), or simulated at once (ppo: at most 256)."""
-    validation_fleets: Count = 600
-    """Simulated fleets that decide when to stop, and what is served, where there are no recorded ones."""
-    decisions: Count = 96
-    """Decisions of each simulated fleet, in rows of twelve (forecast)."""
-    verdict_share: Annotated[float, Bounds(0.05, 0.9)] = 0.25
-    """The last part of every recorded fleet that is kept for the verdict, and never trained on."""
-    recorded_weight: Share = 0.5
-    """Share of the training that recorded fleets get, where there are any."""
-    forecast_epochs: Count = 10
-    """Passes over the rows that learn to forecast, before the closed loop (forecast)."""
-    epochs: Count = 20
-    """Passes over the rows that learn the cost of the closed loop (forecast)."""
-    weight_decay: NotNegative = 0.1
-    """Pull of the weights towards zero (forecast)."""
-    patience: Count = 12
-    """Validations without a better score before training stops: one a pass (forecast), one every ten iterations (ppo),
-    or every twenty (service)."""
-    learning_rate: NotNegative = 0.0
-    """Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after a warm start), 0.0003
-    for ppo."""
-    minibatch_size: Annotated[int, Bounds(0)] = 0
-    """Decisions in a gradient step; 0: 3072 for forecast, 2048 for ppo."""
-    total_iterations: Count = 300
-    """Times that ppo collects and updates."""
-    num_steps: Count = 72
-    """Steps of every fleet in one iteration (ppo)."""
-    gamma: Share = 0.8
-    """Discount per step (ppo)."""
-    gae_lambda: Share = 0.8
-    """Generalised advantage estimation: 0 trusts the value function, 1 the returns (ppo)."""
-    update_epochs: Count = 6
-    """Passes over the samples of one iteration (ppo)."""
-    clip_coef: Positive = 0.2
-    """How far the probability ratio may leave 1 before it stops paying (ppo)."""
-    ent_coef: NotNegative = 0.0
-    """Weight of the entropy bonus (ppo)."""
-    vf_coef: NotNegative = 0.5
-    """Weight of the value function's loss (ppo)."""
-    max_grad_norm: Positive = 0.5
-    """Gradients are cut to this norm (ppo)."""
-    target_kl: Positive = 0.03
-    """Leave an update once the policy has moved this far (ppo)."""
-    anneal_lr: bool = True
-    """Let ppo's learning rate fall."""
-    log_std: float = -1.2
-    """Log of the exploration at the start, in units of the fleet's error scale (ppo)."""
-    gs_inventory_url: str = ""
-    """A live demand source to record before training, as one more fleet; see also `learning_freq`."""
-    live_observations: Count = 2016
-    """How many observations to record from `gs_inventory_url`."""
-    learning_freq: Positive = 300.0
-    """Seconds between two of them."""
-    faithful: bool = False
-    """Keep the defects of the field's example, and its observation of 25 numbers (service)."""
-    services: Count = 512
-    """Simulated services at once (service)."""
-    training_steps: Annotated[int, Bounds(0)] = 0
-    """Minutes of simulated services to train on (service); 0: as many as `total_iterations` says."""
-    episode_minutes: Annotated[int, Bounds(60, 100_000)] = 10_001
-    """Length of an episode (service)."""
-    evaluation_episodes: Annotated[int, Bounds(1, 1000)] = 40
-    """Episodes that are played beside the simple rules at the end, and by every validation; fewer than 10 tell no
-    interval (service)."""
-    evaluate_steps: Annotated[int, Bounds(0)] = 0
-    """Minutes to evaluate the checkpoint or the model of the `checkpoint` or `model` channel, without training
-    (service); 0: train."""
-    credit: Literal["expected", "sampled"] = "expected"
-    """Reward to learn from: the profit that a minute's machines and load let expect, or what came of them (service)."""
-    control: Literal["relative", "raw"] = "relative"
-    """What the network means: machines relative to what the load needs, or machines to add and to remove (service)."""
-    tpm_per_machine: Positive = 300.0
-    """Transactions that a machine serves in a minute (service)."""
-    tpm_sigma: Positive = 30.0
-    """Its standard deviation, drawn once a minute for all machines together (service)."""
-    machine_cost: NotNegative = 0.05
-    """Dollars for an active machine and minute (service)."""
-    pending_cost: NotNegative = 0.0
-    """What a starting machine costs relative to an active one; the example charges nothing (service)."""
-    transaction_val: NotNegative = 0.90
-    """Dollars earned by 1,000 transactions (service)."""
-    downtime_cost: NotNegative = 200.0
-    """Dollars for a minute in which less than `downtime_percent` of the load succeeded (service)."""
-    downtime_percent: Annotated[float, Bounds(0, 100)] = 99.5
-    """See `downtime_cost` (service)."""
-    initial_machines: Annotated[int, Bounds(0, 833)] = 50
-    """Active machines at the start of an episode (service)."""
+    environment: Annotated[
+        Literal["fleet", "service"],
+        Meta(
+            description="`fleet`: game servers. `service`: the autoscaling of a web service.",
+        ),
+    ] = "fleet"
+    algorithm: Annotated[
+        Literal["forecast", "ppo", "linear"],
+        Meta(
+            description="`forecast`: a forecast of demand, then the cost of the closed loop. `ppo`: control of the "
+            "simulated fleet. `linear`: linear regression, to compare with; it serves whatever the "
+            "verdict says.",
+        ),
+    ] = "forecast"
+    name: Annotated[str, Meta(description="What answers call the policy.")] = "default"
+    seed: Annotated[
+        int,
+        Meta(
+            description="Fixes everything random: the same seed on the same machine gives the same model, to the last"
+            " bit.",
+            ge=0,
+            le=2**31 - 1,
+        ),
+    ] = 1
+    lead_minutes_min: Annotated[
+        Lead,
+        Meta(
+            description="Shortest provisioning lead time that is validated with, and that ppo plays; the forecast "
+            "learns all of them.",
+        ),
+    ] = 10.0
+    lead_minutes_max: Annotated[Lead, Meta(description="Longest provisioning lead time, likewise.")] = 15.0
+    missing_weight: Annotated[Positive, Meta(description="Cost of one missing server-minute.")] = 5.0
+    idle_weight: Annotated[Positive, Meta(description="Cost of one idle server-minute.")] = 1.0
+    over_prov_factor: Annotated[
+        NotNegative,
+        Meta(
+            description="Extra cost of one idle server-minute: it can only penalise.",
+        ),
+    ] = 0.0
+    hidden: Annotated[
+        str,
+        Meta(
+            description="Sizes of the network's hidden layers; for fleets, of those that look at one horizon.",
+        ),
+    ] = "64,64,64"
+    head_hidden: Annotated[
+        str,
+        Meta(
+            description="Sizes of the hidden layers that see both horizons, the lead and the price (fleet).",
+        ),
+    ] = "64,64"
+    warm_start: Annotated[
+        Literal["auto", "none", "default", "model"],
+        Meta(
+            description="Weights to start from: `none`, the built-in `default`, the `model` channel; `auto`: the "
+            "model channel if there is one, else the default if there is a training channel, else none.",
+        ),
+    ] = "auto"
+    fleets: Annotated[
+        Count,
+        Meta(
+            description="Simulated fleets to train on (forecast), or simulated at once (ppo: at most 256).",
+        ),
+    ] = 6000
+    validation_fleets: Annotated[
+        Count,
+        Meta(
+            description="Simulated fleets that decide when to stop, and what is served, where there are no recorded "
+            "ones.",
+        ),
+    ] = 600
+    decisions: Annotated[
+        Count,
+        Meta(
+            description="Decisions of each simulated fleet, in rows of twelve (forecast).",
+        ),
+    ] = 96
+    verdict_share: Annotated[
+        float,
+        Meta(
+            description="The last part of every recorded fleet that is kept for the verdict, and never trained on.",
+            ge=0.05,
+            le=0.9,
+        ),
+    ] = 0.25
+    recorded_weight: Annotated[
+        Share,
+        Meta(
+            description="Share of the training that recorded fleets get, where there are any.",
+        ),
+    ] = 0.5
+    forecast_epochs: Annotated[
+        Count,
+        Meta(
+            description="Passes over the rows that learn to forecast, before the closed loop (forecast).",
+        ),
+    ] = 10
+    epochs: Annotated[
+        Count,
+        Meta(
+            description="Passes over the rows that learn the cost of the closed loop (forecast).",
+        ),
+    ] = 20
+    ensemble: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=16,
+            description="Networks that learn by themselves, the one that is started from among them as it is; of "
+            "several, the one that is written learns what they say in the mean (forecast).",
+        ),
+    ] = 1
+    distillation_epochs: Annotated[
+        Count, Meta(description="Passes over the rows that learn the mean of an ensemble (forecast).")
+    ] = 8
+    weight_decay: Annotated[NotNegative, Meta(description="Pull of the weights towards zero (forecast).")] = 0.1
+    patience: Annotated[
+        Count,
+        Meta(
+            description="Validations without a better score before training stops: one a pass (forecast), one every "
+            "ten iterations (ppo), or every twenty (service).",
+        ),
+    ] = 12
+    learning_rate: Annotated[
+        NotNegative,
+        Meta(
+            description="Step size at the start; 0: 0.002 for the forecast, 0.0004 for the closed loop (0.0002 after "
+            "a warm start), 0.0008 for the distillation, 0.0003 for ppo (0.00003 after a warm start).",
+        ),
+    ] = 0.0
+    minibatch_size: Annotated[
+        int,
+        Meta(
+            description="Decisions in a gradient step; 0: 3072 for forecast, 2048 for ppo.",
+            ge=0,
+        ),
+    ] = 0
+    total_iterations: Annotated[Count, Meta(description="Times that ppo collects and updates.")] = 300
+    num_steps: Annotated[Count, Meta(description="Steps of every fleet in one iteration (ppo).")] = 72
+    gamma: Annotated[Share, Meta(description="Discount per step (ppo).")] = 0.8
+    gae_lambda: Annotated[
+        Share,
+        Meta(
+            description="Generalised advantage estimation: 0 trusts the value function, 1 the returns (ppo).",
+        ),
+    ] = 0.8
+    update_epochs: Annotated[Count, Meta(description="Passes over the samples of one iteration (ppo).")] = 6
+    clip_coef: Annotated[
+        Positive,
+        Meta(
+            description="How far the probability ratio may leave 1 before it stops paying (ppo).",
+        ),
+    ] = 0.2
+    ent_coef: Annotated[NotNegative, Meta(description="Weight of the entropy bonus (ppo).")] = 0.0
+    vf_coef: Annotated[NotNegative, Meta(description="Weight of the value function's loss (ppo).")] = 0.5
+    max_grad_norm: Annotated[Positive, Meta(description="Gradients are cut to this norm (ppo).")] = 0.5
+    target_kl: Annotated[Positive, Meta(description="Leave an update once the policy has moved this far (ppo).")] = 0.03
+    anneal_lr: Annotated[bool, Meta(description="Let ppo's learning rate fall.")] = True
+    log_std: Annotated[
+        float,
+        Meta(
+            description="Log of the exploration at the start, in units of the fleet's error scale (ppo).",
+        ),
+    ] = -1.2
+    gs_inventory_url: Annotated[
+        str,
+        Meta(
+            description="A live demand source to record and to train on, as one more fleet; see also `learning_freq`.",
+        ),
+    ] = ""
+    gs_inventory_field: Annotated[
+        str,
+        Meta(
+            description="Dotted path of the number in what it answers; GS_INVENTORY_FIELD counts where this is not "
+            "given.",
+        ),
+    ] = "Prediction.num_of_gameservers"
+    live_observations: Annotated[
+        Count,
+        Meta(
+            description="How many observations to record from `gs_inventory_url`. Training begins with two days of "
+            "them, and again with each day more.",
+        ),
+    ] = 2016
+    learning_freq: Annotated[Positive, Meta(description="Seconds between two of them.")] = 300.0
+    faithful: Annotated[
+        bool,
+        Meta(
+            description="Keep the defects of the field's example, and its observation of 25 numbers (service).",
+        ),
+    ] = False
+    services: Annotated[Count, Meta(description="Simulated services at once (service).")] = 512
+    training_steps: Annotated[
+        int,
+        Meta(
+            description="Minutes of simulated services to train on (service); 0: as many as `total_iterations` says.",
+            ge=0,
+        ),
+    ] = 0
+    episode_minutes: Annotated[int, Meta(description="Length of an episode (service).", ge=60, le=100_000)] = 10_001
+    evaluation_episodes: Annotated[
+        int,
+        Meta(
+            description="Episodes that are played beside the simple rules at the end, and by every validation; fewer "
+            "than 10 tell no interval (service).",
+            ge=1,
+            le=1000,
+        ),
+    ] = 40
+    evaluate_steps: Annotated[
+        int,
+        Meta(
+            description="Minutes to evaluate the checkpoint or the model of the `checkpoint` or `model` channel, "
+            "without training (service); 0: train.",
+            ge=0,
+        ),
+    ] = 0
+    credit: Annotated[
+        Literal["expected", "sampled"],
+        Meta(
+            description="Reward to learn from: the profit that a minute's machines and load let expect, or what came "
+            "of them (service).",
+        ),
+    ] = "expected"
+    control: Annotated[
+        Literal["relative", "raw"],
+        Meta(
+            description="What the network means: machines relative to what the load needs, or machines to add and to "
+            "remove (service).",
+        ),
+    ] = "relative"
+    tpm_per_machine: Annotated[
+        Positive,
+        Meta(
+            description="Transactions that a machine serves in a minute (service).",
+        ),
+    ] = 300.0
+    tpm_sigma: Annotated[
+        Positive,
+        Meta(
+            description="Its standard deviation, drawn once a minute for all machines together (service).",
+        ),
+    ] = 30.0
+    machine_cost: Annotated[NotNegative, Meta(description="Dollars for an active machine and minute (service).")] = 0.05
+    pending_cost: Annotated[
+        NotNegative,
+        Meta(
+            description="What a starting machine costs relative to an active one; the example charges nothing "
+            "(service).",
+        ),
+    ] = 0.0
+    transaction_val: Annotated[NotNegative, Meta(description="Dollars earned by 1,000 transactions (service).")] = 0.90
+    downtime_cost: Annotated[
+        NotNegative,
+        Meta(
+            description="Dollars for a minute in which less than `downtime_percent` of the load succeeded (service).",
+        ),
+    ] = 200.0
+    downtime_percent: Annotated[float, Meta(description="See `downtime_cost` (service).", ge=0, le=100)] = 99.5
+    initial_machines: Annotated[
+        int,
+        Meta(
+            description="Active machines at the start of an episode (service).",
+            ge=0,
+            le=833,
+        ),
+    ] = 50
 
-    def told(self) -> dict[str, Any]:
+    def as_metadata(self) -> dict[str, Any]:
         """All of them by name, as a report and a model's metadata may say them: no secret of an address."""
-        return asdict(self) | {"gs_inventory_url": self.gs_inventory_url and shown(self.gs_inventory_url)}
+        return structs.asdict(self) | {"gs_inventory_url": self.gs_inventory_url and shown(self.gs_inventory_url)}
 
     @property
     def idle_cost(self) -> float:
@@ -211,7 +358,8 @@ _ALWAYS = {"save_model"}
 _PLATFORMS = {"_tuning_objective_metric"}
 """What a tuning job of the platform adds to every training job that it starts."""
 
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_TRUTH = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+"""Spellings beside those that msgspec takes: true, false, 1, 0."""
 _MOST_UNITS = 1024
 
 
@@ -225,12 +373,12 @@ def parse_hyperparameters(given: Mapping[str, Any]) -> Hyperparameters:
         if name not in hints:
             raise HyperparameterError(_unknown(name, list(hints)))
         values[name] = _converted(name, _unquoted(value), hints[name])
-    found = Hyperparameters(**values)
-    _check_together(found)
-    if found.training_steps:
-        played = found.services * found.num_steps
-        found = replace(found, total_iterations=max(1, round(found.training_steps / played)))
-    return found
+    hparams = Hyperparameters(**values)
+    _check_combination(hparams)
+    if hparams.training_steps:
+        played = hparams.services * hparams.num_steps
+        hparams = structs.replace(hparams, total_iterations=max(1, round(hparams.training_steps / played)))
+    return hparams
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,73 +418,39 @@ def _unquoted(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def _converted(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401 - the field's own type
-    if get_origin(hint) is Literal:
-        return _chosen(name, text, get_args(hint))
-    kind, bounds = hint, None
-    if get_origin(hint) is Annotated:
-        kind, bounds = get_args(hint)
-    value = _READERS[kind](name, text)
-    if bounds is not None and not bounds.low <= value <= bounds.high:
-        reach = f"at least {bounds.low:g}" if bounds.high == float("inf") else f"{bounds.low:g} to {bounds.high:g}"
-        raise HyperparameterError(f"{name} must be {reach}, not {text!r}")
+    kind = type_info(hint)
+    kind = kind.type if isinstance(kind, Metadata) else kind
+    if not isinstance(kind, StrType):
+        text = text.lower()
+    try:
+        value = msgspec.convert(_TRUTH.get(text, text) if isinstance(kind, BoolType) else text, hint, strict=False)
+        if isinstance(value, float) and not isfinite(value):
+            raise msgspec.ValidationError(value)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise HyperparameterError(f"{name} must be {_takes(kind)}, not {text!r}") from error
     return value
 
 
-def _chosen(name: str, text: str, allowed: tuple[Any, ...]) -> Any:  # noqa: ANN401 - one of the allowed
-    for one in allowed:
-        if text.lower() == str(one) or (isinstance(one, int) and _equals(text, one)):
-            return one
-    raise HyperparameterError(f"{name} must be one of {', '.join(map(str, allowed))}, not {text!r}")
+def _takes(kind: Type) -> str:
+    """What a field takes, in words."""
+    if isinstance(kind, LiteralType):
+        return f"one of {', '.join(map(str, kind.values))}"
+    if not isinstance(kind, IntType | FloatType):
+        return "true or false" if isinstance(kind, BoolType) else "text"
+    what = "a whole number" if isinstance(kind, IntType) else "a finite number"
+    if kind.le is not None:
+        return f"{what}, {kind.ge:g} to {kind.le:g}"
+    return what if kind.ge is None else f"{what}, at least {kind.ge:g}"
 
 
-def _equals(text: str, number: int) -> bool:
-    try:
-        return float(text) == number
-    except ValueError:
-        return False
-
-
-def _whole(name: str, text: str) -> int:
-    number = _number(name, text)
-    if number != int(number):
-        raise HyperparameterError(f"{name} must be a whole number, not {text!r}")
-    return int(number)
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError as error:
-        raise HyperparameterError(f"{name} must be a number, not {text!r}") from error
-    if not abs(number) < float("inf"):
-        raise HyperparameterError(f"{name} must be a finite number, not {text!r}")
-    return number
-
-
-def _truth(name: str, text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise HyperparameterError(f"{name} must be true or false, not {text!r}")
-
-
-_READERS: dict[Any, Callable[[str, str], Any]] = {
-    int: _whole,
-    float: _number,
-    bool: _truth,
-    str: lambda _, text: text,
-}
-
-
-def _check_together(found: Hyperparameters) -> None:
-    _check_layers("hidden", found.hidden)
-    _check_layers("head_hidden", found.head_hidden)
-    if found.environment == "service" and found.algorithm != "ppo":
+def _check_combination(hparams: Hyperparameters) -> None:
+    _check_layers("hidden", hparams.hidden)
+    _check_layers("head_hidden", hparams.head_hidden)
+    if hparams.environment == "service" and hparams.algorithm != "ppo":
         raise HyperparameterError("environment=service is learned by algorithm=ppo: there is no demand to forecast")
-    if found.lead_minutes_min > found.lead_minutes_max:
+    if hparams.lead_minutes_min > hparams.lead_minutes_max:
         raise HyperparameterError("lead_minutes_min must not be above lead_minutes_max")
-    if not 0 < len(found.name) <= 64 or "@" in found.name or not found.name.isprintable():
+    if not 0 < len(hparams.name) <= 64 or "@" in hparams.name or not hparams.name.isprintable():
         raise HyperparameterError("name must have 1 to 64 printable characters, and no @")
 
 
@@ -351,15 +465,13 @@ def _check_layers(name: str, text: str) -> None:
 
 def described() -> list[tuple[str, str, str]]:
     """Every hyperparameter's name, default and meaning, in the order of the class, as `train --help` tells them."""
-    body = ast.parse(inspect.getsource(Hyperparameters)).body[0]
-    assert isinstance(body, ast.ClassDef)  # noqa: S101 - tells the type checker what a class's source is
-    meanings = {
-        field.target.id: " ".join(str(text.value.value).split())
-        for field, text in pairwise(body.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-    }
-    return [(one.name, _default(one.name, one.default), meanings[one.name]) for one in fields(Hyperparameters)]
+    struct = type_info(Hyperparameters)
+    assert isinstance(struct, StructType)  # noqa: S101 - tells the type checker what Hyperparameters is
+    return [(one.name, _default(one.name, one.default), _meaning(one.type)) for one in struct.fields]
+
+
+def _meaning(kind: Type) -> str:
+    return str((kind.extra_json_schema or {})["description"]) if isinstance(kind, Metadata) else ""
 
 
 def _default(name: str, value: object) -> str:

@@ -25,7 +25,7 @@ _REASON_LENGTH = 1024
 
 
 class JobError(Exception):
-    """What the platform or the user gave the job cannot be used. The message says what to mend."""
+    """What the platform or the user gave the job cannot be used. The message says what to fix."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the operator's wish
@@ -71,12 +71,12 @@ class Job:
             return {}
         try:
             text = path.read_text("utf-8")
-            found = json.loads(text) if text.strip() else {}
+            config = json.loads(text) if text.strip() else {}
         except (OSError, ValueError, RecursionError) as error:
             raise JobError(f"{path} is not readable JSON: {error}") from error
-        if not isinstance(found, dict):
+        if not isinstance(config, dict):
             raise JobError(f"{path} must hold a JSON object")
-        return found
+        return config
 
     def _find(self, name: str) -> Path | None:
         directory = self.root / "input" / "config"
@@ -96,14 +96,14 @@ class Job:
     def unused_channels(self, used: Collection[str]) -> list[str]:
         """Channels of the job that nobody will read: perhaps a name that was meant otherwise."""
         place = self.root / "input" / "data"
-        found = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
-        return [name for name in found if name not in used and not name.startswith(".")]
+        names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        return [name for name in names if name not in used and not name.startswith(".")]
 
     def check_whole(self) -> None:
         """Raises JobError if a channel's files are dealt out among several hosts: only one of them trains."""
         hosts = self.config("resourceconfig.json").get("hosts") or []
-        for name, told in self.config("inputdataconfig.json").items():
-            if len(hosts) > 1 and isinstance(told, dict) and told.get("S3DistributionType") == "ShardedByS3Key":
+        for name, config in self.config("inputdataconfig.json").items():
+            if len(hosts) > 1 and isinstance(config, dict) and config.get("S3DistributionType") == "ShardedByS3Key":
                 raise JobError(
                     f"the {name} channel is dealt out among {len(hosts)} hosts (ShardedByS3Key), and only one of them "
                     "trains: use FullyReplicated, or one host"

@@ -48,6 +48,26 @@ class Front(Protocol):
         ...
 
 
+class PolicyNetwork(Protocol):
+    """What can be exported: a network from observations [N, width] to the mean of an action."""
+
+    width: int
+    log_std: Any
+
+    @property
+    def variables(self) -> Any:  # noqa: ANN401 - TensorFlow carries no types
+        """All weights."""
+        ...
+
+    def log_unit(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """Log of the unit that the action is explored in, [N, 1]."""
+        ...
+
+    def __call__(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
+        """The mean of the action, [N, actions]."""
+        ...
+
+
 class Squash:
     """sign(x) log(1 + |x|) of each number."""
 
@@ -99,7 +119,7 @@ class FleetNetwork(tf.Module):
 
     def __init__(self, hidden: tuple[int, ...], head_hidden: tuple[int, ...], seed: int) -> None:
         super().__init__(name="policy")
-        self.width, self.hidden, self.front = features.WIDTH, hidden, FleetFront()
+        self.width, self.hidden, self.head_hidden, self.front = features.WIDTH, hidden, head_hidden, FleetFront()
         rng = np.random.default_rng(seed)
         horizon, terms = features.HORIZON_WIDTH, len(_TERMS)
         self.mean = tf.Variable(np.zeros(horizon, np.float32), trainable=False, name="mean")
@@ -133,9 +153,7 @@ class FleetNetwork(tf.Module):
         """
         seen = self.horizons(observations)
         near, far = seen
-        longest, far_minutes = (observations[:, i : i + 1] for i in (_CONDITION + 1, _CONDITION + 2))
-        share = tf.clip_by_value((longest - 10.0) / tf.maximum(far_minutes - 10.0, 10.0), 0.0, 1.0)
-        highest = tf.maximum(near.ratio, near.ratio + (far.ratio - near.ratio) * share)
+        highest = highest_to_the_end(near.ratio, far.ratio, observations)
         parts = [near.inputs, far.inputs, near.hidden, far.hidden, condition_inputs(observations)]
         weights = _perceptron(tf.concat(parts, axis=1), self.head_kernels, self.head_biases)
         terms = tf.concat([near.terms, far.terms], axis=1)
@@ -226,6 +244,13 @@ def condition_inputs(observations: Any) -> Any:  # noqa: ANN401 - tensors
         ],
         axis=1,
     )
+
+
+def highest_to_the_end(near: Any, far: Any, observations: Any) -> Any:  # noqa: ANN401 - tensors
+    """The highest of the predictions from the near horizon to the end of the lead, [N, 1], from those of both."""
+    longest, far_minutes = (observations[:, i : i + 1] for i in (_CONDITION + 1, _CONDITION + 2))
+    share = tf.clip_by_value((longest - 10.0) / tf.maximum(far_minutes - 10.0, 10.0), 0.0, 1.0)
+    return tf.maximum(near, near + (far - near) * share)
 
 
 def build_network(

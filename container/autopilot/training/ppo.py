@@ -87,8 +87,8 @@ class VectorEnvironment(Protocol):
         ...
 
 
-class Opinion(NamedTuple):
-    """What a model thinks of observations: mean and log standard deviation of the action [N, A], and value [N]."""
+class PolicyOutput(NamedTuple):
+    """What a model makes of observations: mean and log standard deviation of the action [N, A], and value [N]."""
 
     mean: Any
     log_std: Any
@@ -103,11 +103,11 @@ class ActorCritic(Protocol):
         """What the optimiser moves, in a fixed order."""
         ...
 
-    def opinion(self, observations: Tensor) -> Opinion:
-        """The opinion in TensorFlow, for gradients."""
+    def output(self, observations: Tensor) -> PolicyOutput:
+        """The output in TensorFlow, for gradients."""
         ...
 
-    def opinion_numpy(self, observations: Floats) -> Opinion:
+    def output_numpy(self, observations: Floats) -> PolicyOutput:
         """The same in NumPy, for acting."""
         ...
 
@@ -154,10 +154,10 @@ def log_prob(noise: Floats, log_std: Floats) -> Floats:
     return density
 
 
-def log_prob_tensor(actions: Tensor, thought: "Opinion") -> Tensor:
-    """Log density of actions [M, A] under an opinion: [M], in TensorFlow."""
-    scaled = (actions - thought.mean) * tf.exp(-thought.log_std)
-    return tf.reduce_sum(-0.5 * tf.square(scaled) - thought.log_std - 0.5 * LOG_2PI, axis=-1)
+def log_prob_tensor(actions: Tensor, dist: PolicyOutput) -> Tensor:
+    """Log density of actions [M, A] under a policy's output: [M], in TensorFlow."""
+    scaled = (actions - dist.mean) * tf.exp(-dist.log_std)
+    return tf.reduce_sum(-0.5 * tf.square(scaled) - dist.log_std - 0.5 * LOG_2PI, axis=-1)
 
 
 class Collector:
@@ -173,23 +173,23 @@ class Collector:
     def collect(self, model: ActorCritic, steps: int, rng: np.random.Generator) -> Rollout:
         """Play `steps` steps with exploration."""
         rows = []
-        thought = model.opinion_numpy(self._seen)
+        dist = model.output_numpy(self._seen)
         for _ in range(steps):
             seen = self._seen
-            noise = rng.standard_normal(thought.mean.shape, np.float32)
-            actions = thought.mean + np.exp(thought.log_std) * noise
+            noise = rng.standard_normal(dist.mean.shape, np.float32)
+            actions = dist.mean + np.exp(dist.log_std) * noise
             self._seen, rewards, truncated = self._environment.step(actions)
-            after = model.opinion_numpy(self._seen)
-            density = log_prob(noise, thought.log_std)
-            rows.append((seen, actions, density, rewards, thought.value, after.value, np.bool_(truncated)))
-            thought = self._next_episode(model) if truncated else after
+            after = model.output_numpy(self._seen)
+            density = log_prob(noise, dist.log_std)
+            rows.append((seen, actions, density, rewards, dist.value, after.value, np.bool_(truncated)))
+            dist = self._next_episode(model) if truncated else after
         columns = Rollout(*(np.stack(column) for column in zip(*rows, strict=True)))
         return columns._replace(rewards=columns.rewards * np.float32(model.reward_scale))
 
-    def _next_episode(self, model: ActorCritic) -> Opinion:
+    def _next_episode(self, model: ActorCritic) -> PolicyOutput:
         self.episode += 1
         self._seen = self._environment.reset(self._seed, self.episode)
-        return model.opinion_numpy(self._seen)
+        return model.output_numpy(self._seen)
 
 
 def advantages(rollout: Rollout, gamma: float, gae_lambda: float) -> Floats:
@@ -236,13 +236,13 @@ class Losses(NamedTuple):
 
 def losses(model: ActorCritic, batch: Samples, config: PPOConfig) -> Losses:
     """The clipped surrogate (equation 7 of the paper), the value function's error in spreads, and the entropy."""
-    thought = model.opinion(batch.observations)
-    log_ratio = log_prob_tensor(batch.actions, thought) - batch.log_probs
+    dist = model.output(batch.observations)
+    log_ratio = log_prob_tensor(batch.actions, dist) - batch.log_probs
     ratio = tf.exp(log_ratio)
     clipped = tf.clip_by_value(ratio, 1.0 - config.clip_coef, 1.0 + config.clip_coef)
     policy = -tf.reduce_mean(tf.minimum(ratio * batch.advantages, clipped * batch.advantages))
-    value = 0.5 * tf.reduce_mean(tf.square((thought.value - batch.returns) / batch.spread))
-    entropy = tf.reduce_mean(tf.reduce_sum(thought.log_std + 0.5 * (LOG_2PI + 1.0), axis=-1))
+    value = 0.5 * tf.reduce_mean(tf.square((dist.value - batch.returns) / batch.spread))
+    entropy = tf.reduce_mean(tf.reduce_sum(dist.log_std + 0.5 * (LOG_2PI + 1.0), axis=-1))
     total = policy + config.vf_coef * value - config.ent_coef * entropy
     approx_kl = tf.reduce_mean(ratio - 1.0 - log_ratio)  # Schulman's low-variance estimate
     far = tf.cast(tf.abs(ratio - 1.0) > config.clip_coef, tf.float32)
@@ -267,24 +267,24 @@ class Updater:
         batches = np.stack(orders).reshape(-1, size).astype(np.int32)
         tensors = Samples(*(tf.constant(column) for column in samples))
         self.optimiser.learning_rate.assign(learning_rate)
-        told = self._graph(tensors, tf.constant(batches))
-        return Losses(*(float(number) for number in told))
+        last = self._graph(tensors, tf.constant(batches))
+        return Losses(*(float(number) for number in last))
 
     def _passes(self, samples: Samples, batches: Tensor) -> Tensor:
-        told = tf.zeros(len(Losses._fields))
+        last = tf.zeros(len(Losses._fields))
         for at in tf.range(tf.shape(batches)[0]):
-            told = self._one(Samples(*(tf.gather(column, batches[at]) for column in samples)))
-            if told[4] > self._config.target_kl:
+            last = self._one(Samples(*(tf.gather(column, batches[at]) for column in samples)))
+            if last[4] > self._config.target_kl:
                 break
-        return told
+        return last
 
     def _one(self, batch: Samples) -> Tensor:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
-            found = losses(self._model, batch, self._config)
-        gradients, _ = tf.clip_by_global_norm(tape.gradient(found.total, variables), self._config.max_grad_norm)
+            loss = losses(self._model, batch, self._config)
+        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss.total, variables), self._config.max_grad_norm)
         self.optimiser.apply(gradients, variables)
-        return tf.stack(list(found))
+        return tf.stack(list(loss))
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +315,8 @@ def train(
         rng = np.random.default_rng((seed, number + 1))
         rollout = collector.collect(model, config.num_steps, rng)
         samples = samples_of(rollout, config)
-        found = updater.update(samples, config.learning_rate_at(number), rng)
-        yield _told(number, rollout, samples, found, model)
+        loss = updater.update(samples, config.learning_rate_at(number), rng)
+        yield _info(number, rollout, samples, loss, model)
 
 
 def fit_scales(model: ActorCritic, rollout: Rollout, config: PPOConfig) -> None:
@@ -326,16 +326,16 @@ def fit_scales(model: ActorCritic, rollout: Rollout, config: PPOConfig) -> None:
     model.fit_scales(rollout.observations.reshape(-1, rollout.observations.shape[-1]), returns.ravel())
 
 
-def _told(number: int, rollout: Rollout, samples: Samples, found: Losses, model: ActorCritic) -> Iteration:
+def _info(number: int, rollout: Rollout, samples: Samples, loss: Losses, model: ActorCritic) -> Iteration:
     spread = float(np.var(samples.returns))
     error = float(np.var(samples.returns - rollout.values.ravel()))
     return Iteration(
         number=number,
         steps=rollout.rewards.size,
         reward=float(rollout.rewards.mean()) / model.reward_scale,
-        approx_kl=found.approx_kl,
-        clip_fraction=found.clip_fraction,
+        approx_kl=loss.approx_kl,
+        clip_fraction=loss.clip_fraction,
         explained_variance=1.0 - error / max(spread, 1e-12),
-        value_loss=found.value,
-        std=float(np.exp(model.opinion_numpy(rollout.observations[-1]).log_std).mean()),
+        value_loss=loss.value,
+        std=float(np.exp(model.output_numpy(rollout.observations[-1]).log_std).mean()),
     )

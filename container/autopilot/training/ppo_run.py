@@ -6,42 +6,44 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import StopSignal
 from autopilot.training.network import AnyNetwork, get_weights, set_weights
 from autopilot.training.ppo import Collector, Iteration, PPOConfig, Updater, VectorEnvironment, train
-from autopilot.training.progress import Teller
+from autopilot.training.progress import ProgressReporter
 
 MAKES_THE_NETWORK = ("environment", "hidden", "faithful", "control")
-"""Hyperparameters that a checkpoint keeps as `told`: without them its weights mean nothing, or something else."""
+"""Hyperparameters that a checkpoint keeps as `hparams`: without them its weights mean nothing, or something else."""
+
+_RATE, _WARM_RATE = 3e-4, 3e-5
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a run needs from its edge: how to tell, whether to stop, where to keep checkpoints."""
+class RunContext:
+    """What a run needs from its edge: where to report, whether to stop, where to keep checkpoints."""
 
-    teller: Teller
+    reporter: ProgressReporter
     stop: StopSignal
     checkpoint: CheckpointFile
 
     def resumable(self) -> Checkpoint | None:
         """The checkpoint of this very run, if there is one; says so where there is only one that cannot be used."""
-        found = self.checkpoint.load()
-        if found is None and self.checkpoint.path.exists():
-            self.teller.say(
+        checkpoint = self.checkpoint.load()
+        if checkpoint is None and self.checkpoint.path.exists():
+            self.reporter.say(
                 f"{self.checkpoint.path} is damaged, or of a run with other hyperparameters, data or start: "
                 "beginning anew, and replacing it"
             )
-        return found
+        return checkpoint
 
 
 class Validated(NamedTuple):
     """What the deterministic policy did on episodes that are the same every time: the lower `loss`, the better."""
 
     loss: float
-    told: Mapping[str, float]
+    metrics: Mapping[str, float]
 
 
 class Validation(Protocol):
@@ -54,7 +56,7 @@ class Validation(Protocol):
         """What takes time and is needed only if there is something left to train."""
         ...
 
-    def judge(self, model: ActorCritic) -> Validated:
+    def judge(self, model: NetworkActorCritic) -> Validated:
         """Play the deterministic policy."""
         ...
 
@@ -66,39 +68,40 @@ class Game(NamedTuple):
     validation: Validation
 
 
-def ppo_config(told: Hyperparameters) -> PPOConfig:
-    """PPO's hyperparameters."""
+def ppo_config(hparams: Hyperparameters, warm: bool = False) -> PPOConfig:
+    """PPO's hyperparameters; weights that have learned before are moved in small steps."""
     return PPOConfig(
-        total_iterations=told.total_iterations,
-        num_steps=told.num_steps,
-        learning_rate=told.learning_rate or 3e-4,
-        anneal_lr=told.anneal_lr,
-        gamma=told.gamma,
-        gae_lambda=told.gae_lambda,
-        update_epochs=told.update_epochs,
-        minibatch_size=told.minibatch_size or 2048,
-        clip_coef=told.clip_coef,
-        ent_coef=told.ent_coef,
-        vf_coef=told.vf_coef,
-        max_grad_norm=told.max_grad_norm,
-        target_kl=told.target_kl,
+        total_iterations=hparams.total_iterations,
+        num_steps=hparams.num_steps,
+        learning_rate=hparams.learning_rate or (_WARM_RATE if warm else _RATE),
+        anneal_lr=hparams.anneal_lr,
+        gamma=hparams.gamma,
+        gae_lambda=hparams.gae_lambda,
+        update_epochs=hparams.update_epochs,
+        minibatch_size=hparams.minibatch_size or 2048,
+        clip_coef=hparams.clip_coef,
+        ent_coef=hparams.ent_coef,
+        vf_coef=hparams.vf_coef,
+        max_grad_norm=hparams.max_grad_norm,
+        target_kl=hparams.target_kl,
     )
 
 
 class PPORun:
     """One training run; `network` holds the best weights when it is over."""
 
-    def __init__(self, network: AnyNetwork, told: Hyperparameters, around: Surroundings, game: Game) -> None:
+    def __init__(self, network: AnyNetwork, hparams: Hyperparameters, context: RunContext, game: Game) -> None:
         self.network = network
         self.history: list[dict[str, float]] = []
-        """What each iteration told, and what the validation told where there was one."""
-        self._seed = told.seed
-        self._network_of = {name: getattr(told, name) for name in MAKES_THE_NETWORK}
-        self._around = around
+        """Metrics of each iteration, with those of the validation where there was one."""
+        self._seed = hparams.seed
+        self._network_of = {name: getattr(hparams, name) for name in MAKES_THE_NETWORK}
+        self._context = context
         self._game = game
-        self._model = ActorCritic(network, told.seed, told.log_std)
-        self._config = ppo_config(told)
-        self._patience = told.patience * game.validation.every
+        self._warm = bool(network.normalised)
+        self._model = NetworkActorCritic(network, hparams.seed, hparams.log_std)
+        self._config = ppo_config(hparams, self._warm)
+        self._patience = hparams.patience * game.validation.every
         self._updater = Updater(self._model, self._config)
         self._best, self._best_after = np.inf, 0
         self._best_weights = get_weights(network)
@@ -111,23 +114,31 @@ class PPORun:
             set_weights(self.network, self._best_weights)
 
     def _run(self) -> None:
-        teller, first, episode = self._around.teller, *self._resume()
-        self._around.stop.check()  # before anything is learned: an earlier checkpoint must not be replaced
+        reporter, first, episode = self._context.reporter, *self._resume()
+        self._context.stop.check()  # before anything is learned: an earlier checkpoint must not be replaced
         if first >= self._config.total_iterations or self._settled(first):
             return
         self._game.validation.prepare()
+        if self._warm and first == 0:
+            self._validate_start()
         collector = Collector(self._game.environment, self._seed, episode)
-        with teller.bar("ppo", self._config.total_iterations) as advance:
+        with reporter.bar("ppo", self._config.total_iterations) as advance:
             advance(first)
             for one in train(collector, self._updater, self._model, self._config, (self._seed, first)):
                 advance(1)
                 self._note(one)
-                if self._due(one.number + 1) or self._around.stop.asked:
+                if self._due(one.number + 1) or self._context.stop.asked:
                     self._save(one.number + 1, collector.episode)
-                self._around.stop.check()
+                self._context.stop.check()
                 if self._settled(one.number + 1):
-                    teller.say(f"stopped early: no better validation in {self._patience} iterations")
+                    reporter.say(f"stopped early: no better validation in {self._patience} iterations")
                     return
+
+    def _validate_start(self) -> None:
+        """What the run was started from is the first that has to be beaten."""
+        validated = self._game.validation.judge(self._model)
+        self._best = validated.loss
+        self._context.reporter.metrics("start", validated.metrics)
 
     def _settled(self, done: int) -> bool:
         """Whether the validation has not become better for so long that it is not expected to."""
@@ -136,14 +147,14 @@ class PPORun:
     def _note(self, one: Iteration) -> None:
         entry = asdict(one)
         if self._due(one.number + 1):
-            found = self._game.validation.judge(self._model)
-            entry |= found.told
-            if found.loss < self._best:
-                self._best, self._best_after = found.loss, one.number + 1
+            validated = self._game.validation.judge(self._model)
+            entry |= validated.metrics
+            if validated.loss < self._best:
+                self._best, self._best_after = validated.loss, one.number + 1
                 self._best_weights = get_weights(self.network)
-            told = {f"ppo_{name}": entry[name] for name in ("reward", "approx_kl", "clip_fraction", "std")}
-            told |= {"explained_variance": one.explained_variance, **found.told}
-            self._around.teller.metrics(f"iteration {one.number + 1}/{self._config.total_iterations}", told)
+            metrics = {f"ppo_{name}": entry[name] for name in ("reward", "approx_kl", "clip_fraction", "std")}
+            metrics |= {"explained_variance": one.explained_variance, **validated.metrics}
+            self._context.reporter.metrics(f"iteration {one.number + 1}/{self._config.total_iterations}", metrics)
         self.history.append(entry)
 
     def _due(self, done: int) -> bool:
@@ -163,25 +174,25 @@ class PPORun:
             "best": self._best,
             "best_after": self._best_after,
             "history": self.history,
-            "told": self._network_of,
+            "hparams": self._network_of,
         }
-        self._around.checkpoint.save(Checkpoint(arrays, facts))
+        self._context.checkpoint.save(Checkpoint(arrays, facts))
 
     def _resume(self) -> tuple[int, int]:
         """Iterations done and the episode to go on with, from a checkpoint of this run if there is one."""
-        found = self._around.resumable()
-        if found is None:
+        checkpoint = self._context.resumable()
+        if checkpoint is None:
             return 0, 0
         for name, variable in self._variables().items():
-            variable.assign(found.arrays[name])
+            variable.assign(checkpoint.arrays[name])
         self._best, self._best_after = (
-            float(found.facts["best"]),
-            int(found.facts.get("best_after", found.facts["done"])),
+            float(checkpoint.facts["best"]),
+            int(checkpoint.facts.get("best_after", checkpoint.facts["done"])),
         )
-        self.history = list(found.facts["history"])
-        self._best_weights = best_weights(found)
-        self._around.teller.say(f"resumed after iteration {found.facts['done']}")
-        return int(found.facts["done"]), int(found.facts["episode"])
+        self.history = list(checkpoint.facts["history"])
+        self._best_weights = best_weights(checkpoint)
+        self._context.reporter.say(f"resumed after iteration {checkpoint.facts['done']}")
+        return int(checkpoint.facts["done"]), int(checkpoint.facts["episode"])
 
 
 def best_weights(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Advance = Callable[[int], None]
 
 
-class Teller:
+class ProgressReporter:
     """Writes to standard output, unbuffered; progress bars only where a person watches."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -27,8 +27,8 @@ class Teller:
 
     def metrics(self, prefix: str, numbers: Mapping[str, float]) -> None:
         """One line of metrics; plain decimals, because regular expressions trip over exponents."""
-        told = " ".join(f"{name}={value:.6f};" for name, value in numbers.items())
-        self.say(f"{prefix} {told}")
+        metrics = " ".join(f"{name}={value:.6f};" for name, value in numbers.items())
+        self.say(f"{prefix} {metrics}")
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:

@@ -49,8 +49,8 @@ def read_channel(
     """
     files = [path for path in sorted(directory.iterdir()) if _is_demand(path)]
     if not files:
-        found = ", ".join(sorted(path.name for path in directory.iterdir())[:5]) or "nothing"
-        raise JobError(f"the training channel holds no .csv file (found {found}): put one file a fleet there")
+        names = ", ".join(sorted(path.name for path in directory.iterdir())[:5]) or "nothing"
+        raise JobError(f"the training channel holds no .csv file (found {names}): put one file a fleet there")
     fleets: dict[str, RecordedFleet] = {}
     for path in files:
         check()

@@ -20,6 +20,7 @@ History = Sequence[Mapping[str, float]]
 _EXPECTED = {
     "forecast_loss": "Loss of the forecast: falls, then flattens. Rising: lower the learning rate.",
     "closed_loop_loss": "Cost of rows of decisions in the closed loop, likewise; it begins anew, and is noisier.",
+    "distillation_loss": "Distance from the mean of the ensemble: falls most towards the end.",
     "score": "Cost of validation fleets in the closed loop relative to the best simple rule in hindsight: falls in "
     "both stages. Below 1 is better than it.",
     "reward": "Mean reward of a step while exploring: rises, then levels off.",
@@ -41,7 +42,7 @@ _STYLE = (
 
 def write_report(path: Path, metadata: Metadata, verdict: Verdict, history: History) -> None:
     """Write the report of a run of a fleet policy: the verdict, the learning curves, and everything that was set."""
-    parts = [paragraph(told_verdict(verdict)), _verdict_table(verdict), *curves(history), *settings_of(metadata)]
+    parts = [paragraph(verdict_line(verdict)), _verdict_table(verdict), *curves(history), *settings_of(metadata)]
     write_page(path, metadata.version, parts)
 
 
@@ -75,7 +76,7 @@ def curves(history: History) -> list[str]:
     return [_curve(name, history) for name in _EXPECTED if any(name in entry for entry in history)]
 
 
-def told_verdict(verdict: Verdict) -> str:
+def verdict_line(verdict: Verdict) -> str:
     """The verdict as a sentence."""
     others = ", ".join(f"{name} {ratio:.3f}" for name, ratio in sorted(verdict.ratios.items(), key=lambda one: one[1]))
     return (
@@ -88,11 +89,13 @@ def _differences(verdict: Verdict) -> str:
     """What the intervals say, in words."""
     base = next(name for name in verdict.ratios if name not in verdict.intervals)
     parts = []
-    for name, found in verdict.intervals.items():
-        if found is None:
+    for name, interval in verdict.intervals.items():
+        if interval is None:
             parts.append(f"{name}: too little was judged")
         else:
-            parts.append(f"{name} {found.low:.3f} to {found.high:.3f}{'' if found.differs else ', no difference'}")
+            parts.append(
+                f"{name} {interval.low:.3f} to {interval.high:.3f}{'' if interval.differs else ', no difference'}"
+            )
     return f" Relative to {base}, 95 % interval: {'; '.join(parts)}." if parts else ""
 
 

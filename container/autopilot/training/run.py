@@ -3,12 +3,13 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from autopilot.core import features
 from autopilot.core.address import shown
@@ -21,15 +22,16 @@ from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
 from autopilot.training.export import export, load_fleet_network, make_reproducible
 from autopilot.training.fleet_forecast import FleetForecast
+from autopilot.training.fleet_linear import FleetLinear, LinearNetwork
 from autopilot.training.fleet_ppo import fleet_ppo
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
-from autopilot.training.live import record
+from autopilot.training.live import Opens, open_recording, rounds
 from autopilot.training.network import FleetNetwork, build_fleet_network
-from autopilot.training.ppo_run import PPORun, Surroundings
-from autopilot.training.progress import Teller
-from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
-from autopilot.training.report import told_verdict, write_report
+from autopilot.training.ppo_run import PPORun, RunContext
+from autopilot.training.progress import ProgressReporter
+from autopilot.training.recorded import LEAST_DAYS, RecordedFleet, left_out, read_channel, recorded_traces, split
+from autopilot.training.report import verdict_line, write_report
 from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
 
 REPORT = "report.html"
@@ -38,130 +40,201 @@ _HURRIED_FLEETS = 60
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedFleetPolicy:
     """A network, the model directory that it started from, and how training went."""
 
-    network: FleetNetwork
+    network: FleetNetwork | LinearNetwork
     base: Path | None
     history: Sequence[Mapping[str, float]] = ()
     stopped: bool = False
 
 
-def run_fleet(job: Job, told: Hyperparameters, stop: StopSignal) -> None:
-    """Train, judge and write a fleet policy. Raises JobError, DemandCsvError or ModelError for what users can mend."""
+def run_fleet(job: Job, hparams: Hyperparameters, stop: StopSignal, opens: Opens = open_recording) -> None:
+    """Train, judge and write a fleet policy. Raises JobError, DemandCsvError or ModelError for what users can fix."""
     make_reproducible()
-    teller = Teller()
-    recorded = gather(job, told, teller, stop)
-    trained = learn(job, told, recorded, Surroundings(teller, stop, checkpoint_of(job, told, recorded)))
-    verdict = judged(told, recorded, trained, stop)
-    teller.say(told_verdict(verdict))
-    teller.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
-    write(job, told, trained, verdict, teller)
+    reporter = ProgressReporter()
+    for found in rounds_of(job, hparams, LiveContext(reporter, stop, opens)):
+        context = RunContext(reporter, stop, checkpoint_of(job, hparams, found))
+        trained = learn(job, hparams, found, context)
+        verdict = serving(hparams, judged(hparams, found.recorded, trained, stop))
+        reporter.say(verdict_line(verdict))
+        reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
+        write(job, hparams, trained, verdict, reporter)
 
 
-def gather(job: Job, told: Hyperparameters, teller: Teller, stop: StopSignal) -> list[RecordedFleet]:
-    """The recorded fleets of the training channel and of a live source; none is fine, also where it is told to stop.
+@dataclass(frozen=True)
+class Round:
+    """What one round of training is given: recorded fleets, and a model directory to start from; None: what the
+    hyperparameters say."""
 
-    Raises JobError where one of them could not be judged in the end.
+    recorded: list[RecordedFleet]
+    start: Path | None = None
+
+
+@dataclass(frozen=True)
+class LiveContext:
+    """Whom a run tells, what may stop it, and how a live source is recorded."""
+
+    reporter: ProgressReporter
+    stop: StopSignal
+    opens: Opens
+
+
+def rounds_of(job: Job, hparams: Hyperparameters, context: LiveContext) -> Iterator[Round]:
+    """One round; with a live source as many as its recording gives, each from the model of the one before.
+
+    Raises JobError.
+    """
+    try:
+        channel = gather(job, hparams, context.reporter, context.stop)
+        if hparams.gs_inventory_url:
+            yield from _live_rounds(job, hparams, channel, context)
+        else:
+            yield Round(channel)
+    except Stopped:
+        context.reporter.say("told to stop before all recorded fleets were there: nothing is learned from them")
+        yield Round([])
+
+
+def _live_rounds(
+    job: Job, hparams: Hyperparameters, channel: list[RecordedFleet], context: LiveContext
+) -> Iterator[Round]:
+    start = None
+    with context.opens(job, hparams, context.stop) as recording:
+        context.reporter.say(
+            f"recording {shown(hparams.gs_inventory_url)} into {recording.path}, {len(recording)} of "
+            f"{hparams.live_observations} observations are there; training begins with {LEAST_DAYS:g} days, and again "
+            "with each day more"
+        )
+        try:
+            for series in rounds(recording, context.stop.check):
+                live = _told(split("live", series, hparams.verdict_share), hparams, context.reporter)
+                yield Round([*channel, live], start)
+                start = job.model
+        except Stopped:
+            if start is None:
+                raise
+            context.reporter.say(f"told to stop: {start} serves, and {recording.path} goes on where it stopped")
+
+
+def gather(job: Job, hparams: Hyperparameters, reporter: ProgressReporter, stop: StopSignal) -> list[RecordedFleet]:
+    """The recorded fleets of the training channel; none is fine.
+
+    Raises JobError where one of them could not be judged in the end; Stopped.
     """
     channel = job.channel("training")
-    try:
-        fleets = [] if channel is None else read_channel(channel, told.verdict_share, stop.check)
-        if channel is not None and (unread := left_out(channel)):
-            teller.say(f"left out of the training channel: {', '.join(unread[:10])}{', …' if len(unread) > 10 else ''}")
-        if told.gs_inventory_url:
-            teller.say(f"recording {told.live_observations} observations from {shown(told.gs_inventory_url)}")
-            fleets.append(split("live", record(told, stop), told.verdict_share))
-    except Stopped:
-        teller.say("told to stop before all recorded fleets were there: nothing is learned from them")
-        return []
-    for fleet in fleets:
-        judge.scenario_of(fleet, judge.lead_of_run(told))
-        notes = "".join(f"; {note}" for note in fleet.series.notes)
-        teller.say(f"recorded fleet {fleet.name}: {len(fleet.series)} observations{notes}")
-    return fleets
+    fleets = [] if channel is None else read_channel(channel, hparams.verdict_share, stop.check)
+    if channel is not None and (unread := left_out(channel)):
+        reporter.say(f"left out of the training channel: {', '.join(unread[:10])}{', …' if len(unread) > 10 else ''}")
+    return [_told(fleet, hparams, reporter) for fleet in fleets]
 
 
-def checkpoint_of(job: Job, told: Hyperparameters, recorded: Sequence[RecordedFleet]) -> CheckpointFile:
+def _told(fleet: RecordedFleet, hparams: Hyperparameters, reporter: ProgressReporter) -> RecordedFleet:
+    """The fleet, which can be judged and is said. Raises JobError."""
+    judge.scenario_of(fleet, judge.lead_of_run(hparams))
+    notes = "".join(f"; {note}" for note in fleet.series.notes)
+    reporter.say(f"recorded fleet {fleet.name}: {len(fleet.series)} observations{notes}")
+    return fleet
+
+
+def checkpoint_of(job: Job, hparams: Hyperparameters, found: Round) -> CheckpointFile:
     """Where this very run keeps its checkpoint: other hyperparameters, features, data or another model to start from
     are another run."""
-    base = _base(job, told)
+    base = found.start or _base(job, hparams)
     start = "" if base is None else read_metadata(base).model_sha256
-    digest = hashlib.sha256(json.dumps([asdict(told), features.FEATURES_VERSION, start], sort_keys=True).encode())
-    for fleet in recorded:
+    parts = [structs.asdict(hparams), features.FEATURES_VERSION, start]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for fleet in found.recorded:
         digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
     return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
 
 
-def learn(job: Job, told: Hyperparameters, recorded: list[RecordedFleet], around: Surroundings) -> Trained:
+def learn(job: Job, hparams: Hyperparameters, found: Round, context: RunContext) -> TrainedFleetPolicy:
     """Train by the algorithm that was asked for; if told to stop, with the best weights so far."""
-    start = starting_point(job, told)
+    start, recorded = starting_point(job, hparams, found.start), found.recorded
     if start.base is not None:
-        around.teller.say(f"warm start from {start.base}")
-    run: PPORun | FleetForecast
-    if told.algorithm == "ppo":
-        run = fleet_ppo(start.network, told, around, recorded_traces(recorded) if recorded else None)
+        context.reporter.say(f"warm start from {start.base}")
+    run: PPORun | FleetForecast | FleetLinear
+    if isinstance(start.network, LinearNetwork):
+        run = FleetLinear(start.network, hparams, context, recorded)
+    elif hparams.algorithm == "ppo":
+        run = fleet_ppo(start.network, hparams, context, recorded_traces(recorded) if recorded else None)
     else:
-        run = FleetForecast(start.network, told, around, recorded)
+        run = FleetForecast(start.network, hparams, context, recorded)
     try:
         run.run()
     except Stopped:
-        around.teller.say("told to stop: keeping the best weights so far")
+        context.reporter.say("told to stop: keeping the best weights so far")
         return replace(start, history=run.history, stopped=True)
     return replace(start, history=run.history)
 
 
-def starting_point(job: Job, told: Hyperparameters) -> Trained:
-    """A new network, or one of a model directory. Raises JobError or ModelError if that one is unusable."""
-    base = _base(job, told)
+def starting_point(job: Job, hparams: Hyperparameters, before: Path | None = None) -> TrainedFleetPolicy:
+    """A new network, or one of a model directory: `before`, else what the hyperparameters say.
+
+    Raises JobError or ModelError if that one is unusable.
+    """
+    if hparams.algorithm == "linear":
+        return TrainedFleetPolicy(LinearNetwork(), None)
+    base = before or _base(job, hparams)
     if base is None:
-        return Trained(build_fleet_network(told.layers, told.head_layers, told.seed), None)
+        return TrainedFleetPolicy(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
     load_policy(base)  # other features, or a damaged file: better said now than after hours
-    return Trained(load_fleet_network(base), base)
+    return TrainedFleetPolicy(load_fleet_network(base), base)
 
 
-def _base(job: Job, told: Hyperparameters) -> Path | None:
-    recorded = job.channel("training") is not None or bool(told.gs_inventory_url)
+def _base(job: Job, hparams: Hyperparameters) -> Path | None:
+    recorded = job.channel("training") is not None or bool(hparams.gs_inventory_url)
     channel, built_in = job.channel("model"), BUILT_IN_MODEL if (BUILT_IN_MODEL / "metadata.json").exists() else None
-    if told.warm_start == "none":
+    if hparams.warm_start == "none" or hparams.algorithm == "linear":  # which is solved, from nothing
         return None
-    if told.warm_start == "auto":
+    if hparams.warm_start == "auto":
         return channel or (built_in if recorded else None)
-    found = channel if told.warm_start == "model" else built_in
-    if found is None:
+    base = channel if hparams.warm_start == "model" else built_in
+    if base is None:
         raise JobError(
             "warm_start=model needs a `model` channel that holds a model directory"
-            if told.warm_start == "model"
+            if hparams.warm_start == "model"
             else "warm_start=default: this installation has no built-in model"
         )
-    return found
+    return base
 
 
-def judged(told: Hyperparameters, recorded: list[RecordedFleet], trained: Trained, stop: StopSignal) -> Verdict:
+def judged(
+    hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, stop: StopSignal
+) -> Verdict:
     """Which of the model that was started from, the calibrated rule and the trained network serves.
 
     A run that is told to stop, while it learns or while it is judged, is judged on a few simulated fleets.
     """
     networks = {} if trained.base is None else {DEFAULT: load_fleet_network(trained.base)}
-    candidates: dict[str, Policy] = {name: as_served(told, network) for name, network in networks.items()}
-    candidates |= {judge.CALIBRATED: CalibratedPolicy(), TRAINED: as_served(told, trained.network)}
+    candidates: dict[str, Policy] = {name: as_served(hparams, network) for name, network in networks.items()}
+    candidates |= {judge.CALIBRATED: CalibratedPolicy(), TRAINED: as_served(hparams, trained.network)}
     try:
         if trained.stopped:
             raise Stopped
         if recorded:
-            costs = judge.recorded_costs(recorded, told, candidates, stop.check)
+            costs = judge.recorded_costs(recorded, hparams, candidates, stop.check)
             return judge.decide(costs, "the last part of their own record, through the guardrail")
-        costs = judge.simulated_costs(told.validation_fleets, told, candidates, stop.check)
+        costs = judge.simulated_costs(hparams.validation_fleets, hparams, candidates, stop.check)
         return judge.decide(costs, "simulated, never trained on")
     except Stopped:
-        costs = judge.simulated_costs(_HURRIED_FLEETS, told, candidates)
+        costs = judge.simulated_costs(_HURRIED_FLEETS, hparams, candidates)
         return judge.decide(costs, "simulated; few of them, because the run was told to stop")
 
 
-def as_served(told: Hyperparameters, network: FleetNetwork) -> Policy:
+def serving(hparams: Hyperparameters, verdict: Verdict) -> Verdict:
+    """The verdict as it is carried out: what was asked for by name serves, and it is said what would have won."""
+    if hparams.algorithm != "linear" or verdict.chosen == TRAINED:
+        return verdict
+    won = f"{verdict.judged_on}; by that {verdict.chosen} would serve, but linear was asked for by name"
+    return replace(verdict, chosen=TRAINED, judged_on=won)
+
+
+def as_served(hparams: Hyperparameters, network: FleetNetwork | LinearNetwork) -> Policy:
     """A network as it would serve: exported and loaded again."""
     with tempfile.TemporaryDirectory() as place:
-        export(network, described(told, None), Path(place), probe())
+        export(network, model_metadata(hparams, None), Path(place), probe())
         return load_policy(Path(place))
 
 
@@ -176,30 +249,32 @@ def probe() -> Floats:
     return features.observe(windows, lead, rng.uniform(2, 20, 256))
 
 
-def described(told: Hyperparameters, verdict: Verdict | None) -> Metadata:
+def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadata:
     """The metadata of a run's model, as far as they are known before it is written."""
     scores = {} if verdict is None else asdict(verdict)
     return Metadata(
-        name=told.name,
+        name=hparams.name,
         environment=FLEET,
         features_version=features.FEATURES_VERSION,
         width=features.WIDTH,
         model_sha256="",
-        horizon_minutes=ceil(told.lead_minutes_max),
+        horizon_minutes=ceil(hparams.lead_minutes_max),
         serve=CALIBRATED if verdict is not None and verdict.chosen == judge.CALIBRATED else MODEL,
-        algorithm=told.algorithm,
-        seed=told.seed,
-        weights={"missing": told.missing_weight, "idle": told.idle_weight},
+        algorithm=hparams.algorithm,
+        seed=hparams.seed,
+        weights={"missing": hparams.missing_weight, "idle": hparams.idle_weight},
         scores=scores,
-        hyperparameters=told.told(),
+        hyperparameters=hparams.as_metadata(),
     )
 
 
-def write(job: Job, told: Hyperparameters, trained: Trained, verdict: Verdict, teller: Teller) -> None:
+def write(
+    job: Job, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict, reporter: ProgressReporter
+) -> None:
     """Write the model directory and the report."""
     network = trained.network
     if verdict.chosen == DEFAULT and trained.base is not None:
         network = load_fleet_network(trained.base)
-    metadata = export(network, described(told, verdict), job.model, probe())
+    metadata = export(network, model_metadata(hparams, verdict), job.model, probe())
     write_report(job.output / REPORT, metadata, verdict, trained.history)
-    teller.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
+    reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")

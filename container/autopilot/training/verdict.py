@@ -65,7 +65,7 @@ def decide(costs: Costs, judged_on: str) -> Verdict:
     incumbent = DEFAULT if DEFAULT in costs else CALIBRATED
     intervals = {name: _interval(costs[name], costs[incumbent]) for name in costs if name != incumbent}
     best = min(ratios, key=lambda name: ratios[name])
-    if incumbent == DEFAULT != best and ((found := intervals[best]) is None or found.high >= 1):
+    if incumbent == DEFAULT != best and ((interval := intervals[best]) is None or interval.high >= 1):
         best = DEFAULT
     return Verdict(best, ratios, intervals, judged_on, len(costs[CALIBRATED]))
 
@@ -103,7 +103,7 @@ Check = Callable[[], None]
 
 def recorded_costs(
     fleets: Sequence[RecordedFleet],
-    told: Hyperparameters,
+    hparams: Hyperparameters,
     candidates: Mapping[str, Policy],
     check: Check = lambda: None,
 ) -> Costs:
@@ -111,24 +111,24 @@ def recorded_costs(
 
     Raises JobError where there is nothing to score: see `scenario_of`.
     """
-    scenarios = [scenario_of(fleet, lead_of_run(told)) for fleet in fleets]
-    return _costs(scenarios, told, candidates, check)
+    scenarios = [scenario_of(fleet, lead_of_run(hparams)) for fleet in fleets]
+    return _costs(scenarios, hparams, candidates, check)
 
 
 def _costs(
-    scenarios: Sequence[Scenario], told: Hyperparameters, candidates: Mapping[str, Policy], check: Check
+    scenarios: Sequence[Scenario], hparams: Hyperparameters, candidates: Mapping[str, Policy], check: Check
 ) -> Costs:
     costs: dict[str, list[Doubles]] = {name: [] for name in candidates}
-    for scenario in (replace(one, missing_price=told.missing_price) for one in scenarios):
+    for scenario in (replace(one, missing_price=hparams.missing_price) for one in scenarios):
         for name, policy in candidates.items():
-            config = ReplayConfig(policy, scenario.lead, told.missing_price)
+            config = ReplayConfig(policy, scenario.lead, hparams.missing_price)
             costs[name].append(daily_cost(scenario, config, lambda _: check()))
     return costs
 
 
-def lead_of_run(told: Hyperparameters) -> Lead:
+def lead_of_run(hparams: Hyperparameters) -> Lead:
     """The provisioning lead time that a run trains for, in minutes."""
-    return Lead(told.lead_minutes_min, told.lead_minutes_max)
+    return Lead(hparams.lead_minutes_min, hparams.lead_minutes_max)
 
 
 def scenario_of(fleet: RecordedFleet, lead: Lead) -> Scenario:
@@ -147,23 +147,25 @@ def scenario_of(fleet: RecordedFleet, lead: Lead) -> Scenario:
 
 
 def simulated_costs(
-    count: int, told: Hyperparameters, candidates: Mapping[str, Policy], check: Check = lambda: None
+    count: int, hparams: Hyperparameters, candidates: Mapping[str, Policy], check: Check = lambda: None
 ) -> Costs:
     """Cost of each candidate on simulated fleets, played as recorded ones are."""
-    rng = np.random.default_rng((told.seed, 11))
+    rng = np.random.default_rng((hparams.seed, 11))
     parts = []
     for done in range(0, count, 200):
         check()
-        parts.append(_simulated_part(rng, min(200, count - done), candidates, told, check))
+        parts.append(_simulated_part(rng, min(200, count - done), candidates, hparams, check))
     return {name: [days for part in parts for days in part[name]] for name in candidates}
 
 
 def _simulated_part(
-    rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], told: Hyperparameters, check: Check
+    rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], hparams: Hyperparameters, check: Check
 ) -> Costs:
     traces = observed(generate_mixture(rng, count, _DAYS * DAY), rng)
-    scenarios = [one for row in range(count) if (one := _scenario_of_row(traces, row, lead_of_run(told))) is not None]
-    return _costs(scenarios, told, candidates, check)
+    scenarios = [
+        one for row in range(count) if (one := _scenario_of_row(traces, row, lead_of_run(hparams))) is not None
+    ]
+    return _costs(scenarios, hparams, candidates, check)
 
 
 def _scenario_of_row(traces: Traces, row: int, lead: Lead) -> Scenario | None:

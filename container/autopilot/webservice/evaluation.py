@@ -91,10 +91,10 @@ class Standing:
 
     def scores(self) -> dict[str, Any]:
         """The same as JSON can hold it: a bound that is not known is null."""
-        found = asdict(self)
+        scores = asdict(self)
         for name in ("profit", "difference"):
-            found[name] = {key: value if isfinite(value) else None for key, value in found[name].items()}
-        return found
+            scores[name] = {key: value if isfinite(value) else None for key, value in scores[name].items()}
+        return scores
 
 
 def _turn(environment: ServiceEnvironment, player: Player | Clairvoyant, seen: Floats) -> tuple[Floats, Floats, bool]:

@@ -144,8 +144,8 @@ class Plans:
         low = np.minimum(place.astype(np.int64), len(_LOADS) - 2)
         rows = np.arange(len(load))
         part = place - low
-        found = row[rows, low] * (1 - part) + row[rows, low + 1] * part
-        best: Array = np.minimum(np.round(found * np.maximum(load, 1.0) / within), MAX_MACHINES)
+        machines = row[rows, low] * (1 - part) + row[rows, low + 1] * part
+        best: Array = np.minimum(np.round(machines * np.maximum(load, 1.0) / within), MAX_MACHINES)
         return best
 
 
@@ -217,7 +217,7 @@ IN_TIME = Planning(keep=0, exposed=3.0)
 """Orders nothing that is not wanted: what is left where starting machines cost as much as others."""
 
 
-class Belief(NamedTuple):
+class LoadBelief(NamedTuple):
     """What `planned` makes of the loads so far, for N services; all [N].
 
     level     of the load, tpm
@@ -234,20 +234,20 @@ class Belief(NamedTuple):
     first: npt.NDArray[np.bool_]
 
 
-def first_belief(load: Array) -> Belief:
+def first_belief(load: Array) -> LoadBelief:
     """After the first minute of load [N]."""
     one = np.ones(len(load))
-    return Belief(load, one, 0.03**2 * one, np.zeros(len(load), np.int64), one.astype(bool))
+    return LoadBelief(load, one, 0.03**2 * one, np.zeros(len(load), np.int64), one.astype(bool))
 
 
-def next_belief(belief: Belief, load: Array, planning: Planning) -> Belief:
+def next_belief(belief: LoadBelief, load: Array, planning: Planning) -> LoadBelief:
     """After one more minute of load [N]. A jump makes the level begin anew; a smaller surprise tells of the noise."""
     sigma = np.sqrt(belief.variance)
     surprise = load / np.maximum(belief.level, 1.0) - 1
     began = (surprise > np.maximum(planning.jump * sigma, 0.05)) & (load - belief.level > _SMALLEST_JUMP)
     age = np.where(began, 1, np.minimum(belief.age + 1, planning.window))
     noise = np.clip(surprise, -3 * sigma, 3 * sigma) ** 2 / (1 + 1 / planning.window)
-    return Belief(
+    return LoadBelief(
         level=belief.level + (load - belief.level) / age,
         age=age,
         variance=belief.variance + np.where(began, 0, (noise - belief.variance) / 100),
@@ -256,7 +256,7 @@ def next_belief(belief: Belief, load: Array, planning: Planning) -> Belief:
     )
 
 
-def hazard(belief: Belief) -> Array:
+def hazard(belief: LoadBelief) -> Array:
     """Chance that a spike begins in the next minute, [N]."""
     since = np.minimum(belief.since, _LONGEST_WAIT - 1)
     return np.where(belief.first, hazards(True)[since], hazards(False)[since])
@@ -273,7 +273,7 @@ def planned(config: ServiceConfig | None = None, planning: Planning | None = Non
 class _Planned:
     def __init__(self, table: Plans, planning: Planning) -> None:
         self._plans, self._planning = table, planning
-        self._belief: Belief | None = None
+        self._belief: LoadBelief | None = None
 
     def __call__(self, environment: ServiceEnvironment, observations: Floats) -> Array:
         load, before = load_now(observations), self._belief

@@ -47,8 +47,8 @@ _LOST = np.exp(-(_GRID**2) / 2) / math.sqrt(2 * math.pi) - _GRID * (1 - _NORMAL)
 
 def normal_cdf(x: Array) -> Array:
     """The standard normal distribution function."""
-    found: Array = np.interp(x, _GRID, _NORMAL)
-    return found
+    share: Array = np.interp(x, _GRID, _NORMAL)
+    return share
 
 
 @dataclass(frozen=True, slots=True)

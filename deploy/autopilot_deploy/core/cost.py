@@ -1,19 +1,23 @@
 """What a month costs. List prices of us-east-1; they differ by region and change, so look yours up.
 
-DynamoDB on demand (since November 2024) and CloudWatch: dollars, as AWS lists them. What a decision uses was measured
-on this container: one write a decision into an item a day, which takes 2.07 to 2.36 write units; beyond some 1,100
-fleets a worker's memory holds too few days, and nearly every decision reads six of them anew.
+DynamoDB on demand (since November 2024) and CloudWatch: dollars, as AWS lists them. What the store is asked was
+measured on this container: each worker that a fleet's decisions reach in a slot of five minutes writes it once, one
+write unit, and reads the day's earlier quarters four times a day, for as many fleets as AUTOPILOT_HISTORY_CACHE_MB has
+room for.
 """
 
 from dataclasses import dataclass
 
 SECONDS_A_MONTH = 730 * 3600
-WRITE_UNITS, WRITE_PRICE = 2.15, 0.625e-6
-READ_UNITS, READ_PRICE = 3.0, 0.125e-6
-REMEMBERED_FLEETS = 1100
-"""Fleets whose earlier days fit into a worker's memory with AUTOPILOT_HISTORY_CACHE_MB as it is."""
-KEPT_GIGABYTES, GIGABYTE_PRICE = 15 * 2.2e-6, 0.25 + 0.20
-"""Of a fleet: 15 days of an item of about 2.2 KB; storage, and recovery to a point in time."""
+SLOT_SECONDS = 300
+WORKERS = 2
+"""Of an instance. Requests reach any of them, and each writes what it decided: MODEL_SERVER_WORKERS=1 halves that."""
+WRITE_UNITS, WRITE_PRICE = 1.0, 0.625e-6
+READ_UNITS_A_DAY, READ_PRICE = 25.0, 0.125e-6
+REMEMBERED_FLEETS, FLEETS_A_MEGABYTE = 11_000, 100
+"""Fleets whose earlier days fit into a worker's memory with AUTOPILOT_HISTORY_CACHE_MB as it is, and for each more."""
+KEPT_GIGABYTES, GIGABYTE_PRICE = 15 * 4 * 0.95e-6, 0.25 + 0.20
+"""Of a fleet: 15 days of four items of nearly a kilobyte; storage, and recovery to a point in time."""
 CONTAINER_METRICS, CLIENT_METRICS = 6, 5
 METRIC_PRICES = ((10_000, 0.30), (240_000, 0.10), (750_000, 0.05), (float("inf"), 0.02))
 """So many metrics, at so much each a month; the next ones cost less."""
@@ -57,16 +61,26 @@ class MonthlyCost:
 
 def monthly_cost(usage: Usage) -> MonthlyCost:
     """Store, instances, and metrics with dashboard and alarms."""
-    decisions = usage.fleets * SECONDS_A_MONTH / usage.seconds
-    reads = READ_UNITS * READ_PRICE if usage.fleets > REMEMBERED_FLEETS else 0.0
+    workers, slots = WORKERS * max(1, usage.instances), SECONDS_A_MONTH / SLOT_SECONDS
+    writes = slots * writes_a_slot(usage.seconds, workers) * WRITE_UNITS * WRITE_PRICE
+    asked = min(1.0, 86_400 / usage.seconds)  # who is asked about once in a while reads no more than then
+    reads = SECONDS_A_MONTH / 86_400 * READ_UNITS_A_DAY * workers * asked * READ_PRICE
     kept = usage.fleets * KEPT_GIGABYTES * GIGABYTE_PRICE
     hours = SECONDS_A_MONTH / 3600 * usage.instances
     named = usage.fleets if usage.by_fleet else 1
     return MonthlyCost(
-        decisions * (WRITE_UNITS * WRITE_PRICE + reads) + kept,
+        usage.fleets * (writes + reads) + kept,
         None if usage.instance_price is None else hours * usage.instance_price,
         metrics_cost(CONTAINER_METRICS * named) + BOARD_PRICE,
     )
+
+
+def writes_a_slot(seconds: float, workers: int) -> float:
+    """How many of the workers a fleet's decisions reach in a slot, on average, if each goes to any of them."""
+    decisions = SLOT_SECONDS / seconds
+    if decisions <= 1:
+        return decisions
+    return float(workers * (1 - (1 - 1 / workers) ** decisions))
 
 
 def metrics_cost(count: int) -> float:
@@ -88,8 +102,16 @@ def cost_line(usage: Usage) -> str:
     fleets = f"{usage.fleets:,} fleet{'s' * (usage.fleets != 1)} asked for every {usage.seconds:g} s"
     return (
         f"a month for {fleets} costs about {dollars(cost.total)} by list price: store {dollars(cost.store)}, "
-        f"{instances}, metrics and alarms {dollars(cost.metrics)}"
+        f"{instances}, metrics and alarms {dollars(cost.metrics)}{_memory(usage.fleets)}"
     )
+
+
+def _memory(fleets: int) -> str:
+    """What has to be set so that so many fleets cost no more."""
+    if fleets <= REMEMBERED_FLEETS:
+        return ""
+    megabytes = -(-fleets // FLEETS_A_MEGABYTE)
+    return f" (with AUTOPILOT_HISTORY_CACHE_MB={megabytes}, or each decision reads a week: several times the store)"
 
 
 def dollars(amount: float) -> str:

@@ -20,7 +20,7 @@ STILL_OLD_POLLS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class RunContext:
+class DeployContext:
     """What a flow acts with. `deadline` on the clock's own scale."""
 
     aws: Aws
@@ -54,7 +54,7 @@ class RunContext:
             self.clock.sleep(min(every, self.deadline - now))
 
 
-def apply(plan: ChangePlan, context: RunContext) -> None:
+def apply(plan: ChangePlan, context: DeployContext) -> None:
     """Carry out a plan. Raises DeployError; what was taken away for the update is then back."""
     for position, step in enumerate(plan.steps):
         try:
@@ -86,7 +86,7 @@ def _rehearsed(step: Step) -> str:
             return f"# wait until the table {name} is gone"
 
 
-def _take(step: Step, context: RunContext) -> None:
+def _take(step: Step, context: DeployContext) -> None:
     match step:
         case AwsCall():
             context.console.say(step.title())
@@ -103,7 +103,7 @@ def _take(step: Step, context: RunContext) -> None:
             _await_no_table(name, context)
 
 
-def make(call: AwsCall, context: RunContext) -> Json | None:
+def make(call: AwsCall, context: DeployContext) -> Json | None:
     """Make a call; refusals that mean "already so" are fine, those that pass by themselves are tried again."""
     for _ in range(RETRIES):
         try:
@@ -118,7 +118,7 @@ def make(call: AwsCall, context: RunContext) -> Json | None:
     return context.aws.make(call)
 
 
-def _restore(freed: Sequence[ScalingTarget], taken: Sequence[Step], context: RunContext) -> None:
+def _restore(freed: Sequence[ScalingTarget], taken: Sequence[Step], context: DeployContext) -> None:
     """Put targets back that are still as these steps left them; others belong to another deployment by now.
 
     Best effort: the error that led here is the one to report.
@@ -131,7 +131,7 @@ def _restore(freed: Sequence[ScalingTarget], taken: Sequence[Step], context: Run
             context.console.say(f"  could not: {error}")
 
 
-def _restore_one(target: ScalingTarget, taken: Sequence[Step], context: RunContext) -> None:
+def _restore_one(target: ScalingTarget, taken: Sequence[Step], context: DeployContext) -> None:
     ours = [scaling.bounds_of(one.parameters) for one in taken if isinstance(one, AwsCall) and scaling.registers(one)]
     listed = context.aws.entries(scaling.describe_target(target.resource), "ScalableTargets")
     there = [scaling.bounds_of(one) for one in listed]
@@ -145,7 +145,7 @@ def _restore_one(target: ScalingTarget, taken: Sequence[Step], context: RunConte
 class _Watch:
     """The endpoint, looked at again and again."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: DeployContext) -> None:
         self._context = context
         self.seen: EndpointState | None = None
 
@@ -157,13 +157,13 @@ class _Watch:
         return "gone" if self.seen is None else f"{self.seen.status} on {self.seen.config}"
 
 
-def await_settled(context: RunContext) -> None:
+def await_settled(context: DeployContext) -> None:
     """Wait until the endpoint has stopped changing. Raises DeadlineError."""
     watch = _Watch(context)
     context.wait(lambda: (e := watch.look()) is None or e.phase is not Phase.BUSY, "the endpoint's change", watch.tell)
 
 
-def _await_gone(context: RunContext) -> None:
+def _await_gone(context: DeployContext) -> None:
     watch = _Watch(context)
 
     def gone() -> bool:
@@ -175,7 +175,7 @@ def _await_gone(context: RunContext) -> None:
     context.wait(gone, "the endpoint's end", watch.tell)
 
 
-def _await_live(config: str, context: RunContext) -> None:
+def _await_live(config: str, context: DeployContext) -> None:
     """In service on the config. Anything else that lasts is a failure, a rollback that says InService too."""
     watch, unchanged = _Watch(context), 0
 
@@ -206,7 +206,7 @@ def _judge(endpoint: EndpointState, config: str) -> None:
     raise DeployError(f"the endpoint is {endpoint.status}: {reason}")
 
 
-def _await_table(name: str, context: RunContext) -> None:
+def _await_table(name: str, context: DeployContext) -> None:
     state = ""
 
     def active() -> bool:
@@ -217,7 +217,7 @@ def _await_table(name: str, context: RunContext) -> None:
     context.wait(active, f"table {name}", lambda: state, every=2)
 
 
-def _await_no_table(name: str, context: RunContext) -> None:
+def _await_no_table(name: str, context: DeployContext) -> None:
     """A table that an earlier `destroy` deleted is there for a little longer."""
     describe = dynamodb.describe(context.names, name)
     context.wait(

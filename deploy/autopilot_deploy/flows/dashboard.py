@@ -5,10 +5,10 @@ import json
 from autopilot_deploy.core.monitoring import MetricSources, alarms, dashboard
 from autopilot_deploy.core.plan import ChangePlan
 from autopilot_deploy.core.services import cloudwatch
-from autopilot_deploy.flows.apply import RunContext, apply, rehearse
+from autopilot_deploy.flows.apply import DeployContext, apply, rehearse
 
 
-def put_up(sources: MetricSources, topic: str | None, context: RunContext, dry_run: bool) -> None:
+def put_up(sources: MetricSources, topic: str | None, context: DeployContext, dry_run: bool) -> None:
     """Create or replace the dashboard and the alarms. Raises AwsError."""
     body = json.dumps(dashboard(context.names, sources), separators=(",", ":"))
     ringing = alarms(context.names, sources, topic)

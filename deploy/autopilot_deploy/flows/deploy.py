@@ -7,7 +7,7 @@ from autopilot_deploy.core.cost import INSTANCE_PRICES, MOST_FLEETS_BY_NAME, Usa
 from autopilot_deploy.core.errors import PayloadError
 from autopilot_deploy.core.payload import Wanted
 from autopilot_deploy.core.plan import plan_deploy
-from autopilot_deploy.flows.apply import RunContext, apply, await_settled, rehearse
+from autopilot_deploy.flows.apply import DeployContext, apply, await_settled, rehearse
 from autopilot_deploy.flows.gather import find_endpoint, gather_for_deploy
 
 
@@ -21,7 +21,7 @@ class Deployment:
     usage: Usage = field(default_factory=Usage)
 
 
-def deploy(asked: Deployment, context: RunContext) -> None:
+def deploy(asked: Deployment, context: DeployContext) -> None:
     """Deploy, or say what would be done. A second run continues where a first one ended. Raises DeployError."""
     if not asked.dry_run:
         _settle(context)
@@ -55,7 +55,7 @@ def _cost(asked: Deployment) -> str:
     return cost_line(replace(usage, instances=count, instance_price=price if count else 0.0, by_fleet=by_fleet))
 
 
-def _settle(context: RunContext) -> None:
+def _settle(context: DeployContext) -> None:
     """An earlier run, or someone else, may still be changing the endpoint."""
     endpoint = find_endpoint(context.aws, context.names)
     if endpoint is not None and endpoint.phase is Phase.BUSY:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from autopilot_deploy.core.errors import DeployError
 from autopilot_deploy.core.plan import ChangePlan
 from autopilot_deploy.core.plan_destroy import plan_destroy
-from autopilot_deploy.flows.apply import RunContext, apply, rehearse
+from autopilot_deploy.flows.apply import DeployContext, apply, rehearse
 from autopilot_deploy.flows.gather import gather_for_destroy
 
 
-def destroy(context: RunContext, keep_history: bool, confirmed: Callable[[ChangePlan], bool] | None) -> None:
+def destroy(context: DeployContext, keep_history: bool, confirmed: Callable[[ChangePlan], bool] | None) -> None:
     """Take everything away; `confirmed` None: only say what would be done. Raises DeployError."""
     found, table = gather_for_destroy(context.aws, context.names)
     plan = plan_destroy(context.names, found, table, keep_history)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autopilot_deploy.core.services import runtime, sagemaker
-from autopilot_deploy.flows.apply import RunContext
+from autopilot_deploy.flows.apply import DeployContext
 from autopilot_deploy.flows.gather import find_endpoint
 
 
@@ -18,7 +18,7 @@ class InvokeRequest:
     variant: str | None = None
 
 
-def invoke(question: InvokeRequest, context: RunContext) -> str:
+def invoke(question: InvokeRequest, context: DeployContext) -> str:
     """The answer; for an asynchronous endpoint, where it will be. Raises AwsError."""
     if _is_async(context):
         answer = context.aws.make(runtime.invoke_async(context.names, question.body, question.content_type))
@@ -29,7 +29,7 @@ def invoke(question: InvokeRequest, context: RunContext) -> str:
     return str(body.read().decode())
 
 
-def _is_async(context: RunContext) -> bool:
+def _is_async(context: DeployContext) -> bool:
     endpoint = find_endpoint(context.aws, context.names)
     if endpoint is None or not endpoint.config:
         return False

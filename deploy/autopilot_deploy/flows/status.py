@@ -6,11 +6,11 @@ from typing import Any
 from autopilot_deploy.core.account import AccountState, Phase
 from autopilot_deploy.core.monitoring import alarm_names
 from autopilot_deploy.core.services import cloudwatch
-from autopilot_deploy.flows.apply import RunContext
+from autopilot_deploy.flows.apply import DeployContext
 from autopilot_deploy.flows.gather import gather_for_destroy
 
 
-def status(context: RunContext) -> dict[str, Any]:
+def status(context: DeployContext) -> dict[str, Any]:
     """The endpoint and its parts, as JSON. `healthy`: in service. Raises AwsError."""
     found, table = gather_for_destroy(context.aws, context.names)
     ringing = context.aws.entries(cloudwatch.describe_alarms(alarm_names(context.names)), "MetricAlarms")

@@ -8,7 +8,7 @@ from autopilot_deploy.core.errors import DeadlineError, DeployError
 from autopilot_deploy.core.names import TAG, Names
 from autopilot_deploy.core.plan import ChangePlan
 from autopilot_deploy.core.services import iam, sagemaker
-from autopilot_deploy.flows.apply import RunContext, apply, rehearse
+from autopilot_deploy.flows.apply import DeployContext, apply, rehearse
 from autopilot_deploy.flows.gather import gather_for_destroy
 
 FORMATS: Mapping[str, str] = {"csv": "text/csv", "jsonl": "application/jsonlines"}
@@ -28,7 +28,7 @@ class BatchRequest:
     dry_run: bool = False
 
 
-def transform(batch: BatchRequest, context: RunContext) -> None:
+def transform(batch: BatchRequest, context: DeployContext) -> None:
     """Run the job and wait for its end. Raises DeployError."""
     found, _ = gather_for_destroy(context.aws, context.names)
     if batch.model is None and found.live_config is None:
@@ -55,7 +55,7 @@ def _rights(batch: BatchRequest, names: Names) -> tuple[tuple[AwsCall, ...], tup
     return (iam.put_policy(names, policy, statements),), (iam.delete_policy(names, policy),)
 
 
-def _run(batch: BatchRequest, context: RunContext, start: ChangePlan, end: ChangePlan) -> None:
+def _run(batch: BatchRequest, context: DeployContext, start: ChangePlan, end: ChangePlan) -> None:
     """Until the job's end, good or bad. A job that outlives our time keeps its rights; `destroy` takes them."""
     try:
         apply(start, context)
@@ -89,7 +89,7 @@ def job_request(batch: BatchRequest, model: str, names: Names) -> Json:
     }
 
 
-def _await_job(job: str, context: RunContext) -> None:
+def _await_job(job: str, context: DeployContext) -> None:
     seen: Json = {}
 
     def done() -> bool:

@@ -47,7 +47,7 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- fail "client.config.fleets: name at least one fleet, with name, target, demand and maximum (deploy/chart/README.md has one to copy), or set client.enabled to false" -}}
 {{- end -}}
 {{- if and (not .Values.endpoint.enabled) (empty .Values.client.config.endpoint) -}}
-{{- fail "client.config.endpoint: say url or sagemaker where endpoint.enabled is false" -}}
+{{- fail "client.config.endpoint: say url, sagemaker or predict where endpoint.enabled is false" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -73,4 +73,21 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
     - ipBlock: {cidr: "fd00:ec2::23/128"}
   ports:
     - {protocol: TCP, port: 80}
+{{- end -}}
+
+{{/* A fleet's target as JSON: group, resource, name, and whether the client knows its kind by name. */}}
+{{- define "autopilot.target" -}}
+{{- $words := dict "deployment" "apps/deployments" "statefulset" "apps/statefulsets" "fleet" "agones.dev/fleets" "cloneset" "apps.kruise.io/clonesets" "gameserverset" "game.kruise.io/gameserversets" -}}
+{{- $kinds := dict "apps/Deployment" "deployments" "apps/StatefulSet" "statefulsets" "agones.dev/Fleet" "fleets" "apps.kruise.io/CloneSet" "clonesets" "game.kruise.io/GameServerSet" "gameserversets" -}}
+{{- if kindIs "string" . -}}
+{{- $resource := get $words (splitList "/" . | first) -}}
+{{- dict "group" (splitList "/" $resource | first) "resource" (splitList "/" $resource | last) "name" (splitList "/" . | last) "known" true | toJson -}}
+{{- else -}}
+{{- $group := splitList "/" .apiVersion | first -}}
+{{- $plural := get $kinds (printf "%s/%s" $group .kind) -}}
+{{- if not (or .resource $plural) -}}
+{{- fail (printf "client.config.fleets: the plural of the kind %s is not known; write resource in its target, as kubectl api-resources shows it" .kind) -}}
+{{- end -}}
+{{- dict "group" $group "resource" (.resource | default $plural) "name" .name "known" (not (empty $plural)) | toJson -}}
+{{- end -}}
 {{- end -}}

@@ -7,13 +7,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from autopilot_client.config import HttpDemand, PodsDemand, PrometheusDemand
+from autopilot_client.config import AgonesDemand, HttpDemandConfig, PodsDemand, PrometheusDemand
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods
 from autopilot_client.demand.prometheus import read_prometheus
 from autopilot_client.kube.pods import Pod
-from autopilot_client.kube.targets import Target
+from autopilot_client.kube.targets import AgonesTotal, Target
 from autopilot_client.net.fetch import RetryBudget
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading
@@ -52,10 +52,57 @@ def test_an_agones_status_that_does_not_say_is_unknown(target):
         read_agones(target, 0.2, NOW)
 
 
+def a_fleet(**more):
+    """Ten servers of 64 players each, four of them allocated, and none of them ready."""
+    return Target(10, "1", "u", allocated=4, ready=0, servers=10, **more)
+
+
+COUNTED = {
+    "a counter, of a tenth of the capacity each": (AgonesDemand(counter="players"), AgonesTotal(160, 640), 2.5, None),
+    "a given size, for servers of several sizes": (
+        AgonesDemand(counter="players", per_server=32), AgonesTotal(160, 640), 5.0, None,
+    ),
+    "no room is left: players wait": (AgonesDemand(counter="players"), AgonesTotal(640, 640), 10.0, 1),
+    "room for less than one server": (AgonesDemand(counter="players"), AgonesTotal(600, 640), 9.375, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_a_counter_of_agones_is_demand_in_servers(case):
+    source, counted, demand, queue = COUNTED[case]
+    target = a_fleet(counters={"players": counted})
+    assert read_agones(target, 0.2, NOW, source) == Reading(demand, NOW, sessions=4, queue=queue)
+
+
+def test_a_list_of_agones_is_counted_by_its_values():
+    target = a_fleet(lists={"rooms": AgonesTotal(30, 100)})
+    assert read_agones(target, 0.2, NOW, AgonesDemand(list="rooms")).demand == 3
+
+
+@pytest.mark.parametrize(
+    ("counters", "why"),
+    [
+        ({}, "the Fleet's status has no counter 'players'"),
+        ({"rooms": AgonesTotal(1, 2)}, "the Fleet's status has no counter 'players'"),
+        ({"players": AgonesTotal(3, 0)}, "has no capacity; write per_server"),
+        ({"players": AgonesTotal(-3, 640)}, "has no capacity"),
+    ],
+)
+def test_a_counter_that_is_not_there_is_unknown_and_not_zero(counters, why):
+    with pytest.raises(DemandUnknownError, match=why):
+        read_agones(a_fleet(counters=counters), 0.2, NOW, AgonesDemand(counter="players"))
+
+
+def test_players_become_servers_where_it_is_said_how_many_fit_on_one():
+    with serving(Document({"players": 1280, "waiting": 32})) as url:
+        source = HttpDemandConfig(url=url, field="players", queue_field="waiting", per_server=64)
+        assert HttpSource(NOW).read(source) == Reading(20, NOW, queue=0.5)
+
+
 def test_a_matchmaker_may_nest_its_numbers():
     document = {"fleets": [{"demand": 86.5, "queue": 6, "live": "80", "at": "2026-09-21T13:33:00Z"}]}
     with serving(Document(document)) as url:
-        source = HttpDemand(
+        source = HttpDemandConfig(
             url=url,
             field="fleets.0.demand",
             queue_field="fleets.0.queue",
@@ -69,7 +116,7 @@ def test_a_matchmaker_may_nest_its_numbers():
 def test_one_fetch_serves_every_fleet_of_the_same_url():
     service = Document({"a": 1, "b": 2})
     with serving(service) as url:
-        sources = [HttpDemand(url=url, field=field) for field in ("a", "b")]
+        sources = [HttpDemandConfig(url=url, field=field) for field in ("a", "b")]
         web = HttpSource(NOW)
         web.prefetch(sources)
         assert [web.read(source).demand for source in sources] == [1, 2]
@@ -98,7 +145,7 @@ def test_a_broken_matchmaker_is_unknown_never_zero(document, status):
     with serving(Document(document, status)) as url:
         at = "at" if isinstance(document, dict) and "at" in document else None
         with pytest.raises(DemandUnknownError):
-            HttpSource(NOW).read(HttpDemand(url=url, at_field=at))
+            HttpSource(NOW).read(HttpDemandConfig(url=url, at_field=at))
 
 
 @pytest.mark.parametrize(
@@ -111,35 +158,35 @@ def test_a_broken_matchmaker_is_unknown_never_zero(document, status):
 )
 def test_a_time_that_can_be(at, seen_at):
     with serving(Document({"demand": 5, "at": at})) as url:
-        assert HttpSource(NOW).read(HttpDemand(url=url, at_field="at")) == Reading(5, seen_at)
+        assert HttpSource(NOW).read(HttpDemandConfig(url=url, at_field="at")) == Reading(5, seen_at)
 
 
 def test_a_matchmaker_may_count_its_arrivals():
     with serving(Document({"demand": 5, "begun": 5_000_000_000})) as url:
-        reading = HttpSource(NOW).read(HttpDemand(url=url, arrivals_field="begun"))
+        reading = HttpSource(NOW).read(HttpDemandConfig(url=url, arrivals_field="begun"))
     assert reading.arrivals == 5_000_000_000
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"12x", b"x" * (2 << 20)])
 def test_a_reply_that_is_no_json_is_unknown(body):
     with serving(lambda *_: (200, body)) as url, pytest.raises(DemandUnknownError):
-        HttpSource(NOW).read(HttpDemand(url=url))
+        HttpSource(NOW).read(HttpDemandConfig(url=url))
 
 
 def test_a_matchmaker_that_is_gone_is_unknown():
     with serving(Document({})) as url:
         pass
     with pytest.raises(DemandUnknownError):
-        HttpSource(NOW).read(HttpDemand(url=url, timeout_seconds=1))
+        HttpSource(NOW).read(HttpDemandConfig(url=url, timeout_seconds=1))
 
 
 def test_a_token_file_is_sent(tmp_path):
     (tmp_path / "token").write_text("secret\n")
     with serving(Document({"demand": 3})) as url:
-        source = HttpDemand(url=url, token_file=str(tmp_path / "token"))
+        source = HttpDemandConfig(url=url, token_file=str(tmp_path / "token"))
         assert HttpSource(NOW).read(source).demand == 3
         with pytest.raises(DemandUnknownError, match="No such file"):
-            HttpSource(NOW).read(HttpDemand(url=url + "/b", token_file=str(tmp_path / "none")))
+            HttpSource(NOW).read(HttpDemandConfig(url=url + "/b", token_file=str(tmp_path / "none")))
 
 
 class Prometheus:
@@ -189,6 +236,18 @@ def test_prometheus_gives_demand_queue_sessions_and_age():
         assert read_prometheus(source, NOW) == Reading(86, NOW - 30, sessions=80, queue=6)
 
 
+def test_several_queries_for_one_thing_are_added_up():
+    with serving(Prometheus(d=[80], e=[48], q=[6], r=[10])) as url:
+        source = PrometheusDemand(url=url, query=("d", "e"), queue_query=("q", "r"), per_server=16)
+        assert read_prometheus(source, NOW) == Reading(8, NOW, queue=1)
+
+
+@pytest.mark.parametrize("broken", [[], [1, 2], ["NaN"], None])
+def test_of_several_queries_one_that_is_unknown_makes_all_unknown(broken):
+    with serving(Prometheus(d=[80], e=broken)) as url, pytest.raises(DemandUnknownError):
+        read_prometheus(PrometheusDemand(url=url, query=("d", "e")), NOW)
+
+
 @pytest.mark.parametrize("result", [[], [1, 2], ["NaN"], ["+Inf"], [-1], None])
 def test_a_prometheus_answer_that_is_not_one_number_is_unknown(result):
     with serving(Prometheus(d=result)) as url, pytest.raises(DemandUnknownError):
@@ -204,7 +263,7 @@ def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet()
     with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         web = HttpSource(NOW)
-        sources = [HttpDemand(url=f"{url}/{i}", timeout_seconds=0.05) for i in range(60)]
+        sources = [HttpDemandConfig(url=f"{url}/{i}", timeout_seconds=0.05) for i in range(60)]
         web.prefetch(sources)
         asked = PrometheusDemand(url=url, query="d")
         with pytest.raises(DemandUnknownError, match="not asked"):
@@ -212,10 +271,10 @@ def test_an_address_that_gives_no_reply_is_not_waited_for_once_for_every_fleet()
         unknown = [_complaint(web, source) for source in sources]
     assert sum("not asked" not in complaint for complaint in unknown) < len(sources) / 2
     with serving(Document({"demand": 5})) as well:
-        assert web.read(HttpDemand(url=well)).demand == 5
+        assert web.read(HttpDemandConfig(url=well)).demand == 5
 
 
-def _complaint(web: HttpSource, source: HttpDemand) -> str:
+def _complaint(web: HttpSource, source: HttpDemandConfig) -> str:
     with pytest.raises(DemandUnknownError) as unknown:
         web.read(source)
     return str(unknown.value)
@@ -226,7 +285,7 @@ def test_an_address_that_replies_now_and_then_is_asked_on():
     with serving(lambda *_: next(replies)) as url:
         web = HttpSource(NOW)
         for i in range(30):
-            source = HttpDemand(url=f"{url}/{i}")
+            source = HttpDemandConfig(url=f"{url}/{i}")
             web.budget.silent[url.removeprefix("http://")] += 7
             assert web.read(source).demand == 5 if i % 2 else "500" in _complaint(web, source)
 
@@ -235,7 +294,7 @@ def test_when_the_time_of_a_pass_is_over_no_source_is_asked():
     service = Document({"demand": 5})
     with serving(service) as url:
         web = HttpSource(NOW, RetryBudget(until=time.monotonic()))
-        assert "took the time of this pass" in _complaint(web, HttpDemand(url=url))
+        assert "took the time of this pass" in _complaint(web, HttpDemandConfig(url=url))
     assert service.hits == 0
 
 
@@ -244,7 +303,10 @@ def test_fleets_with_different_tokens_do_not_share_a_fetch(tmp_path):
     service = Document({"demand": 5})
     with serving(service) as url:
         web = HttpSource(NOW)
-        mine, theirs = HttpDemand(url=url, token_file=str(tmp_path / "token")), HttpDemand(url=url, token_file="/none")
+        mine, theirs = (
+            HttpDemandConfig(url=url, token_file=str(tmp_path / "token")),
+            HttpDemandConfig(url=url, token_file="/none"),
+        )
         web.prefetch([mine, theirs, mine])
         assert web.read(mine).demand == 5
         assert "/none" in _complaint(web, theirs)
@@ -257,7 +319,7 @@ def test_a_token_file_with_something_else_is_named_and_its_content_is_not(tmp_pa
     service = Document({"demand": 5})
     with serving(service) as url:
         web = HttpSource(NOW)
-        complaint = _complaint(web, HttpDemand(url=url, token_file=str(tmp_path / "token")))
+        complaint = _complaint(web, HttpDemandConfig(url=url, token_file=str(tmp_path / "token")))
     assert str(tmp_path / "token") in complaint
     assert "secret" not in complaint
     assert service.hits == 0

@@ -12,7 +12,7 @@ from autopilot_client.config import Endpoint as Settings
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.ports import EndpointUnavailableError
-from testkit.client.standins import Endpoint, as_json, serving, wait_until
+from testkit.client.standins import EndpointStandIn, as_json, serving, wait_until
 
 INSTANCES = [{"fleet": "a", "demand": 10}, {"fleet": "b", "demand": 20}]
 
@@ -59,21 +59,21 @@ def sizes(elements):
 
 
 def test_all_fleets_are_asked_for_in_one_call(ask):
-    endpoint = Endpoint()
+    endpoint = EndpointStandIn()
     with serving(ask.wraps(endpoint)) as url:
         assert sizes(ask(url).ask(INSTANCES)) == [12, 24]
     assert endpoint.hits == 1
 
 
 def test_a_container_that_says_not_now_is_asked_again(ask):
-    endpoint = Endpoint(passing=1)
+    endpoint = EndpointStandIn(passing=1)
     with serving(ask.wraps(endpoint)) as url:
         assert sizes(ask(url).ask(INSTANCES)) == [12, 24]
     assert endpoint.hits == 2
 
 
 def test_attempts_have_an_end(ask):
-    endpoint = Endpoint(mode="503")
+    endpoint = EndpointStandIn(mode="503")
     with serving(ask.wraps(endpoint)) as url, pytest.raises(EndpointUnavailableError):
         ask(url, attempts=3).ask(INSTANCES)
     assert endpoint.hits == 3
@@ -89,12 +89,12 @@ def test_a_callers_mistake_is_not_repeated(ask):
 
 @pytest.mark.parametrize("mode", ["html", "empty", "short"])
 def test_a_reply_that_is_no_list_of_predictions_is_refused_as_a_whole(ask, mode):
-    with serving(ask.wraps(Endpoint(mode=mode))) as url, pytest.raises(EndpointUnavailableError):
+    with serving(ask.wraps(EndpointStandIn(mode=mode))) as url, pytest.raises(EndpointUnavailableError):
         ask(url).ask(INSTANCES)
 
 
 def test_a_slow_endpoint_is_given_up_after_its_time(ask):
-    endpoint = Endpoint(mode="slow")
+    endpoint = EndpointStandIn(mode="slow")
     with serving(ask.wraps(endpoint)) as url:
         with pytest.raises(EndpointUnavailableError):  # whoever waited for it would get an answer
             ask(url, read_seconds=0.2, attempts=1).ask(INSTANCES)
@@ -102,7 +102,7 @@ def test_a_slow_endpoint_is_given_up_after_its_time(ask):
 
 
 def test_an_endpoint_that_is_gone_is_unavailable(ask):
-    with serving(Endpoint()) as url:
+    with serving(EndpointStandIn()) as url:
         pass
     with pytest.raises(EndpointUnavailableError):
         ask(url, attempts=1).ask(INSTANCES)

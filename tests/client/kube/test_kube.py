@@ -23,9 +23,9 @@ from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.plan import Hold, Scale
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
-from autopilot_client.wiring import RunContext, build
+from autopilot_client.wiring import ClientContext, build
 from testkit.client.api_server import CRD, PATIENT, ROOT, rules_of
-from testkit.client.standins import Document, Endpoint, serving, wait_until
+from testkit.client.standins import Document, EndpointStandIn, serving, wait_until
 from tests.client.conftest import FAULTS, Games, rendered
 
 pytestmark = pytest.mark.kube
@@ -66,7 +66,7 @@ def rights(kube: Kube) -> set[tuple[str, str, str, str]]:
     }
 
 
-@pytest.mark.parametrize("overlay", ["deployment", "agones"])
+@pytest.mark.parametrize("overlay", ["deployment", "agones", "endpoint"])
 def test_the_api_server_takes_every_object_of_the_shipped_specs(games, overlay):
     for document in rendered(overlay):
         kind = document["kind"]
@@ -115,10 +115,10 @@ def test_every_call_of_the_shipped_installation_is_allowed(games, overlay, targe
     install(games, overlay)
     games.deployment("minecraft", 5)
     games.fleet("xonotic", 5, allocated=10)
-    with serving(Endpoint()) as endpoint, serving(Document({"demand": 8, "queue": 2})) as demand:
+    with serving(EndpointStandIn()) as endpoint, serving(Document({"demand": 8, "queue": 2})) as demand:
         config = parse(document(endpoint, demand, overlay), overlay)
         kubeconfig = games.server.account_kubeconfig(games.namespace, "autopilot-client")
-        client = build(config, RunContext(kubeconfig, games.namespace, "one"))
+        client = build(config, ClientContext(kubeconfig, games.namespace, "one"))
         client.election.step()
         (view,) = client.loop.run_pass()
         client.election.stop()
@@ -360,7 +360,7 @@ def pair(games, tmp_path):
     """Two replicas of the shipped installation over stand-ins, with a lease of three seconds."""
     install(games, "agones")
     games.fleet("xonotic", 100, allocated=80)
-    with serving(Endpoint()) as endpoint:
+    with serving(EndpointStandIn()) as endpoint:
         whole = yaml.safe_load(document(endpoint, "", "agones"))
         whole |= {"lease": {"duration_seconds": 3, "renew_seconds": 0.5}, "server": {"host": "127.0.0.1", "port": 0}}
         replicas = [Replica(games, tmp_path, name, yaml.safe_dump(whole)) for name in ("one", "two")]

@@ -109,6 +109,16 @@ def test_a_renewal_whose_answer_was_lost_costs_one_turn_and_not_the_lease(lease,
     assert (me.leads(), lease.holder) == (True, "me")
 
 
+def test_a_leader_whose_lease_is_gone_stops_acting_at_once(lease, candidate):
+    """Another replica may have made it anew, and leads."""
+    me = candidate()
+    me.step()
+    lease.status = 404
+    with pytest.raises(KubeRefusedError):
+        me.step()
+    assert not me.leads()
+
+
 def test_a_holder_that_renews_is_never_replaced_and_a_silent_one_after_its_lease(lease, candidate):
     lease.write("other")
     me = candidate()

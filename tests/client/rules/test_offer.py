@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autopilot_client.rules.domain import Bounds, Decision, FallbackLevel, Spec
-from autopilot_client.rules.offer import Question, Standing, Unsure, offer
+from autopilot_client.rules.offer import Question, StandingDecision, Unsure, offer
 
 T0 = 1_790_000_000.0
 BOUNDS = Bounds(minimum=2, maximum=40)
@@ -16,8 +16,10 @@ BOUNDS = Bounds(minimum=2, maximum=40)
 TWENTY = Spec(20, "u")
 
 
-def standing(size: int | None, level: str = "answer", spec: Spec | None = TWENTY, answered: bool = True) -> Standing:
-    return Standing(Decision(size, FallbackLevel(level), "policy"), T0, spec, BOUNDS, 180.0, answered)
+def standing(
+    size: int | None, level: str = "answer", spec: Spec | None = TWENTY, answered: bool = True
+) -> StandingDecision:
+    return StandingDecision(Decision(size, FallbackLevel(level), "policy"), T0, spec, BOUNDS, 180.0, answered)
 
 
 @pytest.mark.parametrize(

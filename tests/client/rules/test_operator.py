@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from autopilot_client.rules.domain import Answer, Bounds, Fault, Reading, Seen
 from autopilot_client.rules.ladder import Memory
-from autopilot_client.rules.operator import OperatorRules, decide_within
+from autopilot_client.rules.operator import OperatorRules, decide_within, insisted
 from autopilot_client.rules.overrides import Overrides
 from autopilot_client.rules.schedule import InForce
 
@@ -58,6 +58,71 @@ def sizes(add: int, fault: Fault, demand: float | None = 80, maximum: int = 500,
 )
 def test_an_addition_is_to_what_is_wanted_and_does_not_pile_up_on_the_present_size(found, expected):
     assert found == expected
+
+
+def blind_then(replicas: list[int], blind_from: int, event_from: int) -> list[int | None]:
+    """Passes of which the last know neither demand nor answer; the event adds 20. What is decided for each."""
+    memory, found = Memory(), []
+    for i, size in enumerate(replicas):
+        known = i < blind_from
+        reading, answer = Reading(80, 60 * i), Answer(100, 60 * i, 0.5, "policy")
+        seen = Seen(60 * i, size, reading, answer, uid="u") if known else Seen(60 * i, size, None, None, BLIND, "u")
+        rules = OperatorRules(scheduled=InForce(add=20 if i >= event_from else 0))
+        decision, memory = decide_within(seen, memory, Bounds(1, 500), rules)
+        found.append(decision.allocation)
+    return found
+
+
+BLIND = Fault.DEMAND_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(blind_then([100, 100, 100, 120, 120], 1, 2), [100, 100, 120, 120, 120], id="an event begins"),
+        pytest.param(blind_then([90, 90, 110, 110], 0, 1), [90, 110, 110, 110], id="after a start in the dark"),
+        pytest.param(blind_then([120, 120, 120], 0, 0), [120] * 3, id="a start amid an event: it may be in there"),
+        pytest.param(blind_then([100, 120, 120], 1, 0), [120, 120, 120], id="it was added before the dark"),
+        pytest.param(blind_then([100, 150, 150], 1, 2), [100, 150, 150], id="somebody has raised it beyond"),
+    ],
+)
+def test_an_event_that_begins_while_nothing_is_known_adds_once(found, expected):
+    assert found == expected
+
+
+def test_on_a_fleet_that_is_left_to_somebody_else_the_operators_own_word_still_counts():
+    seen = Seen(NOW, 20, Reading(10, NOW), Answer(60, NOW, 15, "policy"))
+
+    def size(**said) -> int | None:
+        rules = OperatorRules(Overrides(**said))
+        found = insisted(decide_within(seen, Memory(), BOUNDS, rules)[0], seen, rules)
+        return None if found is None else found.allocation
+
+    assert size() is None
+    assert size(size=90) == 90
+    assert size(minimum=50) == 50
+    assert size(maximum=15) == 15
+    assert size(maximum=5) == 10  # in use
+    assert size(minimum=5, maximum=30) is None  # theirs is within
+
+
+@given(
+    st.builds(
+        Overrides,
+        size=st.none() | st.integers(0, 300),
+        minimum=st.none() | st.integers(0, 300),
+        maximum=st.none() | st.integers(0, 300),
+    ),
+    st.booleans(),
+    st.integers(0, 300),
+    st.none() | st.integers(0, 300),
+)
+def test_what_is_insisted_on_takes_no_server_in_use(overrides, rolling, replicas, demand):
+    reading = None if demand is None else Reading(demand, NOW, sessions=demand)
+    seen, rules = Seen(NOW, replicas, reading), OperatorRules(overrides, rolling=rolling)
+    found = insisted(decide_within(seen, Memory(), BOUNDS, rules)[0], seen, rules)
+    kept = replicas if rolling or demand is None else min(replicas, demand)
+    assert found is None or (found.allocation or 0) >= kept
 
 
 def test_an_override_stands_above_the_schedule():

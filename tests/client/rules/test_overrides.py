@@ -25,6 +25,10 @@ IN_FORCE = {
     "both limits": ({"minimum": "10", "maximum": "90"}, ("minimum 10", "maximum 90")),
     "until tonight": ({"size": "40", "size_until": "2027-01-15T20:00:00+01:00"}, ("size 40",)),
     "until this morning": ({"size": "40", "size_until": "2027-01-15T08:59:00+01:00"}, ()),
+    "yes": ({"paused": "yes"}, ("paused",)),
+    "1": ({"paused": "1"}, ("paused",)),
+    "ON": ({"paused": "ON"}, ("paused",)),
+    "off": ({"paused": "off"}, ()),
     "another tool's annotation": ({}, ()),
 }
 
@@ -33,7 +37,24 @@ IN_FORCE = {
 def test_what_is_in_force(case):
     written, active = IN_FORCE[case]
     assert read(**written).active == active
-    assert read(**written).ignored == ()
+    assert read(**written).mistakes == ()
+
+
+UNCLEAR = {
+    "paused by anything but a no": ({"paused": "treu"}, ("paused",), "taken for true; write one of them"),
+    "paused by nothing": ({"paused": ""}, ("paused",), "'' is neither true nor false"),
+    "an end without its zone": ({"size": "40", "size_until": "2027-01-15T20:00:00"}, ("size 40",), "without an end"),
+    "an end in words": ({"paused": "true", "paused_until": "tomorrow"}, ("paused",), "write one like 2026-12-24T06:00"),
+    "an end beyond all calendars": ({"minimum": "9", "minimum_until": "9999-12-31T23:59:59-23:59"}, ("minimum 9",), ""),
+}
+
+
+@pytest.mark.parametrize("case", UNCLEAR)
+def test_what_is_unclear_errs_on_the_side_of_who_wrote_it_and_is_said(case):
+    written, active, said = UNCLEAR[case]
+    found = read(**written)
+    assert found.active == active
+    assert [said in text for text in found.mistakes] == [True] * bool(said)
 
 
 IGNORED = {
@@ -41,10 +62,8 @@ IGNORED = {
     "a negative number": ({"minimum": "-3"}, "'-3' is not a whole number"),
     "part of a server": ({"maximum": "9.5"}, "not a whole number"),
     "beyond every cluster": ({"size": "99999999999"}, "not a whole number"),
-    "yes": ({"paused": "yes"}, "is not true or false"),
-    "an end without its zone": ({"size": "40", "size_until": "2027-01-15T20:00:00"}, "is not a time"),
-    "an end in words": ({"paused": "true", "paused_until": "tomorrow"}, "write it like"),
-    "a misspelt name": ({"pause": "true"}, "unknown; write paused"),
+    "no number, nor an end": ({"size": "forty", "size_until": "soon"}, "'forty' is not a whole number"),
+    "a misspelt name": ({"pause": "true"}, "unknown, and ignored; write paused"),
     "a maximum below the minimum": ({"minimum": "50", "maximum": "40"}, "raise it"),
 }
 
@@ -53,8 +72,9 @@ IGNORED = {
 def test_what_is_no_use_is_ignored_and_said(case):
     written, said = IGNORED[case]
     found = read(**written)
-    assert len(found.ignored) == 1
-    assert said in found.ignored[0]
+    assert len(found.mistakes) == 1
+    assert said in found.mistakes[0]
+    assert "ignored" in found.mistakes[0]
     assert set(found.active) <= {"minimum 50"}
 
 

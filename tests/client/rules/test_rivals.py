@@ -3,7 +3,7 @@
 import pytest
 
 from autopilot_client.rules.domain import Answer
-from autopilot_client.rules.notices import Hold, holding, of_hold, of_rivalry
+from autopilot_client.rules.notices import OutageHold, holding, of_hold, of_rivalry
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, not_taken, undone, watch
 
 T0 = 1_790_000_000.0
@@ -79,8 +79,8 @@ def answer(reason: str, why: str = "") -> Answer:
 def test_a_hold_lasts_from_the_first_answer_that_holds_to_the_first_that_does_not():
     began = holding(None, answer("outage_hold", "arrivals stopped"), T0)
     on = holding(began, answer("outage_hold", "arrivals stopped, the queue grows"), T0 + 60)
-    assert began == Hold(T0, "arrivals stopped")
-    assert on == Hold(T0, "arrivals stopped, the queue grows")
+    assert began == OutageHold(T0, "arrivals stopped")
+    assert on == OutageHold(T0, "arrivals stopped, the queue grows")
     assert holding(on, None, T0 + 120) == on
     assert holding(on, answer("policy"), T0 + 180) is None
     assert [n.reason for n in of_hold(None, began) + of_hold(began, on) + of_hold(on, None)] == [

@@ -16,11 +16,11 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from autopilot_client.config import ConfigError, Server, Tls, parse
+from autopilot_client.config import Server, Tls, parse
 from autopilot_client.kube.lease import Alone
-from autopilot_client.ports import KubeUnavailableError
+from autopilot_client.ports import ConfigError, KubeUnavailableError
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen, Spec
-from autopilot_client.rules.notices import Hold
+from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.operator import OperatorRules
 from autopilot_client.rules.overrides import Overrides
 from autopilot_client.rules.rivals import Rivalry
@@ -453,7 +453,7 @@ def test_a_fleet_that_is_held_for_somebody_else_gets_no_number_and_readiness_say
     rivalry = Rivalry((T0,) * 3, 20, T0)
     for view in list(store.views.values()):
         store.publish([replace(view, rivalry=rivalry, outcome="held")], T0)
-    assert unsure(get(port, "/v1/review", review())) == "nothing is decided"
+    assert unsure(get(port, "/v1/review", review())) == "it is to stay as it is, and its size cannot be read"
     assert get(port, "/v1/fleets/k/desired")[0] == 503
     status, body = get(port, "/readyz")  # ready: the port serves the other fleets, too
     assert status == 200
@@ -466,6 +466,6 @@ def test_a_fleet_that_is_held_for_somebody_else_gets_no_number_and_readiness_say
 def test_a_hold_is_shown_with_its_evidence_and_since_when(store, port):
     show(store)
     for view in list(store.views.values()):
-        store.publish([replace(view, hold=Hold(T0 - 600, "arrivals stopped at 14:03"))], T0)
+        store.publish([replace(view, hold=OutageHold(T0 - 600, "arrivals stopped at 14:03"))], T0)
     assert "arrivals stopped at 14:03" in get(port, "/")[1].decode()
     assert 'autopilot_outage_hold{fleet="eu/x",namespace="games"} 1.0' in get(port, "/metrics")[1].decode()

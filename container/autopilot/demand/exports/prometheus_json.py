@@ -44,7 +44,7 @@ def _matrix(document: object) -> object:
     if not isinstance(document, dict):
         return document
     if document.get("status") != "success":
-        raise ExportError(f"Prometheus answered with an error ({echo(str(document.get('error')))}): mend the query")
+        raise ExportError(f"Prometheus answered with an error ({echo(str(document.get('error')))}): fix the query")
     data = document.get("data")
     if not isinstance(data, dict) or data.get("resultType") != "matrix":
         raise ExportError(f"not a range of time: {_ASK_FOR_A_RANGE}")

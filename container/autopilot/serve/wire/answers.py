@@ -50,7 +50,7 @@ class PredictionOut(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ErrorOut(msgspec.Struct):
-    """Why there is no answer: a code to act on, a message to read, and the field to mend."""
+    """Why there is no answer: a code to act on, a message to read, and the field to fix."""
 
     code: str
     message: str

@@ -4,6 +4,8 @@ from typing import TypeVar
 
 import msgspec
 
+from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING
+
 _T = TypeVar("_T")
 _LONGEST_MESSAGE = 400
 
@@ -12,7 +14,7 @@ class RequestError(Exception):
     """The request, or one element of it, cannot be understood.
 
     status, code   for the caller to act on
-    field          what to mend
+    field          what to fix
     fleet          the name of the fleet that the element is about, as far as it could be read
     """
 
@@ -42,6 +44,8 @@ def invalid(error: msgspec.ValidationError, where: str) -> RequestError:
         field = reason.split("`")[1]
     if reason.endswith("that's a multiple of 1.0"):
         reason = "Expected a whole number"
+    if reason.startswith("Expected `float` ") and field.endswith("missing_price"):
+        reason = f"Expected {CHEAPEST_MISSING:g} to {DEAREST_MISSING:g}: what a missing server costs, in idle ones"
     if "matching regex" in reason:
         reason = "a name has up to 128 letters, digits, blanks and _./:@+=-, and begins with a letter or a digit"
     return RequestError(400, "bad_value", f"{path(where, field) or 'body'}: {reason}", path(where, field))

@@ -18,6 +18,7 @@ from autopilot.core.fleet import (
     Lead,
     Limits,
     lead_of,
+    parse_lead,
 )
 from autopilot.serve.wire.errors import RequestError, path
 from autopilot.service import Ask
@@ -73,9 +74,9 @@ class FleetIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
              "`status.allocations`.", examples=[41230]),
     ] = None  # fmt: skip
     lead_minutes: Annotated[
-        Minutes | MinutesRange | None,
+        Minutes | MinutesRange | str | None,
         Meta(description="Minutes from asking for a server to it being ready: a number, or the shortest and the "
-             "longest. Absent: AUTOPILOT_LEAD_MINUTES.", examples=[[10, 15]]),
+             "longest, also as text, `10-15`. Absent: AUTOPILOT_LEAD_MINUTES.", examples=[[10, 15]]),
     ] = None  # fmt: skip
     missing_price: Annotated[
         Price | None,
@@ -158,9 +159,11 @@ def _limits(given: FleetIn, where: str) -> Limits:
 def _lead(given: FleetIn, field: str | None) -> Lead | None:
     if given.lead_minutes is None:
         return None
-    minutes = given.lead_minutes if isinstance(given.lead_minutes, list) else [given.lead_minutes] * 2
+    lead = given.lead_minutes
     try:
-        return lead_of(*minutes)
+        if isinstance(lead, str):
+            return parse_lead(lead)
+        return lead_of(*(lead if isinstance(lead, list) else (lead, lead)))
     except ValueError as error:
         raise RequestError(400, "bad_value", f"{field}: {error}", field, given.fleet) from error
 

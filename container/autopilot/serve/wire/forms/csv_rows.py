@@ -115,8 +115,5 @@ def _about(cells: Mapping[str, str], error: RequestError) -> RequestError:
 def _given(cells: Mapping[str, str]) -> dict[str, object]:
     """A row as a fleet is sent otherwise."""
     given: dict[str, object] = {name: cell for name, cell in cells.items() if name in COLUMNS}
-    low, dash, high = cells.get("lead_minutes", "").partition("-")
-    if low and dash:
-        given["lead_minutes"] = (low, high)
     given["limits"] = {name: given.pop(name) for name in ("min", "max") if name in given}
     return given

@@ -4,19 +4,27 @@ from functools import lru_cache
 
 import numpy as np
 
-from autopilot.training.actor_critic import ActorCritic
+from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.network import Network, build_network
-from autopilot.training.ppo_run import Game, PPORun, Surroundings, Validated
+from autopilot.training.ppo_run import Game, PPORun, RunContext, Validated
+from autopilot.training.service.head import (
+    OUTPUTS,
+    ActionDecoder,
+    ServiceFront,
+    acting,
+    compiled,
+    machines,
+    raw_machines,
+)
 from autopilot.webservice.evaluation import play
-from autopilot.webservice.head import OUTPUTS, Meaning, ServiceFront, acting, compiled, machines, raw_machines
 from autopilot.webservice.observation import Floats
 from autopilot.webservice.rules import Rule, agent, foresight, load_now, peak, planned, towards
 from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment
 
 CONTROLS = {"relative": "machines", "raw": "raw_machines"}
 """The hyperparameter `control`, and `metadata.action`."""
-_MEANINGS: dict[str, Meaning] = {"relative": machines, "raw": raw_machines}
+_DECODERS: dict[str, ActionDecoder] = {"relative": machines, "raw": raw_machines}
 _START = {"relative": (0.4, 0.0), "raw": (-1.0, -1.0)}
 """The network's output before training: half as many machines again as the load needs, and half of the most orders; or
 nothing."""
@@ -27,28 +35,28 @@ _SAMPLE_SEED = 2**31 - 3
 _SAMPLED_SERVICES, _SAMPLED_MINUTES = 64, 300
 
 
-def service_config(told: Hyperparameters) -> ServiceConfig:
+def service_config(hparams: Hyperparameters) -> ServiceConfig:
     """The service as the hyperparameters want it."""
     return ServiceConfig(
-        faithful=told.faithful,
-        tpm_per_machine=told.tpm_per_machine,
-        tpm_sigma=told.tpm_sigma,
-        machine_cost=told.machine_cost,
-        pending_cost=told.pending_cost,
-        transaction_val=told.transaction_val,
-        downtime_cost=told.downtime_cost,
-        downtime_percent=told.downtime_percent,
-        initial_machines=told.initial_machines,
-        minutes=told.episode_minutes,
+        faithful=hparams.faithful,
+        tpm_per_machine=hparams.tpm_per_machine,
+        tpm_sigma=hparams.tpm_sigma,
+        machine_cost=hparams.machine_cost,
+        pending_cost=hparams.pending_cost,
+        transaction_val=hparams.transaction_val,
+        downtime_cost=hparams.downtime_cost,
+        downtime_percent=hparams.downtime_percent,
+        initial_machines=hparams.initial_machines,
+        minutes=hparams.episode_minutes,
     )
 
 
-def new_network(told: Hyperparameters) -> Network:
+def new_network(hparams: Hyperparameters) -> Network:
     """A network that has seen what observations look like, and learned nothing."""
-    config = service_config(told)
-    network = build_network(config.width, told.layers, OUTPUTS, told.seed, front=ServiceFront())
+    config = service_config(hparams)
+    network = build_network(config.width, hparams.layers, OUTPUTS, hparams.seed, front=ServiceFront())
     network.normalise(sample(config))
-    network.biases[-1].assign(np.array(_START[told.control], np.float32))
+    network.biases[-1].assign(np.array(_START[hparams.control], np.float32))
     return network
 
 
@@ -76,10 +84,10 @@ class ServiceGame:
 
     actions = OUTPUTS
 
-    def __init__(self, told: Hyperparameters) -> None:
-        self._environment = ServiceEnvironment(told.services, service_config(told))
-        self._machines = compiled(_MEANINGS[told.control])
-        self._expected = told.credit == "expected"
+    def __init__(self, hparams: Hyperparameters) -> None:
+        self._environment = ServiceEnvironment(hparams.services, service_config(hparams))
+        self._machines = compiled(_DECODERS[hparams.control])
+        self._expected = hparams.credit == "expected"
         self.width = self._environment.width
 
     def reset(self, seed: int, episode: int = 0) -> Floats:
@@ -102,24 +110,24 @@ class ServiceValidation:
 
     every = 20
 
-    def __init__(self, told: Hyperparameters) -> None:
-        self._environment = ServiceEnvironment(told.evaluation_episodes, service_config(told))
-        self._meaning = _MEANINGS[told.control]
+    def __init__(self, hparams: Hyperparameters) -> None:
+        self._environment = ServiceEnvironment(hparams.evaluation_episodes, service_config(hparams))
+        self._decode = _DECODERS[hparams.control]
 
     def prepare(self) -> None:
         """Let the peak rule play."""
         self._yardstick = play(self._environment, peak(30, 1.5), _VALIDATION_SEED).expected
 
-    def judge(self, model: ActorCritic) -> Validated:
+    def judge(self, model: NetworkActorCritic) -> Validated:
         """Let the policy play."""
-        profit = play(self._environment, agent(acting(model.policy, self._meaning)), _VALIDATION_SEED).expected
+        profit = play(self._environment, agent(acting(model.policy, self._decode)), _VALIDATION_SEED).expected
         gain = float((profit - self._yardstick).mean())
         return Validated(-gain, {"validation_profit": float(profit.mean()), "validation_gain": gain})
 
 
-def validation_levels(told: Hyperparameters) -> dict[str, float]:
+def validation_levels(hparams: Hyperparameters) -> dict[str, float]:
     """What rules earn on the validation episodes, expected dollars an episode."""
-    environment = ServiceEnvironment(told.evaluation_episodes, service_config(told))
+    environment = ServiceEnvironment(hparams.evaluation_episodes, service_config(hparams))
     rules = near_rules(environment.config).items()
     return {name: float(play(environment, rule, _VALIDATION_SEED).expected.mean()) for name, rule in rules}
 
@@ -133,6 +141,6 @@ def near_rules(config: ServiceConfig) -> dict[str, Rule]:
     }
 
 
-def service_ppo(network: Network, told: Hyperparameters, around: Surroundings) -> PPORun:
+def service_ppo(network: Network, hparams: Hyperparameters, context: RunContext) -> PPORun:
     """A run on simulated services."""
-    return PPORun(network, told, around, Game(ServiceGame(told), ServiceValidation(told)))
+    return PPORun(network, hparams, context, Game(ServiceGame(hparams), ServiceValidation(hparams)))

@@ -4,8 +4,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from autopilot.training.service.plots import episode_plot, learning_plot, load_plot, standings_plot
 from autopilot.webservice.evaluation import compare, record
-from autopilot.webservice.plots import episode_plot, learning_plot, load_plot, standings_plot
 from autopilot.webservice.rules import constant, do_nothing, peak
 from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment
 
@@ -79,8 +79,8 @@ def test_an_episodes_panels_lie_close_together(machines):
 def test_who_earned_what_is_sorted_and_the_far_below_is_told_in_words():
     environment = ServiceEnvironment(12, ServiceConfig(faithful=True, minutes=1500))
     rules = {"do nothing": do_nothing, "two machines": constant(2), "peak": peak(30, 1.5), "less": peak(15, 1.5)}
-    found = compare(rules, "peak", environment, [1])
-    figure = drawn(standings_plot(found, "peak"))
+    standings = compare(rules, "peak", environment, [1])
+    figure = drawn(standings_plot(standings, "peak"))
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert names == [one.name for one in sorted(found, key=lambda one: one.profit.mean)]
+    assert names == [one.name for one in sorted(standings, key=lambda one: one.profit.mean)]
     assert any("\N{MINUS SIGN}" in text.get_text() for text in figure.axes[1].texts)

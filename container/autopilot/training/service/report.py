@@ -9,11 +9,11 @@ from pathlib import Path
 
 from autopilot.policy.metadata import Metadata
 from autopilot.training.report import curves, paragraph, picture, settings_of, table, write_page
+from autopilot.training.service.plots import episode_plot, learning_plot, load_plot, standings_plot
+from autopilot.training.service.ppo import REFERENCE, near_rules
 from autopilot.webservice.evaluation import FEWEST_EPISODES, Episode, Estimate, Standing, compare, record
 from autopilot.webservice.load import MINUTES_PER_DAY
 from autopilot.webservice.observation import Array
-from autopilot.webservice.plots import episode_plot, learning_plot, load_plot, standings_plot
-from autopilot.webservice.ppo import REFERENCE, near_rules
 from autopilot.webservice.rules import Act, Rule, agent, constant, do_nothing, peak
 from autopilot.webservice.simulator import ServiceConfig, ServiceEnvironment
 
@@ -27,12 +27,12 @@ _EVALUATION_SEED = 2**31 - 5
 class Shown:
     """What an evaluation found.
 
-    found               the policy and the rules on the same episodes
+    standings           the policy and the rules on the same episodes
     episode, reference  one episode of the policy, and the same of the rule that it has to beat
     load                of five services, [three days of minutes, 5]
     """
 
-    found: tuple[Standing, ...]
+    standings: tuple[Standing, ...]
     episode: Episode
     reference: Episode
     load: Array
@@ -41,12 +41,12 @@ class Shown:
 def show(act: Act, config: ServiceConfig, episodes: int) -> Shown:
     """Let the learned policy and the rules play the same episodes, none of which it was trained or chosen on."""
     environment = ServiceEnvironment(episodes, config)
-    found = compare(rules(act, config), REFERENCE, environment, [_EVALUATION_SEED])
+    standings = compare(rules(act, config), REFERENCE, environment, [_EVALUATION_SEED])
     one = ServiceEnvironment(1, config)
     episode, reference = (record(one, rule, _EVALUATION_SEED) for rule in (agent(act), peak(30, 1.5)))
     few = ServiceEnvironment(5, config)
     few.reset(_EVALUATION_SEED)
-    return Shown(found, episode, reference, few.ahead[: 3 * MINUTES_PER_DAY])
+    return Shown(standings, episode, reference, few.ahead[: 3 * MINUTES_PER_DAY])
 
 
 def rules(act: Act, config: ServiceConfig) -> dict[str, Rule]:
@@ -59,9 +59,9 @@ def rules(act: Act, config: ServiceConfig) -> dict[str, Rule]:
     }
 
 
-def verdict(found: Sequence[Standing]) -> str:
+def verdict(standings: Sequence[Standing]) -> str:
     """Whether the learned policy beats the rule that it has to, as a sentence."""
-    learned = next(one for one in found if one.name == LEARNED)
+    learned = next(one for one in standings if one.name == LEARNED)
     gain = learned.difference
     what = "earns more than" if gain.low > 0 else "earns less than" if gain.high < 0 else "cannot be told from"
     few = "" if gain.bounded else f" Fewer than {FEWEST_EPISODES} episodes are few: they tell no interval."
@@ -72,12 +72,12 @@ def write_service_report(
     path: Path, metadata: Metadata, shown: Shown, history: History = (), levels: Mapping[str, float] | None = None
 ) -> None:
     """Write the report of a run, or of an evaluation (no history). `levels`: what rules earn on validation episodes."""
-    found = shown.found
+    standings = shown.standings
     title = metadata.version if history else f"{metadata.name}, evaluated"
     parts = [
-        paragraph(verdict(found)),
-        _standings_table(found),
-        picture(standings_plot(found, REFERENCE), "profit of each player", "Profit, with 95 % intervals."),
+        paragraph(verdict(standings)),
+        _standings_table(standings),
+        picture(standings_plot(standings, REFERENCE), "profit of each player", "Profit, with 95 % intervals."),
         *([_learning(history, levels or {})] if any("validation_profit" in entry for entry in history) else []),
         picture(
             episode_plot(shown.episode, (REFERENCE, shown.reference)), "one episode, minute by minute", "One episode."
@@ -97,11 +97,11 @@ def _learning(history: History, levels: Mapping[str, float]) -> str:
     return picture(learning_plot(entries, levels), "profit over training", caption)
 
 
-def _standings_table(found: Sequence[Standing]) -> str:
+def _standings_table(standings: Sequence[Standing]) -> str:
     head = "player", "$ an episode", f"to the {REFERENCE}", "downtime %", "machines"
     rows = [
         (one.name, _dollars(one.profit), _dollars(one.difference), f"{one.downtime:.3f}", f"{one.machines:.1f}")
-        for one in sorted(found, key=lambda one: -one.profit.mean)
+        for one in sorted(standings, key=lambda one: -one.profit.mean)
     ]
     return table(head, rows)
 

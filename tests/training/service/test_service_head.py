@@ -8,7 +8,7 @@ from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import Metadata
 from autopilot.training.export import export
 from autopilot.training.network import build_network
-from autopilot.webservice.head import OUTPUTS, ServiceFront, machines, raw_machines
+from autopilot.training.service.head import OUTPUTS, ServiceFront, machines, raw_machines
 from autopilot.webservice.observation import (
     MAX_MACHINES,
     SERVICE_FEATURES_VERSION,
@@ -27,8 +27,8 @@ def seen(load, active, starting=(0, 0, 0, 0, 0), season=True):
     return observation(averages, np.array([starting], float), np.array([700.0]) if season else None)
 
 
-def asked(observations, latent, meaning=machines):
-    return meaning(tf.constant(observations), tf.constant([latent], tf.float32)).numpy()[0]
+def asked(observations, latent, decode=machines):
+    return decode(tf.constant(observations), tf.constant([latent], tf.float32)).numpy()[0]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,10 @@ def test_inputs_are_finite_for_any_vector(width):
 
 def test_an_exported_network_answers_the_example_s_own_vector_in_machines(tmp_path):
     network = build_network(WIDTH_FAITHFUL, (8,), OUTPUTS, 3, front=ServiceFront())
-    told = Metadata("service", "service", SERVICE_FEATURES_VERSION, WIDTH_FAITHFUL, "", 5, outputs=2, action="machines")
-    export(network, told, tmp_path)
+    metadata = Metadata(
+        "service", "service", SERVICE_FEATURES_VERSION, WIDTH_FAITHFUL, "", 5, outputs=2, action="machines"
+    )
+    export(network, metadata, tmp_path)
     answer = load_policy(tmp_path).act(np.arange(1, 26, dtype=np.float32)[None])
     assert answer.actions.shape == (1, 2)
     assert ((answer.actions >= 0) & (answer.actions <= 10)).all()

@@ -169,9 +169,9 @@ def _draw_gains(axes: Axes, shown: Sequence[Standing], reference: str) -> None:
     axes.set_xlim(-limit, limit)
 
 
-def _interval(axes: Axes, told: Estimate, place: int) -> None:
-    around = [[told.mean - told.low], [told.high - told.mean]] if told.bounded else None
-    axes.errorbar(told.mean, place, xerr=around, fmt="o", color=_ABLE, ms=4.5, capsize=3, lw=1.4)
+def _interval(axes: Axes, estimate: Estimate, place: int) -> None:
+    error = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]] if estimate.bounded else None
+    axes.errorbar(estimate.mean, place, xerr=error, fmt="o", color=_ABLE, ms=4.5, capsize=3, lw=1.4)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -22,7 +22,7 @@ OUTPUTS = 2
 _AVERAGES = len(ALPHAS) * len(STREAMS)
 
 
-Meaning = Callable[[Any, Any], Any]
+ActionDecoder = Callable[[Any, Any], Any]
 """What a network's output is in machines: from observations and outputs, in TensorFlow."""
 
 
@@ -86,14 +86,14 @@ def _of_delta(latent: Any) -> Any:  # noqa: ANN401 - tensors
     return (1.0 + latent) * (MAX_DELTA / 2)
 
 
-def compiled(meaning: Meaning) -> Callable[[Floats, Floats], Floats]:
-    """A meaning from and to NumPy."""
-    graph = tf.function(meaning)
+def compiled(decode: ActionDecoder) -> Callable[[Floats, Floats], Floats]:
+    """A decoder from and to NumPy."""
+    graph = tf.function(decode)
     return lambda observations, latent: graph(observations, latent).numpy()
 
 
-def acting(network: Network, meaning: Meaning = machines) -> Callable[[Floats], Floats]:
+def acting(network: Network, decode: ActionDecoder = machines) -> Callable[[Floats], Floats]:
     """What a network does, deterministically: machines [N, 2] for observations [N, width]."""
     shape = tf.TensorSpec([None, network.width], tf.float32)
-    graph = tf.function(lambda seen: meaning(seen, network(seen)), input_signature=[shape])
+    graph = tf.function(lambda seen: decode(seen, network(seen)), input_signature=[shape])
     return lambda observations: graph(observations).numpy()

@@ -15,8 +15,8 @@ from autopilot.policy.metadata import read_metadata
 from autopilot.training.command import run_job
 from autopilot.training.job import Job
 from autopilot.training.ppo_run import PPORun
-from autopilot.webservice.evaluate import evaluate
-from autopilot.webservice.report import show
+from autopilot.training.service.evaluate import evaluate
+from autopilot.training.service.report import show
 
 TINY = {
     "environment": "service",
@@ -31,9 +31,9 @@ TINY = {
 FAITHFUL = TINY | {"faithful": "true"}
 
 
-def made(root, **told):
+def made(root, **hparams):
     one = Job(root)
-    assert run_job(one, TINY | told) == 0, failure(one)
+    assert run_job(one, TINY | hparams) == 0, failure(one)
     return one
 
 
@@ -64,10 +64,15 @@ def test_a_job_leaves_a_model_that_answers_vectors_with_machines(request, name, 
     policy = load_policy(one.model)
     answer = policy.act(np.zeros((3, width), np.float32))
     assert answer.actions.shape == (3, 2)
-    told = read_metadata(one.model)
-    assert (told.environment, told.action, told.outputs, told.width) == ("service", "machines", 2, width)
-    assert told.scores["learned"]["profit"]["mean"] == told.scores["learned"]["profit"]["mean"]
-    assert told.scores["peak of 30 minutes x 1.5"]["difference"]["mean"] == 0
+    metadata = read_metadata(one.model)
+    assert (metadata.environment, metadata.action, metadata.outputs, metadata.width) == (
+        "service",
+        "machines",
+        2,
+        width,
+    )
+    assert metadata.scores["learned"]["profit"]["mean"] == metadata.scores["learned"]["profit"]["mean"]
+    assert metadata.scores["peak of 30 minutes x 1.5"]["difference"]["mean"] == 0
 
 
 def test_its_report_shows_who_earned_what_how_it_learned_and_an_episode(faithful):
@@ -89,15 +94,15 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch, 
         save(self, done, episode)
         raise KeyboardInterrupt
 
-    told = {"num_steps": TINY["episode_minutes"], "total_iterations": "2"}  # checkpoints where an episode ends
-    monkeypatch.setattr("autopilot.webservice.ppo.ServiceValidation.every", 1)
-    whole = made(tmp_path / "whole", **told)
+    hparams = {"num_steps": TINY["episode_minutes"], "total_iterations": "2"}  # checkpoints where an episode ends
+    monkeypatch.setattr("autopilot.training.service.ppo.ServiceValidation.every", 1)
+    whole = made(tmp_path / "whole", **hparams)
     monkeypatch.setattr(PPORun, "_save", save_and_die)
     one = Job(tmp_path / "cut")
     with pytest.raises(KeyboardInterrupt):
-        run_job(one, TINY | told)
+        run_job(one, TINY | hparams)
     monkeypatch.setattr(PPORun, "_save", save)
-    assert run_job(one, TINY | told) == 0
+    assert run_job(one, TINY | hparams) == 0
     assert "resumed after iteration 1" in capsys.readouterr().out
     assert read_metadata(one.model).model_sha256 == read_metadata(whole.model).model_sha256
 
@@ -116,25 +121,25 @@ def test_a_model_is_there_before_it_is_played(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("autopilot.webservice.run.evaluated", killed)
+    monkeypatch.setattr("autopilot.training.service.run.evaluated", killed)
     one = Job(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run_job(one, TINY)
     assert load_policy(one.model).width == 29
 
 
-BUILT_IN = Path(__file__).parents[2] / "container" / "autopilot" / "models"
+BUILT_IN = Path(__file__).parents[3] / "container" / "autopilot" / "models"
 
 
 @pytest.mark.parametrize(
-    ("place", "told", "said"),
+    ("place", "override", "said"),
     [
         pytest.param("default", "faithful=true", "policy for fleets: `autopilot backtest --model", id="fleet"),
         pytest.param("webservice", "faithful=false", "sees 25 numbers", id="the other observation"),
     ],
 )
-def test_a_model_of_another_game_is_not_played(tmp_path, place, told, said):
-    run = CliRunner().invoke(evaluate, [str(BUILT_IN / place), "--out", str(tmp_path), "-p", told])
+def test_a_model_of_another_game_is_not_played(tmp_path, place, override, said):
+    run = CliRunner().invoke(evaluate, [str(BUILT_IN / place), "--out", str(tmp_path), "-p", override])
     assert run.exit_code == 1
     assert said in run.output
 
@@ -142,11 +147,11 @@ def test_a_model_of_another_game_is_not_played(tmp_path, place, told, said):
 def test_a_checkpoint_is_not_played_as_something_else(faithful, tmp_path):
     channel(tmp_path, "checkpoint", faithful.root / "checkpoints")
     one = Job(tmp_path)
-    for told, said in (
+    for hparams, said in (
         ({}, "a run with faithful=true"),
         ({"control": "raw", "faithful": "1"}, "with control=relative"),
     ):
-        assert run_job(one, TINY | {"evaluate_steps": "400"} | told) == 1
+        assert run_job(one, TINY | {"evaluate_steps": "400"} | hparams) == 1
         assert said in failure(one)
 
 
@@ -160,15 +165,15 @@ def test_a_report_that_cannot_be_written_is_known_before_anything_is_played(tmp_
 def test_a_checkpoint_and_its_model_play_alike(faithful, tmp_path):
     played = []
     for place in (faithful.model, faithful.checkpoints / "run.npz"):
-        told = ["-p", "episode_minutes=200"]  # the rest, they know
-        run = CliRunner().invoke(evaluate, [str(place), "--episodes", "10", "--out", str(tmp_path), *told])
+        override = ["-p", "episode_minutes=200"]  # the rest, they know
+        run = CliRunner().invoke(evaluate, [str(place), "--episodes", "10", "--out", str(tmp_path), *override])
         assert run.exit_code == 0, run.output
         played.append(re.search(r"profit=([-0-9.]+);", run.output)[1])
     assert played[0] == played[1]
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("hparams", "said"),
     [
         pytest.param({"evaluate_steps": "1"}, "needs a `checkpoint` or a `model` channel", id="nothing to evaluate"),
         pytest.param({"warm_start": "default"}, "no built-in model", id="no default to start from"),
@@ -176,17 +181,20 @@ def test_a_checkpoint_and_its_model_play_alike(faithful, tmp_path):
         pytest.param({"algorithm": "forecast"}, "learned by algorithm=ppo", id="no demand to forecast"),
     ],
 )
-def test_what_cannot_be_done_is_said(tmp_path, told, said):
+def test_what_cannot_be_done_is_said(tmp_path, hparams, said):
     one = Job(tmp_path)
-    assert run_job(one, TINY | told) == 1
+    assert run_job(one, TINY | hparams) == 1
     assert said in failure(one)
 
 
 def test_a_checkpoint_of_other_layers_or_a_damaged_one_is_refused(faithful, tmp_path):
     damaged = tmp_path / "run.npz"
     damaged.write_bytes((faithful.checkpoints / "run.npz").read_bytes()[:-9])
-    for place, told, said in ((damaged, "hidden=8", "damaged"), (faithful.checkpoints, "hidden=8,8", "does not fit")):
-        run = CliRunner().invoke(evaluate, [str(place), "-p", told, "-p", "faithful=true"])
+    for place, override, said in (
+        (damaged, "hidden=8", "damaged"),
+        (faithful.checkpoints, "hidden=8,8", "does not fit"),
+    ):
+        run = CliRunner().invoke(evaluate, [str(place), "-p", override, "-p", "faithful=true"])
         assert run.exit_code == 1
         assert said in run.output
 
@@ -200,8 +208,8 @@ def test_a_model_of_the_other_observation_is_no_warm_start(faithful, tmp_path):
 
 def test_a_warm_start_goes_on_from_the_model(faithful, tmp_path):
     channel(tmp_path, "model", faithful.model)
-    told = {"faithful": "true", "total_iterations": "1", "learning_rate": "0.000001"}
-    one, afresh = made(tmp_path, **told), made(tmp_path / "afresh", **told, warm_start="none", seed="2")
+    hparams = {"faithful": "true", "total_iterations": "1", "learning_rate": "0.000001"}
+    one, afresh = made(tmp_path, **hparams), made(tmp_path / "afresh", **hparams, warm_start="none", seed="2")
     seen = np.full((1, 25), 0.05, np.float32)
     ours, theirs, another = (load_policy(job.model).act(seen).logits[:, :2] for job in (one, faithful, afresh))
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
@@ -220,8 +228,8 @@ def test_the_example_s_own_hyperparameters_are_understood(tmp_path):
     (tmp_path / "input" / "config" / "hyperparameters.json").write_text(json.dumps(theirs | ours))
     one = Job(tmp_path)
     assert run_job(one, {}) == 0, failure(one)
-    told = read_metadata(one.model).hyperparameters
-    assert (told["environment"], told["gamma"], told["evaluation_episodes"]) == ("service", 0.8, 10)
+    hparams = read_metadata(one.model).hyperparameters
+    assert (hparams["environment"], hparams["gamma"], hparams["evaluation_episodes"]) == ("service", 0.8, 10)
     answer = load_policy(one.model).act(np.arange(1, 26)[None])
     assert answer.actions.shape == (1, 2), "the example's world, and its observation of 25 numbers"
 
@@ -242,7 +250,7 @@ def test_as_many_episodes_are_evaluated_as_asked_and_few_are_said_to_be_few(
     faithful, tmp_path, capsys, monkeypatch, steps, episodes
 ):
     played = []
-    monkeypatch.setattr("autopilot.webservice.run.show", lambda *told: played.append(told[-1]) or show(*told))
+    monkeypatch.setattr("autopilot.training.service.run.show", lambda *given: played.append(given[-1]) or show(*given))
     channel(tmp_path, "checkpoint", faithful.root / "checkpoints")
     assert run_job(Job(tmp_path), FAITHFUL | {"evaluate_steps": steps}) == 0
     assert played == [episodes]

@@ -1,0 +1,61 @@
+"""From the passes of one replica to messages. All replicas follow what is under way; the one that leads tells it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from autopilot_client.config import Notify
+from autopilot_client.notify.conditions import FAILED_PASS, conditions_of
+from autopilot_client.notify.outbox import Outbox
+from autopilot_client.rules.bill import Week, begin_of, in_words, turn
+from autopilot_client.rules.messages import NOTHING_TOLD, Condition, Message, MessageKind, MessageMemory, advance
+from autopilot_client.status.store import StatusStore, View
+
+
+@dataclass(slots=True)
+class Notifier:
+    """What was told, and the receivers. Called by the loop's thread alone."""
+
+    store: StatusStore
+    settings: Notify
+    outboxes: Sequence[Outbox]
+    _told: MessageMemory = field(default_factory=lambda: NOTHING_TOLD)
+    _week: Week | None = None
+    _last: Sequence[View] = ()
+
+    def start(self) -> None:
+        """Begin to send."""
+        for outbox in self.outboxes:
+            outbox.start()
+
+    def stop(self) -> None:
+        """Send no more than what is queued."""
+        for outbox in self.outboxes:
+            outbox.stop()
+
+    def after_pass(self, views: Sequence[View], now: float, leads: bool) -> None:
+        """Tell what a pass began and ended, and the bill when a week is over."""
+        self._last = views
+        self._tell([*self._changes(conditions_of(views), now), *self._bill(views, now)], leads)
+
+    def after_failed_pass(self, now: float, leads: bool) -> None:
+        """Of a pass that broke nothing is known but that: what held before stands."""
+        self._tell(self._changes([*conditions_of(self._last), FAILED_PASS], now), leads)
+
+    def _changes(self, conditions: Sequence[Condition], now: float) -> list[Message]:
+        self._told, messages = advance(self._told, conditions, now, self.settings.repeat_minutes * 60)
+        return messages
+
+    def _bill(self, views: Sequence[View], now: float) -> list[Message]:
+        prices = {v.fleet.name: v.fleet.price_per_server_hour for v in views}
+        known = {name: price for name, price in prices.items() if price is not None}
+        self._week, bills = turn(self._week, self.store.meters, known, now)
+        if not bills:
+            return []
+        text = in_words(bills, self.settings.currency)
+        fleets = tuple(bill.fleet for bill in bills)
+        return [Message(MessageKind.BILL, "report", fleets, text, now, begin_of(self._week.number - 1), bills=bills)]
+
+    def _tell(self, messages: Sequence[Message], leads: bool) -> None:
+        for message in messages if leads and not self.store.dry_run else ():
+            for outbox in self.outboxes:
+                outbox.offer(message)

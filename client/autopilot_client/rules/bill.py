@@ -1,0 +1,114 @@
+"""The bill of a week: what a fleet's size, its idle and its missing servers came to, and in money where a price is set.
+
+Weeks begin on Monday at 00:00 UTC. What was not seen (a restart, an unknown size) is not made up: the hours that the
+bill covers are said.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+WEEK = 7 * 86400.0
+FIRST_MONDAY = 4 * 86400.0
+"""1970-01-05T00:00Z."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Sums of one fleet since the client began: seconds that were seen, and server-seconds."""
+
+    seen: float = 0.0
+    servers: float = 0.0
+    unmet: float = 0.0
+    idle: float = 0.0
+
+    def since(self, before: "Meter") -> "Meter":
+        """What came since an earlier reading."""
+        return Meter(
+            self.seen - before.seen, self.servers - before.servers, self.unmet - before.unmet, self.idle - before.idle
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FleetBill:
+    """One fleet's week. Minutes are server-minutes; `cost` and `idle_cost` are None without a price."""
+
+    fleet: str
+    hours_seen: float
+    size_minutes: float
+    missing_minutes: float
+    idle_minutes: float
+    cost: float | None = None
+    idle_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """The week under way, by its number, and the meters at its beginning."""
+
+    number: int
+    meters: Mapping[str, Meter]
+
+
+def week_of(at: float) -> int:
+    """The number of the week of a time, in seconds since the epoch."""
+    return int((at - FIRST_MONDAY) // WEEK)
+
+
+def begin_of(week: int) -> float:
+    """When a week begins."""
+    return FIRST_MONDAY + week * WEEK
+
+
+def turn(
+    week: Week | None, meters: Mapping[str, Meter], prices: Mapping[str, float], now: float
+) -> tuple[Week, tuple[FleetBill, ...]]:
+    """The week after a pass, and the bills of the one that has just ended; none while it lasts, or at a start."""
+    number = week_of(now)
+    if week is None or number < week.number:  # a start, or a clock that was set back
+        return Week(number, dict(meters)), ()
+    if number == week.number:
+        return week, ()
+    bills = [
+        _bill(name, meter.since(week.meters.get(name, Meter())), prices.get(name)) for name, meter in meters.items()
+    ]
+    return Week(number, dict(meters)), tuple(sorted(bills, key=lambda bill: -bill.size_minutes))
+
+
+def _bill(fleet: str, meter: Meter, price: float | None) -> FleetBill:
+    """`price` is for one server and hour."""
+    cost, idle_cost = (None, None) if price is None else (meter.servers / 3600 * price, meter.idle / 3600 * price)
+    return FleetBill(fleet, meter.seen / 3600, meter.servers / 60, meter.unmet / 60, meter.idle / 60, cost, idle_cost)
+
+
+LONGEST = 5
+"""Fleets that the text of a bill names."""
+
+
+def in_words(bills: tuple[FleetBill, ...], currency: str) -> str:
+    """All of a week for people: the sum, and the largest fleets."""
+    total = FleetBill(
+        f"{len(bills)} fleets",
+        max((bill.hours_seen for bill in bills), default=0.0),
+        sum(bill.size_minutes for bill in bills),
+        sum(bill.missing_minutes for bill in bills),
+        sum(bill.idle_minutes for bill in bills),
+        _sum([bill.cost for bill in bills]),
+        _sum([bill.idle_cost for bill in bills]),
+    )
+    lines = [total, *bills[:LONGEST]] if len(bills) > 1 else list(bills)
+    seen = f"{total.hours_seen:.0f} of {WEEK / 3600:.0f} hours seen"
+    return f"the week's bill ({seen}): " + "; ".join(_line(bill, currency) for bill in lines)
+
+
+def _sum(costs: list[float | None]) -> float | None:
+    """Of those with a price; None where none has one."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
+
+
+def _line(bill: FleetBill, currency: str) -> str:
+    money = "" if bill.cost is None else f", {bill.cost:,.2f} {currency} ({bill.idle_cost or 0.0:,.2f} idle)"
+    return (
+        f"{bill.fleet}: {bill.size_minutes:,.0f} server-minutes, {bill.idle_minutes:,.0f} idle, "
+        f"{bill.missing_minutes:,.0f} missing{money}"
+    )

@@ -1,0 +1,332 @@
+"""One write for a slot, not for a decision: what a store was told of a slot, a worker keeps to itself until the next.
+
+A fleet that is asked about in every slot is answered from memory. Its first decision of a slot starts one write, aside:
+the last values of the slot before and the first of this one; and what the store says of the day then, with what other
+workers wrote, is what the next decision goes by. So a worker that is killed loses at most what changed within the
+current slot, and an allocation; one that is told to end writes them. The store is asked before the answer where this
+worker knows too little: a fleet that is new to it, one that was not asked about for a whole slot, one whose last write
+failed, and one whose report is not believed, for every worker should know that at once.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+
+from autopilot.core.history import SLOTS_PER_DAY, DaySlots, day_of, slot_of
+from autopilot.history.forking import tell_of_forks
+from autopilot.ports import Decided, History, HistoryUnavailableError, Observed
+
+log = logging.getLogger("autopilot.history")
+
+MOST_FLEETS = 20_000
+"""Fleets that a worker keeps the day of, some 3 KB each; the others are asked of the store as if they were new."""
+OVERDUE_SECONDS = 360.0
+"""After so long without a new slot, a fleet's last values are written all the same, with the next decision."""
+CLOSING_SECONDS = 3.0
+"""For what is still to be written when a worker ends: less than it is given."""
+_AT_ONCE, _MANY = 100, 1000
+
+
+@dataclass(slots=True)
+class _Fleet:
+    """What a worker knows of a fleet's day, and what of it the store was not told yet, by slot."""
+
+    slot: int
+    day: DaySlots
+    observed: dict[int, Observed] = field(default_factory=dict)
+    decided: dict[int, Decided] = field(default_factory=dict)
+    trusted: bool = True  # whether the store is well, and knows of this slot or is about to
+
+    @property
+    def unsaved(self) -> bool:
+        return bool(self.observed or self.decided)
+
+    def observe(self, one: Observed, slot: int) -> DaySlots:
+        """The day with an observation in place; days that were handed out are never written to."""
+        day = self.day if slot // SLOTS_PER_DAY == self.slot // SLOTS_PER_DAY else DaySlots()
+        demand = day.demand.copy()
+        demand[slot % SLOTS_PER_DAY] = one.demand
+        self.slot, self.day = slot, DaySlots(demand, day.allocation, day.believed, day.arrivals)
+        self.observed[slot] = one
+        return self.day
+
+    def decide(self, one: Decided) -> None:
+        allocation, at = self.day.allocation.copy(), self.slot % SLOTS_PER_DAY
+        allocation[at] = one.allocation
+        day = DaySlots(self.day.demand, allocation, self.day.believed, self.day.arrivals)
+        self.day = day if one.arrivals is None else day.noted(at, arrivals=one.arrivals)
+        self.decided[self.slot] = one
+
+    def stored(self, day: DaySlots) -> None:
+        """The store's own word on the day, with what it was not told yet in place."""
+        today, self.trusted, self.day = self.slot // SLOTS_PER_DAY, True, day
+        if not self.unsaved:
+            return
+        demand, allocation = day.demand.copy(), day.allocation.copy()
+        for slot, seen in self.observed.items():
+            if slot // SLOTS_PER_DAY == today:
+                demand[slot % SLOTS_PER_DAY] = seen.demand
+        for slot, made in self.decided.items():
+            if slot // SLOTS_PER_DAY == today:
+                allocation[slot % SLOTS_PER_DAY] = made.allocation
+        self.day = DaySlots(demand, allocation, day.believed, day.arrivals)
+
+
+@dataclass(slots=True)
+class _Unsaved:
+    """What is about to be written: observations and decisions of many fleets."""
+
+    observed: list[Observed] = field(default_factory=list)
+    decided: list[Decided] = field(default_factory=list)
+
+    def take(self, known: _Fleet) -> None:
+        self.observed += known.observed.values()
+        self.decided += known.decided.values()
+        known.observed, known.decided = {}, {}
+
+
+class SlotHistory:
+    """A History before another one, which it writes to once a slot for each fleet. Safe to use from several threads.
+
+    `clock` gives seconds since some beginning.
+    """
+
+    def __init__(
+        self, history: History, *, most_fleets: int = MOST_FLEETS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._history = history
+        self._most_fleets = most_fleets
+        self._clock = clock
+        self._begin()
+        tell_of_forks(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._fleets: OrderedDict[str, _Fleet] = OrderedDict()
+        self._since: OrderedDict[str, float] = OrderedDict()  # fleets with unsaved values, the oldest first
+        self._due: dict[str, None] = {}
+        self._writer = ThreadPoolExecutor(1, "history-slots")
+        self._writing = False
+
+    def before_fork(self) -> None:
+        """Nothing: what is kept here is the parent's to write."""
+
+    def after_fork(self, *, child: bool) -> None:
+        """Begin with nothing in the child."""
+        if child:
+            self._begin()
+
+    @property
+    def pending(self) -> int:
+        """Fleets of which the store was not told the last values yet."""
+        return len(self._since)
+
+    @property
+    def writing(self) -> bool:
+        """Whether a write is under way aside."""
+        return self._writing
+
+    def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
+        """The day of each observation: from memory, or from the store where too little is known of its fleet.
+
+        Raises HistoryUnavailableError if the store was asked for all of them, and nothing could be written.
+        """
+        with self._lock:
+            days = [self._from_memory(one) for one in observed]
+            self._find_overdue()
+            places = self._to_ask([place for place, day in enumerate(days) if day is None], observed)
+            asked = [observed[place] for place in places]
+            unsaved = self._taken({one.fleet for one in asked})
+        self._write_aside()
+        if asked:
+            for place, answer in zip(places, self._ask(asked, unsaved, alone=len(asked) == len(observed)), strict=True):
+                days[place] = answer
+        return days
+
+    def _to_ask(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
+        """Of many, those that are not being written aside already: both at once would take each other's time."""
+        if len(places) <= _MANY:
+            return places
+        waiting = [place for place in places if observed[place].fleet in self._due]
+        self._postpone(observed[place] for place in waiting)
+        return sorted(set(places).difference(waiting))
+
+    def read(self, wanted: Sequence[tuple[str, date]]) -> list[DaySlots | None]:
+        """As the store reads, with what it was not told yet in place of today. Raises HistoryUnavailableError."""
+        days = self._history.read(wanted)
+        with self._lock:
+            return [self._today(fleet, day) or stored for (fleet, day), stored in zip(wanted, days, strict=True)]
+
+    def remember(self, decided: Sequence[Decided]) -> None:
+        """Keep decisions for the fleet's next write, but for those of which every worker should know at once."""
+        with self._lock:
+            at_once = [one for one in decided if not self._kept(one)]
+        if at_once:
+            self._history.remember(at_once)
+
+    def close(self) -> None:
+        """Write all that is pending, for some seconds at most, and close the store."""
+        self._writer.shutdown(wait=True, cancel_futures=True)
+        deadline = time.monotonic() + CLOSING_SECONDS
+        while self._since and time.monotonic() < deadline:
+            with self._lock:
+                unsaved = self._taken(list(self._since)[:_AT_ONCE])
+            if not self._write(unsaved):
+                break
+        if self._since:
+            log.warning("the last values of %d fleets could not be written: their current slot is lost", self.pending)
+        self._history.close()
+        self._begin()
+
+    def _from_memory(self, one: Observed) -> DaySlots | None:
+        known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
+        if known is None or not known.trusted or not known.slot <= slot <= known.slot + 1:
+            return None
+        if slot > known.slot:
+            self._due[one.fleet] = None
+        day = known.observe(one, slot)
+        self._note(one.fleet)
+        return day
+
+    def _note(self, fleet: str) -> None:
+        self._fleets.move_to_end(fleet)
+        self._since.setdefault(fleet, self._clock())
+
+    def _find_overdue(self) -> None:
+        """What has waited for too long, and what there is no room for any more, is to be written."""
+        before = self._clock() - OVERDUE_SECONDS
+        for fleet, since in self._since.items():
+            if since > before:
+                break
+            self._due[fleet] = None
+        for fleet, _ in zip(list(self._fleets), range(len(self._fleets) - self._most_fleets), strict=False):
+            if self._fleets[fleet].unsaved:
+                self._due[fleet] = None
+            else:
+                del self._fleets[fleet]
+
+    def _taken(self, fleets: Iterable[str]) -> _Unsaved:
+        """What is still to be written of some fleets; it comes back if that fails."""
+        unsaved = _Unsaved()
+        for fleet in fleets:
+            self._since.pop(fleet, None)
+            self._due.pop(fleet, None)
+            if (known := self._fleets.get(fleet)) is not None:
+                unsaved.take(known)
+        return unsaved
+
+    def _failed(self, unsaved: Sequence[Observed]) -> None:
+        """The store is not well: keep what it did not take, and let each of these fleets' next decision say so."""
+        with self._lock:
+            self._put_back(unsaved)
+            for one in unsaved:
+                if (known := self._fleets.get(one.fleet)) is not None:
+                    known.trusted = False
+                    self._due[one.fleet] = None
+
+    def _put_back(self, unsaved: Iterable[Observed]) -> None:
+        for one in unsaved:
+            known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
+            if known is not None:
+                known.observed = {slot: one} | known.observed
+                self._since.setdefault(one.fleet, self._clock())
+
+    def _ask(self, asked: Sequence[Observed], unsaved: _Unsaved, *, alone: bool) -> list[DaySlots | None]:
+        """The store's answer for each, after what was pending of their fleets was written with it."""
+        if unsaved.decided:
+            self._history.remember(unsaved.decided)
+        try:
+            days = self._history.record([*unsaved.observed, *asked])
+        except HistoryUnavailableError:
+            self._failed(unsaved.observed)
+            with self._lock:
+                self._postpone(asked)
+            if alone:
+                raise
+            return [None] * len(asked)
+        before, answers = days[: len(unsaved.observed)], days[len(unsaved.observed) :]
+        with self._lock:
+            self._put_back(one for one, day in zip(unsaved.observed, before, strict=True) if day is None)
+            for one, day in zip(asked, answers, strict=True):
+                self._know(one, day)
+            self._postpone(one for one, day in zip(asked, answers, strict=True) if day is None)
+        self._write_aside()
+        return answers
+
+    def _postpone(self, asked: Iterable[Observed]) -> None:
+        """What the store had no time for is written aside; the next decision on such a fleet may know its day then."""
+        for one in asked:
+            slot = slot_of(one.observed_at)
+            known = self._fleets.setdefault(one.fleet, _Fleet(slot, DaySlots(), trusted=False))
+            if known.slot <= slot:
+                known.observe(one, slot)
+                self._note(one.fleet)
+                self._due[one.fleet] = None
+
+    def _know(self, one: Observed, day: DaySlots | None) -> None:
+        known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
+        if day is None or (known is not None and known.slot > slot):
+            return
+        if known is None:
+            known = self._fleets[one.fleet] = _Fleet(slot, day)
+        self._fleets.move_to_end(one.fleet)
+        known.slot = slot
+        known.stored(day)
+
+    def _today(self, fleet: str, day: date) -> DaySlots | None:
+        known = self._fleets.get(fleet)
+        return known.day if known is not None and known.unsaved and day_of(known.slot) == day else None
+
+    def _kept(self, one: Decided) -> bool:
+        known = self._fleets.get(one.fleet)
+        if known is None or known.slot != slot_of(one.observed_at):
+            return False
+        if one.believed is not None:
+            known.trusted = False
+            return False
+        known.decide(one)
+        self._note(one.fleet)
+        return True
+
+    def _write_aside(self) -> None:
+        with self._lock:
+            if not self._due or self._writing:
+                return
+            self._writing = True
+        self._writer.submit(self._write_due)
+
+    def _write_due(self) -> None:
+        """Write what is due, some hundreds at a time, until nothing is, or the store fails."""
+        while (unsaved := self._next_due()) is not None:
+            if not self._write(unsaved):
+                self._writing = False  # the next decision tries again
+                return
+
+    def _next_due(self) -> _Unsaved | None:
+        with self._lock:
+            self._writing = bool(self._due)
+            return self._taken(list(self._due)[:_AT_ONCE]) if self._writing else None
+
+    def _write(self, unsaved: _Unsaved) -> bool:
+        """Write that; whether anything could be written."""
+        if unsaved.decided:
+            self._history.remember(unsaved.decided)
+        try:
+            days = self._history.record(unsaved.observed)
+        except HistoryUnavailableError:
+            self._failed(unsaved.observed)
+            return False
+        with self._lock:
+            for one, day in zip(unsaved.observed, days, strict=True):
+                known = self._fleets.get(one.fleet)
+                if day is None:  # its turn did not come in time
+                    self._put_back([one])
+                    self._due[one.fleet] = None
+                elif known is not None and day_of(known.slot) == day_of(slot_of(one.observed_at)):
+                    known.stored(day)
+        return True

@@ -1,0 +1,47 @@
+"""The bill of a week: what it sums up, when it is made, and what it does not make up."""
+
+from datetime import UTC, datetime
+
+from autopilot_client.rules.bill import Meter, begin_of, in_words, turn, week_of
+
+SUNDAY = datetime(2026, 11, 29, 23, 59, tzinfo=UTC).timestamp()
+MONDAY = datetime(2026, 11, 30, 0, 0, tzinfo=UTC).timestamp()
+
+
+def test_weeks_begin_on_monday_at_midnight_utc():
+    assert week_of(MONDAY) == week_of(SUNDAY) + 1
+    assert begin_of(week_of(MONDAY)) == MONDAY
+
+
+def test_a_week_is_billed_when_it_is_over_and_from_its_beginning():
+    week, bills = turn(None, {"eu/a": Meter(100, 100, 100, 100)}, {}, SUNDAY)
+    assert bills == ()
+    week, bills = turn(week, {"eu/a": Meter(200, 200, 100, 100)}, {}, SUNDAY + 30)
+    assert bills == ()
+    week, (bill,) = turn(week, {"eu/a": Meter(3700, 36100, 700, 1300)}, {"eu/a": 0.5}, MONDAY)
+    assert (bill.hours_seen, bill.size_minutes, bill.missing_minutes, bill.idle_minutes) == (1, 600, 10, 20)
+    assert (bill.cost, round(bill.idle_cost or 0, 4)) == (5.0, 0.1667)
+    assert turn(week, {}, {}, MONDAY + 60)[1] == ()
+
+
+def test_without_a_price_no_money_is_made_up():
+    week, _ = turn(None, {}, {}, SUNDAY)
+    _, (bill,) = turn(week, {"eu/a": Meter(60, 600, 0, 60)}, {}, MONDAY)
+    assert (bill.cost, bill.idle_cost) == (None, None)
+    text = "the week's bill (0 of 168 hours seen): eu/a: 10 server-minutes, 1 idle, 0 missing"
+    assert in_words((bill,), "USD") == text
+
+
+def test_many_fleets_are_summed_up_and_the_largest_are_named():
+    week, _ = turn(None, {}, {}, SUNDAY)
+    meters = {f"eu/{n}": Meter(604800, 3600.0 * n, 0, 0) for n in range(8)}
+    _, bills = turn(week, meters, dict.fromkeys(meters, 1.0), MONDAY)
+    text = in_words(bills, "EUR")
+    assert text.startswith("the week's bill (168 of 168 hours seen): 8 fleets: 1,680 server-minutes, 0 idle, 0 missing")
+    assert "28.00 EUR" in text
+    assert [f"eu/{n}:" in text for n in range(8)] == [False] * 3 + [True] * 5
+
+
+def test_a_clock_that_is_set_back_bills_nothing():
+    week, _ = turn(None, {}, {}, MONDAY)
+    assert turn(week, {"eu/a": Meter(1, 1, 1, 1)}, {}, SUNDAY)[1] == ()
