@@ -25,13 +25,18 @@ Progress = Callable[[int], None]
 
 REASONS = tuple(Reason)
 """A reason's place here is its code."""
+DAY_SECONDS = 86400
 _AT_ONCE = 1024
 """Decisions that are made at once, as long as none of them changes what the later ones may believe."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayConfig:
-    """What decides, and within which bounds."""
+    """What decides, and within which bounds.
+
+    earns      whether the policy has to earn its place; `backtest.earning.earned` then finds `rule_days`
+    rule_days  UTC days since the epoch on which the calibrated rule serves
+    """
 
     policy: Policy
     lead: Lead = DEFAULT_LEAD
@@ -39,6 +44,8 @@ class ReplayConfig:
     rules: GuardrailRules = field(default_factory=GuardrailRules)
     limits: Limits = field(default_factory=Limits)
     events: tuple[Event, ...] = ()
+    earns: bool = False
+    rule_days: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,7 @@ def _contexts(fleet: str, times: Doubles, demand: Doubles, config: ReplayConfig)
             config.lead,
             config.missing_price,
             override_at(config.events, fleet, at),
+            int(at // DAY_SECONDS) in config.rule_days,
         )
         for at, servers in zip(times.tolist(), demand.tolist(), strict=True)
     ]
