@@ -62,6 +62,13 @@ COMMANDS = {
         ("plotly", "matplotlib"),
         "explore",
     ),
+    "scoreboard": LazyCommand(
+        "autopilot.learning.commands.scoreboard:scoreboard",
+        "What your fleets cost while they were served, beside simple rules.",
+    ),
+    "history": LazyCommand(
+        "autopilot.learning.commands.history:history", "Export what a store remembers of your fleets, to train on it."
+    ),
     "import": LazyCommand(
         "autopilot.demand.import_command:import_demand",
         "Make a demand file of what Grafana, Prometheus or CloudWatch export.",

@@ -157,6 +157,24 @@ def test_fleets_that_are_known_are_answered_while_the_store_is_down_for_others(
     assert days[1] is None
 
 
+class Narrow(Store):
+    """A store that takes no more than ten observations of a call in time."""
+
+    def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
+        return [*super().record(observed[:10]), *[None] * len(observed[10:])]
+
+
+def test_fleets_that_the_store_had_no_time_for_are_written_aside_and_known_at_the_next_call() -> None:
+    store = Narrow()
+    history = SlotHistory(store)
+    observed = [Observed(f"fleet {number}", TEN, number) for number in range(3000)]
+    assert sum(day is not None for day in history.record(observed)) == 10
+    while history.writing:
+        time.sleep(0.01)
+    days = history.record([Observed(one.fleet, TEN + 60, one.demand + 1) for one in observed])
+    assert [known(day)[AT_TEN] for day in days] == [number + 1 for number in range(3000)]
+
+
 def test_last_values_of_a_fleet_that_nobody_asks_about_any_more_are_written_with_another_ones(store: Store) -> None:
     seconds = [0.0]
     history = SlotHistory(store, clock=lambda: seconds[0])

@@ -129,13 +129,20 @@ def play_rivals(scenario: Scenario) -> Rivals:
     products = {name: scenario.score(decided) for name, decided in product_rules(scenario.grid, scenario.lead.longest)}
     references = frozenset(scores) | {HPA}
     scores |= products
-    buffers = {percent: scenario.score(buffered(scenario, percent)) for percent in _BUFFERS}
-    percent = min(_BUFFERS, key=lambda one: buffers[one].cost)
+    buffer = best_buffer(scenario)
     rule = min(sorted(references), key=lambda name: scores[name].cost)
-    buffer, best = (percent, buffers[percent]), (rule, scores[rule])
+    best = (rule, scores[rule])
     if buffer[1].cost < best[1].cost:
-        best = (f"buffer {percent}%", buffer[1])
-    return Rivals(scores | {REACTIVE_20: buffers[20]}, references, buffer, best)
+        best = (f"buffer {buffer[0]}%", buffer[1])
+    scores[REACTIVE_20] = scenario.score(buffered(scenario, 20))
+    return Rivals(scores, references, buffer, best)
+
+
+def best_buffer(scenario: Scenario) -> tuple[int, Score]:
+    """The fixed buffer that was cheapest, in per cent, and its score: nobody could have known."""
+    scores = {percent: scenario.score(buffered(scenario, percent)) for percent in _BUFFERS}
+    percent = min(_BUFFERS, key=lambda one: scores[one].cost)
+    return percent, scores[percent]
 
 
 def intervals(scenario: Scenario, own: Doubles, others: Mapping[str, Doubles]) -> dict[str, Interval | None]:
@@ -145,7 +152,7 @@ def intervals(scenario: Scenario, own: Doubles, others: Mapping[str, Doubles]) -
 
 
 def buffered(scenario: Scenario, percent: int) -> Doubles:
-    """Demand of now and so many per cent on top, [T] servers."""
+    """Demand of each step and a share of it, [T] servers."""
     return scenario.grid.demand * (1 + percent / 100)
 
 

@@ -17,7 +17,6 @@ Calls are made on a few threads of this adapter, so that the caller waits for th
 name resolution, credentials, the network or the service do. Several calls that fail in a row open a circuit breaker.
 """
 
-import contextlib
 import itertools
 import logging
 import math
@@ -76,7 +75,7 @@ R = TypeVar("R")
 
 
 class DynamoClient(Protocol):
-    """The two calls of a botocore DynamoDB client that are made here."""
+    """The calls of a botocore DynamoDB client that are made here."""
 
     def update_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401  (botocore's own shape)
         """Write attributes of one item."""
@@ -84,6 +83,10 @@ class DynamoClient(Protocol):
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
         """Read up to a hundred items."""
+        ...
+
+    def scan(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Look at every item, a megabyte at a time."""
         ...
 
 
@@ -155,8 +158,10 @@ class DynamoHistory:
         missing = [part for part in slots if part not in found]
         keys = {part: [key for key in _keys(part[0], _day_of(part)) if key != _key_of(part)] for part in missing}
         items: dict[Key, Item | None] = {}
-        with contextlib.suppress(HistoryUnavailableError):  # what was written is written
+        try:
             items = self._items([key for some in keys.values() for key in some], _QUARTERS_SHARE)
+        except HistoryUnavailableError:
+            self.breaker.succeeded()  # it has just written: there was no time, that is all
         read = {part: day for part in missing if (day := _day_in(keys[part], items)) is not None}
         with self._quarters_lock:
             for part, day in read.items():
@@ -186,6 +191,23 @@ class DynamoHistory:
         """Keep allocations for the fleet's next record."""
         for one in decided:
             self._pending.add(one)
+
+    def fleets(self) -> list[str]:
+        """Every fleet with an item of a day, in order, by a scan. Raises HistoryUnavailableError."""
+        (found,) = self._each(self._scan, [{"TableName": self._table}], 1.0)
+        return sorted(found or ())
+
+    def _scan(self, request: dict[str, Any]) -> set[str]:
+        found: set[str] = set()
+        while True:
+            answer = self._connected().scan(
+                **request, ProjectionExpression="fleet, #day", ExpressionAttributeNames={"#day": "day"}
+            )
+            # Web services keep an item each in the same table, under no day.
+            found |= {item["fleet"]["S"] for item in answer["Items"] if item["day"]["S"][:1].isdigit()}
+            if "LastEvaluatedKey" not in answer:
+                return found
+            request = request | {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def close(self) -> None:
         """Write what is pending and let go of the threads."""

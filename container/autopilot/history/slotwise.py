@@ -29,7 +29,7 @@ OVERDUE_SECONDS = 360.0
 """After so long without a new slot, a fleet's last values are written all the same, with the next decision."""
 CLOSING_SECONDS = 3.0
 """For what is still to be written when a worker ends: less than it is given."""
-_AT_ONCE = 100
+_AT_ONCE, _MANY = 100, 1000
 
 
 @dataclass(slots=True)
@@ -139,13 +139,22 @@ class SlotHistory:
         with self._lock:
             days = [self._from_memory(one) for one in observed]
             self._find_overdue()
-            asked = [one for one, day in zip(observed, days, strict=True) if day is None]
+            places = self._to_ask([place for place, day in enumerate(days) if day is None], observed)
+            asked = [observed[place] for place in places]
             unsaved = self._taken({one.fleet for one in asked})
         self._write_aside()
-        if not asked:
-            return days
-        answers = iter(self._ask(asked, unsaved, alone=len(asked) == len(observed)))
-        return [next(answers) if day is None else day for day in days]
+        if asked:
+            for place, answer in zip(places, self._ask(asked, unsaved, alone=len(asked) == len(observed)), strict=True):
+                days[place] = answer
+        return days
+
+    def _to_ask(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
+        """Of many, those that are not being written aside already: both at once would take each other's time."""
+        if len(places) <= _MANY:
+            return places
+        waiting = [place for place in places if observed[place].fleet in self._due]
+        self._postpone(observed[place] for place in waiting)
+        return sorted(set(places).difference(waiting))
 
     def read(self, wanted: Sequence[tuple[str, date]]) -> list[DaySlots | None]:
         """As the store reads, with what it was not told yet in place of today. Raises HistoryUnavailableError."""
@@ -159,6 +168,10 @@ class SlotHistory:
             at_once = [one for one in decided if not self._kept(one)]
         if at_once:
             self._history.remember(at_once)
+
+    def fleets(self) -> list[str]:
+        """The fleets of the store."""
+        return self._history.fleets()
 
     def close(self) -> None:
         """Write all that is pending, for some seconds at most, and close the store."""
