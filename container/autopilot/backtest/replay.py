@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.decide import Doubles, FleetContext, SizeMemory, decide_believed
+from autopilot.core.disbelieved import settled
 from autopilot.core.evidence import Evidence
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, FleetNow, Lead, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules
@@ -77,11 +78,16 @@ class _Past:
     def windows(self, slots: npt.NDArray[np.int64], now: npt.NDArray[np.float32]) -> tuple[Windows, Evidence]:
         """What decisions at `slots` [N] see, with the demand `now` [N] that each was asked for."""
         windows = self._reported.windows(slots, now)
+
+        def past(row: int) -> Doubles:
+            reported, marks = (one.before(int(slots[row]), PAST_SLOTS) for one in (self._reported, self._believed))
+            return settled(reported, marks)
+
         if not self._doubted:
-            return windows, Evidence(past=lambda row: self._all.before(int(slots[row]), PAST_SLOTS))
+            return windows, Evidence(past=past, week=lambda row: windows.last_week[row])
         last_week = self._all.windows(slots, now).last_week
-        past = Evidence(self._believed.recent(slots), past=lambda row: self._all.before(int(slots[row]), PAST_SLOTS))
-        return Windows(windows.demand, last_week, slots), past
+        evidence = Evidence(self._believed.recent(slots), past=past, week=lambda row: windows.last_week[row])
+        return Windows(windows.demand, last_week, slots), evidence
 
     def accept(self, reported: Windows, belief: Belief) -> int:
         """How many of the moments in a row may be decided before the next sees another past; remembers the last."""

@@ -31,8 +31,6 @@ from autopilot.core.unplayed import unplayed
 
 Doubles = npt.NDArray[np.float64]
 
-_HELD_GROWTH = 1.1
-"""Above the level of a hold, for what the lead may bring."""
 _LEAST_REACH = 12
 """Slots: a size of an hour ago still says what a fleet has."""
 
@@ -179,7 +177,7 @@ def _predictions(belief: Belief, leads: Doubles, prices: Doubles, policy: Predic
     """
     windows, servers = belief.windows, (found := policy(belief.windows, leads, prices)).servers
     if belief.why:
-        servers = np.fmin(servers, belief.held * _HELD_GROWTH)
+        servers = np.fmin(servers, belief.held)
     if np.count_nonzero(windows.demand[:, -1]) < len(windows):
         usual = unplayed(windows, leads[:, 1])
         servers = np.where(np.isnan(usual), servers, usual)
