@@ -98,7 +98,7 @@ def resident():
 
 def client(connection, urls, options):
     """The client itself: passes, and what they cost."""
-    from autopilot_client.config import CloudWatch, EndpointStandIn
+    from autopilot_client.config import CloudWatch, Endpoint
     from autopilot_client.endpoint.sagemaker import runtime
     from autopilot_client.net.aws import new_session
     from autopilot_client.status import cloudwatch
@@ -108,7 +108,7 @@ def client(connection, urls, options):
     loop, kube = wired(urls, options)
     session = new_session()
     extras = [
-        runtime(EndpointStandIn(sagemaker="x", region="us-west-2"), session),
+        runtime(Endpoint(sagemaker="x", region="us-west-2"), session),
         cloudwatch.connect(CloudWatch(region="us-west-2"), session),
     ]
     store = loop.outside.store

@@ -24,6 +24,7 @@ import numpy as np
 
 from autopilot.backtest.benchmark_rules import HPA, LINEAR, LINEAR_MARGIN
 from autopilot.backtest.comparison import AUTOPILOT, compare
+from autopilot.backtest.earning import earned
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.backtest.scenario import Scenario, decide_again, scenario_for
 from autopilot.core.cost import Score, regular
@@ -47,7 +48,9 @@ def main() -> None:
     args = arguments()
     model = build_policy(args.model)
     for lead in args.lead:
-        config = ReplayConfig(model, lead, args.missing_price, GuardrailRules(HoldRules(args.hold_minutes)))
+        config = ReplayConfig(
+            model, lead, args.missing_price, GuardrailRules(HoldRules(args.hold_minutes)), earns=args.earn
+        )
         print(f"\n{model.name}, lead {lead.shortest:g} to {lead.longest:g} minutes\n{heading()}")
         played = []
         for scenario in scenarios(args, lead):
@@ -67,6 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mean", type=float, default=100.0, help="servers that a trace is scaled to")
     parser.add_argument("--missing-price", type=float, default=MISSING_PRICE, help="of a server, in idle ones")
     parser.add_argument("--hold-minutes", type=float, default=HoldRules().hold_minutes, help="outage hold; 0: off")
+    parser.add_argument("--earn", action="store_true", help="the policy has to earn its place, as it serves")
     parser.add_argument("--json", action="store_true", help="one JSON object a trace")
     return parser.parse_args()
 
@@ -101,7 +105,7 @@ def load_scorer(path: Path) -> ModuleType:
 
 def scores(scenario: Scenario, config: ReplayConfig) -> dict[str, Score]:
     """The autopilot, the same as 0.1.0 applied it, the best rule and buffer in hindsight, and what platforms do."""
-    result = compare(scenario, decide_again(scenario, config), config)
+    result = compare(scenario, decide_again(scenario, earned(scenario, config)), config)
     rule, best = result.best
     percent, buffered = result.buffer
     found = {AUTOPILOT: result.autopilot, AS_0_1_0: as_0_1_0(scenario, config), f"{RULE}: {rule}": best}

@@ -40,6 +40,10 @@ class FakeHistory:
             key = (one.fleet, day_of(slot_of(one.observed_at)))
             self.days[key] = day.noted(slot, believed=one.believed, arrivals=one.arrivals)
 
+    def fleets(self) -> list[str]:
+        self._check()
+        return sorted({fleet for fleet, _ in self.days})
+
     def close(self) -> None:
         pass
 

@@ -12,14 +12,17 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
+from autopilot.core.disbelieved import settled
 from autopilot.core.evidence import Evidence
-from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
+from autopilot.core.history import SLOTS_PER_DAY, WEEK_AFTER, WEEK_BEFORE, WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
 from autopilot.core.hold_rules import DEFAULT_HOLD, HoldRules
 from autopilot.core.outage import judge
 from autopilot.core.signs import COUNTED
 from autopilot.core.usual import PAST_SLOTS
 
 Doubles = npt.NDArray[np.float64]
+
+_BEFORE = 7 * SLOTS_PER_DAY + WEEK_BEFORE
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "bench"
 
@@ -56,12 +59,16 @@ def believe(
     every, why = _padded(reported), {}
     counted = None if columns.arrivals is None else _padded(columns.arrivals % COUNTED)
     for slot in range(*slots.indices(reported.shape[1])):
-        now = slot + PAST_SLOTS
+        now = slot + _BEFORE
         rows = np.flatnonzero(~np.isnan(every[:, now]))
         window = (rows, slice(now - WINDOW_SLOTS + 1, now + 1))
 
         def past(row: int, rows: npt.NDArray[np.int64] = rows, now: int = now) -> Doubles:
-            return needed[rows[row], now - PAST_SLOTS + 1 : now + 1].astype(np.float64)
+            window = rows[row], slice(now - PAST_SLOTS + 1, now + 1)
+            return settled(every[window], held[window]).astype(np.float64)
+
+        def week(row: int, rows: npt.NDArray[np.int64] = rows, then: int = now - 7 * SLOTS_PER_DAY) -> Floats:
+            return every[rows[row], then - WEEK_BEFORE : then + WEEK_AFTER + 1]
 
         evidence = Evidence(
             held[window],
@@ -69,17 +76,18 @@ def believe(
             None if columns.queue is None else columns.queue[rows, slot],
             None if columns.sessions is None else columns.sessions[rows, slot],
             past,
+            week,
         )
-        week = np.full((len(rows), WEEK_SLOTS), np.nan, np.float32)
-        belief = judge(Windows(every[window], week, np.full(len(rows), now)), evidence, rules)
+        last_week = np.full((len(rows), WEEK_SLOTS), np.nan, np.float32)
+        belief = judge(Windows(every[window], last_week, np.full(len(rows), now)), evidence, rules)
         for row, words in belief.why.items():
             needed[rows[row], now] = held[rows[row], now] = belief.held[row]
             why[int(rows[row]), slot] = words
-    return Believed(needed[:, PAST_SLOTS:].astype(np.float64), ~np.isnan(held[:, PAST_SLOTS:]), why)
+    return Believed(needed[:, _BEFORE:].astype(np.float64), ~np.isnan(held[:, _BEFORE:]), why)
 
 
 def _padded(values: Doubles) -> npt.NDArray[np.float32]:
-    before = np.full((len(values), PAST_SLOTS), np.nan, np.float32)
+    before = np.full((len(values), _BEFORE), np.nan, np.float32)
     return np.concatenate([before, values.astype(np.float32)], axis=1)
 
 

@@ -56,6 +56,19 @@ COMMANDS = {
     "backtest": LazyCommand(
         "autopilot.backtest.command:backtest", "Score the policy on your own demand history, beside simple rules."
     ),
+    "scoreboard": LazyCommand(
+        "autopilot.learning.commands.scoreboard:scoreboard",
+        "What your fleets cost while they were served, beside simple rules.",
+    ),
+    "promote": LazyCommand(
+        "autopilot.learning.commands.models:promote_model", "Let a trained model serve, and keep the one before it."
+    ),
+    "rollback": LazyCommand(
+        "autopilot.learning.commands.models:rollback", "Let the model serve again that served before."
+    ),
+    "history": LazyCommand(
+        "autopilot.learning.commands.history:history", "Export what a store remembers of your fleets, to train on it."
+    ),
     "import": LazyCommand(
         "autopilot.demand.import_command:import_demand",
         "Make a demand file of what Grafana, Prometheus or CloudWatch export.",

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decide import Doubles, Predictions
+from autopilot.core.decide import Doubles, FleetContext, Predictions
 from autopilot.core.history import DaySlots, Windows
 
 
@@ -72,8 +72,23 @@ class History(Protocol):
         """Keep allocations beside the observations. Best effort: may ride on the fleet's next record; never raises."""
         ...
 
+    def fleets(self) -> list[str]:
+        """Every fleet that there is a record of, in order. Not for decisions: it may look at the whole store.
+
+        Raises HistoryUnavailableError.
+        """
+        ...
+
     def close(self) -> None:
         """Write what is pending, within a second, and let go of connections."""
+        ...
+
+
+class Judge(Protocol):
+    """Whether the policy earns its place on a fleet."""
+
+    def serves_rule(self, context: FleetContext) -> bool:
+        """Whether the calibrated rule serves it instead. At once, whatever it takes to find out."""
         ...
 
 

@@ -30,7 +30,7 @@ from autopilot.core.replayed import replayed
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.signs import COUNTED
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
-from autopilot.ports import Decided, DemandSource, Observed, Policy
+from autopilot.ports import Decided, DemandSource, Judge, Observed, Policy
 
 AT_ONCE = 2048
 """Fleets of one call that are decided at once: what lies between history and decision takes some 10 KB for each."""
@@ -121,6 +121,7 @@ class DecisionConfig:
 class Autopilot:
     """The service. Thread-safe; holds no state of its own beside its parts.
 
+    judge           who serves a fleet whose history is in the store; None: the policy, always
     one_large_call  held while a call of more than AT_ONCE fleets is decided: several at a time would take as long in
                     all, and the memory of all of them
     """
@@ -130,6 +131,7 @@ class Autopilot:
     operator: DecisionConfig = DecisionConfig()
     demand: DemandSource | None = None
     clock: Callable[[], float] = field(default=time.time)
+    judge: Judge | None = None
     one_large_call: AbstractContextManager[object] = field(default_factory=threading.Lock)
 
     def decide(self, asks: Sequence[Ask]) -> list[Answer | Refusal]:
@@ -224,7 +226,10 @@ class Autopilot:
         operator = self.operator
         override = override_at(operator.events, ask.now.fleet, ask.now.observed_at)
         price = operator.missing_price if ask.missing_price is None else ask.missing_price
-        return FleetContext(ask.now, ask.lead or operator.lead, price, override)
+        context = FleetContext(ask.now, ask.lead or operator.lead, price, override)
+        if self.judge is None or ask.pairs is not None or not self.judge.serves_rule(context):
+            return context
+        return context._replace(by_rule=True)
 
     def _remember(self, asks: Sequence[Ask], made: Decisions) -> None:
         self.history.remember([

@@ -80,6 +80,13 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             description="Median length of a game session in minutes: how fast demand can honestly fall.", gt=0, le=1440
         ),
     ] = 20.0
+    autopilot_earn: Annotated[
+        Literal["on", "off"],
+        Meta(
+            description="`on`: where the policy has cost more than the calibrated rule for days, the rule serves that "
+            "fleet until that turns (judged once a day from its history)."
+        ),
+    ] = "on"
     autopilot_stabilization_minutes: Annotated[
         float,
         Meta(description="The highest forecast of the last minutes stands; 0: off (the client does it).", ge=0, le=180),

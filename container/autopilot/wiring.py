@@ -9,11 +9,11 @@ from autopilot.history.read_only import ReadOnlyHistory
 from autopilot.history.service_states import MemoryStates
 from autopilot.history.slotwise import SlotHistory
 from autopilot.policy.calibrated import CalibratedPolicy
-from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, LearnedPolicy, load_policy
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy, ServiceStates
 from autopilot.service import Autopilot, DecisionConfig
-from autopilot.settings import Settings
+from autopilot.settings import HistoryPlace, Settings
 from autopilot.webservice.advice import ServiceAdvisor
 
 _FLEETS_A_MEGABYTE = 128
@@ -36,6 +36,11 @@ def build(settings: Settings) -> Autopilot:
         pending=(lambda: store.pending) if isinstance(store, SlotHistory) else int,
     )
     return Autopilot(build_policy(Path(settings.autopilot_model_dir)), recent, operator, build_demand(settings))
+
+
+def must_earn(settings: Settings, policy: Policy) -> bool:
+    """Whether a policy has to earn its place on each fleet: the rule itself has not, and a batch has no days."""
+    return settings.autopilot_earn == "on" and not settings.sagemaker_batch and isinstance(policy, LearnedPolicy)
 
 
 def build_policy(directory: Path) -> Policy:
@@ -64,8 +69,15 @@ def build_history(settings: Settings) -> History:
     if place.kind == "off":
         return NoHistory()
     fleets = settings.autopilot_history_cache_mb * _FLEETS_A_MEGABYTE
-    store = _dynamo(place.where, fleets) if place.kind == "dynamodb" else _sqlite(place.where)
+    store = open_store(place, most_fleets=fleets)
     return SlotHistory(store, most_fleets=fleets) if settings.writes_history else ReadOnlyHistory(store)
+
+
+def open_store(place: HistoryPlace, budget_seconds: float = 1.0, most_fleets: int = _FLEETS_A_MEGABYTE) -> History:
+    """The store at a place, of which no call takes longer than the budget. Opens nothing yet."""
+    if place.kind == "dynamodb":
+        return _dynamo(place.where, budget_seconds, most_fleets)
+    return _sqlite(place.where, budget_seconds)
 
 
 def build_services(settings: Settings, policy: Policy) -> ServiceAdvisor:
@@ -87,18 +99,18 @@ def _service_states(settings: Settings) -> ServiceStates:
     return SqliteStates(f"{place.where}.services")
 
 
-def _dynamo(table: str, fleets: int) -> History:
+def _dynamo(table: str, budget_seconds: float, fleets: int) -> History:
     from autopilot.history.dynamodb import DynamoHistory  # noqa: PLC0415 - boto3 costs 0.3 s and 20 MB
 
-    history = DynamoHistory(table, most_fleets=fleets)
+    history = DynamoHistory(table, budget_seconds=budget_seconds, most_fleets=fleets)
     history.warm_up()
     return history
 
 
-def _sqlite(path: str) -> History:
+def _sqlite(path: str, budget_seconds: float) -> History:
     from autopilot.history.sqlite import SqliteHistory  # noqa: PLC0415 - only the store that is used
 
-    return SqliteHistory(path)
+    return SqliteHistory(path, budget_seconds=budget_seconds)
 
 
 def build_demand(settings: Settings) -> DemandSource | None:

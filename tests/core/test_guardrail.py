@@ -68,6 +68,7 @@ def test_the_reason_is_the_rule_that_decided(prediction, now, recent, rules):
 
     expected = {
         Reason.POLICY: lambda: rounds_up(prediction),
+        Reason.RULE_EARNS_MORE: lambda: recent.by_rule and rounds_up(prediction),
         Reason.FALLBACK: lambda: size == 0 or rounds_up(recent.fallback),
         Reason.DEMAND_FLOOR: lambda: size in {lowest, now.sessions},
         Reason.OUTAGE_HOLD: lambda: recent.held is not None and size > recent.held - 1e-6 * size,
@@ -89,6 +90,7 @@ def test_a_prediction_below_need_is_flagged_as_under_provisioned(prediction, now
     ("case", "prediction", "now", "recent", "rules", "expected"),
     [
         ("a prediction is rounded up", 86.1, fleet(), Recent(0, 100), {}, (87, Reason.POLICY)),
+        ("the rule serves this fleet", 86.1, fleet(), Recent(0, 100, by_rule=True), {}, (87, Reason.RULE_EARNS_MORE)),
         ("a whole prediction stays", 86.0, fleet(), Recent(0, 100), {}, (86, Reason.POLICY)),
         ("float noise is not a server", 86.00000000001, fleet(), Recent(0, 100), {}, (86, Reason.POLICY)),
         ("no number: the calibrated rule", math.nan, fleet(), Recent(90.2, 100), {}, (91, Reason.FALLBACK)),

@@ -197,6 +197,34 @@ def test_a_counter_that_begins_again_is_no_outage():
     assert not believe(truth[None], slice(EVENT - 24, None), columns=Columns(counter)).held.any()
 
 
+def test_maintenance_at_the_same_hour_a_week_ago_is_believed():
+    truth = np.concatenate([fleet(seed=seed) for seed in (1, 2)])[-8 * DAY :]
+    now = len(truth) - 20
+    for start in (now - 7 * DAY, now):
+        truth[start : start + 12] = np.round(truth[start : start + 12] * 0.35)
+    assert not believe(truth[None], slice(now - 24, None)).held[0, now:].any()
+    once = np.where(np.arange(len(truth)) < now - 6 * DAY, NAN, truth)
+    assert believe(once[None], slice(now - 24, None)).held[0, now : now + 12].all()
+
+
+def test_a_fall_whose_hold_ran_out_is_what_the_next_night_is_judged_by():
+    truth = fleet(depth=0.1)
+    for day in range(DAYS):
+        truth[day * DAY + 12 * 12 : day * DAY + 20 * 12] *= 0.45  # every noon, of a fleet that is two days old at last
+    young = np.where(np.arange(len(truth)) < 3 * DAY, NAN, truth)
+    held = believe(young[None], slice(3 * DAY + 1, None)).held[0]
+    assert held[3 * DAY : 4 * DAY].any()
+    assert not held[4 * DAY :].any()
+
+
+def test_a_usual_rise_that_stays_away_is_no_fall():
+    truth = fleet(depth=0.1)
+    for day in range(DAYS):
+        truth[day * DAY + 240 : day * DAY + 280] *= 4
+    truth[EVENT:] = np.round(fleet(depth=0.1)[EVENT:] * 0.75)
+    assert not believe(truth[None], slice(EVENT - 24, EVENT + 30)).held.any()
+
+
 BAD_INPUT = {
     "nothing before": ([NAN] * (5 * DAY - 1) + [0.0], False),
     "one observation before": ([NAN] * (5 * DAY - 2) + [100.0, 80.0], False),

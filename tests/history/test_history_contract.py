@@ -93,6 +93,12 @@ def test_an_observation_comes_back_in_its_slot_of_the_day(history: History) -> N
     assert decided(day) == {}
 
 
+def test_every_fleet_with_a_record_is_listed_once_in_order(history: History) -> None:
+    assert "z" not in history.fleets()
+    history.record([Observed("z", TEN, 86), Observed("a", TEN, 86), Observed("z", TEN + 86400, 86)])
+    assert [fleet for fleet in history.fleets() if fleet in ("a", "z")] == ["a", "z"]
+
+
 def test_recording_twice_is_the_same_as_once(history: History) -> None:
     one = Observed("shooter", TEN, 86)
     history.record([one])

@@ -84,6 +84,16 @@ def test_a_slot_costs_one_write_unit_all_day_and_decisions_within_it_nothing(
     assert len(spy.written) <= 288 + 2 * 4  # a quarter's last values do not ride on the next one's item
 
 
+def test_a_held_slot_writes_no_more_capacity_units_than_another(watched: tuple[DynamoHistory, Spy]) -> None:
+    history, spy = watched
+    for slot in range(288):
+        record(history, MIDNIGHT + 300 * slot)
+        held = 97.5 if 240 <= slot < 280 else None  # the longest hold, and its end
+        history.remember([Decided("shooter", MIDNIGHT + 300 * slot, 97, held)])
+    assert len(spy.capacity) == 288
+    assert (spy.capacity[0], spy.capacity[-1]) == (1, 4)
+
+
 def test_an_item_has_named_slots_and_expires_fifteen_days_after_its_observation(dynalite: Any, table: str) -> None:
     history = DynamoHistory(table, client=dynalite, budget_seconds=10)
     history.remember([Decided("shooter", TEN, 97)])

@@ -52,7 +52,7 @@ def test_serving_and_backtests_need_no_extra(bare, name):
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("s", ["serve", "settings"]),
+        ("s", ["serve", "scoreboard", "settings"]),
         ("", [*COMMANDS, "completion"]),
         ("backtest --js", ["--json"]),
         ("completion ", ["bash", "zsh", "fish"]),

@@ -14,6 +14,7 @@ import numpy as np
 
 from autopilot.backtest import table
 from autopilot.backtest.comparison import Comparison, compare
+from autopilot.backtest.earning import earned
 from autopilot.backtest.replay import Progress, ReplayConfig
 from autopilot.backtest.scenario import Scenario, decide_again, scenario_for, set_by_client
 from autopilot.core.cost import Doubles
@@ -23,7 +24,7 @@ from autopilot.demand.csv_file import fleet_of, read_fleets_csv
 from autopilot.demand.series import DemandCsvError, DemandSeries
 from autopilot.ports import ModelError, Policy
 from autopilot.settings import Settings, SettingsError
-from autopilot.wiring import build_policy
+from autopilot.wiring import build_policy, must_earn
 
 
 class BadInputError(click.ClickException):
@@ -60,10 +61,13 @@ class BacktestConfig:
         return REPORTS / f"{name}.html"
 
 
-class _LeadType(click.ParamType[Lead, str]):
+class LeadType(click.ParamType[Lead, str]):
+    """A lead as people write it: `12`, or `10-15`."""
+
     name = "lead"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Lead:
+        """The lead. Fails for one that no fleet has."""
         try:
             return parse_lead(value)
         except ValueError as error:
@@ -81,7 +85,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="DEMAND.CSV...")
 @click.option(
     "--lead",
-    type=_LeadType(),
+    type=LeadType(),
     metavar="MINUTES",
     help="From asking for a server to it being ready: 12, or 10-15.  [default: as `serve`]",
 )
@@ -155,9 +159,8 @@ def config_for(request: BacktestConfig, settings: Settings) -> ReplayConfig:
     policy = build_policy(request.model or Path(settings.autopilot_model_dir))
     limits = Limits(request.minimum, request.maximum)
     price = settings.autopilot_missing_price if request.missing_price is None else request.missing_price
-    return ReplayConfig(
-        policy, request.lead or settings.lead(), price, settings.guardrail_rules(), limits, settings.events()
-    )
+    lead, rules = request.lead or settings.lead(), settings.guardrail_rules()
+    return ReplayConfig(policy, lead, price, rules, limits, settings.events(), must_earn(settings, policy))
 
 
 def _check(request: BacktestConfig) -> None:
@@ -210,7 +213,7 @@ def _compared(at: int, request: BacktestConfig, config: ReplayConfig) -> Iterato
             scenario = scenario_for(name, servers, config.lead, config.missing_price, request.warm_up)
             scenario = replace(scenario, limits=config.limits)
             with _progress(f"{of_files}{of_fleets}{name}", scenario) as progress:
-                replayed = decide_again(scenario, config, progress)
+                replayed = decide_again(scenario, earned(scenario, config), progress)
             result = compare(scenario, replayed, config)
         except ValueError as error:
             raise DemandCsvError(path, None, f"{name}: {error}" if len(fleets) > 1 else str(error)) from error

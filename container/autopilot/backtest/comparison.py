@@ -86,8 +86,8 @@ def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Com
     rivals = _played(scenario)
     percent, best = rivals.buffer[0], rivals.best[0]
     others = {
-        "best_rule": _decided(scenario, best), "best_fixed_buffer": _buffered(scenario, percent),
-        "calibrated_rule": calibrated, "reactive_20": _buffered(scenario, 20),
+        "best_rule": _decided(scenario, best), "best_fixed_buffer": buffered(scenario, percent),
+        "calibrated_rule": calibrated, "reactive_20": buffered(scenario, 20),
     }  # fmt: skip
     held = np.zeros(len(grid), np.bool_)
     held[grid.known] = replayed.reason == REASONS.index(Reason.OUTAGE_HOLD)
@@ -128,13 +128,20 @@ def _played(scenario: Scenario) -> _Rivals:
     products = {name: scenario.score(decided) for name, decided in product_rules(scenario.grid, scenario.lead.longest)}
     references = frozenset(scores) | {HPA}
     scores |= products
-    buffers = {percent: scenario.score(_buffered(scenario, percent)) for percent in _BUFFERS}
-    percent = min(_BUFFERS, key=lambda one: buffers[one].cost)
+    buffer = best_buffer(scenario)
     rule = min(sorted(references), key=lambda name: scores[name].cost)
-    buffer, best = (percent, buffers[percent]), (rule, scores[rule])
+    best = (rule, scores[rule])
     if buffer[1].cost < best[1].cost:
-        best = (f"buffer {percent}%", buffer[1])
-    return _Rivals(scores | {REACTIVE_20: buffers[20]}, references, buffer, best)
+        best = (f"buffer {buffer[0]}%", buffer[1])
+    scores[REACTIVE_20] = scenario.score(buffered(scenario, 20))
+    return _Rivals(scores, references, buffer, best)
+
+
+def best_buffer(scenario: Scenario) -> tuple[int, Score]:
+    """The fixed buffer that was cheapest, in per cent, and its score: nobody could have known."""
+    scores = {percent: scenario.score(buffered(scenario, percent)) for percent in _BUFFERS}
+    percent = min(_BUFFERS, key=lambda one: scores[one].cost)
+    return percent, scores[percent]
 
 
 def intervals(scenario: Scenario, own: Doubles, others: Mapping[str, Doubles]) -> dict[str, Interval | None]:
@@ -143,7 +150,8 @@ def intervals(scenario: Scenario, own: Doubles, others: Mapping[str, Doubles]) -
     return {name: ratio_interval(cost, scenario.daily(decided)[1]) for name, decided in others.items()}
 
 
-def _buffered(scenario: Scenario, percent: int) -> Doubles:
+def buffered(scenario: Scenario, percent: int) -> Doubles:
+    """Demand of each step and a share of it, [T] servers."""
     return scenario.grid.demand * (1 + percent / 100)
 
 
@@ -162,7 +170,7 @@ def _players(scenario: Scenario) -> Iterator[tuple[str, Doubles]]:
 
 def _decided(scenario: Scenario, wanted: str) -> Doubles:
     """What one player decided, found again by its name: all of them at once would fill the memory."""
-    buffers = ((f"buffer {percent}%", _buffered(scenario, percent)) for percent in _BUFFERS)
+    buffers = ((f"buffer {percent}%", buffered(scenario, percent)) for percent in _BUFFERS)
     products = product_rules(scenario.grid, scenario.lead.longest)
     return next(decided for name, decided in chain(_players(scenario), products, buffers) if name == wanted)
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from autopilot.core.calibrated_rule import calibrated
 from autopilot.core.decide import Doubles, FleetContext, SizeMemory, decide_believed
+from autopilot.core.disbelieved import settled
 from autopilot.core.evidence import Evidence
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, FleetNow, Lead, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules
@@ -24,13 +25,18 @@ Progress = Callable[[int], None]
 
 REASONS = tuple(Reason)
 """A reason's place here is its code."""
+DAY_SECONDS = 86400
 _AT_ONCE = 1024
 """Decisions that are made at once, as long as none of them changes what the later ones may believe."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayConfig:
-    """What decides, and within which bounds."""
+    """What decides, and within which bounds.
+
+    earns      whether the policy has to earn its place; `backtest.earning.earned` then finds `rule_days`
+    rule_days  UTC days since the epoch on which the calibrated rule serves
+    """
 
     policy: Policy
     lead: Lead = DEFAULT_LEAD
@@ -38,6 +44,8 @@ class ReplayConfig:
     rules: GuardrailRules = field(default_factory=GuardrailRules)
     limits: Limits = field(default_factory=Limits)
     events: tuple[Event, ...] = ()
+    earns: bool = False
+    rule_days: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +78,16 @@ class _Past:
     def windows(self, slots: npt.NDArray[np.int64], now: npt.NDArray[np.float32]) -> tuple[Windows, Evidence]:
         """What decisions at `slots` [N] see, with the demand `now` [N] that each was asked for."""
         windows = self._reported.windows(slots, now)
+
+        def past(row: int) -> Doubles:
+            reported, marks = (one.before(int(slots[row]), PAST_SLOTS) for one in (self._reported, self._believed))
+            return settled(reported, marks)
+
         if not self._doubted:
-            return windows, Evidence(past=lambda row: self._all.before(int(slots[row]), PAST_SLOTS))
+            return windows, Evidence(past=past, week=lambda row: windows.last_week[row])
         last_week = self._all.windows(slots, now).last_week
-        past = Evidence(self._believed.recent(slots), past=lambda row: self._all.before(int(slots[row]), PAST_SLOTS))
-        return Windows(windows.demand, last_week, slots), past
+        evidence = Evidence(self._believed.recent(slots), past=past, week=lambda row: windows.last_week[row])
+        return Windows(windows.demand, last_week, slots), evidence
 
     def accept(self, reported: Windows, belief: Belief) -> int:
         """How many of the moments in a row may be decided before the next sees another past; remembers the last."""
@@ -139,6 +152,7 @@ def _contexts(fleet: str, times: Doubles, demand: Doubles, config: ReplayConfig)
             config.lead,
             config.missing_price,
             override_at(config.events, fleet, at),
+            int(at // DAY_SECONDS) in config.rule_days,
         )
         for at, servers in zip(times.tolist(), demand.tolist(), strict=True)
     ]

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from autopilot.backtest.replay import Progress, ReplayConfig, Replayed, replay
+from autopilot.backtest.replay import DAY_SECONDS, Progress, ReplayConfig, Replayed, replay
 from autopilot.core.cost import Course, Doubles, Flags, RegularSeries, Score, regular, score, scored_steps
 from autopilot.core.decide import applied
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Lead, Limits
@@ -20,7 +20,6 @@ _WARM_UP_DAYS = 7.0
 _LARGEST_WARM_UP = 0.25  # of the series
 _RUN_UP_DAYS = 2.0
 _DRAWS = 3
-_DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ class Scenario:
     @cached_property
     def days(self) -> tuple[Doubles, np.ndarray[tuple[int], np.dtype[np.int64]]]:
         """The start of each UTC day with scored steps, and which of them each scored step lies in."""
-        day, place = np.unique(self.grid.times[self.scored] // _DAY_SECONDS, return_inverse=True)
-        return day * _DAY_SECONDS, place
+        day, place = np.unique(self.grid.times[self.scored] // DAY_SECONDS, return_inverse=True)
+        return day * DAY_SECONDS, place
 
 
 def scenario_for(

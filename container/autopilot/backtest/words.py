@@ -5,6 +5,7 @@ from autopilot.core.fleet import Reason
 MEANING = {
     Reason.POLICY: "the policy's prediction, rounded up",
     Reason.FALLBACK: "the prediction was unusable; the calibrated rule decided",
+    Reason.RULE_EARNS_MORE: "the calibrated rule's prediction: it had cost less here than the policy for days",
     Reason.DEMAND_FLOOR: "raised to the demand of that moment",
     Reason.OUTAGE_HOLD: "demand fell as players alone do not make it fall; the expected level was held",
     Reason.RATE_LIMITED: "the change was cut to the largest step allowed",

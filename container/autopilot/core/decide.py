@@ -31,8 +31,6 @@ from autopilot.core.unplayed import unplayed
 
 Doubles = npt.NDArray[np.float64]
 
-_HELD_GROWTH = 1.1
-"""Above the level of a hold, for what the lead may bring."""
 _LEAST_REACH = 12
 """Slots: a size of an hour ago still says what a fleet has."""
 
@@ -56,12 +54,16 @@ Predict = Callable[[Windows, Doubles, Doubles], Predictions]
 
 
 class FleetContext(NamedTuple):
-    """What is known of one fleet besides its window, and what its operator wants."""
+    """What is known of one fleet besides its window, and what its operator wants.
+
+    by_rule  the calibrated rule serves it, because it earned more there (see core.earning)
+    """
 
     now: FleetNow
     lead: Lead = DEFAULT_LEAD
     missing_price: float = MISSING_PRICE
     override: Override = NO_OVERRIDE
+    by_rule: bool = False
 
 
 class Reports(NamedTuple):
@@ -138,7 +140,8 @@ def decide_believed(
     """
     windows = belief.windows
     leads, prices = np.array([one.lead for one in contexts]), np.array([one.missing_price for one in contexts])
-    predictions = _predictions(belief, leads, prices, policy)
+    by_rule = [row for row, one in enumerate(contexts) if one.by_rule]
+    predictions = _predictions(belief, leads, prices, _with_rule(policy, by_rule) if by_rule else policy)
     peaks = np.fmax.reduce(windows.demand, axis=1)
     fallbacks = _fallbacks(windows, _trusted(predictions.servers, peaks, contexts), leads[:, 1], prices)
     columns = (predictions.servers.tolist(), peaks.tolist(), belief.held.tolist(), windows.slot.tolist())
@@ -146,12 +149,25 @@ def decide_believed(
     for row, (prediction, peak, held, slot) in enumerate(zip(*columns, strict=True)):
         one = contexts[row]
         last, highest = memories[row].before(slot) if memories else (None, None)
-        recent = Recent(fallbacks.get(row, nan), peak, None if isnan(held) else held, last, highest)
+        recent = Recent(fallbacks.get(row, nan), peak, None if isnan(held) else held, last, highest, one.by_rule)
         decision = apply_guardrail(prediction, one.now, recent, rules, one.override)
         if memories:
             decision = replace(decision, recommended=memories[row].keep(slot, decision.recommended, one.now.need))
         each.append(decision)
     return Decisions(each, predictions, belief)
+
+
+def _with_rule(policy: Predict, by_rule: Sequence[int]) -> Predict:
+    """The policy, with the calibrated rule's servers in those rows; its own actions stay beside them."""
+    rows = np.array(by_rule)
+
+    def predict(windows: Windows, leads: Doubles, prices: Doubles) -> Predictions:
+        found = policy(windows, leads, prices)
+        servers = found.servers.copy()
+        servers[rows] = calibrated_each(windows.of(rows), leads[rows, 1], prices[rows])
+        return Predictions(servers, found.actions, found.logits)
+
+    return predict
 
 
 def _predictions(belief: Belief, leads: Doubles, prices: Doubles, policy: Predict) -> Predictions:
@@ -161,7 +177,7 @@ def _predictions(belief: Belief, leads: Doubles, prices: Doubles, policy: Predic
     """
     windows, servers = belief.windows, (found := policy(belief.windows, leads, prices)).servers
     if belief.why:
-        servers = np.fmin(servers, belief.held * _HELD_GROWTH)
+        servers = np.fmin(servers, belief.held)
     if np.count_nonzero(windows.demand[:, -1]) < len(windows):
         usual = unplayed(windows, leads[:, 1])
         servers = np.where(np.isnan(usual), servers, usual)

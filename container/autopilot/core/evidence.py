@@ -6,8 +6,9 @@ from math import nan
 
 import numpy as np
 
+from autopilot.core.disbelieved import settled
 from autopilot.core.fleet import FleetNow
-from autopilot.core.history import WINDOW_SLOTS, FleetHistory, Floats
+from autopilot.core.history import SLOTS_PER_DAY, WEEK_AFTER, WEEK_BEFORE, WINDOW_SLOTS, FleetHistory, Floats
 from autopilot.core.signs import COUNTED
 from autopilot.core.usual import PAST_SLOTS, Doubles
 
@@ -23,6 +24,7 @@ class Evidence:
     sessions  [N] servers with a live session now; NaN where unknown
     past      row -> servers by slot as believed, at least `usual.PAST_SLOTS` of them up to now, NaN where unknown. It
               is asked for the few fleets whose demand fell; without it the window has to do
+    week      row -> [WEEK_SLOTS] servers as reported around the same minute last week; asked for as rarely
     """
 
     believed: Floats | None = None
@@ -30,6 +32,7 @@ class Evidence:
     queue: Doubles | None = None
     sessions: Doubles | None = None
     past: Callable[[int], Doubles] | None = None
+    week: Callable[[int], Floats] | None = None
 
 
 NO_EVIDENCE = Evidence()
@@ -39,7 +42,13 @@ def evidence_of(nows: Sequence[FleetNow], histories: Sequence[FleetHistory], slo
     """The evidence on N fleets at their slots, from what they say now and from what is remembered of them."""
 
     def past(row: int) -> Doubles:
-        return histories[row].needed_between(slots[row] + 1 - PAST_SLOTS, slots[row] + 1).astype(np.float64)
+        window = slots[row] + 1 - PAST_SLOTS, slots[row] + 1
+        reported, marks = histories[row].demand_between(*window), histories[row].believed_between(*window)
+        return (reported if marks is None else settled(reported, marks)).astype(np.float64)
+
+    def week(row: int) -> Floats:
+        then = slots[row] - 7 * SLOTS_PER_DAY
+        return histories[row].demand_between(then - WEEK_BEFORE, then + WEEK_AFTER + 1)
 
     windows = [(slot + 1 - WINDOW_SLOTS, slot + 1) for slot in slots]
     believed = [history.believed_between(*window) for history, window in zip(histories, windows, strict=True)]
@@ -49,6 +58,7 @@ def evidence_of(nows: Sequence[FleetNow], histories: Sequence[FleetHistory], slo
         np.array([nan if now.queue is None else now.queue for now in nows]),
         np.array([float(now.sessions) for now in nows]),
         past,
+        week,
     )
 
 

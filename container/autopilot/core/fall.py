@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from autopilot.core.history import WEEK_BEFORE, Floats
 from autopilot.core.usual import Columns, Doubles, Usual
 
 LAGS = np.array((1, 2, 3, 4, 6, 8, 10, 12, 15))
@@ -30,9 +31,13 @@ _CROWD, _CROWD_SHARE = np.arange(36, 145, 3), 0.90
 _PEAK_QUANTILE, _CROWD_QUANTILE = 0.25, 0.4
 _ABOVE_USUAL, _USUAL_RANGE = 1.4, (0.85, 1.2)
 _HOUR_SLOTS, _OWN_SHARE = 12, 0.8
+_RISE, _OWN_SHARE_IN_A_RISE = 1.25, 0.667  # how large a usual rise will be is less sure than that there is one
 _EMPTY_SHARE, _EMPTY_SERVERS = 0.05, 0.5
 _AS_OFTEN = 4
 _OWN_SLOTS, _APART = 24, 6
+_WEEK_LEVEL = slice(WEEK_BEFORE - int(LAGS.max()) - 1, WEEK_BEFORE - 2)
+_WEEK_NOW = slice(WEEK_BEFORE - 2, WEEK_BEFORE + 3)  # maintenance is not on time to the minute
+_WEEK_LEVEL_SLOTS, _AS_FAR = 3, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,13 @@ class FleetReading(NamedTuple):
     usual   what it would have now
     demand  servers that were reported now
     since   slots back to the end of the last hold that ran out, or None: levels before that do not count any more
+    week    [WEEK_SLOTS] servers that were reported around the same minute last week, or None
     """
 
     usual: Usual
     demand: float
     since: int | None = None
+    week: Floats | None = None
 
 
 def find_fall(seen: FleetReading) -> Fall | None:
@@ -66,9 +73,9 @@ def find_fall(seen: FleetReading) -> Fall | None:
     for at in np.flatnonzero(fallen).tolist():
         error = seen.usual.error(int(lags[at]))
         if expected[at] - seen.demand > _ERRORS * error * expected[at]:
-            if _explained(seen, float(expected[at]), int(lags[at])):
-                return None
-            return _from_before(seen.usual.expected(lags, LEVEL_SLOTS), lags, error)
+            fall = _from_before(seen.usual.expected(lags, LEVEL_SLOTS), lags, error)
+            believed = _stands(seen, fall.level) or _explained(seen, float(expected[at]), int(lags[at]))
+            return None if believed else fall
     return None
 
 
@@ -80,19 +87,20 @@ def _from_before(expected: Doubles, lags: Columns, error: float) -> Fall:
 
 def _explained(seen: FleetReading, expected: float, lag: int) -> bool:
     return (
-        _stands(seen)
-        or _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
+        _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
         or _back_to(seen, _CROWD, _CROWD_QUANTILE, _CROWD_SHARE)
         or _back_to_usual(seen, expected, lag)
         or (seen.demand < _EMPTY_SHARE * expected and seen.usual.closed_on_a_day_before(seen.demand + _EMPTY_SERVERS))
+        or _as_last_week(seen, expected)
         or _often(seen, expected, lag)
     )
 
 
-def _stands(seen: FleetReading) -> bool:
+def _stands(seen: FleetReading, level: float) -> bool:
     """Whether demand is not far below what it was within the hour: a rise that does not come is no fall."""
-    hour = seen.usual.past[-1 - _HOUR_SLOTS : -1]
-    return not seen.demand < _OWN_SHARE * float(np.fmax.reduce(hour, initial=0.0))
+    highest = float(np.fmax.reduce(seen.usual.past[-1 - _HOUR_SLOTS : -1], initial=0.0))
+    share = _OWN_SHARE if level < _RISE * highest else _OWN_SHARE_IN_A_RISE
+    return not seen.demand < share * highest
 
 
 def _back_to(seen: FleetReading, back: Columns, quantile: float, share: float) -> bool:
@@ -109,6 +117,18 @@ def _back_to_usual(seen: FleetReading, expected: float, lag: int) -> bool:
     usual = seen.usual.at_this_hour()
     low, high = _USUAL_RANGE
     return expected > _ABOVE_USUAL * usual and low * usual <= seen.demand <= high * usual
+
+
+def _as_last_week(seen: FleetReading, expected: float) -> bool:
+    """Whether demand fell as far at this hour a week ago: maintenance. Reports count, believed or not."""
+    if seen.week is None:
+        return False
+    before, then = seen.week[_WEEK_LEVEL], seen.week[_WEEK_NOW]
+    before, then = before[~np.isnan(before)], then[~np.isnan(then)]
+    if not len(before) or not len(then):
+        return False
+    level = float(np.sort(before)[-_WEEK_LEVEL_SLOTS:].mean())
+    return bool(seen.demand * level > _AS_FAR * float(then.min()) * expected)
 
 
 def _often(seen: FleetReading, expected: float, lag: int) -> bool:

@@ -14,6 +14,8 @@ class Reason(StrEnum):
     """The policy's prediction stands, rounded up."""
     FALLBACK = "fallback"
     """The prediction was unusable; the calibrated rule decided."""
+    RULE_EARNS_MORE = "rule_earns_more"
+    """The calibrated rule's prediction stands: on this fleet it has cost less than the policy for days."""
     DEMAND_FLOOR = "demand_floor"
     """Raised to what is in use: demand and queue, or live sessions."""
     OUTAGE_HOLD = "outage_hold"

@@ -49,6 +49,7 @@ class Recent(NamedTuple):
     held      the level that an outage hold keeps
     last      the size before this decision, as far as it is remembered
     highest   the highest forecast within the stabilization window
+    by_rule   the prediction is the calibrated rule's, which serves this fleet
     """
 
     fallback: float
@@ -56,6 +57,12 @@ class Recent(NamedTuple):
     held: float | None = None
     last: int | None = None
     highest: int | None = None
+    by_rule: bool = False
+
+    @property
+    def predicted(self) -> Reason:
+        """The reason of a prediction that stands."""
+        return Reason.RULE_EARNS_MORE if self.by_rule else Reason.POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ def apply_guardrail(
     need = now.need
     lowest = max(whole(need), now.sessions)
     trusted = usable(prediction, now, recent.peak)
-    wanted, reason = (whole(prediction), Reason.POLICY) if trusted else (_fallback(recent), Reason.FALLBACK)
+    wanted, reason = (whole(prediction), recent.predicted) if trusted else (_fallback(recent), Reason.FALLBACK)
     if recent.held is not None and whole(recent.held) > lowest:  # the prediction rests on what is believed instead
         wanted, reason = max(wanted, whole(recent.held)), Reason.OUTAGE_HOLD
     limited = _rate_limited(wanted, lowest, (now, recent), rules)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core import hold, signs
+from autopilot.core.disbelieved import settled, since_ran_out, under_way
 from autopilot.core.evidence import Evidence
 from autopilot.core.fall import FALLEN, LAGS, LEVEL_SLOTS, SMALLEST_FALL, FleetReading, find_fall
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, WINDOW_SLOTS, Floats, Windows
@@ -24,8 +25,7 @@ from autopilot.core.usual import Doubles, Usual
 
 _ROWS = 256  # fleets at a time: what stays in the second-level cache
 _SILENT_SLOTS = 24  # a hold that nothing was heard of for two hours is over
-_RECENT_HOLD_SLOTS = 40
-_GAVE_IN = 0.8  # a hold after which demand stays below this share of what was held had run out
+_RECENT_SLOTS = 41  # in which a hold that ran out is remembered
 _SOME_NOISE = 1.1  # above the most that a fleet ever needed
 _SLOT_MINUTES = SLOT_SECONDS // 60
 _FALLEN = FALLEN.astype(np.float32)
@@ -174,8 +174,9 @@ def _believed_before(windows: Windows, evidence: Evidence) -> Windows:
     """The windows with what was believed in earlier slots."""
     if evidence.believed is None:
         return windows
-    demand = np.where(np.isnan(evidence.believed), windows.demand, evidence.believed)
-    demand[:, -1] = windows.demand[:, -1]
+    demand = windows.demand.copy()
+    for row in np.flatnonzero((~np.isnan(evidence.believed[:, :-1])).any(axis=1)).tolist():
+        demand[row, :-1] = settled(demand[row], evidence.believed[row])[:-1]
     return Windows(demand, windows.last_week, windows.slot)
 
 
@@ -187,6 +188,7 @@ class _Fleet:
         self._held = None if evidence.believed is None else evidence.believed[row]
         past = believed.astype(np.float64) if evidence.past is None else evidence.past(row)
         self._usual = Usual(past)
+        self._week = None if evidence.week is None else evidence.week(row)
         self._demand = float(reported[-1])
         self._signs = Signs(
             None if evidence.arrivals is None else evidence.arrivals[row].astype(np.float64),
@@ -205,19 +207,12 @@ class _Fleet:
         """How many slots ago the hold under way began; None where none is."""
         if self._held is None:
             return None
-        held = ~np.isnan(self._held[:-1])
-        stops = np.flatnonzero(~held & ~np.isnan(self._reported[:-1]))
-        run = np.flatnonzero(held[stops[-1] + 1 if len(stops) else 0 :])
-        if not len(run):
-            return None
-        first = int(run[0]) + (int(stops[-1]) + 1 if len(stops) else 0)
-        last = int(np.flatnonzero(held)[-1])
-        return None if len(held) - last > _SILENT_SLOTS else len(held) - first
+        return under_way(self._reported, self._held, _SILENT_SLOTS)
 
     def _begin(self) -> tuple[float, str] | None:
         waits = self._waiting >= signs.many_waiting(self._demand)
         served = self._demand - self._waiting if waits else self._demand
-        fall = find_fall(FleetReading(self._usual, served, self._since()))
+        fall = find_fall(FleetReading(self._usual, served, self._since(), self._week))
         if fall is None:
             return None
         return self._told(fall.level, Doubt(self._demand, fall.level, 0))
@@ -226,6 +221,8 @@ class _Fleet:
         slots = min(4, began)
         expected = float(self._usual.expected(np.array([began - slots + 1]), slots)[0])
         expected = min(expected, _SOME_NOISE * self._usual.highest())
+        if not expected > self._demand:
+            return None
         path = self._reported[max(len(self._reported) - 1 - began - 6, 0) :].astype(np.float64)
         now = hold.HoldUnderWay(expected, began, path)
         doubt = Doubt(self._demand, expected, began)
@@ -245,15 +242,7 @@ class _Fleet:
         """Slots since the end of a hold that ran out lately: what was expected then is not expected any more."""
         if self._held is None:
             return None
-        recent = self._held[-1 - _RECENT_HOLD_SLOTS : -1]
-        held = np.flatnonzero(~np.isnan(recent))
-        if not len(held):
-            return None
-        end = int(held[-1]) + 1
-        after = self._reported[-1 - _RECENT_HOLD_SLOTS : -1][end : end + 2]
-        after = after[~np.isnan(after)]
-        level = np.nanmax(recent[max(end - 6, 0) : end])
-        return None if len(after) and after.max() >= _GAVE_IN * level else len(recent) - end
+        return since_ran_out(self._reported[-_RECENT_SLOTS:], self._held[-_RECENT_SLOTS:])
 
     def _told(self, level: float, doubt: Doubt) -> tuple[float, str] | None:
         level = min(level, _SOME_NOISE * self._usual.highest())

@@ -58,11 +58,11 @@ def _read_json(content: bytes) -> tuple[str, dict[str, DemandSeries]]:
     raise ExportError(f"JSON of a kind that is not known here ({what}). Known: {known}; or write timestamp,demand")
 
 
-def write_demand_csv(path: Path, fleets: Mapping[str, DemandSeries]) -> None:
-    """Write `timestamp,demand` lines, or `timestamp,fleet,demand` for several fleets, in their order."""
+def write_demand_csv(path: Path, fleets: Mapping[str, DemandSeries], *, named: bool = False) -> None:
+    """Write `timestamp,demand` lines, or `timestamp,fleet,demand` for several fleets (or `named` ones), in order."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        alone = len(fleets) == 1
+        alone = len(fleets) == 1 and not named
         writer.writerow(("timestamp", "demand") if alone else ("timestamp", "fleet", "demand"))
         for name, one in fleets.items():
             for at, servers in zip(one.times.tolist(), one.demand.tolist(), strict=True):

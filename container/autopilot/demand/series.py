@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
 
+LEAST_LEARNED_DAYS = 2.0
+"""Of a fleet, to learn from: a shorter record says nothing about its days."""
 _LONGEST_PATH = 120
 _LONGEST_MESSAGE = 340
 """Characters: with its path and line a message stays below 500."""

@@ -100,6 +100,11 @@ class RecentHistory:
         """Fleets whose last values of the slot this worker still has to write."""
         return self._pending()
 
+    @property
+    def store(self) -> History:
+        """What it reads from, and writes to."""
+        return self._history
+
     def recall(self, observed: Sequence[Observed]) -> list[Recalled]:
         """Record observations; return what is known of each one's fleet, in the same order. A failure is a status."""
         return list(self.recall_each(observed, max(1, len(observed))))

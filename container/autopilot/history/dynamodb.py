@@ -75,7 +75,7 @@ R = TypeVar("R")
 
 
 class DynamoClient(Protocol):
-    """The two calls of a botocore DynamoDB client that are made here."""
+    """The calls of a botocore DynamoDB client that are made here."""
 
     def update_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401  (botocore's own shape)
         """Write attributes of one item."""
@@ -83,6 +83,10 @@ class DynamoClient(Protocol):
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
         """Read up to a hundred items."""
+        ...
+
+    def scan(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Look at every item, a megabyte at a time."""
         ...
 
 
@@ -187,6 +191,23 @@ class DynamoHistory:
         """Keep allocations for the fleet's next record."""
         for one in decided:
             self._pending.add(one)
+
+    def fleets(self) -> list[str]:
+        """Every fleet with an item of a day, in order, by a scan. Raises HistoryUnavailableError."""
+        (found,) = self._each(self._scan, [{"TableName": self._table}], 1.0)
+        return sorted(found or ())
+
+    def _scan(self, request: dict[str, Any]) -> set[str]:
+        found: set[str] = set()
+        while True:
+            answer = self._connected().scan(
+                **request, ProjectionExpression="fleet, #day", ExpressionAttributeNames={"#day": "day"}
+            )
+            # Web services keep an item each in the same table, under no day.
+            found |= {item["fleet"]["S"] for item in answer["Items"] if item["day"]["S"][:1].isdigit()}
+            if "LastEvaluatedKey" not in answer:
+                return found
+            request = request | {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def close(self) -> None:
         """Write what is pending and let go of the threads."""

@@ -44,6 +44,11 @@ class MemoryHistory:
                 known.allocation[at] = one.allocation
                 self._fleets[one.fleet][day] = known.noted(at, believed=one.believed, arrivals=one.arrivals)
 
+    def fleets(self) -> list[str]:
+        """The fleets that are remembered, in order."""
+        with self._lock:
+            return sorted(self._fleets)
+
     def close(self) -> None:
         """Do nothing."""
 

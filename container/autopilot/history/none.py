@@ -22,6 +22,10 @@ class NoHistory:
     def remember(self, decided: Sequence[Decided]) -> None:
         """Do nothing."""
 
+    def fleets(self) -> list[str]:
+        """None."""
+        return []
+
     def close(self) -> None:
         """Do nothing."""
 

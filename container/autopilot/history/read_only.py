@@ -35,6 +35,10 @@ class ReadOnlyHistory:
     def remember(self, decided: Sequence[Decided]) -> None:
         """Do nothing."""
 
+    def fleets(self) -> list[str]:
+        """The fleets of the other history."""
+        return self._history.fleets()
+
     def close(self) -> None:
         """Close the other history."""
         self._history.close()

@@ -169,6 +169,10 @@ class SlotHistory:
         if at_once:
             self._history.remember(at_once)
 
+    def fleets(self) -> list[str]:
+        """The fleets of the store."""
+        return self._history.fleets()
+
     def close(self) -> None:
         """Write all that is pending, for some seconds at most, and close the store."""
         self._writer.shutdown(wait=True, cancel_futures=True)

@@ -165,6 +165,11 @@ class SqliteHistory:
         ):
             self._put_decided(connection, decided)
 
+    def fleets(self) -> list[str]:
+        """Every fleet with a row, in order. Raises HistoryUnavailableError."""
+        with self._session(_LOCK_SHARE) as connection:
+            return [fleet for (fleet,) in connection.execute("SELECT DISTINCT fleet FROM days ORDER BY fleet")]
+
     def close(self) -> None:
         """Write what is pending and close the file."""
         self.remember([])

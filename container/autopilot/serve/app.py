@@ -8,12 +8,14 @@ answers: both hand each request to the same `Invocations`.
 
 import atexit
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from autopilot.backtest.replay import ReplayConfig
+from autopilot.learning.judge import DailyJudge
 from autopilot.ports import ModelError
 from autopilot.serve import log
 from autopilot.serve.emf import EmfMetrics
@@ -25,7 +27,7 @@ from autopilot.serve.wire.answers import ErrorAnswer, ErrorOut
 from autopilot.serve.wire.content_types import JSON
 from autopilot.service import Autopilot
 from autopilot.settings import Settings
-from autopilot.wiring import build, build_services
+from autopilot.wiring import build, build_services, must_earn
 
 BATCHED_MB = 1
 """Size of a batch job's requests: some 20,000 rows, which one worker decides within its time-out."""
@@ -66,7 +68,15 @@ def _built(settings: Settings) -> Autopilot | None:
         logger.error("not ready, /ping answers 503. Model of %s: %s", settings.autopilot_model_dir, error)
         return None
     logger.info("policy %s, history %s", autopilot.policy.name, settings.autopilot_history)
-    return autopilot
+    return _judged(settings, autopilot)
+
+
+def _judged(settings: Settings, autopilot: Autopilot) -> Autopilot:
+    """The same, whose policy has to earn its place on each fleet; as it is where there is nothing to judge by."""
+    if settings.history_place().kind == "off" or not must_earn(settings, autopilot.policy):
+        return autopilot
+    config = ReplayConfig(autopilot.policy, rules=settings.guardrail_rules(), events=settings.events())
+    return replace(autopilot, judge=DailyJudge(autopilot.history.store, config))
 
 
 def _emf(settings: Settings, metrics: Metrics) -> EmfMetrics | None:

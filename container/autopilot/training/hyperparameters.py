@@ -193,9 +193,10 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     log_std: Annotated[
         float,
         Meta(
-            description="Log of the exploration at the start, in units of the fleet's error scale (ppo).",
+            description="Log of the exploration at the start, in units of the fleet's error scale; 0: -1.2, and -3 "
+            "after a warm start, for a policy learns a margin for its own noise (ppo).",
         ),
-    ] = -1.2
+    ] = 0.0
     gs_inventory_url: Annotated[
         str,
         Meta(

@@ -17,10 +17,9 @@ from typing import Self
 import numpy as np
 
 from autopilot.demand.http import HttpDemand
-from autopilot.demand.series import DemandSeries
+from autopilot.demand.series import LEAST_LEARNED_DAYS, DemandSeries
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
-from autopilot.training.recorded import LEAST_DAYS
 
 _TIMEOUT = 10.0
 _PATIENCE = 5
@@ -110,10 +109,10 @@ class Recording:
 def open_recording(job: Job, hparams: Hyperparameters, stop: StopSignal) -> Recording:
     """The recording of a job's live source, in its checkpoints. Raises JobError where it could never be long enough."""
     days = (hparams.live_observations - 1) * hparams.learning_freq / _DAY
-    if days < LEAST_DAYS:
+    if days < LEAST_LEARNED_DAYS:
         raise JobError(
             f"{hparams.live_observations} live_observations, one every {hparams.learning_freq:g} seconds "
-            f"(learning_freq), span {days:.2g} days: at least {LEAST_DAYS:g} are needed to train on them"
+            f"(learning_freq), span {days:.2g} days: at least {LEAST_LEARNED_DAYS:g} are needed to train on them"
         )
     source = HttpDemand(hparams.gs_inventory_url, hparams.gs_inventory_field, _TIMEOUT)
     of_this = sha256(f"{hparams.gs_inventory_url} {hparams.gs_inventory_field}".encode()).hexdigest()[:8]
@@ -128,7 +127,7 @@ Opens = Callable[[Job, Hyperparameters, StopSignal], Recording]
 
 def rounds(recording: Recording, check: Callable[[], None]) -> Iterator[DemandSeries]:
     """The recording once there is enough to train on, again with every day more, and at its end. Raises JobError."""
-    ended, wanted, seen = False, LEAST_DAYS, 0
+    ended, wanted, seen = False, LEAST_LEARNED_DAYS, 0
     while not ended:
         ended = recording.wait(wanted, check)
         if len(recording) > seen or not seen:

@@ -18,6 +18,7 @@ MAKES_THE_NETWORK = ("environment", "hidden", "faithful", "control")
 """Hyperparameters that a checkpoint keeps as `hparams`: without them its weights mean nothing, or something else."""
 
 _RATE, _WARM_RATE = 3e-4, 3e-5
+_LOG_STD, _WARM_LOG_STD = -1.2, -3.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ class PPORun:
         self._context = context
         self._game = game
         self._warm = bool(network.normalised)
-        self._model = NetworkActorCritic(network, hparams.seed, hparams.log_std)
+        self._model = NetworkActorCritic(
+            network, hparams.seed, hparams.log_std or (_WARM_LOG_STD if self._warm else _LOG_STD)
+        )
         self._config = ppo_config(hparams, self._warm)
         self._patience = hparams.patience * game.validation.every
         self._updater = Updater(self._model, self._config)

@@ -13,13 +13,11 @@ from autopilot.core.fleet import MISSING_PRICE
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.core.series import series_windows
 from autopilot.demand.csv_file import read_fleets_csv
-from autopilot.demand.series import DemandSeries
+from autopilot.demand.series import LEAST_LEARNED_DAYS, DemandSeries
 from autopilot.sim.traces import Traces, traces_from_observations
 from autopilot.training.dataset import ROW, Rows, join, with_rules
 from autopilot.training.job import JobError
 
-LEAST_DAYS = 2.0
-"""A shorter record says nothing about the fleet's days."""
 MOST_DECISIONS = 20_000
 """Of one fleet: a year of five-minute slots is thinned to this."""
 _VALIDATED = 0.2
@@ -76,9 +74,9 @@ def _is_demand(path: Path) -> bool:
 def split(name: str, series: DemandSeries, verdict_share: float) -> RecordedFleet:
     """Keep the last part of a fleet's record for the verdict. Raises JobError if the record is too short."""
     span = float(series.times[-1] - series.times[0])
-    if span < LEAST_DAYS * 86400:
+    if span < LEAST_LEARNED_DAYS * 86400:
         raise JobError(
-            f"{name} spans {span / 86400:.2g} days of demand: at least {LEAST_DAYS:g} are needed to train on it"
+            f"{name} spans {span / 86400:.2g} days of demand: at least {LEAST_LEARNED_DAYS:g} are needed to train on it"
         )
     return RecordedFleet(name, series, float(series.times[0]) + span * (1.0 - verdict_share))
 

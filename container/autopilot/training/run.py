@@ -14,6 +14,7 @@ from msgspec import structs
 from autopilot.core import features
 from autopilot.core.address import shown
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
+from autopilot.demand.series import LEAST_LEARNED_DAYS
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
@@ -30,7 +31,7 @@ from autopilot.training.live import Opens, open_recording, rounds
 from autopilot.training.network import FleetNetwork, build_fleet_network
 from autopilot.training.ppo_run import PPORun, RunContext
 from autopilot.training.progress import ProgressReporter
-from autopilot.training.recorded import LEAST_DAYS, RecordedFleet, left_out, read_channel, recorded_traces, split
+from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
 from autopilot.training.report import verdict_line, write_report
 from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
 
@@ -103,8 +104,8 @@ def _live_rounds(
     with context.opens(job, hparams, context.stop) as recording:
         context.reporter.say(
             f"recording {shown(hparams.gs_inventory_url)} into {recording.path}, {len(recording)} of "
-            f"{hparams.live_observations} observations are there; training begins with {LEAST_DAYS:g} days, and again "
-            "with each day more"
+            f"{hparams.live_observations} observations are there; training begins with {LEAST_LEARNED_DAYS:g} days, "
+            "and again with each day more"
         )
         try:
             for series in rounds(recording, context.stop.check):

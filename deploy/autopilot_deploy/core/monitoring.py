@@ -66,7 +66,7 @@ def dashboard(names: Names, sources: MetricSources) -> dict[str, Any]:
     note = (
         f"# {names.endpoint}\nAllocation should lead demand by the provisioning lead time, never lie below it. "
         "`false-positive`: the policy asked for less than was needed and was raised. "
-        "`fallback`: the calibrated rule decided. `outage-hold`: demand fell faster than sessions can end."
+        "`fallback`: the calibrated rule decided. `outage-hold`: demand fell as players do not make it fall."
     )
     text = {"type": "text", "x": 0, "y": 24, "width": 24, "height": 3, "properties": {"markdown": note}}
     return {"start": "-P1D", "widgets": [*placed, text]}

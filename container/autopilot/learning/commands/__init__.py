@@ -1,0 +1,1 @@
+"""The commands that look at a history store and at model directories."""

@@ -1,0 +1,40 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autopilot.core.fleet import FleetNow
+from autopilot.service import Ask
+from autopilot.settings import Settings
+from autopilot.wiring import build
+
+NOW = 1_794_000_000 // 86400 * 86400 + 12 * 3600.0
+SLOTS = 288
+
+
+def days_of(count: float, seed: int = 1, level: float = 100) -> np.ndarray:
+    """Demand of so many days, noon to noon, slot by slot: so smooth that no hold ever doubts it."""
+    slot = np.arange(int(count * SLOTS))
+    noise = np.random.default_rng(seed).integers(-1, 2, len(slot))
+    return np.round(level * (1 + 0.5 * np.sin(slot / SLOTS * 2 * np.pi))) + noise
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a store that is not there yet; the clock of the commands says that it is NOW."""
+    monkeypatch.setattr("autopilot.learning.commands.asked.time.time", lambda: NOW)
+    return f"sqlite:///{tmp_path}/history.sqlite3"
+
+
+@pytest.fixture
+def served(store: str) -> Callable[..., None]:
+    """Asks the service for decisions for a fleet, slot by slot up to NOW, and leaves its history in the store."""
+
+    def serve(fleet: str, demand: Sequence[float] | np.ndarray) -> None:
+        autopilot = build(Settings.from_env({"AUTOPILOT_HISTORY": store, "AUTOPILOT_MAX_CLOCK_SKEW": "0"}))
+        for back, servers in zip(range(len(demand), 0, -1), demand, strict=True):
+            autopilot.decide([Ask(FleetNow(fleet, NOW - 300.0 * back, float(servers)))])
+        autopilot.history.close()
+
+    return serve
