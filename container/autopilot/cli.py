@@ -66,6 +66,12 @@ COMMANDS = {
         "autopilot.learning.commands.scoreboard:scoreboard",
         "What your fleets cost while they were served, beside simple rules.",
     ),
+    "promote": LazyCommand(
+        "autopilot.learning.commands.models:promote_model", "Let a trained model serve, and keep the one before it."
+    ),
+    "rollback": LazyCommand(
+        "autopilot.learning.commands.models:rollback", "Let the model serve again that served before."
+    ),
     "history": LazyCommand(
         "autopilot.learning.commands.history:history", "Export what a store remembers of your fleets, to train on it."
     ),

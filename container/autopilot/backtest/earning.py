@@ -30,12 +30,19 @@ class CostTrial:
 
 def trial(scenario: Scenario, config: ReplayConfig) -> CostTrial:
     """Play both on every day of the scored steps that is known well enough, each alone."""
+    days, policy = daily_costs(scenario, replace(config, rule_days=frozenset()))
+    _, rule = daily_costs(scenario, replace(config, rule_days=_every(scenario)))
+    return CostTrial(days, policy, rule)
+
+
+def daily_costs(scenario: Scenario, config: ReplayConfig) -> tuple[npt.NDArray[np.int64], Doubles]:
+    """The UTC days of the scored steps that are known well enough, and what each costs: [D] both."""
     if not scenario.scored.any():
-        return CostTrial(np.empty(0, np.int64), np.empty(0), np.empty(0))
-    policy, rule = (_daily_cost(scenario, replace(config, rule_days=days)) for days in (frozenset(), _every(scenario)))
+        return np.empty(0, np.int64), np.empty(0)
+    cost = scenario.daily(set_by_client(scenario, decide_again(scenario, config), config))[1]
     starts, place = scenario.days
     known = np.bincount(place) >= _LEAST_KNOWN * scenario.grid.steps_a_day
-    return CostTrial((starts[known] // DAY_SECONDS).astype(np.int64), policy[known], rule[known])
+    return (starts[known] // DAY_SECONDS).astype(np.int64), cost[known]
 
 
 def earned(scenario: Scenario, config: ReplayConfig) -> ReplayConfig:
@@ -54,7 +61,3 @@ def earned(scenario: Scenario, config: ReplayConfig) -> ReplayConfig:
 def _every(scenario: Scenario) -> frozenset[int]:
     """Every UTC day that a series touches."""
     return frozenset((scenario.series.times // DAY_SECONDS).astype(np.int64).tolist())
-
-
-def _daily_cost(scenario: Scenario, config: ReplayConfig) -> Doubles:
-    return scenario.daily(set_by_client(scenario, decide_again(scenario, config), config))[1]

@@ -21,8 +21,10 @@ from autopilot.learning.commands.asked import (
     settings_for,
     store_option,
 )
+from autopilot.learning.models import checked
 from autopilot.learning.scoreboard import PERIODS, FleetStanding, standings
 from autopilot.learning.stored import read_fleet
+from autopilot.policy.model_archive import unpacked
 from autopilot.ports import History, ModelError, Policy
 from autopilot.settings import Settings
 from autopilot.wiring import build_policy
@@ -87,7 +89,12 @@ def _config(request: ScoreboardRequest, settings: Settings) -> ReplayConfig:
 
 
 def _candidate(request: ScoreboardRequest) -> Policy | None:
-    return None if request.candidate is None else build_policy(request.candidate)
+    if request.candidate is None:
+        return None
+    policy = build_policy(request.candidate)  # which says what is wrong with a place where there is no model
+    with unpacked(request.candidate) as model:
+        checked(model)
+    return policy
 
 
 def _standings(

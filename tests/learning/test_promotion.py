@@ -1,0 +1,161 @@
+"""Promotion and rolling back: which model serves, and what speaks against a change."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from autopilot.backtest.replay import ReplayConfig
+from autopilot.core.cost import Interval
+from autopilot.demand.series import DemandSeries
+from autopilot.learning.commands.models import promote_model, rollback
+from autopilot.learning.models import promote, roll_back
+from autopilot.learning.promotion import Case, case_for, held
+from autopilot.learning.stored import StoredFleet
+from autopilot.policy.calibrated import CalibratedPolicy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
+from autopilot.ports import ModelError
+from tests.learning.conftest import NOW, days_of
+from tests.learning.test_judge import Doubling
+
+
+@pytest.fixture
+def candidate(tmp_path: Path) -> Path:
+    """The built-in model under another name and checksum."""
+    place = shutil.copytree(BUILT_IN_MODEL, tmp_path / "candidate")
+    content = (place / "model.tflite").read_bytes() + b"\0"
+    (place / "model.tflite").write_bytes(content)
+    rewrite(place, name="studio", model_sha256=hashlib.sha256(content).hexdigest())
+    return place
+
+
+def rewrite(model: Path, **changes: object) -> None:
+    path = model / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def fleet(demand: np.ndarray, name: str = "eu", doubted: int = 0) -> StoredFleet:
+    times = NOW - 300.0 * np.arange(len(demand), 0, -1)
+    flags = np.arange(len(demand)) >= len(demand) - doubted
+    return StoredFleet(name, DemandSeries(times, demand), np.full(len(demand), np.nan), flags)
+
+
+def test_a_promotion_keeps_what_served_and_rolling_back_brings_it_back(tmp_path, candidate):
+    root = tmp_path / "models"
+    first, second = promote(root, BUILT_IN_MODEL), promote(root, candidate)
+    assert second.startswith("studio@")
+    assert load_policy(root / "current").name == second
+    assert load_policy(root / "previous").name == first
+    assert roll_back(root) == first == load_policy(root / "current").name
+    assert roll_back(root) == second
+    assert sorted(os.listdir(root)) == ["current", "previous", "versions"]
+    assert len(os.listdir(root / "versions")) == 2
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "said"),
+    [
+        ("another feature version", {"features_version": 1}, "was trained on observations of version 1"),
+        ("judged worse than the rule", {"serve": "calibrated"}, "its own verdict prefers the calibrated rule"),
+        ("another file", {"model_sha256": "0" * 64}, "is not the file that metadata.json describes"),
+        ("a web service", {"environment": "service"}, "a policy for fleets is asked for"),
+    ],
+)
+def test_a_candidate_that_cannot_serve_is_refused_and_leaves_no_trace(tmp_path, candidate, case, changes, said):
+    root = tmp_path / "models"
+    promote(root, BUILT_IN_MODEL)
+    rewrite(candidate, **changes)
+    with pytest.raises(ModelError, match=said):
+        promote(root, candidate)
+    assert sorted(os.listdir(root)) == ["current", "versions"], case
+    assert len(os.listdir(root / "versions")) == 1
+
+
+def test_what_serves_already_and_what_never_was_are_refused(tmp_path):
+    root = tmp_path / "models"
+    promote(root, BUILT_IN_MODEL)
+    with pytest.raises(ModelError, match="serves already"):
+        promote(root, BUILT_IN_MODEL)
+    with pytest.raises(ModelError, match="has no previous model"):
+        roll_back(root)
+    (tmp_path / "other" / "current").mkdir(parents=True)
+    with pytest.raises(ModelError, match="is no link"):
+        promote(tmp_path / "other", BUILT_IN_MODEL)
+
+
+def test_a_better_candidate_has_no_objections_and_a_worse_one_has():
+    fleets = [fleet(days_of(9))]
+    better = case_for(fleets, ReplayConfig(Doubling()), CalibratedPolicy())
+    assert list(better.objections(7)) == []
+    assert better.ratio < 0.5
+    worse = case_for(fleets, ReplayConfig(CalibratedPolicy()), Doubling())
+    assert len(list(worse.objections(7))) == 2
+    assert worse.worst[0] == "eu"
+
+
+@pytest.mark.parametrize(
+    ("case", "objection"),
+    [
+        (Case(0.9, Interval(0.85, 0.95), ("eu", 0.95), 5), "5 whole days are stored, 7 are asked for"),
+        (Case(0.9, None, ("eu", 0.9), 2), "2 whole days are stored"),
+        (Case(0.98, Interval(0.95, 1.01), ("eu", 0.98), 9), "95.0 to 101.0 %: that is no proof"),
+        (Case(0.9, Interval(0.85, 0.95), ("us", 1.2), 9), "us would cost 120 % of what it does"),
+    ],
+)
+def test_each_objection_is_said(case, objection):
+    (said,) = case.objections(7)
+    assert objection in said
+
+
+def test_without_a_whole_day_there_is_nothing_to_compare_on():
+    with pytest.raises(ValueError, match="no fleet has a whole day"):
+        case_for([fleet(days_of(0.2)), fleet(np.array([5.0]), "us")], ReplayConfig(Doubling()), CalibratedPolicy())
+
+
+def test_a_hold_of_half_an_hour_ago_is_one_of_now():
+    assert held([fleet(days_of(1), doubted=1), fleet(days_of(1), "us")], NOW) == ["eu"]
+    assert held([fleet(days_of(1), doubted=3)], NOW + 3600) == []
+
+
+@pytest.fixture
+def run(tmp_path: Path, store: str, candidate: Path) -> Callable[..., Result]:
+    arguments = [str(candidate), "--to", str(tmp_path / "models"), "--store", store]
+    return lambda *more: CliRunner().invoke(promote_model, [*arguments, *more])
+
+
+def test_the_commands_say_what_serves(tmp_path, run, served):
+    served("eu/racer", days_of(0.2))
+    promote(tmp_path / "models", BUILT_IN_MODEL)
+    done = run()
+    assert done.exit_code == 0, done.output
+    assert f"serves from {tmp_path / 'models' / 'current'}" in done.output
+    back = CliRunner().invoke(rollback, ["--to", str(tmp_path / "models")])
+    assert back.output.startswith("default@")
+
+
+def test_while_an_outage_is_held_a_promotion_is_deferred(tmp_path, run, served):
+    demand = days_of(4)
+    demand[-6:] = 0
+    served("eu/racer", demand)
+    done = run()
+    assert (done.exit_code, (tmp_path / "models").exists()) == (3, False)
+    assert "an outage is held for eu/racer: promote when it is over" in done.output
+
+
+def test_by_itself_it_promotes_only_what_is_proven(tmp_path, run, served):
+    served("eu/racer", days_of(2.5))
+    done = run("--auto", "--days", "3")
+    assert (done.exit_code, (tmp_path / "models").exists()) == (2, False)
+    assert "not promoted: " in done.output
+
+
+def test_rolling_back_where_nothing_was_promoted_is_refused(tmp_path):
+    done = CliRunner().invoke(rollback, ["--to", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "has no previous model" in done.output
