@@ -9,6 +9,7 @@ failed, and one whose report is not believed, for every worker should know that 
 """
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+
+import numpy as np
 
 from autopilot.core.history import SLOTS_PER_DAY, DaySlots, day_of, slot_of
 from autopilot.history.forking import tell_of_forks
@@ -30,6 +33,9 @@ OVERDUE_SECONDS = 360.0
 CLOSING_SECONDS = 3.0
 """For what is still to be written when a worker ends: less than it is given."""
 _AT_ONCE, _MANY = 100, 1000
+_OWN_SLOTS = 3
+"""Slots, the present one among them, that this worker may still be writing: of these it knows best."""
+_PATIENCE_SECONDS = 0.3
 
 
 @dataclass(slots=True)
@@ -41,6 +47,8 @@ class _Fleet:
     observed: dict[int, Observed] = field(default_factory=dict)
     decided: dict[int, Decided] = field(default_factory=dict)
     trusted: bool = True  # whether the store is well, and knows of this slot or is about to
+    disbelieved: bool = False  # its last report was not believed: the store is asked, whatever it said aside meanwhile
+    late: tuple[date, DaySlots] | None = None  # the day before, until the store was told all of it
 
     @property
     def unsaved(self) -> bool:
@@ -48,12 +56,26 @@ class _Fleet:
 
     def observe(self, one: Observed, slot: int) -> DaySlots:
         """The day with an observation in place; days that were handed out are never written to."""
-        day = self.day if slot // SLOTS_PER_DAY == self.slot // SLOTS_PER_DAY else DaySlots()
+        self.turn_to(slot)
+        day = self.day
         demand = day.demand.copy()
         demand[slot % SLOTS_PER_DAY] = one.demand
-        self.slot, self.day = slot, DaySlots(demand, day.allocation, day.believed, day.arrivals)
+        self.day = DaySlots(demand, day.allocation, day.believed, day.arrivals)
         self.observed[slot] = one
         return self.day
+
+    def turn_to(self, slot: int) -> None:
+        """Go on to a slot. A new day begins empty, and what the store may not know of the old one is kept."""
+        if slot // SLOTS_PER_DAY != self.slot // SLOTS_PER_DAY:
+            self.late = day_of(self.slot), self.day
+            self.day = DaySlots()
+        self.slot = slot
+
+    def with_late(self, day: date, stored: DaySlots) -> DaySlots:
+        """A day as the store has it, with what it may not have been told of it."""
+        if self.late is None or self.late[0] != day:
+            return stored
+        return _merged(stored, self.late[1], range(SLOTS_PER_DAY - _OWN_SLOTS, SLOTS_PER_DAY))
 
     def decide(self, one: Decided) -> None:
         allocation, at = self.day.allocation.copy(), self.slot % SLOTS_PER_DAY
@@ -63,18 +85,27 @@ class _Fleet:
         self.decided[self.slot] = one
 
     def stored(self, day: DaySlots) -> None:
-        """The store's own word on the day, with what it was not told yet in place."""
-        today, self.trusted, self.day = self.slot // SLOTS_PER_DAY, True, day
-        if not self.unsaved:
-            return
-        demand, allocation = day.demand.copy(), day.allocation.copy()
-        for slot, seen in self.observed.items():
-            if slot // SLOTS_PER_DAY == today:
-                demand[slot % SLOTS_PER_DAY] = seen.demand
-        for slot, made in self.decided.items():
-            if slot // SLOTS_PER_DAY == today:
-                allocation[slot % SLOTS_PER_DAY] = made.allocation
-        self.day = DaySlots(demand, allocation, day.believed, day.arrivals)
+        """The store's own word on the day, with what it does not know yet in place.
+
+        It may be a moment old: what it lacks and this worker knows stays, and so does this worker's own latest.
+        """
+        today, at = self.slot // SLOTS_PER_DAY, self.slot % SLOTS_PER_DAY
+        self.trusted = True
+        self.day = _merged(day, self.day, range(max(0, at + 1 - _OWN_SLOTS), at + 1))
+        if all(slot // SLOTS_PER_DAY == today for slot in self.observed):
+            self.late = None
+
+
+def _merged(stored: DaySlots, own: DaySlots, latest: range) -> DaySlots:
+    """A day as the store has it; what it lacks stands as this worker knows it, and so do the latest places."""
+    demand, allocation = (
+        np.where(np.isnan(theirs), ours, theirs)
+        for theirs, ours in ((stored.demand, own.demand), (stored.allocation, own.allocation))
+    )
+    for at in latest:
+        demand[at] = demand[at] if math.isnan(own.demand[at]) else own.demand[at]
+        allocation[at] = allocation[at] if math.isnan(own.allocation[at]) else own.allocation[at]
+    return DaySlots(demand, allocation, stored.believed, stored.arrivals)
 
 
 @dataclass(slots=True)
@@ -106,7 +137,8 @@ class SlotHistory:
         tell_of_forks(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._in_flight: set[str] = set()  # fleets that are being written aside
         self._fleets: OrderedDict[str, _Fleet] = OrderedDict()
         self._since: OrderedDict[str, float] = OrderedDict()  # fleets with unsaved values, the oldest first
         self._due: dict[str, None] = {}
@@ -141,7 +173,10 @@ class SlotHistory:
             self._find_overdue()
             places = self._to_ask([place for place, day in enumerate(days) if day is None], observed)
             asked = [observed[place] for place in places]
-            unsaved = self._taken({one.fleet for one in asked})
+            fleets = {one.fleet for one in asked}
+            # What is on its way to the store belongs to its answer.
+            self._lock.wait_for(lambda: self._in_flight.isdisjoint(fleets), _PATIENCE_SECONDS)
+            unsaved = self._taken(fleets)
         self._write_aside()
         if asked:
             for place, answer in zip(places, self._ask(asked, unsaved, alone=len(asked) == len(observed)), strict=True):
@@ -157,10 +192,10 @@ class SlotHistory:
         return sorted(set(places).difference(waiting))
 
     def read(self, wanted: Sequence[tuple[str, date]]) -> list[DaySlots | None]:
-        """As the store reads, with what it was not told yet in place of today. Raises HistoryUnavailableError."""
+        """As the store reads, with what it was not told yet in place. Raises HistoryUnavailableError."""
         days = self._history.read(wanted)
         with self._lock:
-            return [self._today(fleet, day) or stored for (fleet, day), stored in zip(wanted, days, strict=True)]
+            return [self._with_unsaved(*one, stored) for one, stored in zip(wanted, days, strict=True)]
 
     def remember(self, decided: Sequence[Decided]) -> None:
         """Keep decisions for the fleet's next write, but for those of which every worker should know at once."""
@@ -189,7 +224,7 @@ class SlotHistory:
 
     def _from_memory(self, one: Observed) -> DaySlots | None:
         known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
-        if known is None or not known.trusted or not known.slot <= slot <= known.slot + 1:
+        if known is None or not known.trusted or known.disbelieved or not known.slot <= slot <= known.slot + 1:
             return None
         if slot > known.slot:
             self._due[one.fleet] = None
@@ -279,19 +314,24 @@ class SlotHistory:
         if known is None:
             known = self._fleets[one.fleet] = _Fleet(slot, day)
         self._fleets.move_to_end(one.fleet)
-        known.slot = slot
+        known.turn_to(slot)
+        known.disbelieved = False
         known.stored(day)
 
-    def _today(self, fleet: str, day: date) -> DaySlots | None:
+    def _with_unsaved(self, fleet: str, day: date, stored: DaySlots | None) -> DaySlots | None:
         known = self._fleets.get(fleet)
-        return known.day if known is not None and known.unsaved and day_of(known.slot) == day else None
+        if known is None:
+            return stored
+        if known.unsaved and day_of(known.slot) == day:
+            return known.day
+        return None if stored is None else known.with_late(day, stored)
 
     def _kept(self, one: Decided) -> bool:
         known = self._fleets.get(one.fleet)
         if known is None or known.slot != slot_of(one.observed_at):
             return False
         if one.believed is not None:
-            known.trusted = False
+            known.disbelieved = True
             return False
         known.decide(one)
         self._note(one.fleet)
@@ -307,14 +347,21 @@ class SlotHistory:
     def _write_due(self) -> None:
         """Write what is due, some hundreds at a time, until nothing is, or the store fails."""
         while (unsaved := self._next_due()) is not None:
-            if not self._write(unsaved):
-                self._writing = False  # the next decision tries again
+            written = self._write(unsaved)
+            with self._lock:
+                self._in_flight = set()
+                self._lock.notify_all()
+                self._writing = self._writing and written  # else the next decision tries again
+            if not written:
                 return
 
     def _next_due(self) -> _Unsaved | None:
         with self._lock:
             self._writing = bool(self._due)
-            return self._taken(list(self._due)[:_AT_ONCE]) if self._writing else None
+            if not self._writing:
+                return None
+            self._in_flight = set(list(self._due)[:_AT_ONCE])
+            return self._taken(self._in_flight)
 
     def _write(self, unsaved: _Unsaved) -> bool:
         """Write that; whether anything could be written."""
