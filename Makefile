@@ -30,6 +30,11 @@ backtest: ## score the policy on your own demand: make backtest CSV=demand.csv A
 	@scripts/setup-venv.sh demo
 	@$(PYTHON_IN_VENV) -m autopilot.cli backtest $(CSV) $(ARGS)
 
+.PHONY: explore
+explore: ## play with your own fleet on a page in the browser: make explore CSV=demand.csv (without: the sample days)
+	@scripts/setup-venv.sh explore
+	@exec $(PYTHON_IN_VENV) -m autopilot.cli explore $(CSV) $(ARGS)
+
 .PHONY: train
 train: ## train a policy: make train ARGS="--root /tmp/ml -p algorithm=ppo" (ARGS="--help" lists all there is)
 	@scripts/setup-venv.sh train

@@ -2,6 +2,7 @@
 # Make .venv and install a set of packages into it, once; nothing happens while the requirement files are unchanged.
 #
 #   scripts/setup-venv.sh demo     what serving and its reports need (no TensorFlow)
+#   scripts/setup-venv.sh explore  and what `autopilot explore` draws with
 #   scripts/setup-venv.sh train    what training needs on top: TensorFlow
 #   scripts/setup-venv.sh desk     and what the client needs
 #   scripts/setup-venv.sh all      everything, for the tests and the linters
@@ -61,9 +62,10 @@ make_venv() {
 case ${1:-} in
     demo) files=(container/requirements-serve.txt container/requirements-report.txt) ;;
     desk) files=(container/requirements-serve.txt container/requirements-report.txt client/requirements.txt) ;;
+    explore) files=(container/requirements-serve.txt container/requirements-report.txt container/requirements-explore.txt) ;;
     train) files=(container/requirements-serve.txt container/requirements-report.txt container/requirements-train.txt) ;;
     all) files=(requirements.txt container/requirements-*.txt client/requirements.txt deploy/requirements.txt tests/requirements.txt) ;;
-    *) die "say which set: demo, desk, train or all" ;;
+    *) die "say which set: demo, explore, desk, train or all" ;;
 esac
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)

@@ -38,6 +38,8 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "learning/commands": {"core", "ports", "settings", "demand", "policy", "wiring", "backtest",
                               "backtest/command", "learning"},
         "demo": {"core", "demand", "sim", "backtest"},
+        "explore": {"core", "ports", "demand", "backtest"},
+        "explore/command": {"core", "ports", "settings", "wiring", "demo", "explore"},
         "training/network": {"core"},
         "training/service/head": {"training/network", "webservice"},
         "training": {"core", "ports", "demand", "policy", "sim", "backtest", "webservice", "training/network",

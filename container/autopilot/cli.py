@@ -56,6 +56,12 @@ COMMANDS = {
     "backtest": LazyCommand(
         "autopilot.backtest.command:backtest", "Score the policy on your own demand history, beside simple rules."
     ),
+    "explore": LazyCommand(
+        "autopilot.explore.command:explore",
+        "Play with your own fleet on a page in the browser.",
+        ("plotly", "matplotlib"),
+        "explore",
+    ),
     "scoreboard": LazyCommand(
         "autopilot.learning.commands.scoreboard:scoreboard",
         "What your fleets cost while they were served, beside simple rules.",

@@ -34,6 +34,7 @@ def test_every_command_that_is_listed_explains_itself(name):
         ("evaluate", "pip install 'gameserver-autopilot[train]'"),
         ("client", "pip install 'gameserver-autopilot[client]'"),
         ("deploy", "pip install 'gameserver-autopilot[deploy]'"),
+        ("explore", "pip install 'gameserver-autopilot[explore]'"),
         ("demo", "pip install gameserver-autopilot"),
     ],
 )

@@ -20,6 +20,7 @@ FILES = {
     "train": ["container/requirements-train.txt"],
     "client": ["client/requirements.txt"],
     "deploy": ["deploy/requirements.txt"],
+    "explore": ["container/requirements-explore.txt"],
 }
 """The requirement files that each extra, and the package itself, stand for."""
 
@@ -73,6 +74,9 @@ def test_it_holds_what_serving_needs_the_types_and_the_licence(wheel):
         "autopilot/models/webservice/model.tflite",
         "autopilot/demo/sample_day.csv",
         "autopilot/backtest/templates/backtest.html",
+        "autopilot/demo/templates/demo.html",
+        "autopilot/explore/templates/explore.html",
+        "autopilot/explore/static/explore.js",
         "autopilot/py.typed",
         "autopilot_client/py.typed",
         "autopilot_deploy/py.typed",

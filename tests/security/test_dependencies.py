@@ -13,6 +13,7 @@ USERS = {
     "container/requirements-serve.txt": ["container"],
     "container/requirements-report.txt": ["container"],
     "container/requirements-train.txt": ["container"],
+    "container/requirements-explore.txt": ["container"],
     "client/requirements.txt": ["client"],
     "deploy/requirements.txt": ["deploy"],
 }
@@ -20,6 +21,7 @@ USERS = {
 STARTED = {
     "gunicorn": "autopilot.serve.supervisor starts it as a program",
     "httptools": "uvicorn is told its name: the HTTP parser",
+    "plotly": "its script is sent to the browser",
     "uvloop": "uvicorn is told its name: the event loop",
     "botocore": "comes with boto3",
     "tzdata": "zoneinfo reads it",

@@ -83,10 +83,10 @@ def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Com
     """Play the autopilot's sizes beside every rule's."""
     grid = scenario.grid
     own, calibrated = set_by_client(scenario, replayed, config), on_grid(grid, replayed.calibrated)
-    rivals = _played(scenario)
+    rivals = play_rivals(scenario)
     percent, best = rivals.buffer[0], rivals.best[0]
     others = {
-        "best_rule": _decided(scenario, best), "best_fixed_buffer": buffered(scenario, percent),
+        "best_rule": rule_sizes(scenario, best), "best_fixed_buffer": buffered(scenario, percent),
         "calibrated_rule": calibrated, "reactive_20": buffered(scenario, 20),
     }  # fmt: skip
     held = np.zeros(len(grid), np.bool_)
@@ -114,7 +114,7 @@ def compare(scenario: Scenario, replayed: Replayed, config: ReplayConfig) -> Com
 
 
 @dataclass(frozen=True, slots=True)
-class _Rivals:
+class Rivals:
     """What rules and buffers cost: see Comparison."""
 
     scores: dict[str, Score]
@@ -123,7 +123,8 @@ class _Rivals:
     best: tuple[str, Score]
 
 
-def _played(scenario: Scenario) -> _Rivals:
+def play_rivals(scenario: Scenario) -> Rivals:
+    """Play every rule and every buffer on the history of a fleet. Raises ValueError where nothing was demanded."""
     scores = {name: scenario.score(decided) for name, decided in _players(scenario)}
     products = {name: scenario.score(decided) for name, decided in product_rules(scenario.grid, scenario.lead.longest)}
     references = frozenset(scores) | {HPA}
@@ -134,7 +135,7 @@ def _played(scenario: Scenario) -> _Rivals:
     if buffer[1].cost < best[1].cost:
         best = (f"buffer {buffer[0]}%", buffer[1])
     scores[REACTIVE_20] = scenario.score(buffered(scenario, 20))
-    return _Rivals(scores, references, buffer, best)
+    return Rivals(scores, references, buffer, best)
 
 
 def best_buffer(scenario: Scenario) -> tuple[int, Score]:
@@ -168,8 +169,8 @@ def _players(scenario: Scenario) -> Iterator[tuple[str, Doubles]]:
             yield f"{label}, highest of a lead", np.lib.stride_tricks.sliding_window_view(window, far + 1).max(axis=1)
 
 
-def _decided(scenario: Scenario, wanted: str) -> Doubles:
-    """What one player decided, found again by its name: all of them at once would fill the memory."""
+def rule_sizes(scenario: Scenario, wanted: str) -> Doubles:
+    """What one rule or buffer decided, [T], found again by its name: all of them at once would fill the memory."""
     buffers = ((f"buffer {percent}%", buffered(scenario, percent)) for percent in _BUFFERS)
     products = product_rules(scenario.grid, scenario.lead.longest)
     return next(decided for name, decided in chain(_players(scenario), products, buffers) if name == wanted)

@@ -1,7 +1,8 @@
 """Replay a demand series: what would have been decided at each of its observations, one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from autopilot.core.evidence import Evidence
 from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, FleetNow, Lead, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.core.history import SLOT_SECONDS, Windows
+from autopilot.core.hold_rules import HoldRules
 from autopilot.core.outage import Belief, judge
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.series import SlottedSeries, slotted
@@ -104,6 +106,39 @@ class _Past:
         return int(last) + 1
 
 
+class Moments(NamedTuple):
+    """Some moments in a row: their places among those to decide at, what was reported then, and what is believed."""
+
+    rows: slice
+    windows: Windows
+    belief: Belief
+
+
+def believe(series: DemandSeries, decide_at: npt.NDArray[np.int64], hold: HoldRules) -> Iterator[Moments]:
+    """What is believed at the observations `decide_at` (indices, [D]) of a series, each seeing what came before it.
+
+    It depends on neither lead nor price nor limits. Memory: a chunk of windows, 3.5 KB a moment. Raises ValueError if
+    the times do not increase.
+    """
+    if len(series.times) and np.any(np.diff(series.times) <= 0):
+        raise ValueError("times must increase strictly: sort the series and keep one row per time")
+    count = len(decide_at)
+    if not count:
+        return
+    past = _Past(slotted(series.times, series.demand))
+    demand = series.demand[decide_at].astype(np.float32)
+    slots, first, at_once = np.floor_divide(series.times[decide_at], SLOT_SECONDS).astype(np.int64), 0, _AT_ONCE
+    while first < count:
+        rows = slice(first, min(first + at_once, count))
+        windows, evidence = past.windows(slots[rows], demand[rows])
+        belief = judge(windows, evidence, hold)
+        accepted = past.accept(windows, belief)
+        at_once = min(2 * at_once, _AT_ONCE) if accepted == len(windows) else 1
+        part = slice(0, accepted)
+        yield Moments(slice(first, first + accepted), windows.of(part), belief.of(part))
+        first += accepted
+
+
 def replay(
     fleet: str,
     series: DemandSeries,
@@ -116,32 +151,31 @@ def replay(
     The series knows no sessions, so demand stands for what is in use. Memory: a chunk of windows, and 33 bytes a
     decision. Raises ValueError if the times do not increase.
     """
-    if len(series.times) and np.any(np.diff(series.times) <= 0):
-        raise ValueError("times must increase strictly: sort the series and keep one row per time")
-    count = len(decide_at)
+    moments = believe(series, decide_at, config.rules.hold)
+    return decide_moments(fleet, (series.times[decide_at], series.demand[decide_at]), moments, config, progress)
+
+
+def decide_moments(
+    fleet: str,
+    reported: tuple[Doubles, Doubles],
+    moments: Iterable[Moments],
+    config: ReplayConfig,
+    progress: Progress = lambda _: None,
+) -> Replayed:
+    """Decide at moments in order, once it is known what is believed. `reported`: times and demand of all, [D] each."""
+    times, demand = reported
+    count, memory = len(times), SizeMemory(config.rules)
     out = Replayed(np.empty(count), np.empty(count), np.empty(count), np.empty(count, np.uint8), np.empty(count))
-    if not count:
-        return out
-    past, memory = _Past(slotted(series.times, series.demand)), SizeMemory(config.rules)
-    times, demand = series.times[decide_at], series.demand[decide_at]
-    slots, first, at_once = np.floor_divide(times, SLOT_SECONDS).astype(np.int64), 0, _AT_ONCE
-    while first < count:
-        rows = slice(first, min(first + at_once, count))
-        windows, evidence = past.windows(slots[rows], demand[rows].astype(np.float32))
-        belief = judge(windows, evidence, config.rules.hold)
-        accepted = past.accept(windows, belief)
-        at_once = min(2 * at_once, _AT_ONCE) if accepted == len(windows) else 1
-        rows, part = slice(first, first + accepted), slice(0, accepted)
+    for rows, windows, belief in moments:
         contexts = _contexts(fleet, times[rows], demand[rows], config)
-        memories = [memory] * accepted if config.rules.remember else []
-        made = decide_believed(contexts, belief.of(part), memories, config.policy.predict, config.rules)
+        memories = [memory] * len(contexts) if config.rules.remember else []
+        made = decide_believed(contexts, belief, memories, config.policy.predict, config.rules)
         out.prediction[rows] = made.predictions.servers
-        out.calibrated[rows] = calibrated(windows.of(part), config.lead.end, config.missing_price)
-        for at, decision in enumerate(made.each, first):
+        out.calibrated[rows] = calibrated(windows, config.lead.end, config.missing_price)
+        for at, decision in enumerate(made.each, rows.start):
             out.allocation[at], out.forecast[at] = decision.allocation, decision.forecast
             out.reason[at] = REASONS.index(decision.reason)
-        first = rows.stop
-        progress(accepted)
+        progress(len(contexts))
     return out
 
 

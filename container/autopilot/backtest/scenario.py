@@ -123,14 +123,18 @@ def scenario_for(
     return Scenario(fleet, series, grid, lead, scored, missing_price)
 
 
+def played_steps(scenario: Scenario) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The steps with an observation that are played, and the last one before them: what must be decided."""
+    known = np.flatnonzero(scenario.grid.known[: scenario.part.stop])
+    return known[max(0, int(np.searchsorted(known, scenario.part.start, "right")) - 1) :]
+
+
 def daily_cost(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Doubles:
     """What a fleet would have cost on each scored day, in idle server-hours, by what `config` decides: [days].
 
     The client sets its sizes; decisions are made for the steps that are played alone.
     """
-    grid, part = scenario.grid, scenario.part
-    chosen = np.flatnonzero(grid.known[: part.stop])
-    chosen = chosen[max(0, int(np.searchsorted(chosen, part.start, "right")) - 1) :]
+    grid, chosen = scenario.grid, played_steps(scenario)
     replayed = replay(scenario.fleet, scenario.series, grid.observed[chosen], config, progress)
     decided = np.full(len(grid), np.nan)
     decided[chosen] = applied(grid.demand[chosen], replayed.forecast, grid.times[chosen], config.limits)

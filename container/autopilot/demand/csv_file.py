@@ -25,7 +25,8 @@ from autopilot.demand.content import HEAD_BYTES, IMPORT, is_gzip, not_csv, not_t
 from autopilot.demand.series import DemandCsvError, DemandSeries, Doubles, cut, echo, in_order
 
 _TIME_NAMES = ("timestamp", "observed_at", "time")
-_DEMAND_NAME = "demand"
+DEMAND = "demand"
+"""What the column of demand is called."""
 _FLEET_NAME = "fleet"
 _SERIES_NAMES = frozenset(
     ("series", "metric", "name", "label", "region", "zone", "location", "cluster", "namespace", "deployment", "game",
@@ -45,12 +46,12 @@ def read_demand_csv(path: Path) -> DemandSeries:
     return next(iter(fleets.values()))
 
 
-def read_fleets_csv(path: Path) -> dict[str, DemandSeries]:
+def read_fleets_csv(path: Path, column: str = DEMAND) -> dict[str, DemandSeries]:
     """The demand of each fleet in a CSV file, plain or gzip. Memory: 16 bytes a row, and a few copies of that.
 
     Times are ISO 8601 (without a zone: UTC) or since the epoch. The header may name `timestamp` and `demand` in any
     order, among others; without a header they are the only two columns. A column `fleet` says whose demand a row is;
-    without one, the file's name is the fleet's. A row without demand is a gap.
+    without one, the file's name is the fleet's. A row without demand is a gap. `column`: another than demand.
     Raises DemandCsvError, with the line and the remedy, where the file is not that, or holds no demand at all.
     """
     path = Path(path)
@@ -60,7 +61,7 @@ def read_fleets_csv(path: Path) -> dict[str, DemandSeries]:
             if (other := not_text(head) or not_csv(head)) is not None:
                 raise DemandCsvError(path, None, f"this is {other}")
             with io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
-                return _read(path, text)
+                return _read(path, text, column)
     except UnicodeDecodeError as error:
         raise DemandCsvError(path, None, f"not UTF-8 text ({error.reason}): save the file as UTF-8") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -141,8 +142,8 @@ class _Table:
         return (*self.time.notes, *((f"{self.missing} rows without demand are gaps",) if self.missing else ()))
 
 
-def _read(path: Path, text: io.TextIOWrapper) -> dict[str, DemandSeries]:
-    table = _table(path, text)
+def _read(path: Path, text: io.TextIOWrapper, column: str) -> dict[str, DemandSeries]:
+    table = _table(path, text, column)
     if not table.times:
         raise DemandCsvError(path, None, "holds no demand: each line must be `timestamp,demand`")
     times, demand, notes = np.frombuffer(table.times), np.frombuffer(table.demand), table.notes
@@ -157,22 +158,22 @@ def _read(path: Path, text: io.TextIOWrapper) -> dict[str, DemandSeries]:
         raise DemandCsvError(path, None, str(error)) from error
 
 
-def _table(path: Path, text: io.TextIOWrapper) -> _Table:
+def _table(path: Path, text: io.TextIOWrapper, column: str) -> _Table:
     table, reader = _Table(), csv.reader(text)
     rows = (row for row in reader if row and any(cell.strip() for cell in row))
     try:
-        _fill(table, rows)
+        _fill(table, rows, column)
     except (_BadRowError, CellError, csv.Error) as error:
         raise DemandCsvError(path, reader.line_num, str(error)) from error
     return table
 
 
-def _fill(table: _Table, rows: Iterator[list[str]]) -> None:
+def _fill(table: _Table, rows: Iterator[list[str]], column: str) -> None:
     """Read all rows that are not blank into the table; the first may be a header."""
     first = next(rows, None)
     if first is None:
         return
-    columns = _Columns() if _is_data(first) else _header(first)
+    columns = _Columns() if _is_data(first) else _header(first, column)
     table.keys = {name: _Key(at) for name, at in columns.others().items()}
     for row in chain([first] if columns.names is None else [], rows):
         _add(table, row, columns)
@@ -195,11 +196,11 @@ def _is_data(row: Sequence[str]) -> bool:
     return any(re.match(r"\s*[+-]?\.?\d", cell) for cell in row)
 
 
-def _header(cells: Sequence[str]) -> _Columns:
+def _header(cells: Sequence[str], column: str) -> _Columns:
     names = tuple(cell.strip().lower() for cell in cells)
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise _BadRowError("columns must be separated by commas")
-    return _Columns(_place(names, _TIME_NAMES), _place(names, (_DEMAND_NAME,)), names)
+    return _Columns(_place(names, _TIME_NAMES), _place(names, (column,)), names)
 
 
 def _place(names: Sequence[str], wanted: Sequence[str]) -> int:

@@ -14,32 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, date2num
 from matplotlib.figure import Figure
 
-_HATCHES = {"outage_hold": "///", "demand_floor": "...", "fallback": "xxx", "demand_unknown": "\\\\\\"}
+from autopilot.demo.rivals import PRICE, Contestant
+from autopilot.demo.sample_day import outages
 
-_PAGE = jinja2.Template(
-    """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>GameServer Autopilot: the sample days</title>
-<style>
- body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
- img { width: 100%; height: auto; } td, th { padding: .2rem .8rem; text-align: right; }
- table { border-collapse: collapse; } tr { border-bottom: 1px solid #ccc; }
- td:last-child, th:last-child { text-align: left; } details { margin-top: 1rem; }
-</style>
-<h1>The sample days</h1>
-<p>Demand as reported, what players really needed, the servers that were ready in a simulated fleet whose servers take
-10 to 15 minutes to come up, and the rule that decided. {{ missing }} server-hours were missing, {{ idle }} were
-idle.</p>
-<img alt="Demand and ready servers over the day, with the deciding rule below"
-src="data:image/svg+xml;base64,{{ chart }}">
-<details><summary>Every decision</summary>
-<table><tr><th>time (UTC)</th><th>reported</th><th>needed</th><th>ready</th><th>size set</th><th>reason</th></tr>
-{% for step in day %}<tr><td>{{ step.at.strftime("%d %H:%M") }}</td><td>{{ step.demand }}</td><td>{{ step.needed }}</td>
-<td>{{ step.ready }}</td><td>{{ step.size }}</td><td>{{ step.reason }}</td></tr>
-{% endfor %}</table></details></html>
-""",
-    autoescape=True,
-)
+_HATCHES = {"outage_hold": "///", "demand_floor": "...", "fallback": "xxx", "demand_unknown": "\\\\\\"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,57 +48,65 @@ class Step:
         return max(self.ready - self.needed, 0)
 
 
-def write_chart(day: Sequence[Step], path: Path) -> None:
-    """Write the chart as PNG."""
-    _figure(day).savefig(path, dpi=110)
+def write_chart(day: Sequence[Step], beside: Sequence[Contestant], path: Path) -> None:
+    """Write the chart as PNG: the autopilot's two days, and the others' below."""
+    _figure(day, beside).savefig(path, dpi=110)
 
 
-def write_page(day: Sequence[Step], path: Path) -> None:
-    """Write the chart with every decision as one HTML file that needs no network."""
+def write_page(day: Sequence[Step], beside: Sequence[Contestant], path: Path) -> None:
+    """Write the chart with the bill and every decision as one HTML file that needs no network."""
     picture = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "autopilot"}):
-        _figure(day).savefig(picture, format="svg", metadata={"Date": None})
-    missing, idle = (sum(getattr(step, name) for step in day) / 12 for name in ("missing", "idle"))
+        _figure(day, beside).savefig(picture, format="svg", metadata={"Date": None})
     chart = base64.b64encode(picture.getvalue()).decode()
-    path.write_text(_PAGE.render(day=day, chart=chart, missing=f"{missing:.1f}", idle=f"{idle:.1f}"), "utf-8")
+    page = jinja2.Environment(loader=jinja2.PackageLoader("autopilot.demo"), autoescape=True).get_template("demo.html")
+    path.write_text(page.render(day=day, chart=chart, beside=beside, price=f"{PRICE:.2f}"), "utf-8")
 
 
-def _figure(day: Sequence[Step]) -> Figure:
-    figure = Figure(figsize=(12, 6.5), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
-    _servers(top, day)
+def _figure(day: Sequence[Step], beside: Sequence[Contestant]) -> Figure:
+    figure = Figure(figsize=(12, 4 + 2.6 * len(beside)), layout="constrained")
+    *panels, bottom = figure.subplots(len(beside) + 1, 1, sharex=True, height_ratios=[3] * len(beside) + [1])
+    top = 1.25 * max(float(side.ready.max()) for side in beside)  # the legend has its place above the lines
+    for axes, side in zip(panels, beside, strict=True):
+        _servers(axes, day, side)
+        axes.set_ylim(0, top)
+    panels[0].legend(loc="upper left", ncols=4)
     _reasons(bottom, day)
     return figure
 
 
-def _servers(axes: Axes, day: Sequence[Step]) -> None:
+def _servers(axes: Axes, day: Sequence[Step], side: Contestant) -> None:
+    """One player: its servers, what players needed, and what was missing, over the outages of both nights."""
     times = date2num([step.at for step in day])  # type: ignore[no-untyped-call]
-    demand = np.array([step.demand for step in day])
-    needed, ready = (np.array([getattr(step, name) for step in day]) for name in ("needed", "ready"))
-    axes.step(times, ready, where="post", color="#1b6ca8", linewidth=1.8, label="servers ready")
+    demand, needed = (np.array([getattr(step, name) for step in day]) for name in ("demand", "needed"))
+    axes.step(times, side.ready, where="post", color="#1b6ca8", linewidth=1.8, label="servers ready")
     axes.step(times, needed, where="post", color="#777777", linewidth=1.1, label="what players needed")
     axes.step(times, demand, where="post", color="black", linewidth=1.1, linestyle="--", label="demand as reported")
     axes.fill_between(
-        times, needed, ready, where=needed > ready, step="post", color="#c0392b", hatch="xxx", alpha=0.6,
-        label="missing servers",
+        times, needed, side.ready, where=needed > side.ready, step="post", facecolor="#c0392b66", edgecolor="#8c1f14",
+        linewidth=0, hatch="xxx", label="missing servers",
     )  # fmt: skip
+    for begin, end in outages():
+        axes.axvspan(*date2num([begin, end]), color="#00000014", lw=0)  # type: ignore[no-untyped-call]
     axes.set_ylabel("servers")
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left")
-    axes.set_title("Two nights with a matchmaking outage from 01:00 to 03:30, and a launch at 17:00 between them")
+    name = f"{side.name} ({side.rule})" if side.rule else side.name
+    money = side.bill
+    axes.set_title(
+        f"{name}: {money.total:.2f} = servers {money.servers:.2f} + missing ones {money.missing:.2f}", loc="left"
+    )
 
 
 def _reasons(axes: Axes, day: Sequence[Step]) -> None:
-    """One row for each rule, filled where it decided."""
+    """One row for each rule, filled where it decided for the autopilot."""
     times = date2num([step.at for step in day])  # type: ignore[no-untyped-call]
     names = sorted({step.reason for step in day})
     for row, name in enumerate(names):
         decided = np.array([step.reason == name for step in day])
         axes.fill_between(times, row - 0.35, row + 0.35, where=decided, step="post", color="#1b6ca8", linewidth=0,
                           hatch=_HATCHES.get(name), edgecolor="white")  # fmt: skip
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.xaxis_date()
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M\n%d %b"))  # type: ignore[no-untyped-call]
-    axes.set_xlabel("time of day (UTC)")
+    axes.set_xlabel("time of day (UTC); grey: matchmaking is out, and reports a fall that is none")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import webbrowser
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,12 +23,14 @@ from rich.progress import track
 from rich.table import Table
 
 from autopilot.backtest.words import MEANING
+from autopilot.core.cost import Doubles
 from autopilot.core.decide import applied
-from autopilot.core.fleet import DEFAULT_LEAD, Limits, Reason
+from autopilot.core.fleet import Limits, Reason
 from autopilot.demand.csv_file import read_demand_csv
 from autopilot.demo.chart import Step, write_chart, write_page
+from autopilot.demo.rivals import PRICE, Contestant, played, sides
 from autopilot.demo.sample_day import SHOWN_DAYS, STEP_MINUTES, needed
-from autopilot.sim.fleet import draw_leads, play
+from autopilot.demo.screen import has_screen
 
 Answer = Mapping[str, Any]
 """The `Prediction` of an answer."""
@@ -39,29 +42,36 @@ _LEAST_HELD = 3  # steps: a shorter hold is in the table alone
 @click.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("out/demo"), show_default=True,
               help="Where the chart goes.")  # fmt: skip
-def demo(out: Path) -> None:
+@click.option("--no-browser", is_flag=True, help="Do not open the page, also where there is a screen.")
+def demo(out: Path, no_browser: bool) -> None:
     """Replay simulated days through a real server and chart what it decided.
 
     Needs no AWS account and no Docker: the history is an SQLite file in a temporary directory, the policy is the
     built-in one. On two nights the matchmaking system is out from 01:00 to 03:30, in which demand seems to fall from
     about 86 servers to 32; between them a launch doubles arrivals. What the client would set is played in a simulated
-    fleet: growing takes 10 to 15 minutes, shrinking is at once.
+    fleet: growing takes 10 to 15 minutes, shrinking is at once. So is what +20 % and the best rule in hindsight would
+    set: all see the demand that was reported, and are judged by what players needed.
     """
     console = Console()
     times, demands = _sample()
     with tempfile.TemporaryDirectory(prefix="autopilot-demo-") as scratch, _server(Path(scratch)) as url:
         console.print(f"The server answers at {url}. {len(times)} observations go through /invocations.")
         answers = list(_replay(url, times, demands, console))
+    sizes = client_sizes(times, demands, answers)
     steps = play_sizes(times, demands, answers)
+    beside = sides(times, demands, sizes)
     shown = steps[-SHOWN_DAYS * 1440 // STEP_MINUTES :]
     console.print(_table(shown))
     for held in holds(shown):
         if len(held) >= _LEAST_HELD:
             console.print(_outage_line(shown, held))
+    console.print(_bill_table(beside))
     out.mkdir(parents=True, exist_ok=True)
-    write_chart(shown, out / "demo.png")
-    write_page(shown, out / "demo.html")
+    write_chart(shown, beside, out / "demo.png")
+    write_page(shown, beside, out / "demo.html")
     console.print(f"Charts: {out / 'demo.png'} and {out / 'demo.html'}", soft_wrap=True)
+    if not no_browser and has_screen(os.environ, sys.platform):
+        webbrowser.open((out / "demo.html").absolute().as_uri())
     console.print("Next: `autopilot serve`, or `autopilot backtest your-demand.csv` for your own fleet.")
     console.print("From a checkout: `make serve`, or `make backtest CSV=your-demand.csv`.")
 
@@ -119,12 +129,17 @@ def _replay(url: str, times: Sequence[datetime], demands: Sequence[int], console
             yield json.loads(response.data)["Prediction"]
 
 
-def play_sizes(times: Sequence[datetime], demands: Sequence[int], answers: Sequence[Answer]) -> list[Step]:
-    """Set each size as the client would, in a simulated fleet that needs what players really needed."""
+def client_sizes(times: Sequence[datetime], demands: Sequence[int], answers: Sequence[Answer]) -> Doubles:
+    """What the client would set at each observation, in servers."""
     forecasts = np.array([answer["forecast"] for answer in answers], np.float64)
     seconds = np.array([at.timestamp() for at in times])
-    sizes = applied(np.array(demands, np.float64), forecasts, seconds, Limits())
-    course = play(sizes, draw_leads(DEFAULT_LEAD, STEP_MINUTES, len(sizes), seed=0))
+    return applied(np.array(demands, np.float64), forecasts, seconds, Limits())
+
+
+def play_sizes(times: Sequence[datetime], demands: Sequence[int], answers: Sequence[Answer]) -> list[Step]:
+    """Set each size as the client would, in a simulated fleet that needs what players really needed."""
+    sizes = client_sizes(times, demands, answers)
+    course = played(sizes)
     reasons = [str(answer["reason"]) for answer in answers]
     rows = zip(times, demands, needed(), sizes.astype(int).tolist(), reasons, course.ready.astype(int).tolist(),
                strict=True)  # fmt: skip
@@ -134,14 +149,19 @@ def play_sizes(times: Sequence[datetime], demands: Sequence[int], answers: Seque
 def cost_rows(day: Sequence[Step]) -> list[tuple[str, int, float, float]]:
     """For each reason, the most frequent first, and for all: decisions, missing and idle server-hours.
 
-    Hours are rounded before they are added up, so that the table does.
+    All are rounded, and the most frequent takes what rounding leaves: the table adds up to what the bill says.
     """
-    rows = []
-    for reason, count in Counter(step.reason for step in day).most_common():
-        steps = [step for step in day if step.reason == reason]
-        missing, idle = (sum(getattr(one, name) for one in steps) * STEP_MINUTES / 60 for name in ("missing", "idle"))
-        rows.append((reason, count, round(missing, 1), round(idle, 1)))
-    return [*rows, ("all", len(day), sum(row[2] for row in rows), sum(row[3] for row in rows))]
+    missing, idle = _hours(day)
+    first, *others = Counter(step.reason for step in day).most_common()
+    rows = [(reason, count, *_hours([step for step in day if step.reason == reason])) for reason, count in others]
+    left = round(missing - sum(row[2] for row in rows), 1), round(idle - sum(row[3] for row in rows), 1)
+    return [(*first, *left), *rows, ("all", len(day), missing, idle)]
+
+
+def _hours(steps: Sequence[Step]) -> tuple[float, float]:
+    """Missing and idle server-hours, in tenths."""
+    missing, idle = (sum(getattr(one, name) for one in steps) * STEP_MINUTES / 60 for name in ("missing", "idle"))
+    return round(missing, 1), round(idle, 1)
 
 
 def _table(day: Sequence[Step]) -> Table:
@@ -155,6 +175,18 @@ def _table(day: Sequence[Step]) -> Table:
         table.add_row(reason, MEANING[Reason(reason)], str(count), f"{missing:.1f}", f"{idle:.1f}")
     table.add_section()
     table.add_row("all", "", str(whole[1]), f"{whole[2]:.1f}", f"{whole[3]:.1f}")
+    return table
+
+
+def _bill_table(beside: Sequence[Contestant]) -> Table:
+    table = Table(title=f"The bill of these days, at {PRICE:.2f} a server-hour")
+    table.add_column("who decides", no_wrap=True)
+    for name in ("missing\nhours", "idle\nhours", "paid for\nservers", "for\nmissing", "together"):
+        table.add_column(name, justify="right")
+    for side in beside:
+        hours = (side.score.missing_server_hours, side.score.idle_server_hours)
+        money = (*side.bill, side.bill.total)
+        table.add_row(side.name, *(f"{one:.1f}" for one in hours), *(f"{one:.2f}" for one in money))
     return table
 
 

@@ -40,6 +40,13 @@ def needed(seed: int = SEED) -> list[int]:
     return [int(count) for count in _sessions(np.random.default_rng(seed))[::STEP_MINUTES]]
 
 
+def outages() -> list[tuple[datetime, datetime]]:
+    """Begin and end of each outage."""
+    days = [START + timedelta(days=DAYS - SHOWN_DAYS + night) for night in range(SHOWN_DAYS)]
+    begin, end = (timedelta(hours=hours) for hours in _OUTAGE_HOURS)
+    return [(day + begin, day + end) for day in days]
+
+
 def _sessions(random: np.random.Generator) -> npt.NDArray[np.int64]:
     """Live sessions at every minute: arrivals come, and each session ends with the same chance every minute."""
     minutes = np.arange(DAYS * 1440)

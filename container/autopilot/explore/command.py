@@ -1,0 +1,98 @@
+"""`autopilot explore`: the page in the browser, on this machine alone."""
+
+import contextlib
+import os
+import socket
+import sys
+import webbrowser
+from pathlib import Path
+
+import click
+from flask import Flask
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+import autopilot.demo
+from autopilot.core.fleet import Limits
+from autopilot.demo.screen import has_screen
+from autopilot.explore.app import create_app
+from autopilot.explore.files import FileFleet, FileRefusedError, Fleets, open_file
+from autopilot.explore.play import StretchPlayer, check_playable
+from autopilot.explore.question import PLUS_20, PlayRequest
+from autopilot.explore.session import Session
+from autopilot.ports import ModelError
+from autopilot.settings import Settings, SettingsError
+from autopilot.wiring import build_policy
+
+SAMPLE = Path(autopilot.demo.__file__).parent / "sample_day.csv"
+_PRICE = 0.10
+
+
+class ExploreRefusedError(click.ClickException):
+    """What was asked for cannot be done; the message says what to mend. Exit code 2."""
+
+    exit_code = 2
+
+
+class _Quiet(WSGIRequestHandler):
+    """Says nothing of each request: whoever looks at the page sees it."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, dir_okay=False), metavar="[DEMAND.CSV]...")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: a free one]")
+@click.option("--no-browser", is_flag=True, help="Open nothing; print the address alone.")
+@click.option(
+    "--model", type=click.Path(path_type=Path, file_okay=False), help="Model directory.  [default: as `serve`]"
+)
+@click.option("--price", type=click.FloatRange(0, 1e6), default=_PRICE, show_default=True, help="Of a server-hour.")
+def explore(files: tuple[Path, ...], port: int, no_browser: bool, model: Path | None, price: float) -> None:
+    """Play with your own fleet on a page in the browser.
+
+    Each file is one fleet or, by its column `fleet`, several; a second column `size` says what ran. Files may also be
+    dropped on the page, also what Grafana, Prometheus and CloudWatch export. Without any the sample days are shown.
+    The page is for this machine alone, and needs no network. Ctrl-C ends it.
+    """
+    try:
+        settings = Settings.from_env(os.environ)
+        player = StretchPlayer(build_policy(model or Path(settings.autopilot_model_dir)), settings.guardrail_rules())
+        given = _opened(files)
+        check_playable(given)
+        session = Session(player)
+        session.pin("sample", open_file(SAMPLE))
+    except (FileRefusedError, ModelError, SettingsError) as error:
+        raise ExploreRefusedError(str(error)) from error
+    if given:
+        session.pin("given", given)
+    asked = PlayRequest(
+        settings.lead(), price, settings.autopilot_missing_price, Limits(), settings.autopilot_hold_minutes > 0,
+        PLUS_20, 28, None, 1.0,
+    )  # fmt: skip
+    _serve(create_app(session, asked, "given" if given else "sample"), port, not no_browser)
+
+
+def _opened(files: tuple[Path, ...]) -> Fleets:
+    """All fleets of all files. Raises FileRefusedError."""
+    found: dict[str, FileFleet] = {}
+    for path in files:
+        for name, fleet in open_file(path).items():
+            found[name if name not in found else f"{name} ({path})"] = fleet
+    return found
+
+
+def _serve(app: Flask, port: int, browser: bool) -> None:
+    try:
+        place = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise ExploreRefusedError(f"port {port}: {error.strerror}; leave --port away for a free one") from error
+    port = place.getsockname()[1]
+    with make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet, fd=place.fileno()) as server:
+        url = f"http://127.0.0.1:{port}/"
+        click.echo(f"The page is at {url} (Ctrl-C ends it).")
+        if browser and has_screen(os.environ, sys.platform):
+            webbrowser.open(url)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    place.close()
