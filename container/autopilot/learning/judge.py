@@ -14,10 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autopilot.backtest.earning import trial
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.decide import FleetContext
-from autopilot.learning.scoreboard import scenario_of
 from autopilot.learning.stored import StoredFleet, read_fleet
 from autopilot.ports import History, HistoryUnavailableError
 
@@ -108,6 +106,9 @@ _NAMES = {False: "the policy", True: "the calibrated rule"}
 
 
 def _serves_rule(stored: StoredFleet, config: ReplayConfig, at: float) -> bool:
+    from autopilot.backtest.earning import trial  # noqa: PLC0415 - megabytes, ten minutes after a worker's start
+    from autopilot.learning.scoreboard import scenario_of  # noqa: PLC0415
+
     try:
         return bool(trial(scenario_of(stored, config), config).serves_rule(np.array([at // _DAY_SECONDS]))[0])
     except ValueError:  # too little is stored, or too rarely observed, to play anything
