@@ -86,12 +86,15 @@ def test_a_slot_costs_one_write_unit_all_day_and_decisions_within_it_nothing(
 
 def test_a_held_slot_writes_no_more_capacity_units_than_another(watched: tuple[DynamoHistory, Spy]) -> None:
     history, spy = watched
-    for slot in range(288):
-        record(history, MIDNIGHT + 300 * slot)
-        held = 97.5 if 240 <= slot < 280 else None  # the longest hold, and its end
-        history.remember([Decided("shooter", MIDNIGHT + 300 * slot, 97, held)])
-    assert len(spy.capacity) == 288
-    assert (spy.capacity[0], spy.capacity[-1]) == (1, 4)
+    units = []
+    for fleet, longest_hold in (("held", range(240, 280)), ("never", range(0))):
+        before = len(spy.capacity)
+        for slot in range(288):
+            record(history, MIDNIGHT + 300 * slot, fleet)
+            believed = 97.5 if slot in longest_hold else None
+            history.remember([Decided(fleet, MIDNIGHT + 300 * slot, 97, believed)])
+        units.append(sum(spy.capacity[before:]))
+    assert units[0] <= units[1] * 1.02, units
 
 
 def test_an_item_has_named_slots_and_expires_fifteen_days_after_its_observation(dynalite: Any, table: str) -> None:
