@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from autopilot.core import features
-from autopilot.core.history import WINDOW_SLOTS, Windows
+from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import MODEL, read_metadata
 from autopilot.training.command import run_job
@@ -15,7 +15,6 @@ from autopilot.training.dataset import Rows
 from autopilot.training.fleet_linear import LinearNetwork, solve
 from autopilot.training.job import Job
 
-WEEK = 7 * 288
 NOW, SCALE = (features.HORIZON_NAMES.index(name) for name in ("demand_now", "scale"))
 STEPS = [features.HORIZON_NAMES.index(name) for name in features.STEPS]
 
@@ -69,6 +68,6 @@ def test_a_job_leaves_a_model_that_serves_whatever_the_verdict_says(tmp_path, ti
     metadata = read_metadata(tmp_path / "model")
     assert (metadata.algorithm, metadata.serve) == ("linear", MODEL)
     demand = np.full((1, WINDOW_SLOTS), 80, np.float32)
-    windows = Windows(demand, demand[:, :WEEK], np.zeros(1, np.int64))
+    windows = Windows(demand, demand[:, :WEEK_SLOTS], np.zeros(1, np.int64))
     (servers,) = load_policy(tmp_path / "model").predict(windows, np.array([[10.0, 15.0]]), np.array([5.0])).servers
     assert servers == pytest.approx(80, rel=0.1)
