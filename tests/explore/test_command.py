@@ -33,13 +33,22 @@ def test_it_says_where_the_page_is_serves_it_and_ends_on_control_c(tmp_path):
     environ = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     environ |= {"PYTHONPATH": str(ROOT / "container"), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "autopilot.cli", "explore", "--no-browser"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True) as run:
+    how = {"env": environ, "stdout": subprocess.PIPE, "text": True, "preexec_fn": hears_control_c}
+    with subprocess.Popen(command, cwd=tmp_path, **how) as run:
         line = run.stdout.readline()
         url = re.fullmatch(r"The page is at (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)\.\n", line)[1]
         with urllib.request.urlopen(url, timeout=PATIENCE) as page:
             assert b"What would your fleet have cost?" in page.read()
         run.send_signal(signal.SIGINT)
-        assert run.wait(PATIENCE) == 0
+        try:
+            assert run.wait(PATIENCE) == 0
+        finally:
+            run.kill()
+
+
+def hears_control_c():
+    """What runs in the background of a shell is born deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_bad_file_and_a_taken_port_are_refused(tmp_path):
