@@ -557,7 +557,6 @@ IN_CONTAINERS = (
         memory_short,
         seconds=5.0,
         degrades=None,
-        statuses=KILLED,  # the kernel kills workers, as kill -9 does
         restarts=True,
         memory="160m",
     ),
