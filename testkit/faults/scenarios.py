@@ -167,8 +167,6 @@ class FaultRow:
 
 RESTARTING = ("refused", "closed", 503)
 """What callers see while the whole server is away: no half answers."""
-KILLED: frozenset[int | str] = frozenset({503, "half"})
-"""What callers may see where a worker is killed: what it had begun to answer nobody can finish."""
 
 
 def run(fault: FaultCase, pause: float = 0.02, image: str = "") -> FaultRow:
@@ -485,7 +483,7 @@ FAULTS = (
     dynamodb("wrong credentials", at_the_door(stores.failing("UnrecognizedClientException")), **ONLY_MEASURED),
     dynamodb("a web page for an answer", at_the_door(stores.garbage), **ONLY_MEASURED),
     dynamodb("16 writers on one fleet, two servers", nothing, degrades=None, **SIXTEEN),
-    FaultCase("worker killed -9, four times", workers_killed, seconds=0.5, statuses=KILLED),
+    FaultCase("worker killed -9, four times", workers_killed, seconds=0.5, statuses=frozenset({503})),
     FaultCase(
         "worker stopped, MODEL_SERVER_TIMEOUT=2",
         worker_stopped,
@@ -547,7 +545,7 @@ IN_CONTAINERS = (
     FaultCase("two containers, DynamoDB, 16 writers on one fleet", nothing, store="dynamodb", degrades=None, **SIXTEEN),
     FaultCase("container: another process holds the lock, 3 s", locked, seconds=3.0, degrades=True),
     dynamodb("container: each answer 3 s late", at_the_door(stores.slow(3))),
-    FaultCase("container: worker killed -9, four times", workers_killed, seconds=0.5, statuses=KILLED),
+    FaultCase("container: worker killed -9, four times", workers_killed, seconds=0.5, statuses=frozenset({503})),
     FaultCase("container: nginx killed -9", dies_with("nginx"), seconds=0.5, restarts=True),
     FaultCase("container: gunicorn's master killed -9", dies_with("gunicorn"), seconds=0.5, restarts=True),
     FaultCase("container: SIGTERM", told_to_stop, seconds=0.5, restarts=True),

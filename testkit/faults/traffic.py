@@ -206,7 +206,7 @@ class _Line:
 
 
 def _word(error: Exception) -> str:
-    """Why there is no answer. `half`: one was begun and not finished, which only kill -9 excuses."""
+    """Why there is no answer. `half`: one was begun and not finished, which must never be."""
     if isinstance(error, ConnectionRefusedError):
         return "refused"
     if isinstance(error, TimeoutError):

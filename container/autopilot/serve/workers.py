@@ -1,5 +1,6 @@
 """What gunicorn is told in Python: its worker with a server for decisions beside it, and the hooks."""
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
@@ -87,12 +88,49 @@ class _BehindNginx(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.parser.set_dangerous_leniencies(lenient_headers=True, lenient_data_after_close=True)
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """uvicorn's hook for a new connection."""
+        super().connection_made(cast("asyncio.Transport", _WholeAnswers(transport, self.loop)))
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and close."""
         body = b'{"error": {"code": "bad_request", "message": "the HTTP request is malformed", "field": null}}\n'
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
         self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self.transport.close()
+
+
+class _WholeAnswers:
+    """A transport that sends two writes of one turn of the event loop, an answer's head and its body, in one piece.
+
+    uvicorn writes them one after the other. Sent one by one, the head alone had left a worker that was killed between
+    the two, and nginx had begun an answer that nobody could finish.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held = b""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else a transport has
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send it with the write before, or else with the next one of this turn of the loop, or at the end of it."""
+        if self._held:
+            self._send(data)
+        else:
+            self._held = data
+            self._loop.call_soon(self._send)
+
+    def close(self) -> None:
+        """Send what is held, and close."""
+        self._send()
+        self._transport.close()
+
+    def _send(self, more: bytes = b"") -> None:
+        held, self._held = self._held, b""
+        if held or more:
+            self._transport.write(held + more)
 
 
 class DecisionServer:
