@@ -6,6 +6,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -19,6 +20,7 @@ from autopilot.history.memory import MemoryHistory
 from autopilot.history.slotwise import OVERDUE_SECONDS, SlotHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
+from testkit.server import until
 
 TODAY = date(2026, 11, 20)
 TEN = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
@@ -250,3 +252,56 @@ def test_two_workers_in_turn_lose_no_slot_of_each_other(tmp_path: Path) -> None:
     written = known(reader.read([("shooter", TODAY)])[0])
     reader.close()
     assert {slot - AT_TEN: int(demand) // 5 for slot, demand in written.items()} == {slot: slot for slot in range(12)}
+
+
+class SlowStore(Store):
+    """A store whose writes aside wait for `let`, `before` they are done or `after`; those before an answer do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits, self.let, self.entered = "", threading.Event(), threading.Event()
+
+    def record(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
+        self._wait("before")
+        days = super().record(observed)
+        self._wait("after")
+        return days
+
+    def _wait(self, when: str) -> None:
+        if self.waits == when and threading.current_thread() is not threading.main_thread():
+            self.entered.set()
+            assert self.let.wait(30)
+
+
+MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
+
+
+def test_after_midnight_yesterday_has_what_is_still_to_be_written_of_it() -> None:
+    store = SlowStore()
+    history = SlotHistory(store)
+    history.record([Observed("shooter", MIDNIGHT - 6 * SLOT, 80)])
+    store.waits = "before"
+    for slot in range(-5, 2):
+        history.record([Observed("shooter", MIDNIGHT + slot * SLOT, 90 + slot)])
+    assert store.entered.wait(30)
+    yesterday, today = history.read([("shooter", TODAY), ("shooter", date(2026, 11, 21))])
+    assert known(yesterday) == {282: 80, 283: 85, 284: 86, 285: 87, 286: 88, 287: 89}
+    assert known(today) == {0: 90, 1: 91}
+    store.let.set()
+    history.close()
+    assert [known(day) for day in store.read([("shooter", TODAY)])] == [known(yesterday)]
+
+
+def test_a_write_aside_that_ends_late_does_not_make_a_disbelieved_report_believed() -> None:
+    store = SlowStore()
+    history = SlotHistory(store)
+    see(history, 0, 80)
+    store.waits = "after"
+    see(history, SLOT, 10)  # its write is under way aside
+    assert store.entered.wait(30)
+    history.remember([Decided("shooter", TEN + SLOT, 90, believed=88)])
+    store.let.set()
+    until(lambda: not history.writing, "the write aside to be over")
+    [day] = history.record([Observed("shooter", TEN + 2 * SLOT, 11)])
+    assert known(day, "believed") == {AT_TEN + 1: 88}
+    history.close()
