@@ -6,15 +6,15 @@ Own bounds: the size of a request, and the time that the container may take.
 import contextlib
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
+
+from testkit.aws.door import opened
 
 PASSED_ON = {"content-type", "accept"}
 OWN = "x-amzn-sagemaker-"
@@ -91,15 +91,8 @@ def runtime_front(server: str, moto_url: str, region: str, bounds: RequestBounds
     """Serve the front before a server (its URL) for the account at `moto_url`. Yields the front's URL."""
     sagemaker = boto3.client("sagemaker", endpoint_url=moto_url, region_name=region)
     front = RuntimeFront(sagemaker, server, bounds or RequestBounds())
-    door = make_server("127.0.0.1", 0, Request.application(front.answer), threaded=True)
-    thread = threading.Thread(target=door.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{door.server_port}"
-    finally:
-        door.shutdown()
-        thread.join()
-        door.server_close()
+    with opened(front.answer) as url:
+        yield url
 
 
 def _passes(name: str) -> bool:

@@ -5,17 +5,16 @@ output put where the job says. Everything else goes to the emulator as it comes.
 import contextlib
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from testkit.aws.batch_driver import TransformJob, transform
+from testkit.aws.door import opened
 
 _CREATE = "SageMaker.CreateTransformJob"
 _HOPS = {"connection", "content-length", "transfer-encoding"}
@@ -62,15 +61,8 @@ class TransformFront:
 def transform_front(server: str, moto_url: str, region: str) -> Iterator[str]:
     """Serve the front for the account at `moto_url`, with a batch server behind it. Yields the front's URL."""
     front = TransformFront(boto3.client("s3", endpoint_url=moto_url, region_name=region), server, moto_url)
-    door = make_server("127.0.0.1", 0, Request.application(front.answer), threaded=True)
-    thread = threading.Thread(target=door.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{door.server_port}"
-    finally:
-        door.shutdown()
-        thread.join()
-        door.server_close()
+    with opened(front.answer) as url:
+        yield url
 
 
 def _place(uri: str) -> tuple[str, str]:

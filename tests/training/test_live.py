@@ -3,7 +3,6 @@
 import itertools
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from autopilot.training.hyperparameters import Hyperparameters, parse_hyperparam
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
 from autopilot.training.live import Recording, open_recording, rounds
 from autopilot.training.run import run_fleet
+from testkit.client.standins import serving
 
 START = 1_790_000_000.0
 SLOT = 300.0
@@ -127,26 +127,12 @@ def matchmaker():
     """A simulated matchmaker over HTTP: each answer is five minutes later in its day."""
     rng, slots = np.random.default_rng(1), itertools.count()
 
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self):
-            slot = next(slots)
-            demand = int(rng.poisson(60 + 30 * np.sin(2 * np.pi * slot / 288)))
-            body = json.dumps({"now": {"needed": demand}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(*_):
+        demand = int(rng.poisson(60 + 30 * np.sin(2 * np.pi * next(slots) / 288)))
+        return 200, json.dumps({"now": {"needed": demand}}).encode()
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(answer) as url:
+        yield url
 
 
 def test_a_job_learns_from_a_matchmaker_while_it_records_it(tmp_path, tiny, matchmaker, capsys):

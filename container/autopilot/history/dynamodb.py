@@ -322,9 +322,9 @@ class DynamoHistory:
 
     def _fail(self, error: Exception, calls: int) -> None:
         """Translate the failure of all. Throttling does not count as an outage: it is an answer that comes at once."""
-        if _code(error) not in _THROTTLED:
+        if error_code(error) not in _THROTTLED:
             self.breaker.failed(calls)  # each counts, or those who wait behind a few that share a call wait twice
-        message = f"history table {self._table}: {_explain(error, self._table)}"
+        message = f"history table {self._table}: {explained(error, self._table)}"
         self._limited_log.add(message)
         raise HistoryUnavailableError(message) from error
 
@@ -516,13 +516,14 @@ def _servers(value: Mapping[str, str]) -> float:
     return number if 0 <= number <= LARGEST else math.nan
 
 
-def _code(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     """DynamoDB's own code of an error; the error's type where it did not come from DynamoDB."""
     response: Mapping[str, Any] = getattr(error, "response", None) or {}  # None for failures of the connection
     return str(response.get("Error", {}).get("Code", type(error).__name__))
 
 
-def _explain(error: Exception, table: str) -> str:
+def explained(error: Exception, table: str) -> str:
+    """What went wrong, with the remedy where it is known."""
     action = f"dynamodb:{getattr(error, 'operation_name', 'UpdateItem')}"
     credentials = "check the role or the credentials of this container"
     remedy = {
@@ -534,8 +535,8 @@ def _explain(error: Exception, table: str) -> str:
         "ExpiredTokenException": credentials,
         "NoCredentialsError": credentials,
         "NoRegionError": "set AWS_REGION",
-    }.get(_code(error))
-    return f"{error} ({remedy})" if remedy else f"{_code(error)}: {error}"
+    }.get(error_code(error))
+    return f"{error} ({remedy})" if remedy else f"{error_code(error)}: {error}"
 
 
 def _note_failure(future: "Future[DynamoClient]") -> None:

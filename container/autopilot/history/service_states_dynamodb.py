@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from autopilot.history.breaker import Breaker
-from autopilot.history.dynamodb import DynamoClient
+from autopilot.history.dynamodb import DynamoClient, error_code, explained
 from autopilot.ports import HistoryUnavailableError
 
 _DAY = "service"
@@ -59,9 +59,9 @@ class DynamoStates:
             self._client = self._client or self._connect()
             yield self._client
         except Exception as error:  # botocore's own, and the network's: they mean the same here
-            if "ConditionalCheckFailed" not in type(error).__name__ + str(error):
+            if error_code(error) != "ConditionalCheckFailedException":
                 self._breaker.failed()
-                raise HistoryUnavailableError(str(error)) from error
+                raise HistoryUnavailableError(explained(error, self._table)) from error
         self._breaker.succeeded()
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.core.decide import FleetContext
 from autopilot.learning.stored import StoredFleet, read_fleet
 from autopilot.ports import History, HistoryUnavailableError
@@ -31,7 +31,6 @@ _AGAIN_AFTER = 3600.0
 """Seconds: after a store that did not answer."""
 _SHARE = 0.05
 """Of one core, at most."""
-_DAY_SECONDS = 86400
 
 
 class _Verdict(NamedTuple):
@@ -73,11 +72,11 @@ class DailyJudge:
         config = replace(
             self._config, lead=context.lead, missing_price=context.missing_price, limits=context.now.limits
         )
-        by_rule = _serves_rule(read_fleet(self._history, fleet, at // _DAY_SECONDS * _DAY_SECONDS), config, at)
+        by_rule = _serves_rule(read_fleet(self._history, fleet, at // DAY_SECONDS * DAY_SECONDS), config, at)
         before = self._verdicts.get(fleet)
         if by_rule != (before is not None and before.by_rule):
             log.warning("%s is served by %s from now on: it costs less there", fleet, _NAMES[by_rule])
-        due = (at // _DAY_SECONDS + 1) * _DAY_SECONDS + _AFTER_MIDNIGHT
+        due = (at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT
         self._verdicts[fleet] = _Verdict(due, by_rule)
         return by_rule
 
@@ -110,6 +109,6 @@ def _serves_rule(stored: StoredFleet, config: ReplayConfig, at: float) -> bool:
     from autopilot.learning.scoreboard import scenario_of  # noqa: PLC0415
 
     try:
-        return bool(trial(scenario_of(stored, config), config).serves_rule(np.array([at // _DAY_SECONDS]))[0])
+        return bool(trial(scenario_of(stored, config), config).serves_rule(np.array([at // DAY_SECONDS]))[0])
     except ValueError:  # too little is stored, or too rarely observed, to play anything
         return False
