@@ -69,6 +69,11 @@ def see_again_and_again(history: SlotHistory, seconds: float, demand: float) -> 
         see(history, seconds, demand)
 
 
+def see_in_a_crowd(history: SlotHistory, at: float, demand: float) -> None:
+    """Among so many fleets that what is new of them is written aside."""
+    history.record([Observed("shooter", at, demand), *(Observed(f"crowd/{n}", at, 5) for n in range(1000))])
+
+
 def known(day: DaySlots | None, what: str = "demand") -> dict[int, float]:
     assert day is not None
     values = getattr(day, what)
@@ -87,6 +92,12 @@ def test_a_fleet_that_is_asked_about_each_minute_is_written_once_a_slot(store: S
     assert len(writes) <= 1 + 2 + 1  # the first, one with each new slot, and the last values at the end
     assert writes[0] == [("shooter", 0, 80)]
     assert stored(store) == {AT_TEN: 84, AT_TEN + 1: 89, AT_TEN + 2: 94}
+
+
+def test_what_is_new_of_a_slot_is_in_the_store_before_it_is_answered(store: Store, history: SlotHistory) -> None:
+    for slot in range(5):
+        see(history, slot * SLOT, 80 + slot)
+        assert stored(store) == {AT_TEN + past: 80 + past for past in range(slot + 1)}
 
 
 def test_the_write_of_a_new_slot_holds_the_last_value_before_it_and_the_first_of_it(
@@ -139,9 +150,9 @@ def test_while_a_report_is_not_believed_every_decision_is_written_before_its_ans
 def test_a_store_that_fails_aside_is_said_with_the_next_decision_and_nothing_is_lost(
     store: Store, history: SlotHistory
 ) -> None:
-    see(history, 0, 80)
+    see_in_a_crowd(history, TEN, 80)
     store.down = True
-    see(history, SLOT, 81)
+    see_in_a_crowd(history, TEN + SLOT, 81)
     with pytest.raises(HistoryUnavailableError):
         see_again_and_again(history, SLOT + 60, 82)
     store.down = False
@@ -279,10 +290,10 @@ MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 def test_after_midnight_yesterday_has_what_is_still_to_be_written_of_it() -> None:
     store = SlowStore()
     history = SlotHistory(store)
-    history.record([Observed("shooter", MIDNIGHT - 6 * SLOT, 80)])
+    see_in_a_crowd(history, MIDNIGHT - 6 * SLOT, 80)
     store.waits = "before"
     for slot in range(-5, 2):
-        history.record([Observed("shooter", MIDNIGHT + slot * SLOT, 90 + slot)])
+        see_in_a_crowd(history, MIDNIGHT + slot * SLOT, 90 + slot)
     assert store.entered.wait(30)
     yesterday, today = history.read([("shooter", TODAY), ("shooter", date(2026, 11, 21))])
     assert known(yesterday) == {282: 80, 283: 85, 284: 86, 285: 87, 286: 88, 287: 89}
@@ -295,9 +306,9 @@ def test_after_midnight_yesterday_has_what_is_still_to_be_written_of_it() -> Non
 def test_a_write_aside_that_ends_late_does_not_make_a_disbelieved_report_believed() -> None:
     store = SlowStore()
     history = SlotHistory(store)
-    see(history, 0, 80)
+    see_in_a_crowd(history, TEN, 80)
     store.waits = "after"
-    see(history, SLOT, 10)  # its write is under way aside
+    see_in_a_crowd(history, TEN + SLOT, 10)  # its write is under way aside
     assert store.entered.wait(30)
     history.remember([Decided("shooter", TEN + SLOT, 90, believed=88)])
     store.let.set()

@@ -1,11 +1,12 @@
 """One write for a slot, not for a decision: what a store was told of a slot, a worker keeps to itself until the next.
 
-A fleet that is asked about in every slot is answered from memory. Its first decision of a slot starts one write, aside:
-the last values of the slot before and the first of this one; and what the store says of the day then, with what other
-workers wrote, is what the next decision goes by. So a worker that is killed loses at most what changed within the
-current slot, and an allocation; one that is told to end writes them. The store is asked before the answer where this
-worker knows too little: a fleet that is new to it, one that was not asked about for a whole slot, one whose last write
-failed, and one whose report is not believed, for every worker should know that at once.
+A fleet that is asked about in every slot is answered from memory, but for its first decision of a slot: before that is
+answered the store is told the last values of the slot before and the first of this one, and what it says of the day
+then, with what other workers wrote, is what the next decisions go by. So a worker that is killed loses what changed
+within the current slot, and an allocation; one that is told to end writes them. Each decision asks the store about a
+fleet of which too little is known: it is new, was not asked about for a whole slot, its last write failed, or its
+report is not believed, which every worker should know at once. Where many fleets come in one call, what is new of their
+slots is written aside instead: the store has not the time for all of them before the answer.
 """
 
 import logging
@@ -169,7 +170,8 @@ class SlotHistory:
         Raises HistoryUnavailableError if the store was asked for all of them, and nothing could be written.
         """
         with self._lock:
-            days = [self._from_memory(one) for one in observed]
+            aside = len(observed) > _MANY
+            days = [self._from_memory(one, aside=aside) for one in observed]
             self._find_overdue()
             places = self._to_ask([place for place, day in enumerate(days) if day is None], observed)
             asked = [observed[place] for place in places]
@@ -222,11 +224,14 @@ class SlotHistory:
         self._history.close()
         self._begin()
 
-    def _from_memory(self, one: Observed) -> DaySlots | None:
+    def _from_memory(self, one: Observed, *, aside: bool) -> DaySlots | None:
+        """The day as it is known; None where the store is to be asked first: of little, at each new slot too."""
         known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
         if known is None or not known.trusted or known.disbelieved or not known.slot <= slot <= known.slot + 1:
             return None
         if slot > known.slot:
+            if not aside:
+                return None
             self._due[one.fleet] = None
         day = known.observe(one, slot)
         self._note(one.fleet)
