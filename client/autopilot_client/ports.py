@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from autopilot_client.rules.domain import Spec
+from autopilot_client.rules.kinds import Place
 
 
 class ConfigError(ValueError):
@@ -26,6 +27,10 @@ class KubeUnavailableError(KubeError):
     """The API server did not answer in time, or with a server error."""
 
 
+class KubeSilentError(KubeUnavailableError):
+    """The API server gave no whole answer in time: waiting for it again costs as much."""
+
+
 class KubeRefusedError(KubeError):
     """The API server refused: its HTTP status and its own words."""
 
@@ -42,5 +47,5 @@ class Ask(Protocol):
         ...
 
 
-ReadSpec = Callable[[str], Spec | None]
-"""The object of a target (`fleet/NAME`) at this very moment; None without the right to read it. Raises KubeError."""
+ReadSpec = Callable[[Place], Spec | None]
+"""The object at a place at this very moment; None without the right to read it. Raises KubeError."""

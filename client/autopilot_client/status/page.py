@@ -78,7 +78,8 @@ def _role(store: StatusStore, leads: bool) -> str:
 
 def _card(view: View, trail: Trail | None, now: float) -> Card:
     points, fleet = trail.points(now) if trail else [], view.fleet
-    about = f"{fleet.target}, {fleet.apply}, {fleet.minimum} to {fleet.maximum} servers"
+    where = f"{fleet.target} in namespace {fleet.namespace}" if fleet.namespace else fleet.target
+    about = f"{where}, {fleet.apply}, {fleet.minimum} to {fleet.maximum} servers"
     facts = [(term, value) for term, value in _facts(view).items() if value]
     return Card(
         fleet.name, about, _faults(view), _said_by_people(view, now), facts, draw(points, now), _changes(points)
@@ -87,6 +88,8 @@ def _card(view: View, trail: Trail | None, now: float) -> Card:
 
 def _faults(view: View) -> list[str]:
     said = [WORDS[view.decision.fault]] if view.decision.fault in WORDS else []
+    if view.refused:
+        said.append(f"The API server refuses: {view.refused}.")
     if view.hold:
         said.append(f"Held through an outage of demand since {clock(view.hold.since)} UTC: {view.hold.why}.")
     if view.rivalry.words:
