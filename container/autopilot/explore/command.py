@@ -16,7 +16,7 @@ from autopilot.core.fleet import Limits
 from autopilot.demo.screen import has_screen
 from autopilot.explore.app import create_app
 from autopilot.explore.files import FileFleet, FileRefusedError, Fleets, open_file
-from autopilot.explore.live.fetch import Place, place_of
+from autopilot.explore.live.fetch import FollowedAddress, address_of
 from autopilot.explore.live.follower import Follower
 from autopilot.explore.play import StretchPlayer, check_playable
 from autopilot.explore.question import PLUS_20, PlayRequest
@@ -42,10 +42,10 @@ class _Quiet(WSGIRequestHandler):
         pass
 
 
-def _place(_: click.Context, option: click.Parameter, url: str | None) -> Place | None:
+def _place(_: click.Context, option: click.Parameter, url: str | None) -> FollowedAddress | None:
     """The address that is followed. Raises BadParameter."""
     try:
-        return None if url is None else place_of(url)
+        return None if url is None else address_of(url)
     except ValueError as error:
         raise click.BadParameter(str(error), param=option) from error
 
@@ -67,7 +67,7 @@ def explore(  # noqa: PLR0913, PLR0917 - the options, as click hands them over
     port: int,
     no_browser: bool,
     model: Path | None,
-    follow: Place | None,
+    follow: FollowedAddress | None,
     names: tuple[str, ...],
     price: float,
 ) -> None:

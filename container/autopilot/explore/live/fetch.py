@@ -22,7 +22,7 @@ class NotFoundError(FollowError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FollowedAddress:
     """The address that is followed, as the command line has it. Nothing else is ever asked."""
 
     url: str
@@ -44,7 +44,7 @@ class Place:
         except TimeoutError as error:
             raise FollowError(f"no complete answer within {self.seconds:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise FollowError(without_secrets(str(error) or type(error).__name__, self.url)) from error
+            raise FollowError(without_secrets(_words(error), self.url)) from error
 
     async def _exchange(self, url: str, body: bytes | None) -> bytes:
         timeout = aiohttp.ClientTimeout(self.seconds)
@@ -68,11 +68,22 @@ class Place:
         return bytes(answer)
 
 
-def place_of(url: str) -> Place:
+def _words(error: Exception) -> str:
+    """The cause in words that whoever looks at a page can use."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"nobody can be connected to there ({error.os_error.strerror or error.os_error})"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "what answers there speaks no HTTP"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
+        return "it ended the connection before its answer was complete"
+    return str(error).split("\n")[0] or type(error).__name__
+
+
+def address_of(url: str) -> FollowedAddress:
     """The place that a command line names. Raises ValueError with the remedy."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("write the address of a client or an endpoint, such as http://localhost:8000")
     if parts.query or parts.fragment:
         raise ValueError("leave away what comes after ? and #: only the address itself is needed")
-    return Place(url.rstrip("/").removesuffix("/invocations"))
+    return FollowedAddress(url.rstrip("/").removesuffix("/invocations"))

@@ -8,7 +8,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from autopilot.explore.live import from_client, from_endpoint
-from autopilot.explore.live.fetch import NotFoundError, Place
+from autopilot.explore.live.fetch import FollowedAddress, NotFoundError
 from autopilot.explore.live.sight import FleetCourse, FollowError, Sight
 
 LEAST_SECONDS = 2.0
@@ -28,8 +28,10 @@ class Followed:
 class Follower:
     """One address, followed for all pages. Safe for several threads: one looks, the others get the last sight."""
 
-    def __init__(self, place: Place, fleets: Sequence[str] = (), clock: Callable[[], float] = time.time) -> None:
-        self.place, self._fleets, self._clock = place, fleets, clock
+    def __init__(
+        self, address: FollowedAddress, fleets: Sequence[str] = (), clock: Callable[[], float] = time.time
+    ) -> None:
+        self.address, self._fleets, self._clock = address, fleets, clock
         self._kind: Literal["client", "endpoint"] | None = None
         self._now, self._looked_at = Followed(), float("-inf")
         self._looking = threading.Lock()
@@ -49,8 +51,8 @@ class Follower:
     def course(self, fleet: str) -> FleetCourse:
         """The last hours of one fleet. Raises FollowError."""
         if self._kind == "endpoint":
-            return from_endpoint.course(self.place, fleet)
-        return from_client.course(self.place, fleet, quote(fleet, safe=""))
+            return from_endpoint.course(self.address, fleet)
+        return from_client.course(self.address, fleet, quote(fleet, safe=""))
 
     def _after_a_look(self) -> Followed:
         try:
@@ -62,9 +64,9 @@ class Follower:
     def _look(self) -> Sight:
         if self._kind != "endpoint":
             try:
-                sight = from_client.look(self.place)
+                sight = from_client.look(self.address)
                 self._kind = "client"
                 return sight
             except NotFoundError:
                 self._kind = "endpoint"
-        return from_endpoint.look(self.place, self._fleets)
+        return from_endpoint.look(self.address, self._fleets)

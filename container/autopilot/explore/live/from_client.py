@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from autopilot.explore.live.fetch import Place
+from autopilot.explore.live.fetch import FollowedAddress
 from autopilot.explore.live.sight import MOST_FLEETS, FleetCourse, FleetSight, FollowError, Sight, cut
 
 
@@ -33,24 +33,24 @@ class _Course(msgspec.Struct, frozen=True):
     reasons: list[str]
 
 
-def look(place: Place) -> Sight:
+def look(address: FollowedAddress) -> Sight:
     """All its fleets. Raises FollowError; NotFoundError where it is no client."""
-    status = _read(place, "/v1/fleets", msgspec.json.Decoder(_Status))
+    status = _read(address, "/v1/fleets", msgspec.json.Decoder(_Status))
     shown, beyond = status.fleets[:MOST_FLEETS], max(0, len(status.fleets) - MOST_FLEETS)
     return Sight(f"A client. {cut(status.about)}", [_sight(one) for one in shown], beyond + max(0, status.left_out))
 
 
-def course(place: Place, fleet: str, query: str) -> FleetCourse:
+def course(address: FollowedAddress, fleet: str, query: str) -> FleetCourse:
     """The last hours of one fleet; `query` is its name as an address has it. Raises FollowError."""
-    read = _read(place, f"/v1/course?fleet={query}", msgspec.json.Decoder(_Course))
+    read = _read(address, f"/v1/course?fleet={query}", msgspec.json.Decoder(_Course))
     count = len(read.times)
     return FleetCourse(fleet, read.times, read.demand, read.forecast, read.size, [None] * count,
                        [cut(one) for one in read.reasons])  # fmt: skip
 
 
-def _read(place: Place, path: str, decoder: msgspec.json.Decoder[Any]) -> Any:  # noqa: ANN401 - the decoder's type
+def _read(address: FollowedAddress, path: str, decoder: msgspec.json.Decoder[Any]) -> Any:  # noqa: ANN401 - the decoder's type
     try:
-        return decoder.decode(place.fetch(path))
+        return decoder.decode(address.fetch(path))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FollowError(f"its answer is not what a client of this version says: {cut(str(error))}") from error
 

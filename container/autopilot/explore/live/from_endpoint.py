@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from autopilot.explore.live.fetch import NotFoundError, Place
+from autopilot.explore.live.fetch import FollowedAddress, NotFoundError
 from autopilot.explore.live.sight import FleetCourse, FleetSight, FollowError, Sight, cut
 
 MOST_FLEETS = 100
@@ -44,20 +44,20 @@ class _Scoreboard(msgspec.Struct, frozen=True):
     fleets: list[_Judged] = []
 
 
-def look(place: Place, chosen: Sequence[str]) -> Sight:
+def look(address: FollowedAddress, chosen: Sequence[str]) -> Sight:
     """The fleets that are chosen, or the first of all. Raises FollowError."""
-    names = list(chosen) or _names(place)
+    names = list(chosen) or _names(address)
     shown = names[:MOST_FLEETS]
-    pasts = _ask(place, shown, 6.0).past if shown else []
-    said = _scoreboard(place)
+    pasts = _ask(address, shown, 6.0).past if shown else []
+    said = _scoreboard(address)
     fleets = [_sight(one, said.get(one.fleet, ())) for one in pasts]
     about = "An endpoint: what it remembers. The size in the cluster is the client's to know."
     return Sight(about, sorted(fleets, key=lambda one: (one.state == "", one.fleet)), len(names) - len(shown))
 
 
-def course(place: Place, fleet: str) -> FleetCourse:
+def course(address: FollowedAddress, fleet: str) -> FleetCourse:
     """The last day of one fleet. Raises FollowError."""
-    answer = _ask(place, [fleet], 24.0)
+    answer = _ask(address, [fleet], 24.0)
     if len(answer.past) != 1:
         raise FollowError("its answer is not about that fleet")
     past = answer.past[0]
@@ -68,26 +68,26 @@ def course(place: Place, fleet: str) -> FleetCourse:
     return FleetCourse(fleet, times, past.demand, past.forecast, [None] * count, believed, [""] * count)
 
 
-def _names(place: Place) -> list[str]:
+def _names(address: FollowedAddress) -> list[str]:
     try:
-        return _ask(place, [], 1.0).fleets or []
+        return _ask(address, [], 1.0).fleets or []
     except FollowError as error:
         raise FollowError(f"{error}; name the fleets with --fleet") from error
 
 
-def _ask(place: Place, fleets: Sequence[str], hours: float) -> _Answer:
+def _ask(address: FollowedAddress, fleets: Sequence[str], hours: float) -> _Answer:
     """What is remembered. Raises FollowError."""
-    answer = place.fetch("/invocations", msgspec.json.encode({"past": fleets, "hours": hours}))
+    answer = address.fetch("/invocations", msgspec.json.encode({"past": fleets, "hours": hours}))
     try:
         return msgspec.json.decode(answer, type=_Answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FollowError(f"its answer is not what an endpoint of this version says: {cut(str(error))}") from error
 
 
-def _scoreboard(place: Place) -> dict[str, tuple[str, ...]]:
+def _scoreboard(address: FollowedAddress) -> dict[str, tuple[str, ...]]:
     """What its scoreboard says of the week, fleet by fleet; nothing where it keeps none."""
     try:
-        board = msgspec.json.decode(place.fetch("/scoreboard"), type=_Scoreboard)
+        board = msgspec.json.decode(address.fetch("/scoreboard"), type=_Scoreboard)
     except (NotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
     return {one.fleet: tuple(_sentences(one)) for one in board.fleets}

@@ -31,7 +31,7 @@ def add_live_pages(app: Flask, follower: Follower | None) -> None:
     def live() -> str:
         words = WORDS | {word: GLOSSARY[word] for word in _SHARED}
         reasons = {str(reason).replace("_", " "): meaning for reason, meaning in MEANING.items()}
-        address = follower.place.shown if follower else ""
+        address = follower.address.shown if follower else ""
         return render_template("live.html", address=address, words=words, reasons=reasons)
 
     @app.get("/live/state")
