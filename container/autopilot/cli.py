@@ -96,7 +96,7 @@ COMMANDS = {
         "train",
     ),
     "client": LazyCommand(
-        "autopilot_client.cli:main",
+        "autopilot_client.commands.cli:main",
         "Keep a cluster's fleets at the size that the endpoint says.",
         ("autopilot_client", "kubernetes", "cheroot", "cronsim", "tenacity", "yaml"),
         "client",

@@ -6,7 +6,7 @@ from typing import Any
 
 import tenacity
 
-from autopilot_client.config import Endpoint
+from autopilot_client.config.document import Endpoint
 from autopilot_client.net.fetch import Call, FetchError, Send, fetch
 from autopilot_client.ports import EndpointUnavailableError
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from autopilot_client.config import Endpoint
+from autopilot_client.config.document import Endpoint
 from autopilot_client.endpoint.http import passing, retrying
 from autopilot_client.net.fetch import Call, FetchError, Send, fetch
 from autopilot_client.ports import EndpointUnavailableError

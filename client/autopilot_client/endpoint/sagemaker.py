@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autopilot_client.config import Endpoint
+from autopilot_client.config.document import Endpoint
 from autopilot_client.endpoint.http import LARGEST_REPLY, predictions, retrying
 from autopilot_client.net.aws import new_client, new_session
 from autopilot_client.ports import EndpointUnavailableError

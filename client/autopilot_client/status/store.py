@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from autopilot_client.config import Config, Fleet
+from autopilot_client.config.document import Config
+from autopilot_client.config.fleet import Fleet
 from autopilot_client.rules.bill import Meter
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
 from autopilot_client.rules.lead import BootTimes, Lead

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from autopilot_client.config import Fleet
+from autopilot_client.config.fleet import Fleet
 from autopilot_client.ports import KubeError, ReadSpec
 from autopilot_client.rules.domain import Spec
 from autopilot_client.rules.offer import Question, Unsure, offer

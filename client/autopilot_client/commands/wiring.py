@@ -6,20 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from autopilot_client.config import Config, Endpoint, Fleet, keyed
+from autopilot_client.config.document import Config, Endpoint
+from autopilot_client.config.fleet import Fleet
+from autopilot_client.config.parse import keyed
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
-from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube, in_cluster
 from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.lease import Alone, Leadership, Spectator
 from autopilot_client.kube.live import LiveSpecs
-from autopilot_client.loop import Loop
 from autopilot_client.net.aws import new_session
 from autopilot_client.notify.notifier import Notifier
 from autopilot_client.notify.outbox import Outbox
 from autopilot_client.ports import Ask
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.server import HttpServer
 from autopilot_client.status.store import StatusStore
