@@ -73,6 +73,7 @@ def openapi_document() -> JsonObject:
             "/invocations": {"post": _invocations()},
             "/execution-parameters": {"get": _get("How Batch Transform should call", "application/json")},
             "/metrics": {"get": _get("Counters in Prometheus text", "text/plain")},
+            "/scoreboard": {"get": _get("What the fleets cost in the last days", "application/json")},
         },
         "components": {"schemas": components},
     }
