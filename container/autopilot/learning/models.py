@@ -8,12 +8,14 @@ ROOT/previous             the one before it
 import os
 import shutil
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
+from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.policy.learned import LearnedPolicy, load_policy
 from autopilot.policy.metadata import FLEET, read_metadata
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import ModelError
+from autopilot.ports import ModelError, Policy
 
 CURRENT, PREVIOUS, VERSIONS = "current", "previous", "versions"
 
@@ -30,6 +32,31 @@ def checked(model: Path) -> str:
     if not isinstance(policy, LearnedPolicy):
         raise ModelError(f"{model}: its own verdict prefers the calibrated rule to it. Train again on more days.")
     return policy.name
+
+
+def load_candidate(place: Path, served: str) -> Policy:
+    """The model of a directory or an archive, to be looked at beside what serves (its name: `default@1f3c0a9b`).
+
+    Raises ModelError where it could never serve, and where it is the same model.
+    """
+    with unpacked(place) as model:
+        name = checked(model)
+        if name.rpartition("@")[2] == served.rpartition("@")[2]:
+            raise ModelError(f"{name} is the model that serves: there is nothing to compare.")
+        return load_policy(model)
+
+
+def first_day_unseen(place: Path) -> int:
+    """The first whole UTC day since the epoch that a model was neither trained nor judged on; 0 where it does not say.
+
+    Raises ModelError.
+    """
+    with unpacked(place) as model:
+        until = read_metadata(model).learned_until
+    try:
+        return int(datetime.fromisoformat(until).timestamp() // DAY_SECONDS) + 1 if until else 0
+    except ValueError as error:
+        raise ModelError(f"{place}: learned_until of its metadata.json is {until!r}, which is no time.") from error
 
 
 def promote(root: Path, candidate: Path) -> str:

@@ -6,7 +6,7 @@ import click
 
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.learning.commands.asked import RefusedError, chosen, now, opened, settings_for, store_option
-from autopilot.learning.models import CURRENT, checked, promote, roll_back
+from autopilot.learning.models import CURRENT, checked, first_day_unseen, promote, roll_back
 from autopilot.learning.promotion import Case, case_for, held
 from autopilot.learning.stored import StoredFleet, read_fleet
 from autopilot.policy.learned import BUILT_IN_MODEL
@@ -16,7 +16,7 @@ from autopilot.settings import Settings
 from autopilot.wiring import build_policy
 
 _ROOT = click.Path(path_type=Path, file_okay=False)
-_NEXT = "Workers take a model when they start: restart `serve`, or roll the Deployment. Answers say its name: `policy`."
+_NEXT = "A `serve` whose AUTOPILOT_MODEL_DIR is that link takes it up within seconds. Answers say its name: `policy`."
 
 
 class DeferredError(click.ClickException):
@@ -85,6 +85,6 @@ def _case(settings: Settings, root: Path, candidate: Path, fleets: list[StoredFl
     policy = build_policy(serving if serving.exists() else BUILT_IN_MODEL)
     config = ReplayConfig(policy, settings.lead(), settings.autopilot_missing_price, settings.guardrail_rules())
     try:
-        return case_for(fleets, config, build_policy(candidate))
+        return case_for(fleets, config, build_policy(candidate), first_day_unseen(candidate))
     except ValueError as error:
         raise RefusedError(f"not promoted: {error}") from error
