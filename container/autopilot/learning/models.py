@@ -1,8 +1,9 @@
-"""Which model a directory serves: versions side by side, and two links that change places in one step.
+"""Which model a directory serves: versions side by side, and links that change places in one step.
 
 ROOT/versions/<digest>/   models, by the first digits of their checksum; none is ever changed
 ROOT/current              the one that serves: AUTOPILOT_MODEL_DIR=ROOT/current
 ROOT/previous             the one before it
+ROOT/candidate            one that is looked at beside it: AUTOPILOT_CANDIDATE=ROOT/candidate
 """
 
 import os
@@ -17,7 +18,7 @@ from autopilot.policy.metadata import FLEET, read_metadata
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import ModelError, Policy
 
-CURRENT, PREVIOUS, VERSIONS = "current", "previous", "versions"
+CURRENT, PREVIOUS, CANDIDATE, VERSIONS = "current", "previous", "candidate", "versions"
 
 
 def checked(model: Path) -> str:
@@ -73,6 +74,26 @@ def promote(root: Path, candidate: Path) -> str:
         _point(root / PREVIOUS, before)
     _point(root / CURRENT, version)
     return name
+
+
+def keep_as(root: Path, link: str, model: Path) -> str:
+    """Keep a model (a directory or an archive) among the versions, under a link; its name. ModelError, OSError."""
+    with unpacked(model) as found:
+        name = checked(found)
+        version = _keep(root, found)
+    _target(root / link)
+    _point(root / link, version)
+    return name
+
+
+def drop(root: Path, link: str) -> None:
+    """Take a link away; the model stays among the versions."""
+    (root / link).unlink(missing_ok=True)
+
+
+def name_of(place: Path) -> str:
+    """The name of a model that is known to be usable: `studio@1f3c0a9b`. Raises ModelError."""
+    return read_metadata(place).version
 
 
 def roll_back(root: Path) -> str:

@@ -67,7 +67,7 @@ class DailyCosts:
 
 def case_for(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Policy, since: int = 0) -> Case:
     """Play both on every fleet that has a whole day from the UTC day `since` on. Raises ValueError, in words."""
-    return case_of(_costs(stored, config, candidate).since(since) for stored in fleets)
+    return case_of(one.since(since) for one in costs_of(fleets, config, candidate))
 
 
 def case_of(costs: Iterable[DailyCosts]) -> Case:
@@ -100,6 +100,11 @@ def has_lost(costs: Iterable[DailyCosts], day: int) -> bool:
     return case.days >= WATCHED_DAYS and case.ratio > 1
 
 
+def costs_of(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Policy) -> Iterator[DailyCosts]:
+    """What the policy of `config` and a candidate cost on each fleet, day by day."""
+    return (_costs(stored, config, candidate) for stored in fleets)
+
+
 def _costs(stored: StoredFleet, config: ReplayConfig, candidate: Policy) -> DailyCosts:
     """What the served policy and the candidate cost on each day; no days where nothing can be played."""
     try:
@@ -109,6 +114,10 @@ def _costs(stored: StoredFleet, config: ReplayConfig, candidate: Policy) -> Dail
     served, own = play_each(scenario, [config, replace(config, policy=candidate)])
     days, cost = daily_costs(scenario, served)
     return DailyCosts(stored.fleet, days.tolist(), cost, daily_costs(scenario, own)[1])
+
+
+HELD_DAYS = 0.25
+"""Of a fleet's past are enough to see whether a hold is one of now."""
 
 
 def held(fleets: Iterable[StoredFleet], at: float) -> list[str]:
