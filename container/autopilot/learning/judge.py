@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.core.decide import FleetContext
+from autopilot.core.fleet import Lead
 from autopilot.learning.background import Background
 from autopilot.learning.board import Board
 from autopilot.learning.stored import read_fleet
@@ -36,6 +37,7 @@ _SHARE = 0.05
 class _Verdict(NamedTuple):
     due: float
     by_rule: bool
+    lead: Lead | None = None
 
 
 class JudgementOutcome(StrEnum):
@@ -94,7 +96,7 @@ class DailyJudge:
                 self._verdicts[fleet] = _Verdict(at + _FIRST_AFTER, False)
             return False
         if at >= known.due:
-            self._verdicts[fleet] = _Verdict(at + _AGAIN_AFTER, known.by_rule)
+            self._verdicts[fleet] = known._replace(due=at + _AGAIN_AFTER)
             if not self._background.offer(context):
                 log.debug("%s is judged later: too many fleets are waiting", fleet)
         return known.by_rule
@@ -113,7 +115,11 @@ class DailyJudge:
             return shared
         from autopilot.learning.judgement import judged  # noqa: PLC0415 - megabytes, minutes after a worker's start
 
-        entry = judged(read_fleet(self._history, fleet, day * DAY_SECONDS), context, self._config, (day, asked))
+        before = self._verdicts.get(fleet)
+        stored = read_fleet(self._history, fleet, day * DAY_SECONDS)
+        entry = judged(stored, context, self._config, (day, asked), before and before.lead)
+        if entry.drifts:
+            log.warning("%s has drifted: /scoreboard says what moved", fleet)
         self._decree(context, entry.by_rule)
         self._board.keep(entry)
         self._count(JudgementOutcome.JUDGED)
@@ -129,7 +135,7 @@ class DailyJudge:
         before = self._verdicts.get(fleet)
         if by_rule != (before is not None and before.by_rule):
             log.warning("%s is served by %s from now on: it costs less there", fleet, _NAMES[by_rule])
-        self._verdicts[fleet] = _Verdict((at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT, by_rule)
+        self._verdicts[fleet] = _Verdict((at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT, by_rule, context.lead)
 
     def _try(self, context: FleetContext) -> None:
         try:
