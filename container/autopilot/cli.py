@@ -59,7 +59,7 @@ COMMANDS = {
     "explore": LazyCommand(
         "autopilot.explore.command:explore",
         "Play with your own fleet on a page in the browser.",
-        ("plotly", "matplotlib"),
+        ("plotly", "aiohttp", "matplotlib"),
         "explore",
     ),
     "scoreboard": LazyCommand(
