@@ -76,6 +76,8 @@ class Metrics:
         self._shadow_servers = Counter(
             "autopilot_candidate_servers", "Servers forecast in what both decided, by whom", ["by"], registry=here
         )
+        for shadow_outcome in ShadowOutcome:
+            self._shadowed.labels(shadow_outcome.value)
         self._beside: list[Collector] = []
         self._ready = Gauge(
             "autopilot_ready", "Whether the policy is loaded and answers", multiprocess_mode="livemin", registry=here
