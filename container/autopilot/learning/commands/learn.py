@@ -105,7 +105,7 @@ def learn(**given: object) -> None:
     request = LearnRequest(**given)  # type: ignore[arg-type]
     settings = settings_for(request.store)
     reports = []
-    for one in Pass(request, settings).steps():
+    for one in LearningPass(request, settings).steps():
         click.echo(f"{one.step}: {one.text}")
         reports.append(one)
     _keep(request, reports)
@@ -122,7 +122,7 @@ def _keep(request: LearnRequest, reports: list[StepReport]) -> None:
     (request.models / PASS_FILE).write_text(json.dumps(told, indent=2) + "\n", "utf-8")
 
 
-class Pass:
+class LearningPass:
     """The steps of one pass, in order."""
 
     def __init__(self, request: LearnRequest, settings: Settings) -> None:
