@@ -1,9 +1,10 @@
 """What the loop needs from outside, and the errors that adapters translate theirs into."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from autopilot_client.rules.domain import Spec
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
 
 
 class ConfigError(ValueError):
@@ -40,6 +41,22 @@ class Ask(Protocol):
     def ask(self, instances: Sequence[dict[str, Any]]) -> list[Any]:
         """The predictions for the instances, in their order. Raises EndpointUnavailableError."""
         ...
+
+
+class Remembers(Protocol):
+    """What the endpoint knows of fleets beside its answers: nothing of it decides a size."""
+
+    def pasts(self, fleets: Sequence[str], hours: float) -> Iterator[tuple[str, list[RecalledSlot]]]:
+        """The last hours of each fleet, as far as they are remembered. Raises EndpointUnavailableError."""
+        ...
+
+    def standings(self, fleets: Sequence[str]) -> Iterator[tuple[str, WeekStanding]]:
+        """What each fleet's last week came to, as far as that is judged. Raises EndpointUnavailableError."""
+        ...
+
+
+class EndpointPort(Ask, Remembers, Protocol):
+    """The endpoint as a whole."""
 
 
 ReadSpec = Callable[[str], Spec | None]

@@ -59,7 +59,7 @@ COMMANDS = {
     "explore": LazyCommand(
         "autopilot.explore.command:explore",
         "Play with your own fleet on a page in the browser.",
-        ("plotly", "matplotlib"),
+        ("plotly", "aiohttp", "matplotlib"),
         "explore",
     ),
     "scoreboard": LazyCommand(
@@ -96,7 +96,7 @@ COMMANDS = {
         "train",
     ),
     "client": LazyCommand(
-        "autopilot_client.cli:main",
+        "autopilot_client.commands.cli:main",
         "Keep a cluster's fleets at the size that the endpoint says.",
         ("autopilot_client", "kubernetes", "cheroot", "cronsim", "tenacity", "yaml"),
         "client",

@@ -87,6 +87,10 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             "fleet until that turns (judged once a day from its history)."
         ),
     ] = "on"
+    autopilot_server_hour: (
+        Annotated[float, Meta(description="Price of one server-hour: the scoreboard then says money.", ge=0, le=1e6)]
+        | None
+    ) = None
     autopilot_stabilization_minutes: Annotated[
         float,
         Meta(description="The highest forecast of the last minutes stands; 0: off (the client does it).", ge=0, le=180),

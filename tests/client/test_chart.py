@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from autopilot_client.config import parse
+from autopilot_client.config.parse import parse
 from testkit.client.api_server import rules_of
 from tests.client.conftest import CHART, helm_run, helm_template
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_client.config import AgonesDemand, HttpDemandConfig, keyed, known_fields, parse
+from autopilot_client.commands.wiring import unprotected
+from autopilot_client.config.demand import AgonesDemand, HttpDemandConfig
+from autopilot_client.config.parse import keyed, known_fields, parse
 from autopilot_client.ports import ConfigError
-from autopilot_client.wiring import unprotected
 
 CLIENT = Path(__file__).resolve().parents[2] / "client"
 FLEET = {"name": "eu/a", "target": "deployment/a", "demand": {"source": "http", "url": "http://mm/d"}, "maximum": 100}

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from autopilot_client import __version__
-from autopilot_client.config import Lease, parse
+from autopilot_client.config.document import Lease
+from autopilot_client.config.parse import parse
 from testkit.client.api_server import ROOT, SPECS, rules_of
 from tests.client.conftest import CHART, helm_template, rendered
 

@@ -11,7 +11,7 @@ from autopilot.policy.metadata import parse_metadata
 from autopilot.ports import ModelError
 from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import CheckpointFile
-from autopilot_client.config import parse as parse_config
+from autopilot_client.config.parse import parse as parse_config
 from autopilot_client.demand.json_path import time_at
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.targets import read_targets

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from autopilot_client.config import Config, Endpoint, parse
+from autopilot_client.config.document import Config, Endpoint
+from autopilot_client.config.parse import parse
 from autopilot_client.endpoint.http import HttpEndpoint
-from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Leadership
-from autopilot_client.loop import Loop
 from autopilot_client.net.fetch import Call
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.status.store import StatusStore
 from testkit.client.api_server import SPECS, rules_of
 from testkit.fuzz.parsers import NOW, FuzzReply

@@ -44,6 +44,8 @@ def test_the_real_application_is_ready_and_decides(door, tmp_path):
         status, _, answer = server.ask("/invocations", body, headers={"Content-Type": "application/json"}.items())
         assert status == 200
         assert answer["Prediction"]["num_of_gameservers"] >= 40
+        status, _, told = server.ask("/scoreboard")
+        assert (status, told["fleets"], told["policy"]) == (200, [], answer["Prediction"]["policy"])
 
 
 class Under:
@@ -244,9 +246,9 @@ def test_other_paths_are_not_there(path):
 
 
 @needs_nginx
-def test_the_four_routes_and_the_platforms_headers_reach_the_application():
+def test_the_routes_and_the_platforms_headers_reach_the_application():
     with running() as server:
-        for path in ("/ping", "/invocations", "/execution-parameters", "/metrics"):
+        for path in ("/ping", "/invocations", "/execution-parameters", "/metrics", "/scoreboard"):
             assert server.ask(path)[2]["path"] == path
         headers = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1", "X-Unknown": "y" * 1000}
         assert server.ask("/invocations", b"{}", headers=headers.items())[2]["attributes"] == "trace=1"

@@ -7,7 +7,7 @@ takes its place; room and orders together are never more than the forecast.
 
 from dataclasses import dataclass, field
 
-from autopilot_client.config import Capacity
+from autopilot_client.config.fleet import Capacity
 from autopilot_client.kube.api import Kube
 from autopilot_client.ports import KubeRefusedError
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from autopilot_client.config import Notify
+from autopilot_client.config.document import Notify
 from autopilot_client.notify.conditions import FAILED_PASS, conditions_of
 from autopilot_client.notify.outbox import Outbox
 from autopilot_client.rules.bill import Week, begin_of, in_words, turn

@@ -1,20 +1,23 @@
 """What the loop knows, for those who ask: the server's threads read it, the loop alone writes it."""
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from autopilot_client.config import Config, Fleet
-from autopilot_client.rules.bill import Meter
+from autopilot_client.config.document import Config
+from autopilot_client.config.fleet import Fleet
+from autopilot_client.rules.bill import FleetBill, Meter, Week, bill_of, under_way
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
 from autopilot_client.rules.lead import BootTimes, Lead
 from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.offer import StandingDecision
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry
 from autopilot_client.status.review import Review
-from autopilot_client.status.trail import Trail
+from autopilot_client.status.trail import Point, Trail
 
 LONGEST_SERVED = 900.0
 """Seconds after which no decision is told any more, however far apart the passes are."""
@@ -54,7 +57,10 @@ class View:
 
 @dataclass(slots=True)
 class StatusStore:
-    """The latest views, six hours of every fleet, counters, and the reviews that Agones has sent."""
+    """The latest views, six hours of every fleet, counters, and the reviews that Agones has sent.
+
+    `standings` are what the endpoint's scoreboard says of the last seven days, where it keeps one.
+    """
 
     config: Config
     namespace: str
@@ -64,6 +70,8 @@ class StatusStore:
     trails: dict[str, Trail] = field(default_factory=dict)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     meters: dict[str, Meter] = field(default_factory=dict)
+    week: Week | None = None
+    standings: dict[str, WeekStanding] = field(default_factory=dict)
     notifications: Counter[tuple[str, str]] = field(default_factory=Counter)
     passes: Counter[str] = field(default_factory=Counter)
     pass_seconds: float = 0.0
@@ -91,8 +99,21 @@ class StatusStore:
                     self.serving[view.fleet.name] = view
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
                 self.last_success = now
+            self.week = under_way(self.week, self.meters, now)
             self.passes["finished"] += 1
             self.pass_seconds, self.finished = now - self.began, now
+
+    def recall(self, name: str, slots: Sequence[RecalledSlot], now: float) -> None:
+        """Fill the gaps of a fleet's last hours with what the endpoint remembers; what the client saw stands."""
+        points = [Point(one.at, _or_nan(one.demand), forecast=_or_nan(one.forecast)) for one in slots]
+        with self._lock:
+            self.trails.setdefault(name, Trail()).recall(points, now)
+
+    def bill(self, fleet: Fleet) -> FleetBill:
+        """What this client has seen of the fleet in the week under way: the hours that it covers are said in it."""
+        meter, week = self.meters.get(fleet.name, Meter()), self.week
+        before = week.meters.get(fleet.name, Meter()) if week else Meter()
+        return bill_of(fleet.name, meter.since(before), fleet.price_per_server_hour)
 
     def count(self, metric: str, fleet: str, label: str) -> None:
         """Count something of a fleet; `label` is the counter's own label value."""
@@ -141,8 +162,7 @@ class StatusStore:
 
     def _account(self, view: View, before: View | None) -> None:
         name, seen, decision = view.fleet.name, view.seen, view.decision
-        demand = seen.reading.demand if seen.reading else None
-        self.trails.setdefault(name, Trail()).add(seen.at, demand, decision.allocation, view.size, decision.reason)
+        self.trails.setdefault(name, Trail()).add(_point(view))
         self.counts["decisions", name, decision.reason] += 1
         elapsed = min(seen.at - before.seen.at, 3 * self.config.interval_seconds) if before else 0.0
         self._measure(view, max(0.0, elapsed))
@@ -162,6 +182,18 @@ class StatusStore:
             meter.unmet + max(0, gap) * elapsed,
             meter.idle + max(0, -gap) * elapsed,
         )
+
+
+def _point(view: View) -> Point:
+    """The pass as the trail keeps it."""
+    seen, decision = view.seen, view.decision
+    demand = _or_nan(seen.reading.demand if seen.reading else None)
+    forecast = _or_nan(seen.answer.ahead if seen.answer else None)
+    return Point(seen.at, demand, _or_nan(decision.allocation), _or_nan(view.size), decision.reason, forecast)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _kept(view: View) -> int:

@@ -1,7 +1,8 @@
-"""Who serves each fleet, the policy or the calibrated rule: judged once a day from what the store has of it.
+"""When each fleet is judged, and who serves it, the policy or the calibrated rule: once a day from what is stored.
 
 On a thread of its own, so that no decision waits for it, and at a small share of one core. The verdict rests on the
-stored days alone: every worker and every replica comes to the same, and so does one that starts anew.
+stored days alone: every worker and every replica comes to the same, and so does one that starts anew. What one worker
+has found out the others of its container read from the board.
 """
 
 import logging
@@ -9,15 +10,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
-
-import numpy as np
 
 from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.core.decide import FleetContext
-from autopilot.learning.stored import StoredFleet, read_fleet
-from autopilot.ports import History, HistoryUnavailableError
+from autopilot.learning.board import Board
+from autopilot.learning.stored import read_fleet
+from autopilot.ports import History, HistoryUnavailableError, Policy
 
 log = logging.getLogger("autopilot.learning")
 
@@ -38,16 +39,50 @@ class _Verdict(NamedTuple):
     by_rule: bool
 
 
+class JudgementOutcome(StrEnum):
+    """What became of a judgement that was due."""
+
+    JUDGED = "judged"
+    SHARED = "shared"
+    """Another worker had it on the board."""
+    UNAVAILABLE = "unavailable"
+    """The history did not answer: later."""
+    FAILED = "failed"
+    """A defect, whose traceback is in the log: later."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeConfig:
+    """What is judged, and how.
+
+    earns        whether the rule takes over from a policy that loses to it; else it is only written down
+    server_hour  price of one server-hour; None: no money
+    candidate    a model that does not serve, to be played as well
+    """
+
+    replay: ReplayConfig
+    earns: bool = True
+    server_hour: float | None = None
+    candidate: Policy | None = None
+
+
 class DailyJudge:
     """Judges fleets of a history. Thread-safe; its thread begins with the first fleet that is due.
 
-    `pause` waits between two fleets, so many seconds.
+    `pause` waits between two fleets, so many seconds; `count` is told what became of each.
     """
 
     def __init__(
-        self, history: History, config: ReplayConfig, *, pause: Callable[[float], object] = time.sleep
+        self,
+        history: History,
+        config: JudgeConfig,
+        board: Board,
+        *,
+        count: Callable[[JudgementOutcome], object] = lambda _: None,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._history, self._config, self._pause = history, config, pause
+        self._history, self._config, self._board = history, config, board
+        self._count, self._pause = count, pause
         self._verdicts: dict[str, _Verdict] = {}
         self._waiting: queue.Queue[FleetContext] = queue.Queue(MOST_FLEETS)
         self._lock = threading.Lock()
@@ -67,48 +102,67 @@ class DailyJudge:
         return known.by_rule
 
     def judge(self, context: FleetContext) -> bool:
-        """Judge a fleet now, by its days before the UTC day of its observation. Raises HistoryUnavailableError."""
+        """Judge a fleet now, by its days before the UTC day of its observation; whether the rule serves it.
+
+        Raises HistoryUnavailableError, and BoardError where the verdict stands, but could not be written down.
+        """
         fleet, at = context.now.fleet, context.now.observed_at
-        config = replace(
-            self._config, lead=context.lead, missing_price=context.missing_price, limits=context.now.limits
-        )
-        by_rule = _serves_rule(read_fleet(self._history, fleet, at // DAY_SECONDS * DAY_SECONDS), config, at)
+        day, asked = int(at // DAY_SECONDS), repr((context.lead, context.missing_price, context.now.limits))
+        shared = self._board.by_rule(fleet, day, asked)
+        if shared is not None:
+            self._decree(context, shared)
+            self._count(JudgementOutcome.SHARED)
+            return shared
+        from autopilot.learning.judgement import judged  # noqa: PLC0415 - megabytes, minutes after a worker's start
+
+        entry = judged(read_fleet(self._history, fleet, day * DAY_SECONDS), context, self._config, (day, asked))
+        self._decree(context, entry.by_rule)
+        self._board.keep(entry)
+        self._count(JudgementOutcome.JUDGED)
+        return entry.by_rule
+
+    def _decree(self, context: FleetContext, by_rule: bool) -> None:
+        fleet, at = context.now.fleet, context.now.observed_at
         before = self._verdicts.get(fleet)
         if by_rule != (before is not None and before.by_rule):
             log.warning("%s is served by %s from now on: it costs less there", fleet, _NAMES[by_rule])
-        due = (at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT
-        self._verdicts[fleet] = _Verdict(due, by_rule)
-        return by_rule
+        self._verdicts[fleet] = _Verdict((at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT, by_rule)
 
     def _enqueue(self, context: FleetContext) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="judge", daemon=True)
-                self._thread.start()
         try:
             self._waiting.put_nowait(context)
         except queue.Full:
             log.debug("%s is judged later: too many fleets are waiting", context.now.fleet)
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._begin()
+
+    def _begin(self) -> None:
+        thread = threading.Thread(target=self._work, name="judge", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no decision fails because of it: the next fleet that is due tries again
+            log.error("no thread can be had to judge fleets: %s", error)
+            return
+        self._thread = thread
 
     def _work(self) -> None:
         while True:
             waiting = self._waiting.get()
             began = time.thread_time()
-            try:
-                self.judge(waiting)
-            except HistoryUnavailableError as error:
-                log.info("%s is judged later: %s", waiting.now.fleet, error)
+            self._try(waiting)
             self._pause((time.thread_time() - began) * (1 / _SHARE - 1))
+
+    def _try(self, context: FleetContext) -> None:
+        """Judge a fleet, whatever is wrong with it: the next ones must not pay for it."""
+        try:
+            self.judge(context)
+        except HistoryUnavailableError as error:
+            log.info("%s is judged later: %s", context.now.fleet, error)
+            self._count(JudgementOutcome.UNAVAILABLE)
+        except Exception:  # the loop's last line of defence: who serves this fleet stays, and it is tried again
+            log.exception("%s could not be judged; it is tried again in an hour", context.now.fleet)
+            self._count(JudgementOutcome.FAILED)
 
 
 _NAMES = {False: "the policy", True: "the calibrated rule"}
-
-
-def _serves_rule(stored: StoredFleet, config: ReplayConfig, at: float) -> bool:
-    from autopilot.backtest.earning import trial  # noqa: PLC0415 - megabytes, ten minutes after a worker's start
-    from autopilot.learning.scoreboard import scenario_of  # noqa: PLC0415
-
-    try:
-        return bool(trial(scenario_of(stored, config), config).serves_rule(np.array([at // DAY_SECONDS]))[0])
-    except ValueError:  # too little is stored, or too rarely observed, to play anything
-        return False

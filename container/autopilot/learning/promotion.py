@@ -7,6 +7,7 @@ import numpy as np
 
 from autopilot.backtest.earning import daily_costs
 from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.scenario import play_each
 from autopilot.core.cost import Doubles, Interval, ratio_interval
 from autopilot.learning.scoreboard import scenario_of
 from autopilot.learning.stored import StoredFleet
@@ -70,8 +71,9 @@ def _costs(stored: StoredFleet, config: ReplayConfig, candidate: Policy) -> tupl
         scenario = scenario_of(stored, config)
     except ValueError:
         return [], np.empty(0), np.empty(0)
-    days, served = daily_costs(scenario, config)
-    return days.tolist(), served, daily_costs(scenario, replace(config, policy=candidate))[1]
+    served, own = play_each(scenario, [config, replace(config, policy=candidate)])
+    days, cost = daily_costs(scenario, served)
+    return days.tolist(), cost, daily_costs(scenario, own)[1]
 
 
 def held(fleets: Iterable[StoredFleet], at: float) -> list[str]:

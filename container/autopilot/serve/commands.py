@@ -23,6 +23,8 @@ LEAST_ALIVE_SECONDS = 3
 """A worker gives a sign of life once a second, and later on a busy machine: none is taken for stuck sooner."""
 
 _TEMPLATE = Path(__file__).with_name("nginx.conf")
+SCOREBOARD_FILE = "SCOREBOARD_FILE"
+"""Environment variable of the workers: the table that they share."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a place, not a file name that somebody could guess
 
 

@@ -23,6 +23,7 @@ from autopilot.serve import log
 from autopilot.serve.commands import (
     GUNICORN_DRAIN_SECONDS,
     NGINX_DRAIN_SECONDS,
+    SCOREBOARD_FILE,
     SHARED_MEMORY,
     SOCKETS,
     ServeConfig,
@@ -62,7 +63,7 @@ def main(environ: Mapping[str, str], app: str = "autopilot.serve.wsgi:app", ngin
         path = f"{environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
         server = server_of(settings, app, shutil.which(nginx, path=path), Path(place))
         with _metrics_directory(server.runtime) as metrics:
-            return _run(server, {**environ, **_surroundings(metrics)})
+            return _run(server, {**environ, **_surroundings(metrics, server.runtime)})
 
 
 @click.command()
@@ -198,13 +199,14 @@ def _kill(groups: Iterable[int]) -> None:
             continue
 
 
-def _surroundings(metrics: str) -> dict[str, str]:
+def _surroundings(metrics: str, runtime: Path) -> dict[str, str]:
     """What the children's environment has on top of ours.
 
     A worker is one CPU's, in arithmetic and in memory; what a large request took goes back to the system.
     """
     return {
         "PROMETHEUS_MULTIPROC_DIR": metrics,
+        SCOREBOARD_FILE: str(runtime / "scoreboard.sqlite3"),
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": "65536",

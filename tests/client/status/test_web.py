@@ -16,7 +16,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from autopilot_client.config import Server, Tls, parse
+from autopilot_client.config.document import Server, Tls
+from autopilot_client.config.parse import parse
 from autopilot_client.kube.lease import Alone
 from autopilot_client.ports import ConfigError, KubeUnavailableError
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen, Spec

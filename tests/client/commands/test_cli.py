@@ -10,10 +10,11 @@ import yaml
 from click.testing import CliRunner
 from moto import mock_aws
 
-from autopilot_client.cli import main
-from autopilot_client.config import CloudWatch, parse
+from autopilot_client.commands.cli import main
+from autopilot_client.commands.wiring import ClientContext, build
+from autopilot_client.config.document import CloudWatch
+from autopilot_client.config.parse import parse
 from autopilot_client.status import cloudwatch
-from autopilot_client.wiring import ClientContext, build
 from testkit.client.api_server import ROOT
 from testkit.client.standins import Cluster, Document, EndpointStandIn, serving
 

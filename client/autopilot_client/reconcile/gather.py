@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autopilot_client.config import AgonesDemand, Fleet, HttpDemandConfig, PodsDemand, PrometheusDemand, ReviewDemand
+from autopilot_client.config.demand import AgonesDemand, HttpDemandConfig, PodsDemand, PrometheusDemand, ReviewDemand
+from autopilot_client.config.fleet import Fleet
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods

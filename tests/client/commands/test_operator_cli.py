@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner
 
-from autopilot_client.cli import main
+from autopilot_client.commands.cli import main
 from testkit.client.standins import Cluster, kubeconfig, serving
 
 PREFIX = "gameserver-autopilot/"

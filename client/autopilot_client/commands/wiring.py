@@ -6,20 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from autopilot_client.config import Config, Endpoint, Fleet, keyed
+from autopilot_client.config.document import Config, Endpoint
+from autopilot_client.config.fleet import Fleet
+from autopilot_client.config.parse import keyed
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
-from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube, in_cluster
 from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.lease import Alone, Leadership, Spectator
 from autopilot_client.kube.live import LiveSpecs
-from autopilot_client.loop import Loop
 from autopilot_client.net.aws import new_session
 from autopilot_client.notify.notifier import Notifier
 from autopilot_client.notify.outbox import Outbox
-from autopilot_client.ports import Ask
+from autopilot_client.ports import EndpointPort
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
+from autopilot_client.reconcile.recall import Recall
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.server import HttpServer
 from autopilot_client.status.store import StatusStore
@@ -70,6 +73,7 @@ class Client:
     store: StatusStore
     server: Callable[[], HttpServer]
     notifier: Notifier
+    recall: Recall
 
     def run(self, stop: threading.Event) -> None:
         """Serve, take part in the election and make passes until `stop`; then hand over and finish."""
@@ -77,6 +81,7 @@ class Client:
         server.start()
         self.election.start()
         self.notifier.start()
+        self.recall.start(stop)
         log.info("namespace %s, %d fleets, port %d", self.store.namespace, len(self.store.config.fleets), server.port)
         for fleet in unprotected(self.store.config):
             log.warning("%s: %s", fleet.name, UNPROTECTED)
@@ -102,11 +107,12 @@ def build(config: Config, context: ClientContext) -> Client:
     session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
     metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None
     notifier = notifications(config, store, context.environ)
-    outside = Outside(kube, endpoint(config.endpoint, session), store)
+    asked = endpoint(config.endpoint, session)
+    outside = Outside(kube, asked, store)
     loop = Loop(outside, election, metrics, notifier=notifier)
     read_spec = LiveSpecs(replace(kube, connect_seconds=0.5, read_seconds=1.0))
     application = Application(store, election, kube.calls, read_spec=read_spec)
-    return Client(loop, election, store, lambda: HttpServer(application, config.server), notifier)
+    return Client(loop, election, store, lambda: HttpServer(application, config.server), notifier, Recall(asked, store))
 
 
 def notifications(config: Config, store: StatusStore, environ: Mapping[str, str]) -> Notifier:
@@ -125,7 +131,7 @@ def unprotected(config: Config) -> list[Fleet]:
     return [f for f in acting if f.kind != "fleet" and not (f.deletion_cost or f.removal_order)]
 
 
-def endpoint(settings: Endpoint, session: Any = None) -> Ask:  # noqa: ANN401  boto3's
+def endpoint(settings: Endpoint, session: Any = None) -> EndpointPort:  # noqa: ANN401  boto3's
     """The endpoint that a configuration names. Raises ConfigError."""
     if settings.sagemaker:
         return SageMakerEndpoint(runtime(settings, session), settings)

@@ -13,13 +13,13 @@ import yaml
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from autopilot_client.config import parse
-from autopilot_client.gather import Outside
+from autopilot_client.config.parse import parse
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.lease import Alone
 from autopilot_client.kube.live import LiveSpecs
-from autopilot_client.loop import Loop
 from autopilot_client.ports import EndpointUnavailableError
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
 from testkit.client import agones

@@ -12,11 +12,12 @@ import click
 import msgspec
 
 from autopilot_client import __version__
-from autopilot_client.config import Config, parse
-from autopilot_client.operator_cli import pause, resume, set_size, show_status
+from autopilot_client.commands.operator_cli import pause, resume, set_size, show_status
+from autopilot_client.commands.wiring import Client, ClientContext, build
+from autopilot_client.config.document import Config
+from autopilot_client.config.parse import parse
 from autopilot_client.ports import ConfigError, KubeError
 from autopilot_client.status.store import View
-from autopilot_client.wiring import Client, ClientContext, build
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from autopilot_client.config import Fleet
-from autopilot_client.follow_up import FollowUp, news_of
-from autopilot_client.gather import Gathered, Outside, gather
+from autopilot_client.config.fleet import Fleet
 from autopilot_client.kube.events import NoticeEvent, Resize
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.sparing import spare
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.notify.notifier import Notifier
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
+from autopilot_client.reconcile.follow_up import FollowUp, news_of
+from autopilot_client.reconcile.gather import Gathered, Outside, gather
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
 from autopilot_client.rules.ladder import Memory
 from autopilot_client.rules.notices import holding

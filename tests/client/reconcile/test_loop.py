@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from autopilot_client.config import Endpoint as EndpointSettings
-from autopilot_client.config import parse
+from autopilot_client.commands.wiring import notifications
+from autopilot_client.config.document import Endpoint as EndpointSettings
+from autopilot_client.config.parse import parse
 from autopilot_client.endpoint.http import HttpEndpoint
-from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
-from autopilot_client.loop import Loop
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.rules.domain import FallbackLevel, Fault
 from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
-from autopilot_client.wiring import notifications
 from testkit.client.standins import Cluster, Document, EndpointStandIn, connection, serving, wait_until
 
 T0 = 1_790_000_000.0

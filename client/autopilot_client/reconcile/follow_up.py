@@ -7,12 +7,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autopilot_client.gather import Gathered, Outside
 from autopilot_client.kube.capacity import CapacityWriter, headroom
 from autopilot_client.kube.events import NoticeEvent, Resize, write_events
 from autopilot_client.kube.nodes import count_nodes
 from autopilot_client.kube.protection import protect_busy
 from autopilot_client.ports import KubeError, KubeRefusedError
+from autopilot_client.reconcile.gather import Gathered, Outside
 from autopilot_client.rules.notices import of_hold, of_mistakes, of_overrides, of_rivalry
 from autopilot_client.rules.overrides import NO_OVERRIDES
 from autopilot_client.rules.rivals import NO_RIVAL
