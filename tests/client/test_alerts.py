@@ -25,6 +25,12 @@ FIRES = {
         'autopilot_history_total{namespace="games",status="unavailable"}': "0+20x60",
         'autopilot_history_total{namespace="games",status="ok"}': "0+80x60",
     },
+    "AutopilotForecastsDrift": {'autopilot_fleets_drifting{namespace="games"}': "2x60"},
+    "AutopilotFleetsNotJudged": {'autopilot_judgements_total{namespace="games",outcome="failed"}': "0x30 1x30"},
+    "AutopilotCandidateFails": {'autopilot_candidate_decisions_total{namespace="games",outcome="failed"}': "0+1x60"},
+    "AutopilotRetrainingFailed": {
+        'kube_job_failed{namespace="games",job_name="ap-learn-29411820",condition="true"}': "1x60"
+    },
 }
 """What must raise each alert within the hour; one value a minute."""
 
@@ -39,6 +45,13 @@ WELL = {
     'autopilot_ready{namespace="games"}': "1x60",
     'autopilot_history_total{namespace="games",status="unavailable"}': "0+1x60",
     'autopilot_history_total{namespace="games",status="ok"}': "0+80x60",
+    'autopilot_fleets_drifting{namespace="games"}': "0x60",
+    'autopilot_judgements_total{namespace="games",outcome="judged"}': "0+5x60",
+    'autopilot_judgements_total{namespace="games",outcome="failed"}': "0x60",
+    'autopilot_candidate_decisions_total{namespace="games",outcome="decided"}': "0+5x60",
+    'autopilot_candidate_decisions_total{namespace="games",outcome="failed"}': "0x60",
+    'kube_job_failed{namespace="games",job_name="ap-learn-29411820",condition="true"}': "0x60",
+    'kube_job_failed{namespace="games",job_name="another-job",condition="true"}': "1x60",
 }
 
 

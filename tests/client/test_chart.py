@@ -34,6 +34,23 @@ REFUSED = {
     "no endpoint anywhere": (["endpoint.enabled=false"], "client.config.endpoint: say url, sagemaker or predict"),
     "a target without its kind": (["client.config.fleets[0].target=minecraft"], "/client/config/fleets/0/target"),
     "a secret that is no name": (["client.secrets[0]=Ops Hook"], "/client/secrets/0"),
+    "learning without a history": (["learning.enabled=true", "endpoint.history.store=off"], "no history to learn from"),
+    "a volume that two nodes cannot read": (
+        [
+            "learning.enabled=true",
+            "endpoint.history.store=dynamodb",
+            "endpoint.history.dynamodb.table=autopilot",
+            "endpoint.history.dynamodb.region=eu-west-1",
+            "endpoint.replicas=2",
+        ],
+        "set ReadWriteMany",
+    ),
+    "the model said twice": (
+        ["learning.enabled=true", "endpoint.settings.AUTOPILOT_MODEL_DIR=/x"],
+        "follows from learning.enabled",
+    ),
+    "a schedule that is none": (["learning.enabled=true", "learning.schedule=daily"], "/learning/schedule"),
+    "a proof of one day": (["learning.enabled=true", "learning.days=1"], "/learning/days"),
     "another namespace": (["client.config.namespace=other"], "/client/config/namespace"),
 }
 
@@ -144,10 +161,40 @@ def test_a_webhook_s_address_comes_from_a_secret_that_may_be_missing(helm):
     assert path.startswith(mount["mountPath"])
 
 
-def test_every_pod_runs_without_privileges(helm):
-    for name, document in helm_template(helm, *values("dynamodb-values")).items():
-        if document["kind"] in ("Deployment", "StatefulSet"):
-            pod = document["spec"]["template"]["spec"]
+def test_retraining_is_a_cron_job_beside_the_endpoint_which_takes_up_what_is_promoted(helm):
+    objects = helm_template(helm, *values("learning-values"))
+    job = objects["CronJob/ap-learn"]["spec"]
+    assert (job["schedule"], job["concurrencyPolicy"]) == ("40 3 * * *", "Forbid")
+    pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == [
+        "learn", "--models=/models", "--days=7", "--auto", "--notify-url-file=/run/secrets/autopilot/notify/url",
+        "--set=fleets=3000",
+    ]  # fmt: skip
+    endpoint = objects["StatefulSet/ap-endpoint"]["spec"]
+    served = environment(endpoint)
+    assert (served["AUTOPILOT_MODEL_DIR"], served["AUTOPILOT_CANDIDATE"]) == ("/models/current", "/models/candidate")
+    (mount,) = [one for one in endpoint["template"]["spec"]["containers"][0]["volumeMounts"] if one["name"] == "models"]
+    assert mount["readOnly"]
+    claims = [one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
+    assert claims == ["ap-learn-models", "history-ap-endpoint-0"]
+    assert "PersistentVolumeClaim/ap-learn-models" in objects
+    assert "automountServiceAccountToken" in pod
+    assert objects["NetworkPolicy/ap-learn"]["spec"]["ingress"] == []
+
+
+def test_as_shipped_nothing_is_retrained(helm):
+    objects = helm_template(helm, *values("minecraft-values"))
+    assert not [name for name in objects if "learn" in name]
+    assert "AUTOPILOT_MODEL_DIR" not in environment(objects["StatefulSet/ap-endpoint"]["spec"])
+
+
+@pytest.mark.parametrize("example", ["dynamodb-values", "learning-values"])
+def test_every_pod_runs_without_privileges(helm, example):
+    for name, document in helm_template(helm, *values(example)).items():
+        if document["kind"] in ("Deployment", "StatefulSet", "CronJob"):
+            job = document["spec"].get("jobTemplate", document)
+            pod = job["spec"]["template"]["spec"]
             (container,) = pod["containers"]
             assert pod["securityContext"]["runAsNonRoot"], name
             assert container["securityContext"] == {

@@ -21,6 +21,7 @@ FILES = {
     "client": ["client/requirements.txt"],
     "deploy": ["deploy/requirements.txt"],
     "explore": ["container/requirements-explore.txt"],
+    "ray": ["container/requirements-ray.txt"],
 }
 """The requirement files that each extra, and the package itself, stand for."""
 

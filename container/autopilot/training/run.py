@@ -13,7 +13,7 @@ from msgspec import structs
 
 from autopilot.core import features
 from autopilot.core.address import shown
-from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
+from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows, rfc3339
 from autopilot.demand.series import LEAST_LEARNED_DAYS
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
@@ -60,7 +60,7 @@ def run_fleet(job: Job, hparams: Hyperparameters, stop: StopSignal, opens: Opens
         verdict = serving(hparams, judged(hparams, found.recorded, trained, stop))
         reporter.say(verdict_line(verdict))
         reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
-        write(job, hparams, trained, verdict, reporter)
+        write(job, trained, verdict, model_metadata(hparams, verdict, found.recorded), reporter)
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,9 @@ def probe() -> Floats:
     return features.observe(windows, lead, rng.uniform(2, 20, 256))
 
 
-def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadata:
+def model_metadata(
+    hparams: Hyperparameters, verdict: Verdict | None, recorded: Sequence[RecordedFleet] = ()
+) -> Metadata:
     """The metadata of a run's model, as far as they are known before it is written."""
     scores = {} if verdict is None else asdict(verdict)
     return Metadata(
@@ -266,16 +268,17 @@ def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadat
         weights={"missing": hparams.missing_weight, "idle": hparams.idle_weight},
         scores=scores,
         hyperparameters=hparams.as_metadata(),
+        learned_until=max((rfc3339(float(one.series.times[-1])) for one in recorded), default=""),
     )
 
 
 def write(
-    job: Job, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict, reporter: ProgressReporter
+    job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata, reporter: ProgressReporter
 ) -> None:
     """Write the model directory and the report."""
     network = trained.network
     if verdict.chosen == DEFAULT and trained.base is not None:
         network = load_fleet_network(trained.base)
-    metadata = export(network, model_metadata(hparams, verdict), job.model, probe())
+    metadata = export(network, metadata, job.model, probe())
     write_report(job.output / REPORT, metadata, verdict, trained.history)
     reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")

@@ -6,6 +6,10 @@
 {{- printf "%s-client" (.Release.Name | trunc 50 | trimSuffix "-") -}}
 {{- end -}}
 
+{{- define "autopilot.learn" -}}
+{{- printf "%s-learn" (.Release.Name | trunc 40 | trimSuffix "-") -}}
+{{- end -}}
+
 {{- define "autopilot.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 app.kubernetes.io/part-of: gameserver-autopilot
@@ -41,6 +45,19 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- end -}}
 {{- if hasKey .Values.endpoint.settings "AUTOPILOT_HISTORY" -}}
 {{- fail "endpoint.settings: AUTOPILOT_HISTORY follows from endpoint.history; set store, sqlite or dynamodb there" -}}
+{{- end -}}
+{{- if .Values.learning.enabled -}}
+{{- if or (not .Values.endpoint.enabled) (eq $store "off") -}}
+{{- fail "learning.enabled: there is no history to learn from; enable the endpoint, with endpoint.history.store sqlite or dynamodb" -}}
+{{- end -}}
+{{- if and (gt (int .Values.endpoint.replicas) 1) (eq .Values.learning.models.accessMode "ReadWriteOnce") -}}
+{{- fail "learning.models.accessMode: several replicas of the endpoint on different nodes read one volume; set ReadWriteMany, with a storageClassName that has it" -}}
+{{- end -}}
+{{- range $setting := list "AUTOPILOT_MODEL_DIR" "AUTOPILOT_CANDIDATE" -}}
+{{- if hasKey $.Values.endpoint.settings $setting -}}
+{{- fail (printf "endpoint.settings: %s follows from learning.enabled" $setting) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.client.enabled -}}
 {{- if empty .Values.client.config.fleets -}}
