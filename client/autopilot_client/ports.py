@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from autopilot_client.rules.domain import Spec
-from autopilot_client.rules.kinds import Place
+from autopilot_client.rules.kinds import ObjectPlace
 from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
 
 
@@ -64,5 +64,5 @@ class EndpointPort(Ask, Remembers, Protocol):
     """The endpoint as a whole."""
 
 
-ReadSpec = Callable[[Place], Spec | None]
+ReadSpec = Callable[[ObjectPlace], Spec | None]
 """The object at a place at this very moment; None without the right to read it. Raises KubeError."""

@@ -16,7 +16,7 @@ from autopilot_client.demand.json_path import time_at
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.targets import read_targets
 from autopilot_client.ports import KubeUnavailableError
-from autopilot_client.rules.kinds import Place
+from autopilot_client.rules.kinds import ObjectPlace
 from testkit.fuzz import parsers
 from testkit.fuzz.parsers import REFUSED, Parser
 
@@ -128,16 +128,18 @@ def test_one_object_that_cannot_be_read_costs_the_others_nothing():
         {"metadata": {"name": "b"}, "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "b"}}}},
     ]
     found = read_targets(
-        cluster(json.dumps({"items": items}).encode()), [Place("", "deployment/a"), Place("", "deployment/b")], "list"
+        cluster(json.dumps({"items": items}).encode()),
+        [ObjectPlace("", "deployment/a"), ObjectPlace("", "deployment/b")],
+        "list",
     )
-    assert isinstance(found[Place("", "deployment/a")], KubeUnavailableError)
-    assert found[Place("", "deployment/b")].selector == "app=b"
+    assert isinstance(found[ObjectPlace("", "deployment/a")], KubeUnavailableError)
+    assert found[ObjectPlace("", "deployment/b")].selector == "app=b"
 
 
 def test_a_size_that_no_cluster_has_is_not_believed():
     body = b'{"items": [{"metadata": {"name": "a"}, "spec": {"replicas": %s}}]}' % DIGITS[:400].encode()
     assert isinstance(
-        read_targets(cluster(body), [Place("", "deployment/a")], "list")[Place("", "deployment/a")],
+        read_targets(cluster(body), [ObjectPlace("", "deployment/a")], "list")[ObjectPlace("", "deployment/a")],
         KubeUnavailableError,
     )
 

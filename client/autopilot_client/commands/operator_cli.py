@@ -14,7 +14,7 @@ from autopilot_client.kube.api import Kube, in_cluster
 from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError
-from autopilot_client.rules.kinds import Place, place_of
+from autopilot_client.rules.kinds import ObjectPlace, place_of
 from autopilot_client.rules.overrides import LARGEST, PREFIX, Overrides, read_overrides
 
 SECONDS = {"d": 86400, "h": 3600, "m": 60}
@@ -35,7 +35,7 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
     return seconds
 
 
-def _place(_: click.Context, __: click.Parameter, value: str) -> Place:
+def _place(_: click.Context, __: click.Parameter, value: str) -> ObjectPlace:
     """Where a fleet is, from `deployment/NAME`, `fleet/NAME` or such a target after its namespace and a slash."""
     try:
         return place_of(value)
@@ -64,7 +64,7 @@ _FOR = click.option("--for", "duration", callback=_seconds, help="How long, such
 @click.command()
 @_on_a_fleet
 @_FOR
-def pause(fleet: Place, namespace: str | None, kubeconfig: str | None, duration: float | None) -> None:
+def pause(fleet: ObjectPlace, namespace: str | None, kubeconfig: str | None, duration: float | None) -> None:
     """Leave a fleet at the size it has."""
     _write(_cluster(kubeconfig, fleet, namespace), fleet, {"paused": "true"}, duration)
 
@@ -77,7 +77,12 @@ def pause(fleet: Place, namespace: str | None, kubeconfig: str | None, duration:
 @click.option("--maximum", type=click.IntRange(0, LARGEST), help="In place of the fleet's own maximum.")
 @click.option("--yes", is_flag=True, help="Also where that is more than ten times the present size.")
 def set_size(
-    fleet: Place, namespace: str | None, kubeconfig: str | None, duration: float | None, yes: bool, **sizes: int | None
+    fleet: ObjectPlace,
+    namespace: str | None,
+    kubeconfig: str | None,
+    duration: float | None,
+    yes: bool,
+    **sizes: int | None,
 ) -> None:
     """Set a size, or other limits, over those of the configuration. Servers in use are never taken."""
     values = {name: str(size) for name, size in sizes.items() if size is not None}
@@ -114,7 +119,7 @@ def _fit(written: Overrides, sizes: Mapping[str, int | None]) -> None:
 
 @click.command()
 @_on_a_fleet
-def resume(fleet: Place, namespace: str | None, kubeconfig: str | None) -> None:
+def resume(fleet: ObjectPlace, namespace: str | None, kubeconfig: str | None) -> None:
     """Take every override of a fleet away; one that was left to somebody else is set again."""
     kube = _cluster(kubeconfig, fleet, namespace)
     with _errors():
@@ -126,13 +131,13 @@ def resume(fleet: Place, namespace: str | None, kubeconfig: str | None) -> None:
 
 @click.command("status")
 @_on_a_fleet
-def show_status(fleet: Place, namespace: str | None, kubeconfig: str | None) -> None:
+def show_status(fleet: ObjectPlace, namespace: str | None, kubeconfig: str | None) -> None:
     """Show a fleet's size, its overrides and until when, and what is written there and is no use."""
     with _errors():
         _show(fleet, read_one(_cluster(kubeconfig, fleet, namespace), fleet.target))
 
 
-def _write(kube: Kube, fleet: Place, values: dict[str, str], duration: float | None) -> None:
+def _write(kube: Kube, fleet: ObjectPlace, values: dict[str, str], duration: float | None) -> None:
     until = None if duration is None else _rfc3339(time.time() + duration)
     ends: dict[str, str | None] = {f"{name}-until": until for name in values}
     with _errors():
@@ -140,7 +145,7 @@ def _write(kube: Kube, fleet: Place, values: dict[str, str], duration: float | N
         _show(fleet, read_one(kube, fleet.target))
 
 
-def _show(fleet: Place, target: Target) -> None:
+def _show(fleet: ObjectPlace, target: Target) -> None:
     found = read_overrides(target.annotations, time.time())
     until = dict(found.until)
     rolling = "; a new version is being rolled out" if target.rolling else ""
@@ -160,7 +165,7 @@ def _rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _cluster(kubeconfig: str | None, fleet: Place, namespace: str | None) -> Kube:
+def _cluster(kubeconfig: str | None, fleet: ObjectPlace, namespace: str | None) -> Kube:
     """The fleet's namespace in the cluster of a kubeconfig, or of the pod that this runs in. Raises UsageError."""
     source = click.get_current_context().get_parameter_source("namespace")
     said = source is click.core.ParameterSource.COMMANDLINE and namespace != fleet.namespace

@@ -8,7 +8,7 @@ import msgspec
 from autopilot_client.config.base import Name, Namespace, Section, Text, Whole
 from autopilot_client.config.demand import Demand, HttpDemandConfig, PrometheusDemand
 from autopilot_client.rules.domain import Bounds
-from autopilot_client.rules.kinds import KINDS, NAME, Place, kind_of, target_of
+from autopilot_client.rules.kinds import KINDS, NAME, ObjectPlace, kind_of, target_of
 from autopilot_client.rules.lead import Lead, parse_lead
 from autopilot_client.rules.schedule import MOST_MINUTES, Event
 
@@ -109,9 +109,9 @@ class Fleet(Section, frozen=True):
         return target_of(aim.api_version, aim.kind, aim.resource or "", aim.name)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ObjectPlace:
         """The namespace and target of its object."""
-        return Place(self.namespace, self.target)
+        return ObjectPlace(self.namespace, self.target)
 
     @property
     def kind(self) -> str:

@@ -9,7 +9,7 @@ from autopilot_client.kube.api import Kube
 from autopilot_client.kube.targets import read_one
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import Spec
-from autopilot_client.rules.kinds import Place
+from autopilot_client.rules.kinds import ObjectPlace
 
 AT_ONCE = 4
 """Reads under way at most: the port's other threads stay free for the probes."""
@@ -23,11 +23,11 @@ class LiveSpecs:
 
     kube: Kube
     clock: Callable[[], float] = time.monotonic
-    _forbidden: set[Place] = field(default_factory=set)
+    _forbidden: set[ObjectPlace] = field(default_factory=set)
     _rests_until: dict[str, float] = field(default_factory=dict)
     _free: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(AT_ONCE))
 
-    def __call__(self, place: Place) -> Spec | None:
+    def __call__(self, place: ObjectPlace) -> Spec | None:
         """The object now; None without the right to read it. Raises KubeError."""
         if place in self._forbidden:
             return None

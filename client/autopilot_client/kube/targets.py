@@ -9,7 +9,7 @@ import msgspec
 
 from autopilot_client.kube.api import UNREADABLE, Kube
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeSilentError, KubeUnavailableError
-from autopilot_client.rules.kinds import BY_DELETION_COST, KINDS, Place, kind_of
+from autopilot_client.rules.kinds import BY_DELETION_COST, KINDS, ObjectPlace, kind_of
 
 Form = TypeVar("Form")
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -104,12 +104,12 @@ class _Items(msgspec.Struct):
     items: list[_Item]
 
 
-def read_targets(kube: Kube, wanted: Iterable[Place], how: str) -> dict[Place, Target | KubeError]:
+def read_targets(kube: Kube, wanted: Iterable[ObjectPlace], how: str) -> dict[ObjectPlace, Target | KubeError]:
     """The targets by their places; an error where one could not be read. What one namespace refuses is its own.
 
     An API server that gives no answer at all keeps a pass waiting in few of its namespaces, not in each.
     """
-    found: dict[Place, Target | KubeError] = {}
+    found: dict[ObjectPlace, Target | KubeError] = {}
     silent = 0
     for (namespace, word), places in groupby(sorted(wanted), _namespace_and_kind):
         names = [place.target.split("/", 1)[1] for place in places]
@@ -117,11 +117,11 @@ def read_targets(kube: Kube, wanted: Iterable[Place], how: str) -> dict[Place, T
         read = gone if silent >= GONE_AFTER else _read_kind(kube.within(namespace), word, names, how)
         unanswered = {id(one) for one in read.values() if isinstance(one, KubeSilentError)}
         silent = silent + len(unanswered) if unanswered or read is gone else 0
-        found |= {Place(namespace, target): one for target, one in read.items()}
+        found |= {ObjectPlace(namespace, target): one for target, one in read.items()}
     return found
 
 
-def _namespace_and_kind(place: Place) -> tuple[str, str]:
+def _namespace_and_kind(place: ObjectPlace) -> tuple[str, str]:
     return place.namespace, place.target.split("/", 1)[0]
 
 

@@ -61,7 +61,7 @@ class DecidedFleet:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PlanOutcome:
     """What became of a plan, in a word; the resize if there was one; what was refused, with the remedy.
 
     `away` is the namespace in which the API server could not do it, or `EVERYWHERE`; empty where it could.
@@ -210,25 +210,25 @@ class Loop:
             return Hold("held")
         return plan(decided.gathered.seen.replicas, decided.decision.allocation)
 
-    def _carry_out(self, decided: DecidedFleet, wanted: Scale | Hold) -> Outcome:
+    def _carry_out(self, decided: DecidedFleet, wanted: Scale | Hold) -> PlanOutcome:
         target, fleet = decided.gathered.target, decided.fleet
         if isinstance(wanted, Hold) or target is None:
-            return Outcome(wanted.why if isinstance(wanted, Hold) else "size unknown")
+            return PlanOutcome(wanted.why if isinstance(wanted, Hold) else "size unknown")
         try:
             done = self._scale(decided, target, wanted)
         except KubeUnavailableError as error:
             log.warning("%s: not resized: %s", fleet.name, error)
             where = EVERYWHERE if isinstance(error, KubeSilentError) else fleet.namespace
-            return Outcome("unavailable", away=frozenset({where}))
+            return PlanOutcome("unavailable", away=frozenset({where}))
         except KubeRefusedError as error:
             refused = with_remedy(error, self.outside.store.namespace_of(fleet))
             log.warning("%s: not resized: %s", fleet.name, refused)
-            return Outcome(f"refused {error.status}", refused=refused if error.status in REMEDIES else "")
+            return PlanOutcome(f"refused {error.status}", refused=refused if error.status in REMEDIES else "")
         if isinstance(done, Hold):
-            return Outcome(done.why)
+            return PlanOutcome(done.why)
         resize = Resize(fleet.target, target, done, decided.decision.reason)
         log.info("%s (%s)", resize.text, fleet.name)
-        return Outcome("scaled", resize)
+        return PlanOutcome("scaled", resize)
 
     def _scale(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
         """Patch; after a conflict look again, once, and patch what is then right. Raises KubeError."""
@@ -257,7 +257,7 @@ class Loop:
         apply_scale(kube, fleet.target, target, wanted)
         return wanted
 
-    def _view(self, decided: DecidedFleet, outcome: Outcome) -> View:
+    def _view(self, decided: DecidedFleet, outcome: PlanOutcome) -> View:
         """The fleet after the pass; what it is set to now is what the next one should find."""
         seen, name, store = decided.gathered.seen, decided.fleet.name, self.outside.store
         size = outcome.resize.scale.wanted if outcome.resize else seen.replicas

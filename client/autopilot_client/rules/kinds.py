@@ -21,7 +21,7 @@ class ScaleKind:
     known: str = ""
 
 
-class Place(NamedTuple):
+class ObjectPlace(NamedTuple):
     """Where an object is: its namespace (empty: the client's own), and its target such as `deployment/NAME`."""
 
     namespace: str
@@ -50,12 +50,12 @@ TARGET = re.compile(rf"({'|'.join(KINDS)}|{re.sub('[?]P<[a-z]+>', '', _FULL.patt
 _PLACE = re.compile(rf"((?P<namespace>{NAMESPACE})/)?(?P<target>{TARGET.pattern})")
 
 
-def place_of(text: str) -> Place:
+def place_of(text: str) -> ObjectPlace:
     """The place of `deployment/NAME` or `NAMESPACE/deployment/NAME`. Raises ValueError for what is none."""
     found = _PLACE.fullmatch(text)
     if found is None:
         raise ValueError(text)
-    return Place(found["namespace"] or "", found["target"])
+    return ObjectPlace(found["namespace"] or "", found["target"])
 
 
 def kind_of(target: str) -> ScaleKind:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 from autopilot_client.config.fleet import LONGEST_KEY, Fleet
 from autopilot_client.ports import KubeError, ReadSpec
 from autopilot_client.rules.domain import Spec
-from autopilot_client.rules.kinds import Place
+from autopilot_client.rules.kinds import ObjectPlace
 from autopilot_client.rules.offer import Question, Unsure, offer
 from autopilot_client.rules.rivals import not_taken
 from autopilot_client.status.metrics import LeadershipView, StatusCollector, exposition
@@ -55,7 +55,7 @@ def of_error(status: int, code: str, message: str) -> Reply:
     return of_json(status, {"error": {"code": code, "message": message, "field": None}})
 
 
-def no_spec(_: Place) -> Spec | None:
+def no_spec(_: ObjectPlace) -> Spec | None:
     """Where no object may be read."""
     return None
 

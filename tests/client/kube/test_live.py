@@ -8,7 +8,7 @@ from autopilot_client.kube.api import Kube
 from autopilot_client.kube.live import AT_ONCE, REST_SECONDS, LiveSpecs
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import Spec
-from autopilot_client.rules.kinds import Place
+from autopilot_client.rules.kinds import ObjectPlace
 from testkit.client.standins import Cluster, connection, serving, wait_until
 
 
@@ -26,7 +26,7 @@ def cluster():
     return found
 
 
-X = Place("", "fleet/x")
+X = ObjectPlace("", "fleet/x")
 
 
 @pytest.fixture
