@@ -3,6 +3,8 @@
 What proves itself is promoted by the machine that deploys, or by the command line: here nothing in service is touched.
 """
 
+from collections.abc import Sequence
+
 from autopilot_deploy.core.call import Json
 from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.payload import DEFAULT_METRICS
@@ -157,7 +159,7 @@ def _failing(what: str) -> list[State]:
     return [{"ErrorEquals": ["States.ALL"], "Assign": {"problem": query(f"'{what}: ' & {_SAID}")}, "Next": _FAILURE}]
 
 
-def resources(names: Names, tags: list[Json], topic: Json) -> dict[str, Json]:
+def resources(names: Names, tags: Sequence[Json], topic: Json) -> dict[str, Json]:
     """Bucket, roles, machine, schedule, and the rule that tells of an execution that could not tell by itself."""
     made = {
         "LearningBucket": _bucket(tags),
@@ -177,7 +179,7 @@ def resources(names: Names, tags: list[Json], topic: Json) -> dict[str, Json]:
     return {name: {"Type": one["Type"], "Condition": CONDITION, **one} for name, one in made.items()}
 
 
-def _bucket(tags: list[Json]) -> Json:
+def _bucket(tags: Sequence[Json]) -> Json:
     closed = dict.fromkeys(("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True)
     expire = {"Id": "learned", "Status": "Enabled", "ExpirationInDays": 365}
     return {
@@ -193,7 +195,7 @@ def _bucket(tags: list[Json]) -> Json:
     }
 
 
-def _role(names: Names, service: str, statements: list[Json], tags: list[Json]) -> Json:
+def _role(names: Names, service: str, statements: list[Json], tags: Sequence[Json]) -> Json:
     policy = {"PolicyName": "least", "PolicyDocument": iam.document(statements)}
     properties = {"AssumeRolePolicyDocument": iam.trust(names, service), "Policies": [policy], "Tags": tags}
     return {"Type": "AWS::IAM::Role", "Properties": properties}
@@ -226,14 +228,16 @@ def _machine_statements(names: Names, topic: Json) -> list[Json]:
     return [
         _allow("Jobs", [f"sagemaker:{one}" for one in operations], jobs),
         _allow("Model", ["sagemaker:CreateModel"], names.arn("sagemaker", "model/${EndpointName}-*")),
-        _allow("HandRoles", ["iam:PassRole"], roles)
-        | {"Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}},
+        {
+            **_allow("HandRoles", ["iam:PassRole"], roles),
+            "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        },
         _allow("Tell", ["sns:Publish"], topic),
         _allow("LogDelivery", [f"logs:{one}" for one in deliver], "*"),
     ]
 
 
-def _machine(tags: list[Json], topic: Json) -> Json:
+def _machine(tags: Sequence[Json], topic: Json) -> Json:
     substituted = {
         "TopicArn": topic,
         "ImageUri": {"Ref": "ImageUri"},
