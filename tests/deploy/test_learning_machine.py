@@ -39,9 +39,12 @@ def test_what_the_verdict_is_for_becomes_a_model_and_is_told(account):
     jobs = Jobs(account)
     ended = run(account, {}, path=LEARNING)
     assert ended.status == "SUCCEEDED", ended.cause
-    (model,) = jobs.models
-    assert model["PrimaryContainer"]["ModelDataUrl"] == ARTIFACTS
+    model, shadow = jobs.models
     assert model["ModelName"].startswith("autopilot-20")
+    assert shadow["ModelName"] == f"{model['ModelName']}-s"
+    assert {one["PrimaryContainer"]["ModelDataUrl"] for one in jobs.models} == {ARTIFACTS}
+    modes = [one["PrimaryContainer"]["Environment"].get("AUTOPILOT_HISTORY_MODE") for one in jobs.models]
+    assert modes == [None, "read-only"]
     ((subject, message),) = ended.told
     assert subject == f"Learned {model['ModelName']}"
     assert message["artifacts"] == ARTIFACTS

@@ -166,7 +166,7 @@ def test_a_backtest_serves_as_the_endpoint_would():
     config = ReplayConfig(Doubling(), earns=True)
     served = earned(scenario, config)
     first = int(times[0] // 86400)
-    assert served.rule_days == frozenset(range(first + 3, first + 10))
+    assert served.rule_days == frozenset(range(first + 2, first + 10))
 
     def cost(one: ReplayConfig) -> float:
         return scenario.score(set_by_client(scenario, decide_again(scenario, one), one)).cost

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from autopilot_deploy.core.call import Json
 from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.payload import DEFAULT_METRICS
-from autopilot_deploy.core.requests import container_environment
+from autopilot_deploy.core.requests import SHADOW_METRICS, container_environment
 from autopilot_deploy.core.services import iam
 from autopilot_deploy.core.stack.jsonata import query
 from autopilot_deploy.core.stack.states import State, call, choice
@@ -42,7 +42,7 @@ def learning_machine() -> State:
 def _begin() -> dict[str, State]:
     digits = "$substring($replace($states.context.Execution.StartTime, /[^0-9]/, ''), 0, 14)"
     assigned = {"run": query(f"'autopilot-learn-' & {digits}"), "try": 1, "problem": ""}
-    model = {"model": query(f"'${{EndpointName}}-' & {digits}")}
+    model = {"model": query(f"'${{EndpointName}}-' & $substring({digits}, 0, 12)")}
     return {"Name the run": {"Type": "Pass", "Assign": assigned | model, "Output": {}, "Next": "Export"}}
 
 
@@ -123,23 +123,19 @@ def _job(verb: str, kind: str, arguments: Json, following: str) -> dict[str, Sta
 
 
 def _end() -> dict[str, State]:
-    container = {
-        "Image": "${ImageUri}",
-        "ModelDataUrl": query("$artifacts"),
-        "Environment": container_environment("${HistoryTable}", DEFAULT_METRICS),
-    }
     learned = (
-        "{'model': $model, 'artifacts': $artifacts, 'run': $run, 'next': 'let it decide in shadow, then deploy it'}"
+        "{'model': $model, 'shadow': $model & '-s', 'artifacts': $artifacts, 'run': $run, "
+        "'next': 'deploy with the second as a shadow variant; with the first, once it has proven itself'}"
     )
     kept = "{'run': $run, 'artifacts': $artifacts, 'next': 'nothing: what serves is as good'}"
     return {
         "Is it better?": choice(("$gained", "Make the model"), default="Tell that nothing is better"),
-        "Make the model": call(
-            "sagemaker:createModel",
-            {"ModelName": query("$model"), "ExecutionRoleArn": "${ServingRoleArn}", "PrimaryContainer": container},
-            Output={},
-            Catch=_failing("the model could not be made"),
-            Next="Tell of the candidate",
+        "Make the model": _model("$model", DEFAULT_METRICS, {}, "Make its shadow"),
+        "Make its shadow": _model(
+            "$model & '-s'",
+            DEFAULT_METRICS + SHADOW_METRICS,
+            {"AUTOPILOT_HISTORY_MODE": "read-only"},
+            "Tell of the candidate",
         ),
         "Tell of the candidate": _told("'Learned ' & $model", learned, "Learned"),
         "Tell that nothing is better": _told("'Learned nothing better'", kept, "Learned"),
@@ -147,6 +143,19 @@ def _end() -> dict[str, State]:
         _FAILURE: _told("'FAILED to learn'", "{'run': $run, 'problem': $problem}", "Not learned"),
         "Not learned": {"Type": "Fail", "Error": FAILED, "Cause": query("$problem")},
     }
+
+
+def _model(name: str, metrics: str, more: Json, following: str) -> State:
+    """Make a model of what was trained."""
+    container = {
+        "Image": "${ImageUri}",
+        "ModelDataUrl": query("$artifacts"),
+        "Environment": {**container_environment("${HistoryTable}", metrics), **more},
+    }
+    wanted = {"ModelName": query(name), "ExecutionRoleArn": "${ServingRoleArn}", "PrimaryContainer": container}
+    return call(
+        "sagemaker:createModel", wanted, Output={}, Catch=_failing("the model could not be made"), Next=following
+    )
 
 
 def _told(subject: str, message: str, following: str) -> State:
