@@ -13,7 +13,7 @@ from autopilot_client.status.clock import clock, day_clock
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.words import FAULTS
 
-STATES = ("no fresh answer", "left alone", "held", "short", "override", "unclear annotation", "")
+STATES = ("refused", "no fresh answer", "left alone", "held", "short", "override", "unclear annotation", "")
 """What may be wrong with a fleet, or special about it, the worst first; the last: nothing."""
 
 
@@ -117,6 +117,7 @@ def week_in_words(line: FleetLine) -> Iterator[str]:
 
 def _state(view: View) -> str:
     found = (
+        (bool(view.refused), "refused"),
         (view.decision.fault is not Fault.NONE, "no fresh answer"),
         (view.left_alone, "left alone"),
         (view.hold is not None, "held"),
@@ -135,6 +136,8 @@ def _short(view: View) -> bool:
 def _faults(view: View, held_since: float | None) -> Iterator[str]:
     if view.decision.fault in FAULTS:
         yield FAULTS[view.decision.fault]
+    if view.refused:
+        yield f"The API server refuses: {view.refused}."
     if view.hold:
         since = min(view.hold.since, held_since or view.hold.since)
         yield f"Held through an outage of demand since {clock(since)} UTC: {view.hold.why}."

@@ -29,7 +29,8 @@ class View:
 
     `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage;
     `lead` the provisioning lead time that is given or measured; `insisted` whether the
-    operator has named the size of a fleet that is held for somebody else.
+    operator has named the size of a fleet that is held for somebody else; `refused` what the API server refuses of it,
+    with the remedy.
     """
 
     fleet: Fleet
@@ -43,6 +44,7 @@ class View:
     rivalry: Rivalry = NO_RIVAL
     lead: Lead | None = None
     insisted: bool = False
+    refused: str = ""
 
     @property
     def left_alone(self) -> bool:
@@ -135,11 +137,15 @@ class StatusStore:
     def remember_review(self, fleet: Fleet, review: Review, now: float) -> None:
         """Keep the latest review of a Fleet. Of one that was made anew, nothing is to be told before the next pass."""
         with self._lock:
-            before = self._reviews.get(fleet.object)
+            before = self._reviews.get(fleet.name)
             if before and review.of_another_fleet(before[0]):
-                self._remade[fleet.object] += 1
+                self._remade[fleet.name] += 1
                 self.serving.pop(fleet.name, None)
-            self._reviews[fleet.object] = (review, now)
+            self._reviews[fleet.name] = (review, now)
+
+    def namespace_of(self, fleet: Fleet) -> str:
+        """Where the fleet's object is."""
+        return fleet.namespace or self.namespace
 
     def review(self, name: str) -> tuple[Review, float] | None:
         """The latest review of a Fleet and when it came."""
