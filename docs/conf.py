@@ -35,6 +35,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 default_role = "code"
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["gymnasium"]  # what only training needs is not installed to make the site
 autodoc_typehints = "signature"
 autodoc_use_type_comments = False
 linkcheck_ignore = [r"http://localhost.*", r"http://127\.0\.0\.1.*"]
