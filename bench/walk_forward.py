@@ -5,15 +5,16 @@
 Each trace is one fleet, on five-minute slots, scaled to a mean of 100 servers. From its fourteenth day on, once a week,
 the last fourteen days are trained on, from what serves then; where the job's own verdict is for it, the result decides
 in shadow for a week. It is promoted where it cost less with an interval below 100 %, and taken back where it then cost
-more than what it replaced over three days: the rules of `autopilot learn --auto`, day by day, without looking ahead.
-What is printed: the cost to the default's, the longest run of days in a row on which a worse one than the default
-served, and what happened. DIR gets every job with its report, the figures as JSON, and a picture of all traces. Jobs
-that are there already are not trained again. A minute and a half of one core for each training.
+more than what it replaced, three days in a row or by a twentieth over a week: the rules of `autopilot learn --auto`,
+day by day, without looking ahead. What is printed: the cost to the default's, the longest run of days in a row on which a
+worse one than the default served, and what happened. DIR gets every job with its report, the figures as JSON, and a
+picture of all traces. Jobs that are there already are not trained again. A minute and a half of one core for each.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,12 +85,12 @@ class Walk:
         job = self.place / self.name / str(at)
         until = self.days[at] * DAY_SECONDS
         kept = (self.series.times < until) & (self.series.times >= until - LEARNED_DAYS * DAY_SECONDS)
-        if not (job / "model" / "metadata.json").exists():
+        link = job / "input" / "data" / "model"
+        if link.resolve() != served.resolve() or not (job / "model" / "metadata.json").exists():
+            shutil.rmtree(job, ignore_errors=True)
             (job / "input" / "data" / "training").mkdir(parents=True, exist_ok=True)
             part = DemandSeries(self.series.times[kept], self.series.demand[kept])
             write_demand_csv(job / "input" / "data" / "training" / "demand.csv", {self.name: part}, named=True)
-            link = job / "input" / "data" / "model"
-            link.unlink(missing_ok=True)
             link.symlink_to(served.resolve())
             settings = [word for name, value in self.settings.items() for word in ("-p", f"{name}={value}")]
             subprocess.run(
@@ -106,9 +107,7 @@ class Walk:
         served, before, since, candidate = BUILT_IN_MODEL, BUILT_IN_MODEL, 0, None
         trained_at = 0
         for at in range(len(self.days)):
-            if served != before and at - since >= 3 and has_lost(
-                [self.beside(before, served, slice(since, at))], self.days[at]
-            ):  # fmt: skip
+            if served != before and has_lost([self.beside(before, served, slice(since, at))]):
                 self.events.append((at, "taken back"))
                 served, since = before, at
             if at >= LEARNED_DAYS and at % WEEK == 0:
