@@ -2,13 +2,14 @@
 
     python bench/walk_forward.py [--fleets 1500] [--out DIR] [TRACE ...]
 
-Each trace is one fleet, on five-minute slots, scaled to a mean of 100 servers. From its fourteenth day on, once a week,
-the last fourteen days are trained on, from what serves then; where the job's own verdict is for it, the result decides
-in shadow for a week. It is promoted where it cost less with an interval below 100 %, and taken back where it then cost
-more than what it replaced, three days in a row or by a twentieth over a week: the rules of `autopilot learn --auto`,
-day by day, without looking ahead. What is printed: the cost to the default's, the longest run of days in a row on which a
-worse one than the default served, and what happened. DIR gets every job with its report, the figures as JSON, and a
-picture of all traces. Jobs that are there already are not trained again. A minute and a half of one core for each.
+Each trace is one fleet, on five-minute slots, scaled to a mean of 100 servers. From its fourteenth day on, once a
+week, the last fourteen days are trained on, from what serves then; where the job's own verdict is for it, the result
+decides in shadow for a week. It is promoted where it cost less with an interval below 100 %, and taken back where it
+then cost more than what it replaced, three days in a row or by a twentieth over a week: the rules of `autopilot learn
+--auto`, day by day, without looking ahead. What is printed: the cost to the default's, the longest run of days in a
+row on which a worse one than the default served, and what happened. DIR gets every job with its report, the figures
+as JSON, and a picture of all traces. Jobs that are there already are not trained again. A minute and a half of one
+core for each.
 """
 
 import argparse
