@@ -21,8 +21,8 @@ html_title = f"{project} {release}"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "docs/index"
 include_patterns = [
-    "docs/*.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "client/README.md", "container/README.md",
-    "container/autopilot/models/*/README.md", "deploy/README.md", "deploy/chart/README.md",
+    "docs/*.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "client/README.md",
+    "container/README.md", "container/autopilot/models/*/README.md", "deploy/README.md", "deploy/chart/README.md",
 ]  # fmt: skip
 exclude_patterns = [".venv", "out", "build", "tests", "**/node_modules", "bench", "notebooks"]
 source_suffix = {".md": "markdown"}
@@ -132,7 +132,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def plain_docstring(*event: Any) -> None:
+def plain_docstring(*event: Any) -> None:  # noqa: ANN401 - Sphinx' own
     """Docstrings are plain text: columns stay columns, and nothing in them is markup but code in backquotes."""
     lines: list[str] = event[-1]
     made: list[str] = []

@@ -35,7 +35,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 WIDTH = 1000
 
 
-def explore(opened: Any) -> None:
+def explore(opened: Any) -> None:  # noqa: ANN401 - Playwright's
     """The page of `autopilot explore` with the sample days."""
     with serving_page(explore_app(None)) as url:
         page = open_page(opened, url, WIDTH, [])
@@ -44,7 +44,7 @@ def explore(opened: Any) -> None:
         page.screenshot(path=DOCS / "explore.png", full_page=True)
 
 
-def client_and_live(opened: Any) -> None:
+def client_and_live(opened: Any) -> None:  # noqa: ANN401 - Playwright's
     """The client's page with one fleet that is held, and the live page that follows it."""
     with a_client() as url, serving_page(explore_app(Follower(FollowedAddress(url), (), lambda: NOW))) as page_url:
         page = open_page(opened, f"{page_url}live", WIDTH, [])
