@@ -98,7 +98,7 @@ def resident():
 
 def client(connection, urls, options):
     """The client itself: passes, and what they cost."""
-    from autopilot_client.config import CloudWatch, Endpoint
+    from autopilot_client.config.document import CloudWatch, Endpoint
     from autopilot_client.endpoint.sagemaker import runtime
     from autopilot_client.net.aws import new_session
     from autopilot_client.status import cloudwatch
@@ -131,13 +131,13 @@ def wired(urls, options):
     """A loop over all fleets, and its connection to the API server."""
     import urllib3
 
-    from autopilot_client.config import parse
+    from autopilot_client.config.parse import parse
     from autopilot_client.endpoint.http import HttpEndpoint
-    from autopilot_client.gather import Outside
     from autopilot_client.kube.api import Connection, Kube
     from autopilot_client.kube.kubeconfig import from_kubeconfig
     from autopilot_client.kube.lease import Alone
-    from autopilot_client.loop import Loop
+    from autopilot_client.reconcile.gather import Outside
+    from autopilot_client.reconcile.loop import Loop
     from autopilot_client.status.store import StatusStore
 
     source = {"source": "http", "url": urls["demand"]}

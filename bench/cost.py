@@ -46,7 +46,7 @@ class CostParts:
         from autopilot.serve.wire.answers import AnswerOut, prediction_out
         from autopilot.serve.wire.content_types import JSON
         from autopilot.serve.wire.requests import RequestContext
-        from autopilot.service import Autopilot, _windows
+        from autopilot.service import Autopilot, _reports
         from autopilot.settings import Settings
         from autopilot.wiring import build_policy
 
@@ -56,16 +56,18 @@ class CostParts:
         body, context = request(count), RequestContext(time.time(), 10_000, False)
         asks = decoder.read(JSON, body, context).asks
         recalled = list(pilot._recall(asks))
-        windows = _windows(asks, recalled)
+        windows, evidence = _reports(asks, recalled)
         lead, price = np.array([pilot.operator.lead] * count), np.full(count, pilot.operator.missing_price)
         observations = features.observe(windows, lead, price)
         contexts = [pilot._context(ask) for ask in asks]
-        made = decide(contexts, Reports(windows), [], pilot.policy.predict, pilot.operator.rules)
+        reports, rules = Reports(windows, evidence), pilot.operator.rules
+        made = decide(contexts, reports, [], pilot.policy.predict, rules)
 
         def known(*_: object) -> Predictions:
             return made.predictions
 
         answers = pilot.decide(asks)
+        policy = pilot.policy.predict
         application = create_app(Settings.from_env({}), pilot)
 
         def written():
@@ -75,10 +77,11 @@ class CostParts:
         calls = {
             "parse": lambda: decoder.read(JSON, body, context),
             "history: record and recall": lambda: list(pilot._recall(asks)),
-            "windows": lambda: _windows(asks, recalled),
+            "windows": lambda: _reports(asks, recalled),
             "features": lambda: features.observe(windows, lead, price),
             "policy (network)": lambda: pilot.policy.act(observations),
-            "hold and guardrail": lambda: decide(contexts, Reports(windows), [], known, pilot.operator.rules),
+            "hold and guardrail": lambda: decide(contexts, reports, [], known, rules),
+            "decision: features, policy, hold, guardrail": lambda: decide(contexts, reports, [], policy, rules),
             "history: remember": lambda: store.remember(decided(asks, made.each)),
             "serialise": written,
             "all, service": lambda: pilot.decide(asks),

@@ -77,7 +77,7 @@ class PacedRecording(Recording):
     """A recording whose next time comes when the training of the time before is over."""
 
     def __init__(self, path: Path, read: Callable[[], float | None], fleet: SimulatedFleet, url: str) -> None:
-        super().__init__(path, read, self._times())
+        super().__init__(path, read, self._paced())
         self._fleet, self._url, self._http = fleet, url, urllib3.PoolManager()
         self._wanted, self._waiting = 0.0, threading.Condition()
 
@@ -88,7 +88,7 @@ class PacedRecording(Recording):
             self._waiting.notify_all()
         return super().wait(days, check)
 
-    def _times(self) -> Iterator[float]:
+    def _paced(self) -> Iterator[float]:
         """The fleet's time, slot by slot; between two of them the fleet is set to what the job answers."""
         while True:
             with self._waiting:

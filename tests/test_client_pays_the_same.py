@@ -16,11 +16,12 @@ from autopilot.settings import Settings
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.fleet import draw_leads, play
 from autopilot.wiring import BUILT_IN_MODEL, build, build_policy
-from autopilot_client.config import Endpoint, parse
+from autopilot_client.config.document import Endpoint
+from autopilot_client.config.parse import parse
 from autopilot_client.endpoint.http import HttpEndpoint
-from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
-from autopilot_client.loop import Loop
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.status.store import StatusStore
 from testkit.client.standins import Cluster, Document, connection, serving
 

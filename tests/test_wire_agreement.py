@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 from autopilot.core.fleet import Reason
 from autopilot.serve.app import create_app
 from autopilot.settings import Settings
-from autopilot_client.config import Endpoint
+from autopilot_client.config.document import Endpoint
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.wire import answer, instance
 from autopilot_client.rules.domain import Answer, Bounds, Reading, Refused

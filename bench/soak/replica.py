@@ -18,10 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from autopilot_client.config import parse
-from autopilot_client.loop import Loop
+from autopilot_client.commands.wiring import Client, ClientContext, build
+from autopilot_client.config.parse import parse
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.status.store import View
-from autopilot_client.wiring import Client, ClientContext, build
 
 KUBE_SECONDS = 2.0
 """Time-out of a call of the API server; the client's own is five seconds."""

@@ -1,9 +1,11 @@
 """What the loop needs from outside, and the errors that adapters translate theirs into."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from autopilot_client.rules.domain import Spec
+from autopilot_client.rules.kinds import ObjectPlace
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
 
 
 class ConfigError(ValueError):
@@ -26,6 +28,10 @@ class KubeUnavailableError(KubeError):
     """The API server did not answer in time, or with a server error."""
 
 
+class KubeSilentError(KubeUnavailableError):
+    """The API server gave no whole answer in time: waiting for it again costs as much."""
+
+
 class KubeRefusedError(KubeError):
     """The API server refused: its HTTP status and its own words."""
 
@@ -42,5 +48,21 @@ class Ask(Protocol):
         ...
 
 
-ReadSpec = Callable[[str], Spec | None]
-"""The object of a target (`fleet/NAME`) at this very moment; None without the right to read it. Raises KubeError."""
+class Remembers(Protocol):
+    """What the endpoint knows of fleets beside its answers: nothing of it decides a size."""
+
+    def pasts(self, fleets: Sequence[str], hours: float) -> Iterator[tuple[str, list[RecalledSlot]]]:
+        """The last hours of each fleet, as far as they are remembered. Raises EndpointUnavailableError."""
+        ...
+
+    def standings(self, fleets: Sequence[str]) -> Iterator[tuple[str, WeekStanding]]:
+        """What each fleet's last week came to, as far as that is judged. Raises EndpointUnavailableError."""
+        ...
+
+
+class EndpointPort(Ask, Remembers, Protocol):
+    """The endpoint as a whole."""
+
+
+ReadSpec = Callable[[ObjectPlace], Spec | None]
+"""The object at a place at this very moment; None without the right to read it. Raises KubeError."""

@@ -59,7 +59,7 @@ COMMANDS = {
     "explore": LazyCommand(
         "autopilot.explore.command:explore",
         "Play with your own fleet on a page in the browser.",
-        ("plotly", "matplotlib"),
+        ("plotly", "aiohttp", "matplotlib"),
         "explore",
     ),
     "scoreboard": LazyCommand(
@@ -71,6 +71,10 @@ COMMANDS = {
     ),
     "rollback": LazyCommand(
         "autopilot.learning.commands.models:rollback", "Let the model serve again that served before."
+    ),
+    "learn": LazyCommand(
+        "autopilot.learning.commands.learn:learn",
+        "One pass of retraining by the clock: watch, consider the candidate, train, tell.",
     ),
     "history": LazyCommand(
         "autopilot.learning.commands.history:history", "Export what a store remembers of your fleets, to train on it."
@@ -96,7 +100,7 @@ COMMANDS = {
         "train",
     ),
     "client": LazyCommand(
-        "autopilot_client.cli:main",
+        "autopilot_client.commands.cli:main",
         "Keep a cluster's fleets at the size that the endpoint says.",
         ("autopilot_client", "kubernetes", "cheroot", "cronsim", "tenacity", "yaml"),
         "client",

@@ -1,14 +1,14 @@
 """What the service needs from outside, and the errors that adapters translate theirs into."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decide import Doubles, FleetContext, Predictions
+from autopilot.core.decide import Decisions, Doubles, FleetContext, Predictions
 from autopilot.core.history import DaySlots, Windows
 
 
@@ -16,8 +16,33 @@ class HistoryUnavailableError(Exception):
     """The history store did not answer in time, or refused. The decision goes on without it."""
 
 
+class EngineError(Exception):
+    """What work was to be spread over cannot be started, or is lost. The message says what to fix."""
+
+
 class ModelError(Exception):
     """The model directory holds no usable model. The message says what to fix."""
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def never() -> None:
+    """A check that ends nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFailure:
+    """Why an item could not be done: the class of the error, its message, and where it was raised, for engineers."""
+
+    kind: str
+    message: str
+    trace: str = ""
+
+    def __str__(self) -> str:
+        """In one line, for people."""
+        return f"{self.kind}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +117,14 @@ class Judge(Protocol):
         ...
 
 
+class Shadow(Protocol):
+    """A candidate that decides what was decided, for nobody's answer."""
+
+    def decided(self, contexts: Sequence[FleetContext], made: Decisions) -> None:
+        """These decisions were made. At once, whatever the candidate takes for its own; never raises."""
+        ...
+
+
 class ServiceStates(Protocol):
     """What is remembered of each web service: one small value a service. Safe to call from several threads."""
 
@@ -135,4 +168,21 @@ class Policy(Protocol):
 
     def act(self, observations: npt.NDArray[np.float32]) -> Predictions:
         """Raw answer to observation vectors [N, width]; `servers` is NaN. Raises ValueError for another width."""
+        ...
+
+
+class Engine(Protocol):
+    """Where a pure function is applied to many items that know nothing of one another."""
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], check: Callable[[], None] = never
+    ) -> Iterator[tuple[int, Result | ItemFailure]]:
+        """Place and result of each item, in the order in which they are done.
+
+        Function, items and results must be picklable. Items are taken as there is room for them: a generator of many
+        is never held as a whole. An item on which the function raises, or whose worker dies every time, gives an
+        ItemFailure; the others are done. `check` is called at least every second, where the work is done elsewhere,
+        and may raise to end all of it.
+        Raises EngineError where there is nothing to work with any more.
+        """
         ...

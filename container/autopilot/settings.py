@@ -87,6 +87,10 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
             "fleet until that turns (judged once a day from its history)."
         ),
     ] = "on"
+    autopilot_server_hour: (
+        Annotated[float, Meta(description="Price of one server-hour: the scoreboard then says money.", ge=0, le=1e6)]
+        | None
+    ) = None
     autopilot_stabilization_minutes: Annotated[
         float,
         Meta(description="The highest forecast of the last minutes stands; 0: off (the client does it).", ge=0, le=180),
@@ -115,6 +119,13 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
     autopilot_model_dir: Annotated[
         str, Meta(description="Model directory or model.tar.gz. Where it holds nothing, the built-in policy decides.")
     ] = "/opt/ml/model"
+    autopilot_candidate: Annotated[
+        str,
+        Meta(
+            description="Model directory or model.tar.gz of a candidate: it decides beside what serves, for the "
+            "scoreboard alone. Empty, or not there: none."
+        ),
+    ] = ""
     autopilot_ml_root: Annotated[
         str, Meta(description="Where `train` finds and leaves the files of a training job.")
     ] = "/opt/ml"

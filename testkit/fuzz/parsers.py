@@ -46,15 +46,15 @@ from autopilot.settings import Settings, SettingsError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
 from autopilot.training.hyperparameters import HyperparameterError, parse_hyperparameters
 from autopilot.training.job import Job, JobError
-from autopilot_client.config import Config, Endpoint
-from autopilot_client.config import parse as parse_config
+from autopilot_client.config.document import Config, Endpoint
+from autopilot_client.config.parse import parse as parse_config
 from autopilot_client.endpoint.http import HttpEndpoint
-from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone, Leadership
-from autopilot_client.loop import Loop
 from autopilot_client.net.fetch import Call as ClientCall
 from autopilot_client.ports import ConfigError, KubeError
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Reading, Seen
 from autopilot_client.status.review import INT32
 from autopilot_client.status.store import StatusStore, View

@@ -285,6 +285,7 @@ ASKED_WRONGLY = {
     "a price that is none": (("--price", "nan"), "--price nan is no number that is meant"),
     "players without end": (("--per-server", "inf"), "--per-server inf is no number that is meant"),
     "a warm-up without end": (("--warm-up", "inf"), "--warm-up inf is no number that is meant"),
+    "an address of no cluster": (("--address", "head:6379"), "an address is for the engine ray, not for serial"),
     "nowhere to write": (("--json", "/no/where.json"), "/no/where.json: /no is no directory; make it first"),
 }
 
@@ -302,6 +303,26 @@ def test_an_unknown_setting_is_refused(history, run, monkeypatch):
     done = run(history)
     assert done.exit_code == 2
     assert "AUTOPILOT_HOLD_MINUTE" in done.output
+
+
+def test_of_several_files_one_that_fails_is_named_at_the_end_and_the_others_are_done(history, tmp_path, run):
+    bad = tmp_path / "bad.csv"
+    bad.write_text(BAD["no demand at all"][0])
+    worse = tmp_path / "worse.csv"
+    worse.write_text("nothing")
+    done = run(worse, history, bad, "--json", tmp_path / "out.json")
+    assert done.exit_code == 2
+    assert done.output.rstrip().splitlines()[-3].endswith("2 of 3 could not be done:")
+    assert [line.split("/")[-1][:9] for line in done.output.rstrip().splitlines()[-2:]] == ["bad.csv: ", "worse.csv"]
+    assert [one["fleet"] for one in json.loads((tmp_path / "out.json").read_text())["fleets"]] == ["eu"]
+
+
+def test_in_processes_the_figures_are_the_same_to_the_last_byte(tmp_path, run):
+    files = [write(tmp_path / f"{seed}.csv", daily(3, seed)) for seed in range(3)]
+    for engine in ("serial", "processes"):
+        done = run(*files, "--engine", engine, "--workers", 2, "--json", tmp_path / engine)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "serial").read_bytes() == (tmp_path / "processes").read_bytes()
 
 
 def test_each_fleet_of_a_file_has_its_verdict(tmp_path, run):

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from botocore.exceptions import EndpointConnectionError
 
-from autopilot_client.config import Endpoint as EndpointSettings
-from autopilot_client.config import parse
+from autopilot_client.config.document import Endpoint as EndpointSettings
+from autopilot_client.config.parse import parse
 from autopilot_client.endpoint.http import HttpEndpoint
-from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.targets import read_one
-from autopilot_client.loop import Loop
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.status.store import StatusStore
 from testkit.client.api_server import ROOT
 from testkit.client.standins import Document, EndpointStandIn, serving, wait_until

@@ -69,6 +69,6 @@ def test_nothing_that_installs_packages_is_left_in_it():
 
 
 def test_it_starts_without_writing_anything():
-    script = "import autopilot_client.wiring, sys; print(sum(name == 'kubernetes' for name in sys.modules))"
+    script = "import autopilot_client.commands.wiring, sys; print(sum(name == 'kubernetes' for name in sys.modules))"
     done = run("--entrypoint", "python", IMAGE, "-W", "error", "-c", script)
     assert (done.stdout.strip(), done.stderr) == ("0", "")

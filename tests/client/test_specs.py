@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from autopilot_client import __version__
-from autopilot_client.config import Lease, parse
+from autopilot_client.config.document import Lease
+from autopilot_client.config.parse import parse
 from testkit.client.api_server import ROOT, SPECS, rules_of
 from tests.client.conftest import CHART, helm_template, rendered
 
@@ -61,6 +62,16 @@ def test_the_role_names_the_fleets_of_the_configuration_and_sets_nothing_else(ov
         assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
         if rule["resources"] not in (["leases"], ["events"]):
             assert rule["resourceNames"] == names
+
+
+def test_the_role_for_another_namespace_is_bound_to_the_client_where_it_runs_and_has_no_lease():
+    role, binding = (by_kind("another-namespace")[kind] for kind in ("Role", "RoleBinding"))
+    assert {one["metadata"]["namespace"] for one in (role, binding)} == {"us-games"}
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "autopilot-client", "namespace": "games"}]
+    assert [rule for rule in rules_of("deployment") if rule["resources"] != ["leases"]] == sorted(
+        role["rules"], key=lambda rule: rule["resources"] != ["events"]
+    )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

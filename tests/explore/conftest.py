@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from flask import Flask
 from werkzeug.serving import make_server
 
 from autopilot.core.fleet import DEFAULT_LEAD, Limits
@@ -46,9 +47,9 @@ def session():
 
 
 @contextmanager
-def served(session: Session, port: int = 0):
-    """The page's address, as long as its server runs."""
-    with make_server("127.0.0.1", port, create_app(session, ASKED, "sample"), threaded=True) as server:
+def serving_page(app: Flask, port: int = 0):
+    """An application's address, as long as its server runs."""
+    with make_server("127.0.0.1", port, app, threaded=True) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -56,3 +57,8 @@ def served(session: Session, port: int = 0):
         finally:
             server.shutdown()
             thread.join()
+
+
+def served(session: Session, port: int = 0):
+    """The page's address, as long as its server runs."""
+    return serving_page(create_app(session, ASKED, "sample"), port)

@@ -10,7 +10,7 @@ import pytest
 from autopilot.explore.app import create_app
 from autopilot.explore.session import OvertakenError
 from autopilot.settings import Settings
-from autopilot_client.config import parse
+from autopilot_client.config.parse import parse
 from tests.explore.conftest import ASKED, fleet_of
 from tests.explore.test_files import PLAIN, SHARED
 

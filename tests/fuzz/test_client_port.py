@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autopilot_client.config import Server
+from autopilot_client.config.document import Server
 from autopilot_client.status.server import HttpServer
 from testkit.fuzz.parsers import REVIEW, webhook
 from tests.fuzz.over_socket import bare, connected, post, replies, said

@@ -24,14 +24,14 @@ from autopilot.settings import Settings, SettingsError
 from autopilot.training.command import run_job
 from autopilot.training.hyperparameters import parse_hyperparameters
 from autopilot.training.job import Job
-from autopilot_client.cli import main as client_main
-from autopilot_client.config import parse
+from autopilot_client.commands.cli import main as client_main
+from autopilot_client.config.parse import parse
 from autopilot_client.endpoint.http import HttpEndpoint
-from autopilot_client.gather import Outside
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.lease import Alone
-from autopilot_client.loop import Loop
 from autopilot_client.net import fetch as client_fetch
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.status.metrics import StatusCollector, exposition
 from autopilot_client.status.page import render
 from autopilot_client.status.store import StatusStore

@@ -10,7 +10,7 @@ from autopilot.history.cache import RecentHistory
 from autopilot.serve.app import create_app
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
-from autopilot_client.config import Endpoint
+from autopilot_client.config.document import Endpoint
 from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.wire import answer
 from testkit.client.standins import as_json, serving

@@ -1,6 +1,6 @@
 """Demand from an Agones Fleet's own status: servers that players hold, or what a Counter or List counts on them."""
 
-from autopilot_client.config import AgonesDemand
+from autopilot_client.config.demand import AgonesDemand
 from autopilot_client.kube.targets import AgonesTotal, Target
 from autopilot_client.ports import DemandUnknownError
 from autopilot_client.rules.domain import Reading, unseen_queue

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from autopilot_client.config import HttpDemandConfig
+from autopilot_client.config.demand import HttpDemandConfig
 from autopilot_client.demand.json_path import number_at, time_at
 from autopilot_client.net.access import Access
 from autopilot_client.net.fetch import Call, FetchError, RetryBudget, shown

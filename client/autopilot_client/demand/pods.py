@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from autopilot_client.config import PodsDemand
+from autopilot_client.config.demand import PodsDemand
 from autopilot_client.kube.pods import Pod
 from autopilot_client.rules.domain import Reading
 

@@ -4,7 +4,7 @@ import json
 import math
 from urllib.parse import urlencode
 
-from autopilot_client.config import PrometheusDemand, Queries
+from autopilot_client.config.demand import PrometheusDemand, Queries
 from autopilot_client.demand.json_path import LARGEST, number_at
 from autopilot_client.net.fetch import Call, FetchError, RetryBudget, shown
 from autopilot_client.ports import DemandUnknownError

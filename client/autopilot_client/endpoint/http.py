@@ -1,14 +1,16 @@
 """Ask an endpoint at an http URL: one POST for all fleets."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tenacity
 
-from autopilot_client.config import Endpoint
+from autopilot_client.config.document import Endpoint
+from autopilot_client.endpoint import recall
 from autopilot_client.net.fetch import Call, FetchError, Send, fetch
 from autopilot_client.ports import EndpointUnavailableError
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
 
 LARGEST_REPLY = 32 << 20
 
@@ -22,12 +24,29 @@ class HttpEndpoint:
 
     def ask(self, instances: Sequence[dict[str, Any]]) -> list[Any]:
         """The predictions, in order. Raises EndpointUnavailableError."""
-        body = json.dumps({"instances": list(instances)}).encode()
+        return predictions(self._reply(json.dumps({"instances": list(instances)}).encode()), len(instances))
+
+    def pasts(self, fleets: Sequence[str], hours: float) -> Iterator[tuple[str, list[RecalledSlot]]]:
+        """What it remembers of the last hours of each fleet. Raises EndpointUnavailableError."""
+        return recall.pasts(self._reply, fleets, hours)
+
+    def standings(self, fleets: Sequence[str]) -> Iterator[tuple[str, WeekStanding]]:
+        """What its scoreboard says of each fleet's week. Raises EndpointUnavailableError, also where it has none."""
+        return recall.standings(self._get, fleets)
+
+    def _reply(self, body: bytes) -> bytes:
         try:
-            reply = self._retrying(self._post, body)
+            return self._retrying(self._post, body)
         except FetchError as error:
             raise EndpointUnavailableError(str(error)) from error
-        return predictions(reply, len(instances))
+
+    def _get(self, path: str) -> bytes:
+        e = self._endpoint
+        url = (e.url or "").removesuffix("/invocations") + path
+        try:
+            return self._send(Call(url, e.connect_seconds, e.read_seconds, None, e.access, LARGEST_REPLY))
+        except FetchError as error:
+            raise EndpointUnavailableError(str(error)) from error
 
     def _post(self, body: bytes) -> bytes:
         e = self._endpoint

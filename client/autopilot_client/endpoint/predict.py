@@ -1,14 +1,15 @@
 """Ask a server that reads demand itself, as the known example's does: one GET for each fleet."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from autopilot_client.config import Endpoint
+from autopilot_client.config.document import Endpoint
 from autopilot_client.endpoint.http import passing, retrying
 from autopilot_client.net.fetch import Call, FetchError, Send, fetch
 from autopilot_client.ports import EndpointUnavailableError
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
 
 
 class PredictEndpoint:
@@ -27,6 +28,14 @@ class PredictEndpoint:
         if elements and all("error" in one for one in elements):
             raise EndpointUnavailableError(str(elements[0]["error"]))
         return elements
+
+    def pasts(self, *_: object) -> Iterator[tuple[str, list[RecalledSlot]]]:
+        """Nothing: the example's server remembers no fleet."""
+        return iter(())
+
+    def standings(self, _: Sequence[str]) -> Iterator[tuple[str, WeekStanding]]:
+        """Nothing, as `pasts`."""
+        return iter(())
 
     def _element(self, fleet: str) -> dict[str, Any]:
         try:

@@ -5,15 +5,17 @@ a container becomes; those that say "not now" are repeated here.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autopilot_client.config import Endpoint
+from autopilot_client.config.document import Endpoint
+from autopilot_client.endpoint import recall
 from autopilot_client.endpoint.http import LARGEST_REPLY, predictions, retrying
 from autopilot_client.net.aws import new_client, new_session
 from autopilot_client.ports import EndpointUnavailableError
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
 
 
 class Runtime(Protocol):
@@ -33,12 +35,21 @@ class SageMakerEndpoint:
 
     def ask(self, instances: Sequence[dict[str, Any]]) -> list[Any]:
         """The predictions, in order. Raises EndpointUnavailableError."""
-        body = json.dumps({"instances": list(instances)}).encode()
+        return predictions(self._reply(json.dumps({"instances": list(instances)}).encode()), len(instances))
+
+    def pasts(self, fleets: Sequence[str], hours: float) -> Iterator[tuple[str, list[RecalledSlot]]]:
+        """What it remembers of the last hours of each fleet. Raises EndpointUnavailableError."""
+        return recall.pasts(self._reply, fleets, hours)
+
+    def standings(self, _: Sequence[str]) -> Iterator[tuple[str, WeekStanding]]:
+        """Nothing: SageMaker lets nobody through to the scoreboard."""
+        return iter(())
+
+    def _reply(self, body: bytes) -> bytes:
         try:
-            reply = self._retrying(self._invoke, body)
+            return self._retrying(self._invoke, body)
         except (ClientError, BotoCoreError, OSError) as error:
             raise EndpointUnavailableError(f"InvokeEndpoint {self._name}: {error}") from error
-        return predictions(reply, len(instances))
 
     def _invoke(self, body: bytes) -> bytes:
         call = {"ContentType": "application/json", "Accept": "application/json", "Body": body}

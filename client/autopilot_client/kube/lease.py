@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from autopilot_client.config import Lease
+from autopilot_client.config.document import Lease
 from autopilot_client.kube.api import UNREADABLE, Kube
 from autopilot_client.kube.election import Candidate, Record, lost, may_write, observe, pause, written
 from autopilot_client.ports import KubeError, KubeRefusedError

@@ -1,6 +1,6 @@
 """Spare sessions at a scale-down, in the way that the kind of the target allows."""
 
-from autopilot_client.config import Fleet
+from autopilot_client.config.fleet import Fleet
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.deletion_cost import prepare_scale_down
 from autopilot_client.kube.removal_order import keep_in_use

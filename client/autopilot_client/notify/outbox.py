@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from autopilot_client.config import Receiver
+from autopilot_client.config.document import Receiver
 from autopilot_client.net.fetch import Call, FetchError, Send, fetch
 from autopilot_client.notify.formats import FORMS
 from autopilot_client.rules.messages import Message

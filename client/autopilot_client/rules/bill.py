@@ -69,13 +69,19 @@ def turn(
     if number == week.number:
         return week, ()
     bills = [
-        _bill(name, meter.since(week.meters.get(name, Meter())), prices.get(name)) for name, meter in meters.items()
+        bill_of(name, meter.since(week.meters.get(name, Meter())), prices.get(name)) for name, meter in meters.items()
     ]
     return Week(number, dict(meters)), tuple(sorted(bills, key=lambda bill: -bill.size_minutes))
 
 
-def _bill(fleet: str, meter: Meter, price: float | None) -> FleetBill:
-    """`price` is for one server and hour."""
+def under_way(week: Week | None, meters: Mapping[str, Meter], now: float) -> Week:
+    """The week of now: the one that is known, or one that begins here."""
+    number = week_of(now)
+    return week if week is not None and week.number == number else Week(number, dict(meters))
+
+
+def bill_of(fleet: str, meter: Meter, price: float | None) -> FleetBill:
+    """What a meter comes to. `price` is for one server and hour."""
     cost, idle_cost = (None, None) if price is None else (meter.servers / 3600 * price, meter.idle / 3600 * price)
     return FleetBill(fleet, meter.seen / 3600, meter.servers / 60, meter.unmet / 60, meter.idle / 60, cost, idle_cost)
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autopilot_client.config import CloudWatch
+from autopilot_client.config.document import CloudWatch
 from autopilot_client.net.aws import new_client, new_session
 
 LARGEST_BATCH = 1000

@@ -18,7 +18,7 @@ from cheroot import wsgi
 from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
-from autopilot_client.config import Server, Tls
+from autopilot_client.config.document import Server, Tls
 from autopilot_client.ports import ConfigError
 
 log = logging.getLogger(__name__)

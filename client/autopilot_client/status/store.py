@@ -1,20 +1,23 @@
 """What the loop knows, for those who ask: the server's threads read it, the loop alone writes it."""
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from autopilot_client.config import Config, Fleet
-from autopilot_client.rules.bill import Meter
+from autopilot_client.config.document import Config
+from autopilot_client.config.fleet import Fleet
+from autopilot_client.rules.bill import FleetBill, Meter, Week, bill_of, under_way
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Seen, Spec
 from autopilot_client.rules.lead import BootTimes, Lead
 from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.offer import StandingDecision
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding, held_since
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry
 from autopilot_client.status.review import Review
-from autopilot_client.status.trail import Trail
+from autopilot_client.status.trail import Point, Trail
 
 LONGEST_SERVED = 900.0
 """Seconds after which no decision is told any more, however far apart the passes are."""
@@ -26,7 +29,8 @@ class View:
 
     `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage;
     `lead` the provisioning lead time that is given or measured; `insisted` whether the
-    operator has named the size of a fleet that is held for somebody else.
+    operator has named the size of a fleet that is held for somebody else; `refused` what the API server refuses of it,
+    with the remedy.
     """
 
     fleet: Fleet
@@ -40,6 +44,7 @@ class View:
     rivalry: Rivalry = NO_RIVAL
     lead: Lead | None = None
     insisted: bool = False
+    refused: str = ""
 
     @property
     def left_alone(self) -> bool:
@@ -54,7 +59,10 @@ class View:
 
 @dataclass(slots=True)
 class StatusStore:
-    """The latest views, six hours of every fleet, counters, and the reviews that Agones has sent."""
+    """The latest views, six hours of every fleet, counters, and the reviews that Agones has sent.
+
+    `standings` are what the endpoint's scoreboard says of the last seven days, where it keeps one.
+    """
 
     config: Config
     namespace: str
@@ -64,6 +72,9 @@ class StatusStore:
     trails: dict[str, Trail] = field(default_factory=dict)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     meters: dict[str, Meter] = field(default_factory=dict)
+    week: Week | None = None
+    standings: dict[str, WeekStanding] = field(default_factory=dict)
+    held_since: dict[str, float] = field(default_factory=dict)
     notifications: Counter[tuple[str, str]] = field(default_factory=Counter)
     passes: Counter[str] = field(default_factory=Counter)
     pass_seconds: float = 0.0
@@ -87,12 +98,32 @@ class StatusStore:
             for view in views:
                 self._account(view, self.views.get(view.fleet.name))
                 self.views[view.fleet.name] = view
+                if view.seen.answer and view.hold is None:
+                    self.held_since.pop(view.fleet.name, None)
                 if view.stays or view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
                 self.last_success = now
+            self.week = under_way(self.week, self.meters, now)
             self.passes["finished"] += 1
             self.pass_seconds, self.finished = now - self.began, now
+
+    def recall(self, name: str, slots: Sequence[RecalledSlot], now: float) -> None:
+        """Fill the gaps of a fleet's last hours with what the endpoint remembers; what the client saw stands.
+
+        Of a hold that lasts it is kept when it began: this client may have begun in the midst of it.
+        """
+        points = [Point(one.at, _or_nan(one.demand), forecast=_or_nan(one.forecast)) for one in slots]
+        with self._lock:
+            self.trails.setdefault(name, Trail()).recall(points, now)
+            if (since := held_since(slots, now)) is not None:
+                self.held_since[name] = since
+
+    def bill(self, fleet: Fleet) -> FleetBill:
+        """What this client has seen of the fleet in the week under way: the hours that it covers are said in it."""
+        meter, week = self.meters.get(fleet.name, Meter()), self.week
+        before = week.meters.get(fleet.name, Meter()) if week else Meter()
+        return bill_of(fleet.name, meter.since(before), fleet.price_per_server_hour)
 
     def count(self, metric: str, fleet: str, label: str) -> None:
         """Count something of a fleet; `label` is the counter's own label value."""
@@ -106,11 +137,15 @@ class StatusStore:
     def remember_review(self, fleet: Fleet, review: Review, now: float) -> None:
         """Keep the latest review of a Fleet. Of one that was made anew, nothing is to be told before the next pass."""
         with self._lock:
-            before = self._reviews.get(fleet.object)
+            before = self._reviews.get(fleet.name)
             if before and review.of_another_fleet(before[0]):
-                self._remade[fleet.object] += 1
+                self._remade[fleet.name] += 1
                 self.serving.pop(fleet.name, None)
-            self._reviews[fleet.object] = (review, now)
+            self._reviews[fleet.name] = (review, now)
+
+    def namespace_of(self, fleet: Fleet) -> str:
+        """Where the fleet's object is."""
+        return fleet.namespace or self.namespace
 
     def review(self, name: str) -> tuple[Review, float] | None:
         """The latest review of a Fleet and when it came."""
@@ -141,8 +176,7 @@ class StatusStore:
 
     def _account(self, view: View, before: View | None) -> None:
         name, seen, decision = view.fleet.name, view.seen, view.decision
-        demand = seen.reading.demand if seen.reading else None
-        self.trails.setdefault(name, Trail()).add(seen.at, demand, decision.allocation, view.size, decision.reason)
+        self.trails.setdefault(name, Trail()).add(_point(view))
         self.counts["decisions", name, decision.reason] += 1
         elapsed = min(seen.at - before.seen.at, 3 * self.config.interval_seconds) if before else 0.0
         self._measure(view, max(0.0, elapsed))
@@ -162,6 +196,18 @@ class StatusStore:
             meter.unmet + max(0, gap) * elapsed,
             meter.idle + max(0, -gap) * elapsed,
         )
+
+
+def _point(view: View) -> Point:
+    """The pass as the trail keeps it."""
+    seen, decision = view.seen, view.decision
+    demand = _or_nan(seen.reading.demand if seen.reading else None)
+    forecast = _or_nan(seen.answer.ahead if seen.answer else None)
+    return Point(seen.at, demand, _or_nan(decision.allocation), _or_nan(view.size), decision.reason, forecast)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _kept(view: View) -> int:

@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SLOT_SECONDS = 300
@@ -13,33 +14,43 @@ SLOTS = 72
 class Point:
     """One slot: its start in seconds since the epoch; servers, NaN where nothing was known; the last reason in it."""
 
-    at: int
-    demand: float
-    allocation: float
-    replicas: float
-    reason: str
+    at: float
+    demand: float = math.nan
+    allocation: float = math.nan
+    replicas: float = math.nan
+    reason: str = ""
+    forecast: float = math.nan
 
 
 class Trail:
     """A ring of slots. Not safe for many writers; readers may see a point of the current pass or of the one before."""
 
-    __slots__ = ("_allocation", "_demand", "_reasons", "_replicas", "_slots")
+    __slots__ = ("_allocation", "_demand", "_forecast", "_reasons", "_replicas", "_slots")
 
     def __init__(self) -> None:
         self._slots = array("q", [-1] * SLOTS)
-        self._demand, self._allocation, self._replicas = (array("f", [math.nan] * SLOTS) for _ in range(3))
+        self._demand, self._allocation, self._replicas, self._forecast = (
+            array("f", [math.nan] * SLOTS) for _ in range(4)
+        )
         self._reasons = [""] * SLOTS
 
-    def add(self, at: float, demand: float | None, allocation: int | None, replicas: int | None, reason: str) -> None:
-        """Put one pass into its slot. Demand keeps the highest of the slot, the others the last."""
-        slot = int(at // SLOT_SECONDS)
+    def add(self, seen: Point) -> None:
+        """Put one pass into its slot; `at` is any time in it. Demand keeps the highest of the slot, others the last."""
+        slot = int(seen.at // SLOT_SECONDS)
         i = slot % SLOTS
         before = self._demand[i] if self._slots[i] == slot else math.nan
-        now = math.nan if demand is None else demand
+        now = seen.demand
         self._demand[i] = before if math.isnan(now) else now if math.isnan(before) else max(before, now)
-        self._allocation[i] = math.nan if allocation is None else allocation
-        self._replicas[i] = math.nan if replicas is None else replicas
-        self._slots[i], self._reasons[i] = slot, reason
+        self._allocation[i], self._replicas[i], self._forecast[i] = seen.allocation, seen.replicas, seen.forecast
+        self._slots[i], self._reasons[i] = slot, seen.reason
+
+    def recall(self, known: Sequence[Point], now: float) -> None:
+        """Put what somebody else remembers into slots of the last six hours that nothing is known of."""
+        last = int(now // SLOT_SECONDS)
+        for point in known:
+            slot = int(point.at // SLOT_SECONDS)
+            if last - SLOTS < slot <= last and self._slots[slot % SLOTS] != slot:
+                self.add(point)
 
     def points(self, now: float) -> list[Point]:
         """The known slots of the last six hours, oldest first."""
@@ -47,8 +58,8 @@ class Trail:
         for slot in range(last - SLOTS + 1, last + 1):
             i = slot % SLOTS
             if self._slots[i] == slot:
-                values = self._demand[i], self._allocation[i], self._replicas[i]
-                found.append(Point(slot * SLOT_SECONDS, *values, self._reasons[i]))
+                values = self._demand[i], self._allocation[i], self._replicas[i], self._reasons[i], self._forecast[i]
+                found.append(Point(slot * SLOT_SECONDS, *values))
         return found
 
     def demand_at(self, at: float) -> float:

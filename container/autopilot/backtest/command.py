@@ -5,24 +5,23 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 
 from autopilot.backtest import table
-from autopilot.backtest.comparison import Comparison, compare
-from autopilot.backtest.earning import earned
+from autopilot.backtest.comparison import Comparison
+from autopilot.backtest.fleet_job import Compared, CompareFleet, FleetToCompare, fleets_to_compare
 from autopilot.backtest.replay import Progress, ReplayConfig
-from autopilot.backtest.scenario import Scenario, decide_again, scenario_for, set_by_client
-from autopilot.core.cost import Doubles
+from autopilot.backtest.scenario import Scenario
 from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
 from autopilot.core.history import rfc3339
-from autopilot.demand.csv_file import fleet_of, read_fleets_csv
-from autopilot.demand.series import DemandCsvError, DemandSeries
-from autopilot.ports import ModelError, Policy
+from autopilot.demand.csv_file import fleet_of
+from autopilot.demand.series import DemandCsvError
+from autopilot.engines.choose import EngineChoice, EngineName, open_engine
+from autopilot.ports import EngineError, ItemFailure, ModelError, Policy
 from autopilot.settings import Settings, SettingsError
 from autopilot.wiring import build_policy, must_earn
 
@@ -51,6 +50,9 @@ class BacktestConfig:
     html_file: Path | None
     no_html: bool
     sizes: Path | None
+    engine: EngineName = "serial"
+    workers: int = 0
+    address: str = ""
 
     @property
     def report(self) -> Path | None:
@@ -124,6 +126,15 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--no-html", is_flag=True, help="Write no report.")
 @click.option("--sizes", type=_FILE, help="Write `timestamp,size`, as the client would have set it (one CSV only).")
+@click.option(
+    "--engine",
+    type=click.Choice(["serial", "processes", "ray"]),
+    default="serial",
+    show_default=True,
+    help="One fleet after the other, several at once in processes, or on a Ray cluster: the figures are the same.",
+)
+@click.option("--workers", default=0, type=click.IntRange(0, 1024), help="Fleets at once.  [default: one a CPU]")
+@click.option("--address", default="", metavar="HOST:PORT", help="A Ray cluster to join.  [default: begin one here]")
 def backtest(**given: object) -> None:
     """What your fleet would have cost under the autopilot, beside simple rules.
 
@@ -135,7 +146,7 @@ def backtest(**given: object) -> None:
     request = BacktestConfig(**given)  # type: ignore[arg-type]
     try:
         run(request, Settings.from_env(os.environ))
-    except (DemandCsvError, ModelError, SettingsError) as error:
+    except (DemandCsvError, EngineError, ModelError, SettingsError) as error:
         raise BadInputError(str(error)) from error
     except OSError as error:
         raise BadInputError(f"{error.filename}: {error.strerror}") from error
@@ -145,13 +156,31 @@ def run(request: BacktestConfig, settings: Settings) -> None:
     """Read, decide again, compare, and say what came out. Raises what its parts raise, and BadInputError."""
     _check(request)
     config = config_for(request, settings)
-    results = [one for at, path in enumerate(request.files, 1) for one in _compared(at, request, config)]
+    compared, failures = _compare_all(request, config)
+    results = [one.result for one in compared]
+    if results:
+        _write(results, request, config.policy)
+    if request.sizes and compared:
+        _write_sizes(request.sizes, compared[0])
+    if failures:
+        raise BadInputError(_said(failures, len(results)))
+
+
+def _write(results: Sequence[Comparison], request: BacktestConfig, policy: Policy) -> None:
+    """Show the results, and write what was asked for."""
     _show(results, request)
     if request.json_file:
-        text = json.dumps(table.document(results, config.policy.name, request.price), indent=2, allow_nan=False)
+        text = json.dumps(table.document(results, policy.name, request.price), indent=2, allow_nan=False)
         request.json_file.write_text(text + "\n", "utf-8")
     if request.report:
-        _report(request.report, results, request, config.policy)
+        _report(request.report, results, request, policy)
+
+
+def _said(failures: Sequence[str], done: int) -> str:
+    """What is said of the fleets that could not be done, beside so many that could."""
+    if not done and len(failures) == 1:
+        return failures[0]
+    return f"{len(failures)} of {done + len(failures)} could not be done:\n" + "\n".join(sorted(failures))
 
 
 def config_for(request: BacktestConfig, settings: Settings) -> ReplayConfig:
@@ -199,40 +228,51 @@ def _can_plot() -> bool:
     return True
 
 
-def _compared(at: int, request: BacktestConfig, config: ReplayConfig) -> Iterator[Comparison]:
-    """The comparison of each fleet in one of the files, counted from 1. Raises DemandCsvError."""
-    path = request.files[at - 1]
-    fleets = read_fleets_csv(path)
-    of_files = f"file {at} of {len(request.files)}: " if len(request.files) > 1 else ""
-    if request.sizes and len(fleets) > 1:
-        raise BadInputError(f"--sizes takes one fleet at a time: {path} holds {len(fleets)}")
-    for count, (name, series) in enumerate(fleets.items(), 1):
-        of_fleets = f"fleet {count} of {len(fleets)}: " if len(fleets) > 1 else ""
-        servers = in_servers(series, request.per_server)
-        try:
-            scenario = scenario_for(name, servers, config.lead, config.missing_price, request.warm_up)
-            scenario = replace(scenario, limits=config.limits)
-            with _progress(f"{of_files}{of_fleets}{name}", scenario) as progress:
-                replayed = decide_again(scenario, earned(scenario, config), progress)
-            result = compare(scenario, replayed, config)
-        except ValueError as error:
-            raise DemandCsvError(path, None, f"{name}: {error}" if len(fleets) > 1 else str(error)) from error
-        if request.sizes:
-            _write_sizes(request.sizes, scenario, set_by_client(scenario, replayed, config))
-        yield result
+def _compare_all(request: BacktestConfig, config: ReplayConfig) -> tuple[list[Compared], list[str]]:
+    """What came of each fleet of all files, in order, and what is to be said of those that could not be done.
+
+    Raises EngineError, and BadInputError.
+    """
+    serial = request.engine == "serial"
+    watch = {"watch": _replay_bar} if serial else {}
+    function = CompareFleet(config, request.per_server, request.warm_up, bool(request.sizes), **watch)
+    compared: dict[int, Compared] = {}
+    failures: list[str] = []
+    paths: list[Path] = []
+
+    def fleets() -> Iterator[FleetToCompare]:
+        for one in fleets_to_compare(request.files, lambda error: failures.append(str(error))):
+            if request.sizes and one.fleets > 1:
+                raise BadInputError(f"--sizes takes one fleet at a time: {one.path} holds {one.fleets}")
+            paths.append(one.path)
+            yield one
+
+    choice = EngineChoice(request.engine, request.workers, request.address)
+    with open_engine(choice) as engine, _bar("fleets", len(request.files), shown=not serial) as advance:
+        for place, outcome in engine.map(function, fleets()):
+            advance(1)
+            if isinstance(outcome, ItemFailure):
+                failures.append(_reason(outcome, paths[place]))
+            else:
+                compared[place] = outcome
+    return [compared[place] for place in sorted(compared)], failures
 
 
-def in_servers(series: DemandSeries, per_server: float) -> DemandSeries:
-    """A series of players as whole servers of `per_server` players each; as it is where that is 1."""
-    if per_server == 1:
-        return series
-    return replace(series, demand=np.ceil(series.demand / per_server - 1e-9))
+def _reason(failure: ItemFailure, path: Path) -> str:
+    """Why a fleet could not be done; where that is no fault of its file, the trace is shown at once."""
+    if failure.kind == DemandCsvError.__name__:
+        return failure.message
+    click.echo(failure.trace, err=True)
+    return f"{path}: {failure}"
+
+
+def _replay_bar(title: str, scenario: Scenario) -> AbstractContextManager[Progress]:
+    return _bar(title, int(scenario.grid.known.sum()))
 
 
 @contextmanager
-def _progress(what: str, scenario: Scenario) -> Iterator[Progress]:
+def _bar(what: str, total: int, *, shown: bool = True) -> Iterator[Progress]:
     """A progress bar on standard error, where that is a terminal and rich is installed."""
-    total = int(scenario.grid.known.sum())
     try:
         from rich.console import Console  # noqa: PLC0415 - rich is not part of the serving image
         from rich.markup import escape  # noqa: PLC0415
@@ -241,23 +281,25 @@ def _progress(what: str, scenario: Scenario) -> Iterator[Progress]:
         yield lambda _: None
         return
     console = Console(stderr=True)
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Bar(console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task(escape(what), total=total)
         yield lambda made: bar.update(task, advance=made)
 
 
-def _write_sizes(path: Path, scenario: Scenario, sizes: Doubles) -> None:
-    known = scenario.grid.known
-    pairs = zip(scenario.grid.times[known].tolist(), sizes[known].tolist(), strict=True)
+def _write_sizes(path: Path, one: Compared) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("timestamp", "size"))
-        writer.writerows((rfc3339(at), int(size)) for at, size in pairs)
+        writer.writerows((rfc3339(at), size) for at, size in one.sizes)
+
+
+_MOST_SHOWN = 30
+"""Fleets that are shown one by one; of more, the table of all of them tells."""
 
 
 def _show(results: Sequence[Comparison], request: BacktestConfig) -> None:
     wanted = table.columns(request.price)
-    for result in results:
+    for result in results if len(results) <= _MOST_SHOWN else ():
         shown = table.rows(result, request.all_rules)
         click.echo(table.heading(result))
         _print_table(shown, wanted)

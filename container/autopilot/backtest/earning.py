@@ -30,16 +30,21 @@ class CostTrial:
 
 def trial(scenario: Scenario, config: ReplayConfig) -> CostTrial:
     """Play both on every day of the scored steps that is known well enough, each alone."""
-    days, policy = daily_costs(scenario, replace(config, rule_days=frozenset()))
-    _, rule = daily_costs(scenario, replace(config, rule_days=_every(scenario)))
-    return CostTrial(days, policy, rule)
+    alone = [replace(config, rule_days=days) for days in (frozenset[int](), _every(scenario))]
+    return trial_of(scenario, *(set_by_client(scenario, decide_again(scenario, one), one) for one in alone))
 
 
-def daily_costs(scenario: Scenario, config: ReplayConfig) -> tuple[npt.NDArray[np.int64], Doubles]:
-    """The UTC days of the scored steps that are known well enough, and what each costs: [D] both."""
+def trial_of(scenario: Scenario, policy: Doubles, rule: Doubles) -> CostTrial:
+    """The same, from the sizes that each would have set, [T] servers."""
+    days, cost = daily_costs(scenario, policy)
+    return CostTrial(days, cost, daily_costs(scenario, rule)[1])
+
+
+def daily_costs(scenario: Scenario, sizes: Doubles) -> tuple[npt.NDArray[np.int64], Doubles]:
+    """The UTC days of the scored steps that are known well enough, and what sizes [T] cost on each: [D] both."""
     if not scenario.scored.any():
         return np.empty(0, np.int64), np.empty(0)
-    cost = scenario.daily(set_by_client(scenario, decide_again(scenario, config), config))[1]
+    cost = scenario.daily(sizes)[1]
     starts, place = scenario.days
     known = np.bincount(place) >= _LEAST_KNOWN * scenario.grid.steps_a_day
     return (starts[known] // DAY_SECONDS).astype(np.int64), cost[known]

@@ -16,15 +16,21 @@ _ABOUT_MISSING = (
 )
 
 
+_MOST_IN_DETAIL = 30
+"""Fleets with tables and plots of their own: a megabyte and half a second each."""
+
+
 def page(results: Sequence[Comparison], policy: str, price: float | None) -> str:
-    """The report as one HTML document, plots included; of several fleets the worst comes first."""
+    """The report as one HTML document, plots included; of several fleets the worst comes first, and of
+    many the worst alone have more than their line."""
     results = table.worst_first(results)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("autopilot.backtest"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template("backtest.html").render(
-        fleets=[_fleet(result, price) for result in results],
+        fleets=[_fleet(result, price) for result in results[:_MOST_IN_DETAIL]],
+        count=len(results),
         overall=table.overall_line(results) if len(results) > 1 else "",
         overview=_overview(results, price) if len(results) > 1 else None,
         glossary=GLOSSARY,

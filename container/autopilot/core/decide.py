@@ -143,7 +143,7 @@ def decide_believed(
     by_rule = [row for row, one in enumerate(contexts) if one.by_rule]
     predictions = _predictions(belief, leads, prices, _with_rule(policy, by_rule) if by_rule else policy)
     peaks = np.fmax.reduce(windows.demand, axis=1)
-    fallbacks = _fallbacks(windows, _trusted(predictions.servers, peaks, contexts), leads[:, 1], prices)
+    fallbacks = _fallbacks(windows, _untrusted(predictions.servers, peaks, contexts), leads, prices)
     columns = (predictions.servers.tolist(), peaks.tolist(), belief.held.tolist(), windows.slot.tolist())
     each = []
     for row, (prediction, peak, held, slot) in enumerate(zip(*columns, strict=True)):
@@ -184,25 +184,23 @@ def _predictions(belief: Belief, leads: Doubles, prices: Doubles, policy: Predic
     return found if servers is found.servers else Predictions(servers, found.actions, found.logits)
 
 
-def _trusted(predictions: Doubles, peaks: Floats, contexts: Sequence[FleetContext]) -> npt.NDArray[np.bool_]:
-    """Which predictions the guardrail will take for usable: [N]."""
+def _untrusted(predictions: Doubles, peaks: Floats, contexts: Sequence[FleetContext]) -> list[int]:
+    """The rows whose prediction the guardrail will not take for usable."""
     if len(contexts) == 1:
-        return np.array([usable(float(predictions[0]), contexts[0].now, float(peaks[0]))])
+        return [] if usable(float(predictions[0]), contexts[0].now, float(peaks[0])) else [0]
     needs = np.array([one.now.need for one in contexts])
     highest = MAX_PREDICTION_RATIO * np.maximum(np.maximum(needs, peaks), 1.0)
-    trusted: npt.NDArray[np.bool_] = np.isfinite(predictions) & (predictions >= 0) & (predictions <= highest)
-    return trusted
+    trusted = np.isfinite(predictions) & (predictions >= 0) & (predictions <= highest)
+    return np.flatnonzero(~trusted).tolist()
 
 
-def _fallbacks(
-    windows: Windows, trusted: npt.NDArray[np.bool_], lead_minutes: Doubles, prices: Doubles
-) -> dict[int, float]:
+def _fallbacks(windows: Windows, untrusted: Sequence[int], leads: Doubles, prices: Doubles) -> dict[int, float]:
     """The calibrated rule by row, computed only where the prediction is not trusted."""
-    if trusted.all():
+    if not untrusted:
         return {}
-    rows = np.flatnonzero(~trusted)
-    servers = calibrated_each(windows.of(rows), lead_minutes[rows], prices[rows])
-    return dict(zip(rows.tolist(), servers.tolist(), strict=True))
+    rows = np.array(untrusted)
+    servers = calibrated_each(windows.of(rows), leads[rows, 1], prices[rows])
+    return dict(zip(untrusted, servers.tolist(), strict=True))
 
 
 _STANDING_SECONDS = 180.0

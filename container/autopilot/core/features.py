@@ -88,8 +88,9 @@ _PER_SPAN = np.array([1 / (2 * _DAY), 1 / (2 * _HOUR), 1 / _HOUR], np.float32)
 _LATE_SUMS = (np.arange(_SAMPLES)[:, None] >= np.array(_LATE)).astype(np.float32)
 _RECENCY = _HALF ** (np.arange(_SAMPLES - 1, -1, -1, dtype=np.float32) / np.float32(2 * _SAMPLES))
 _ALL_COUNTS = np.array([[_SAMPLES - first + 0.5 for first in _LATE]], np.float32)
+_USUAL_OF_ALL = _USUAL / _ALL_COUNTS[..., :1]
 _LEVELS = (0.5, 5 / 6, 0.95, 0.985)
-_IDENTITY = np.float32(_RIDGE) * np.eye(len(REGRESSORS), dtype=np.float32)
+_BELIEF = np.array(_RIDGE, np.float32)
 
 
 # What a window says, side by side in one row: growth over any span is then one column less another.
@@ -197,14 +198,12 @@ def observe(windows: Windows, lead: npt.ArrayLike, missing_price: npt.ArrayLike)
     out[:, -4:-2] = lead
     out[:, -1] = missing_price
     longest = out[:, -3].tolist()
-    fars = {minutes: far_minutes(minutes) for minutes in set(longest)}
-    groups = set(fars.values())
-    if len(groups) == 1:
-        out[:, -2] = far = groups.pop()
+    if len(set(longest)) == 1:
+        out[:, -2] = far = far_minutes(longest[0])
         _observe_all(windows, far, out)
         return out
-    out[:, -2] = [fars[minutes] for minutes in longest]
-    for far in sorted(groups):
+    out[:, -2] = fars = [far_minutes(minutes) for minutes in longest]
+    for far in sorted(set(fars)):
         rows = np.flatnonzero(out[:, -2] == far)
         part = np.empty((len(rows), WIDTH), np.float32)
         _observe_all(Windows(windows.demand[rows], windows.last_week[rows], windows.slot[rows]), far, part)
@@ -349,7 +348,7 @@ def _observe_rows(recent: _Recent, task: _Task) -> None:
     _write_steps(both, steps, fit, ratios)
     _write_margins(both, fit, recent.unit)
     in_units = both[..., _AT[STEPS[0]] : _AT["residual_2"] + 1]
-    in_units *= (_ONE / scale)[..., None]
+    in_units /= scale[..., None]
     both[..., _AT["scale"]] = scale
     _write_fit(both, fit)
     both[..., _AT["week_agrees"]] = _likeness(half_hours.reshape(len(both), 2, -1))
@@ -387,11 +386,13 @@ def _weigh(samples: Floats, valid: Bools | None, unit: Floats) -> None:
     ones nothing."""
     growth = np.abs(samples[..., -2:, :])  # after it, and before
     size = np.add(growth[..., 0, :], growth[..., 1, :], out=growth[..., 0, :])
+    share_of_usual = _USUAL_OF_ALL
     if valid is not None:
         size *= valid
-    usual = np.add.reduce(size, axis=-1, keepdims=True) * (_USUAL / _counts(valid)[..., :1]) + unit[..., None]
-    share = np.divide(usual, np.maximum(size, _TINY, out=size), out=size)
-    weight = np.multiply(_RECENCY, np.minimum(share, _ONE, out=share), out=samples[..., -1, :])
+        share_of_usual = _USUAL / _counts(valid)[..., :1]
+    usual = np.add.reduce(size, axis=-1, keepdims=True) * share_of_usual + unit[..., None]
+    share = np.divide(usual, np.maximum(size, usual, out=size), out=size)
+    weight = np.multiply(_RECENCY, share, out=samples[..., -1, :])
     if valid is not None:
         weight *= valid
 
@@ -426,7 +427,7 @@ def _ridge(moments: Floats, squares: Floats, total: Floats) -> tuple[Floats, Flo
     inverse = _ONE / size
     normal = moments[..., :-1] * inverse[..., None]
     normal *= inverse[..., None, :]
-    normal += _IDENTITY / (total + _HARDLY_ANY)[..., None, None]
+    normal.reshape(*spread.shape[:2], -1)[..., :: len(REGRESSORS) + 1] += (_BELIEF / (total + _HARDLY_ANY))[..., None]
     correlation: Floats = np.multiply(moments[..., -1], inverse / spread)
     effect: Floats = np.linalg.solve(normal, correlation[..., None])[..., 0]
     beta: Floats = np.multiply(effect, spread * inverse)
@@ -493,15 +494,15 @@ def _write_steps(both: Floats, steps: Floats, fit: _Fit, ratios: Floats) -> None
     """Write demands and STEPS, relative to the reference; `steps` [n, 2 * _FROM_SPANS]."""
     both[..., :_FROM_SPANS] = steps.reshape(len(both), 2, -1)
     first = _AT[STEPS[0]]
-    np.add.reduce(fit.beta * both[..., first : first + len(REGRESSORS)], axis=-1, out=both[..., _AT["expected"]])
+    np.vecdot(fit.beta, both[..., first : first + len(REGRESSORS)], out=both[..., _AT["expected"]])
     both[..., _AT["yesterday_scaled"]] *= ratios[:, :1]
 
 
 def _likeness(growth: Floats) -> Floats:
     """How alike two series were in their growth, [n, 2, T]: [n, 1], -1 to 1."""
-    ours, theirs = growth[:, 0], growth[:, 1]
-    sizes: Floats = np.sqrt(np.vecdot(growth, growth) + _TINY)
-    alike: Floats = np.vecdot(ours, theirs)[:, None] / (sizes[:, :1] * sizes[:, 1:])
+    ours, theirs = growth[:, :1], growth[:, 1:]
+    sizes = np.sqrt(np.vecdot(growth, growth) + _TINY)
+    alike: Floats = np.vecdot(ours, theirs) / np.multiply.reduce(sizes, axis=1, keepdims=True)
     return alike
 
 
@@ -512,7 +513,7 @@ def _write_margins(both: Floats, fit: _Fit, unit: Floats) -> None:
     at, six = _AT[MARGINS[0]], slice(_LATE[1], None)
     both[..., at : at + 4] = _quantiles(residual, valid, _LEVELS)
     both[..., at + 4 : at + 5] = _quantiles(residual[..., six], None if valid is None else valid[..., six], (5 / 6,))
-    both[..., at + 5 : at + 8] = _late(size) / _counts(valid)
+    np.divide(_late(size), _counts(valid), out=both[..., at + 5 : at + 8])
     both[..., at + 8] = unit
     both[..., at + 9] = np.sqrt(unit)
     both[..., at + 10 : at + 13] = residual[..., :-4:-1]
@@ -532,7 +533,7 @@ def _write_levels(both: Floats, recent: _Recent, extremes: Floats, scale: Floats
     at = _AT["log_demand"]
     both[..., at : at + 3 : 2] = (logs[:, :2] - logs[:, 2:])[:, None]
     both[..., at + 1] = np.log(scale)
-    both[..., at + 3 : at + 5] = extremes[:, None, :2] / (extremes[:, 2:] + scale)[..., None]
+    np.divide(extremes[:, None, :2], (extremes[:, 2:] + scale)[..., None], out=both[..., at + 3 : at + 5])
 
 
 _COVERED = (slice(-26, None, 2), slice(-6 * 12, None), slice(WINDOW_SLOTS - 1 - 288 - 24, WINDOW_SLOTS - 1 - 288 + 24))

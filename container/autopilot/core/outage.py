@@ -10,6 +10,7 @@ reported, slot by slot, so that no outage becomes tomorrow's pattern.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +61,7 @@ def judge(windows: Windows, evidence: Evidence, rules: HoldRules) -> Belief:
     believed = _believed_before(windows, evidence)
     held, why = np.full(len(windows), np.nan), {}
     if rules.hold_slots > 0:
-        for row in np.flatnonzero(suspicious(believed.demand, evidence.believed)).tolist():
+        for row in suspicious(believed.demand, evidence.believed).nonzero()[0].tolist():
             fleet = _Fleet(windows.demand[row], believed.demand[row], row, evidence)
             found = fleet.judged(rules)
             if found is not None:
@@ -91,16 +92,20 @@ def _may_have_fallen(demand: Floats) -> npt.NDArray[np.bool_]:
     """Whether demand of now is low against any level of the last 75 minutes, moved as on one of two days before."""
     if demand.shape[1] == WINDOW_SLOTS:
         means = np.matmul(demand.take(_SCREENED, axis=1), _AVERAGES)
-        if not np.isnan(means).any():
+        if not isnan(np.add.reduce(means, axis=None)):
             levels, days = means[:, : len(LAGS)], means[:, len(LAGS) :].reshape(-1, 2, len(LAGS) + 1) + _ONE
-            growth = np.maximum.reduce(days[:, :, -1:] / days[:, :, :-1], axis=1)
+            ratios = days[:, :, -1:] / days[:, :, :-1]
+            growth = np.maximum(ratios[:, 0], ratios[:, 1])
             return _below(demand[:, -1:], levels * growth * _ROUNDING)
     return _may_have_fallen_with_gaps(demand)
 
 
 def _below(now: Floats, expected: Floats) -> npt.NDArray[np.bool_]:
     """Whether demand of now [n, 1] is low against any of what is expected [n, lags]."""
-    fallen = (now < _FALLEN * expected) & (expected - now > _SMALLEST_FALL)
+    fallen = now < _FALLEN * expected
+    if not np.count_nonzero(fallen):
+        return np.zeros(len(now), np.bool_)
+    fallen &= expected - now > _SMALLEST_FALL
     found: npt.NDArray[np.bool_] = np.logical_or.reduce(fallen, axis=1)
     return found
 

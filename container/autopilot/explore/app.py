@@ -14,6 +14,8 @@ from autopilot.explore.answer import answer
 from autopilot.explore.downloads import client_yaml, settings_env, sizes_csv
 from autopilot.explore.figures import figure
 from autopilot.explore.files import LARGEST_UPLOAD, FileRefusedError, open_upload
+from autopilot.explore.live.follower import Follower
+from autopilot.explore.live.pages import add_live_pages
 from autopilot.explore.play import Played, check_playable
 from autopilot.explore.question import BASELINES, STRETCHES, PlayRequest, QuestionError, question_of, view_of
 from autopilot.explore.report import report_of
@@ -31,14 +33,20 @@ _FORGOTTEN = (
 )
 
 
-def create_app(session: Session, default: PlayRequest, first: str) -> Flask:
-    """The page's server. `default`: what the controls show at first; `first`: the key of the file that is shown."""
+def create_app(session: Session, default: PlayRequest, first: str, follower: Follower | None = None) -> Flask:
+    """The page's server, and the live page's.
+
+    default   what the controls show at first
+    first     the key of the file that is shown
+    follower  who is followed; None: nobody
+    """
     app = Flask(__name__, template_folder=str(_HERE / "templates"), static_folder=str(_HERE / "static"))
     app.config.update(MAX_CONTENT_LENGTH=LARGEST_UPLOAD, TRUSTED_HOSTS=["localhost", "127.0.0.1", "[::1]", "::1"])
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     _errors(app)
     _pages(app, session, default, first)
     _downloads(app, session, default)
+    add_live_pages(app, follower)
 
     @app.before_request
     def only_from_here() -> None:

@@ -16,6 +16,8 @@ from autopilot.core.fleet import Limits
 from autopilot.demo.screen import has_screen
 from autopilot.explore.app import create_app
 from autopilot.explore.files import FileFleet, FileRefusedError, Fleets, open_file
+from autopilot.explore.live.fetch import FollowedAddress, address_of
+from autopilot.explore.live.follower import Follower
 from autopilot.explore.play import StretchPlayer, check_playable
 from autopilot.explore.question import PLUS_20, PlayRequest
 from autopilot.explore.session import Session
@@ -40,6 +42,14 @@ class _Quiet(WSGIRequestHandler):
         pass
 
 
+def _place(_: click.Context, option: click.Parameter, url: str | None) -> FollowedAddress | None:
+    """The address that is followed. Raises BadParameter."""
+    try:
+        return None if url is None else address_of(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=option) from error
+
+
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, dir_okay=False), metavar="[DEMAND.CSV]...")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: a free one]")
@@ -47,13 +57,26 @@ class _Quiet(WSGIRequestHandler):
 @click.option(
     "--model", type=click.Path(path_type=Path, file_okay=False), help="Model directory.  [default: as `serve`]"
 )
+@click.option(
+    "--follow", metavar="URL", callback=_place, help="A running client or endpoint to follow on the live page."
+)
+@click.option("--fleet", "names", multiple=True, help="Of an endpoint: follow this fleet (repeatable).  [default: all]")
 @click.option("--price", type=click.FloatRange(0, 1e6), default=_PRICE, show_default=True, help="Of a server-hour.")
-def explore(files: tuple[Path, ...], port: int, no_browser: bool, model: Path | None, price: float) -> None:
+def explore(  # noqa: PLR0913, PLR0917 - the options, as click hands them over
+    files: tuple[Path, ...],
+    port: int,
+    no_browser: bool,
+    model: Path | None,
+    follow: FollowedAddress | None,
+    names: tuple[str, ...],
+    price: float,
+) -> None:
     """Play with your own fleet on a page in the browser.
 
     Each file is one fleet or, by its column `fleet`, several; a second column `size` says what ran. Files may also be
     dropped on the page, also what Grafana, Prometheus and CloudWatch export. Without any the sample days are shown.
-    The page is for this machine alone, and needs no network. Ctrl-C ends it.
+    With --follow a running client (its port) or endpoint is shown, and nothing is changed there. The page is for this
+    machine alone, and asks no other address. Ctrl-C ends it.
     """
     try:
         settings = Settings.from_env(os.environ)
@@ -70,7 +93,9 @@ def explore(files: tuple[Path, ...], port: int, no_browser: bool, model: Path | 
         settings.lead(), price, settings.autopilot_missing_price, Limits(), settings.autopilot_hold_minutes > 0,
         PLUS_20, 28, None, 1.0,
     )  # fmt: skip
-    _serve(create_app(session, asked, "given" if given else "sample"), port, not no_browser)
+    follower = Follower(follow, names) if follow else None
+    app = create_app(session, asked, "given" if given else "sample", follower)
+    _serve(app, port, not no_browser, "live" if follower else "")
 
 
 def _opened(files: tuple[Path, ...]) -> Fleets:
@@ -82,14 +107,14 @@ def _opened(files: tuple[Path, ...]) -> Fleets:
     return found
 
 
-def _serve(app: Flask, port: int, browser: bool) -> None:
+def _serve(app: Flask, port: int, browser: bool, path: str) -> None:
     try:
         place = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise ExploreRefusedError(f"port {port}: {error.strerror}; leave --port away for a free one") from error
     port = place.getsockname()[1]
     with make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet, fd=place.fileno()) as server:
-        url = f"http://127.0.0.1:{port}/"
+        url = f"http://127.0.0.1:{port}/{path}"
         click.echo(f"The page is at {url} (Ctrl-C ends it).")
         if browser and has_screen(os.environ, sys.platform):
             webbrowser.open(url)

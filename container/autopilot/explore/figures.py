@@ -14,7 +14,7 @@ from autopilot.core.fleet import Reason
 from autopilot.explore.play import NO_REASON, Played
 from autopilot.explore.question import TimeWindow
 
-_DEMAND, _POLICY, _BASELINE, _MISSING, _GRID = "#1c1c1c", "#0b62a8", "#9a5b00", "#b3202a", "#d8d8d8"
+DEMAND_INK, POLICY_INK, BASELINE_INK, MISSING_INK, GRID_INK = "#1c1c1c", "#0b62a8", "#9a5b00", "#b3202a", "#d8d8d8"
 _NARROW = 600  # pixels
 _MOST_RUNS = 400  # of one reason that are drawn
 Trace = dict[str, Any]
@@ -26,17 +26,16 @@ def figure(played: Played, view: TimeWindow) -> dict[str, Any]:
     times, demand = played.times[part], played.demand[part]
     own, other = played.policy.ready[part], played.baseline.ready[part]
     at = keep(np.stack([demand, own, other, played.sizes[part]]), max(view.width // 2, 150))
-    line = _Line()
     return {
-        "times": _stamps(times[at]),
+        "times": stamps(times[at]),
         "data": [
-            line.trace(other[at], f"{played.baseline.name}: ready", color=_BASELINE, dash="dot"),
-            line.trace(own[at], "policy: ready", color=_POLICY, width=2.2),
-            line.missing(np.fmax(demand, own)[at]),
-            line.trace(demand[at], "demand", color=_DEMAND, width=1.2),
-            line.trace(played.sizes[part][at], "policy: size set", color=_POLICY, width=1, dash="dash", hidden=True),
-            *line.pair("missing", "y2", [np.maximum(demand - ready, 0)[at] for ready in (own, other)]),
-            *line.pair("idle", "y3", [np.maximum(ready - demand, 0)[at] for ready in (own, other)]),
+            step_line(other[at], f"{played.baseline.name}: ready", color=BASELINE_INK, dash="dot"),
+            step_line(own[at], "policy: ready", color=POLICY_INK, width=2.2),
+            _missing(np.fmax(demand, own)[at]),
+            step_line(demand[at], "demand", color=DEMAND_INK, width=1.2),
+            step_line(played.sizes[part][at], "policy: size set", color=POLICY_INK, width=1, dash="dash", hidden=True),
+            *_pair("missing", "y2", [np.maximum(demand - ready, 0)[at] for ready in (own, other)]),
+            *_pair("idle", "y3", [np.maximum(ready - demand, 0)[at] for ready in (own, other)]),
             *_reasons(played, part, view),
         ],
         "layout": _layout(played, part, view),
@@ -58,34 +57,34 @@ def keep(rows: npt.NDArray[np.float64], buckets: int) -> npt.NDArray[np.int64]:
     return np.unique(np.append(at[at < count], [0, count - 1]))
 
 
-class _Line:
-    """Traces over the figure's `times`, which the page gives to those that have none of their own."""
+def step_line(values: Doubles, name: str, **look: Any) -> Trace:  # noqa: ANN401 - Plotly's own words
+    """One line of steps over the figure's `times`, which the page gives to traces that have none of their own."""
+    hidden = {"visible": "legendonly"} if look.pop("hidden", False) else {}
+    return {
+        "type": "scatter", "mode": "lines", "name": name, "y": _values(values),
+        "line": {"shape": "hv", "width": 1.6, **look}, "hovertemplate": "%{y:,.0f}", **hidden,
+    }  # fmt: skip
 
-    def trace(self, values: Doubles, name: str, **look: Any) -> Trace:  # noqa: ANN401 - Plotly's own words
-        """One line of steps."""
-        hidden = {"visible": "legendonly"} if look.pop("hidden", False) else {}
-        return {
-            "type": "scatter", "mode": "lines", "name": name, "y": _values(values),
-            "line": {"shape": "hv", "width": 1.6, **look}, "hovertemplate": "%{y:,.0f}", **hidden,
-        }  # fmt: skip
 
-    def missing(self, highest: Doubles) -> Trace:
-        """Hatched from the line before up to demand, where demand is higher."""
-        return {
-            **self.trace(highest, "missing", color=_MISSING, width=0.4),
-            "fill": "tonexty", "fillcolor": "rgba(179,32,42,0.25)", "hoverinfo": "skip", "hovertemplate": None,
-            "fillpattern": {"shape": "/", "fgcolor": _MISSING, "size": 6},
-        }  # fmt: skip
+def _missing(highest: Doubles) -> Trace:
+    """Hatched from the line before up to demand, where demand is higher."""
+    return {
+        **step_line(highest, "missing", color=MISSING_INK, width=0.4),
+        "fill": "tonexty", "fillcolor": "rgba(179,32,42,0.25)", "hoverinfo": "skip", "hovertemplate": None,
+        "fillpattern": {"shape": "/", "fgcolor": MISSING_INK, "size": 6},
+    }  # fmt: skip
 
-    def pair(self, what: str, axis: str, values: list[Doubles]) -> list[Trace]:
-        """What both players lack or waste: the policy's as an area, the baseline's as a dotted line."""
-        own, other = values
-        pattern = {"shape": "/" if what == "missing" else ".", "fgcolor": _POLICY, "size": 5}
-        area = {"fill": "tozeroy", "fillcolor": "rgba(11,98,168,0.25)", "fillpattern": pattern}
-        return [
-            {**self.trace(own, f"policy: {what}", color=_POLICY, width=1), **area, "yaxis": axis, "showlegend": False},
-            {**self.trace(other, f"baseline: {what}", color=_BASELINE, dash="dot"), "yaxis": axis, "showlegend": False},
-        ]
+
+def _pair(what: str, axis: str, values: list[Doubles]) -> list[Trace]:
+    """What both players lack or waste: the policy's as an area, the baseline's as a dotted line."""
+    own, other = values
+    pattern = {"shape": "/" if what == "missing" else ".", "fgcolor": POLICY_INK, "size": 5}
+    area = {"fill": "tozeroy", "fillcolor": "rgba(11,98,168,0.25)", "fillpattern": pattern}
+    look = {"yaxis": axis, "showlegend": False}
+    return [
+        {**step_line(own, f"policy: {what}", color=POLICY_INK, width=1), **area, **look},
+        {**step_line(other, f"baseline: {what}", color=BASELINE_INK, dash="dot"), **look},
+    ]
 
 
 def _part(played: Played, view: TimeWindow) -> slice:
@@ -105,8 +104,8 @@ def _reasons(played: Played, part: slice, view: TimeWindow) -> list[Trace]:
     return [
         {
             "type": "scatter", "mode": "lines", "name": words(code), "showlegend": False, "yaxis": "y4",
-            "x": _stamps(np.array(ends)), "y": [None if np.isnan(end) else words(code) for end in ends],
-            "line": {"width": 9, "color": _MISSING if code == REASONS.index(Reason.OUTAGE_HOLD) else _POLICY},
+            "x": stamps(np.array(ends)), "y": [None if np.isnan(end) else words(code) for end in ends],
+            "line": {"width": 9, "color": MISSING_INK if code == REASONS.index(Reason.OUTAGE_HOLD) else POLICY_INK},
             "hoverinfo": "skip",
         }
         for code in shown(codes)
@@ -141,7 +140,7 @@ def runs(times: Doubles, decided: npt.NDArray[np.bool_], step: float, gap: float
 
 def _layout(played: Played, part: slice, view: TimeWindow) -> dict[str, Any]:
     narrow = view.width < _NARROW
-    axis = {"gridcolor": _GRID, "zeroline": False, "rangemode": "tozero", "automargin": True, "fixedrange": True}
+    axis = {"gridcolor": GRID_INK, "zeroline": False, "rangemode": "tozero", "automargin": True, "fixedrange": True}
     codes = [words(code) for code in shown(played.reason[part])]
     lane = 0.045 * max(len(codes), 1)
     floor = lane + 0.05
@@ -152,7 +151,7 @@ def _layout(played: Played, part: slice, view: TimeWindow) -> dict[str, Any]:
         "font": {"size": 12 if narrow else 13, "color": "#1c1c1c", "family": "system-ui, sans-serif"},
         "paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff", "hovermode": "x unified", "dragmode": "zoom",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "xaxis": {"gridcolor": _GRID, "anchor": "y4", "range": _stamps(played.times[part][[0, -1]]), "type": "date"},
+        "xaxis": {"gridcolor": GRID_INK, "anchor": "y4", "range": stamps(played.times[part][[0, -1]]), "type": "date"},
         "yaxis": {**axis, "domain": [floor + 0.42 * rest, 1], "title": {"text": "servers"}},
         "yaxis2": {**axis, "domain": [floor + 0.2 * rest, floor + 0.36 * rest], "title": {"text": "missing"}},
         "yaxis3": {**axis, "domain": [floor, floor + 0.16 * rest], "title": {"text": "idle"}},
@@ -165,7 +164,7 @@ def _values(values: Doubles) -> list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
 
 
-def _stamps(times: Doubles) -> list[str | None]:
+def stamps(times: Doubles) -> list[str | None]:
     """Times as Plotly reads them: UTC, without a zone, which it would not keep."""
     return [
         None if np.isnan(at) else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") for at in times.tolist()

@@ -1,23 +1,24 @@
-"""Who serves each fleet, the policy or the calibrated rule: judged once a day from what the store has of it.
+"""When each fleet is judged, and who serves it, the policy or the calibrated rule: once a day from what is stored.
 
 On a thread of its own, so that no decision waits for it, and at a small share of one core. The verdict rests on the
-stored days alone: every worker and every replica comes to the same, and so does one that starts anew.
+stored days alone: every worker and every replica comes to the same, and so does one that starts anew. What one worker
+has found out the others of its container read from the board.
 """
 
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
-
-import numpy as np
 
 from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.core.decide import FleetContext
-from autopilot.learning.stored import StoredFleet, read_fleet
-from autopilot.ports import History, HistoryUnavailableError
+from autopilot.core.fleet import Lead
+from autopilot.learning.background import Background
+from autopilot.learning.board import Board, BoardError
+from autopilot.learning.stored import read_fleet
+from autopilot.ports import History, HistoryUnavailableError, Policy
 
 log = logging.getLogger("autopilot.learning")
 
@@ -36,22 +37,55 @@ _SHARE = 0.05
 class _Verdict(NamedTuple):
     due: float
     by_rule: bool
+    lead: Lead | None = None
+
+
+class JudgementOutcome(StrEnum):
+    """What became of a judgement that was due."""
+
+    JUDGED = "judged"
+    SHARED = "shared"
+    """Another worker had it on the board."""
+    UNAVAILABLE = "unavailable"
+    """The history did not answer: later."""
+    FAILED = "failed"
+    """A defect, whose traceback is in the log: later."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeConfig:
+    """What is judged, and how.
+
+    earns        whether the rule takes over from a policy that loses to it; else it is only written down
+    server_hour  price of one server-hour; None: no money
+    candidate    a model that does not serve, to be played as well
+    """
+
+    replay: ReplayConfig
+    earns: bool = True
+    server_hour: float | None = None
+    candidate: Policy | None = None
 
 
 class DailyJudge:
     """Judges fleets of a history. Thread-safe; its thread begins with the first fleet that is due.
 
-    `pause` waits between two fleets, so many seconds.
+    `pause` waits between two fleets, so many seconds; `count` is told what became of each.
     """
 
     def __init__(
-        self, history: History, config: ReplayConfig, *, pause: Callable[[float], object] = time.sleep
+        self,
+        history: History,
+        config: JudgeConfig,
+        board: Board,
+        *,
+        count: Callable[[JudgementOutcome], object] = lambda _: None,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._history, self._config, self._pause = history, config, pause
+        self._history, self._config, self._board = history, config, board
+        self._count = count
         self._verdicts: dict[str, _Verdict] = {}
-        self._waiting: queue.Queue[FleetContext] = queue.Queue(MOST_FLEETS)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._background = Background(self._try, self._failed, most=MOST_FLEETS, share=_SHARE, pause=pause)
 
     def serves_rule(self, context: FleetContext) -> bool:
         """Whether the calibrated rule serves a fleet; where it is due, it will be judged."""
@@ -62,53 +96,67 @@ class DailyJudge:
                 self._verdicts[fleet] = _Verdict(at + _FIRST_AFTER, False)
             return False
         if at >= known.due:
-            self._verdicts[fleet] = _Verdict(at + _AGAIN_AFTER, known.by_rule)
-            self._enqueue(context)
+            self._verdicts[fleet] = known._replace(due=at + _AGAIN_AFTER)
+            if not self._background.offer(context):
+                log.debug("%s is judged later: too many fleets are waiting", fleet)
         return known.by_rule
 
     def judge(self, context: FleetContext) -> bool:
-        """Judge a fleet now, by its days before the UTC day of its observation. Raises HistoryUnavailableError."""
+        """Judge a fleet now, by its days before the UTC day of its observation; whether the rule serves it.
+
+        Raises HistoryUnavailableError, and BoardError where the verdict stands, but could not be written down.
+        """
         fleet, at = context.now.fleet, context.now.observed_at
-        config = replace(
-            self._config, lead=context.lead, missing_price=context.missing_price, limits=context.now.limits
-        )
-        by_rule = _serves_rule(read_fleet(self._history, fleet, at // DAY_SECONDS * DAY_SECONDS), config, at)
+        day, asked = int(at // DAY_SECONDS), self._asked(context)
+        shared = self._shared(fleet, day, asked)
+        if shared is not None:
+            self._decree(context, shared)
+            self._count(JudgementOutcome.SHARED)
+            return shared
+        from autopilot.learning.judgement import judged  # noqa: PLC0415 - megabytes, minutes after a worker's start
+
+        before = self._verdicts.get(fleet)
+        stored = read_fleet(self._history, fleet, day * DAY_SECONDS)
+        entry = judged(stored, context, self._config, (day, asked), before and before.lead)
+        if entry.drifts:
+            log.warning("%s has drifted: /scoreboard says what moved", fleet)
+        self._decree(context, entry.by_rule)
+        self._board.keep(entry)
+        self._count(JudgementOutcome.JUDGED)
+        return entry.by_rule
+
+    def _shared(self, fleet: str, day: int, asked: str) -> bool | None:
+        try:
+            return self._board.by_rule(fleet, day, asked)
+        except BoardError:  # who serves does not depend on it: `keep` will say what is wrong
+            return None
+
+    def _asked(self, context: FleetContext) -> str:
+        """What a judgement depends on besides the stored days."""
+        names = [one and one.name for one in (self._config.replay.policy, self._config.candidate)]
+        return repr((context.lead, context.missing_price, context.now.limits, names))
+
+    def _decree(self, context: FleetContext, by_rule: bool) -> None:
+        fleet, at = context.now.fleet, context.now.observed_at
         before = self._verdicts.get(fleet)
         if by_rule != (before is not None and before.by_rule):
             log.warning("%s is served by %s from now on: it costs less there", fleet, _NAMES[by_rule])
-        due = (at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT
-        self._verdicts[fleet] = _Verdict(due, by_rule)
-        return by_rule
+        self._verdicts[fleet] = _Verdict((at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT, by_rule, context.lead)
 
-    def _enqueue(self, context: FleetContext) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="judge", daemon=True)
-                self._thread.start()
+    def _try(self, context: FleetContext) -> None:
         try:
-            self._waiting.put_nowait(context)
-        except queue.Full:
-            log.debug("%s is judged later: too many fleets are waiting", context.now.fleet)
+            self.judge(context)
+        except HistoryUnavailableError as error:
+            log.info("%s is judged later: %s", context.now.fleet, error)
+            self._count(JudgementOutcome.UNAVAILABLE)
+        except BoardError as error:
+            log.error("%s is judged, and is missing on the scoreboard: %s", context.now.fleet, error)
+            self._count(JudgementOutcome.FAILED)
 
-    def _work(self) -> None:
-        while True:
-            waiting = self._waiting.get()
-            began = time.thread_time()
-            try:
-                self.judge(waiting)
-            except HistoryUnavailableError as error:
-                log.info("%s is judged later: %s", waiting.now.fleet, error)
-            self._pause((time.thread_time() - began) * (1 / _SHARE - 1))
+    def _failed(self, context: FleetContext) -> None:
+        """Who serves this fleet stays, and it is tried again."""
+        log.error("%s could not be judged; it is tried again in an hour", context.now.fleet)
+        self._count(JudgementOutcome.FAILED)
 
 
 _NAMES = {False: "the policy", True: "the calibrated rule"}
-
-
-def _serves_rule(stored: StoredFleet, config: ReplayConfig, at: float) -> bool:
-    from autopilot.backtest.earning import trial  # noqa: PLC0415 - megabytes, ten minutes after a worker's start
-    from autopilot.learning.scoreboard import scenario_of  # noqa: PLC0415
-
-    try:
-        return bool(trial(scenario_of(stored, config), config).serves_rule(np.array([at // DAY_SECONDS]))[0])
-    except ValueError:  # too little is stored, or too rarely observed, to play anything
-        return False

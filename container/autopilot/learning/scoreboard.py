@@ -11,7 +11,7 @@ import numpy as np
 
 from autopilot.backtest.comparison import REACTIVE_20, best_buffer, buffered, intervals
 from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
-from autopilot.backtest.scenario import Scenario, decide_again, on_grid, set_by_client
+from autopilot.backtest.scenario import Scenario, on_grid, play_each
 from autopilot.core.cost import Doubles, Interval, Score, regular, scored_steps
 from autopilot.core.decide import applied
 from autopilot.learning.stored import StoredFleet
@@ -56,16 +56,27 @@ class FleetStanding:
         return AS_SET if AS_SET in self.scores else POLICY
 
 
-def standings(
-    stored: StoredFleet, config: ReplayConfig, periods: Sequence[float] = PERIODS, candidate: Policy | None = None
-) -> list[FleetStanding]:
-    """How a fleet did over each of the last periods (days), as far as the store goes back; without those it cannot say.
+@dataclass(frozen=True, slots=True)
+class PlayedFleet:
+    """A stored fleet, and the sizes that each player would have set at every step of it, [T] servers."""
+
+    stored: StoredFleet
+    scenario: Scenario
+    sizes: Mapping[str, Doubles]
+
+
+def play_fleet(stored: StoredFleet, config: ReplayConfig, candidate: Policy | None = None) -> PlayedFleet:
+    """Let everybody play a stored fleet.
 
     Raises ValueError where nothing can be played: fewer than two reports, or less than one an hour.
     """
-    base = scenario_of(stored, config)
-    players = _players(stored, base, config, candidate)
-    found = (_standing(base, stored, players, days) for days in periods)
+    scenario = scenario_of(stored, config)
+    return PlayedFleet(stored, scenario, _players(stored, scenario, config, candidate))
+
+
+def standings(played: PlayedFleet, periods: Sequence[float] = PERIODS) -> list[FleetStanding]:
+    """How a fleet did over each of the last periods (days), without those that it cannot say."""
+    found = (_standing(played, days) for days in periods)
     return [one for one in found if one is not None]
 
 
@@ -79,8 +90,8 @@ def scenario_of(stored: StoredFleet, config: ReplayConfig) -> Scenario:
 def _players(stored: StoredFleet, base: Scenario, config: ReplayConfig, candidate: Policy | None) -> dict[str, Doubles]:
     """The size that each would have set at every step, [T] servers."""
     others = {POLICY: config.policy, RULE: CalibratedPolicy()} | ({CANDIDATE: candidate} if candidate else {})
-    configs = {name: replace(config, policy=policy) for name, policy in others.items()}
-    players = {name: set_by_client(base, decide_again(base, one), one) for name, one in configs.items()}
+    sizes = play_each(base, [replace(config, policy=policy) for policy in others.values()])
+    players = dict(zip(others, sizes, strict=True))
     was_set = _as_set(stored, base, config)
     return (players if was_set is None else {AS_SET: was_set} | players) | {REACTIVE_20: buffered(base, 20)}
 
@@ -95,7 +106,8 @@ def _as_set(stored: StoredFleet, base: Scenario, config: ReplayConfig) -> Double
     return on_grid(grid, applied(grid.demand[grid.known], forecast, grid.times[grid.known], config.limits))
 
 
-def _standing(base: Scenario, stored: StoredFleet, players: Mapping[str, Doubles], days: float) -> FleetStanding | None:
+def _standing(played: PlayedFleet, days: float) -> FleetStanding | None:
+    stored, base, players = played.stored, played.scenario, played.sizes
     after = base.grid.times > base.grid.times[-1] - days * DAY_SECONDS
     scenario = replace(base, scored=base.scored & after)
     if not scenario.scored.any() or not scenario.demand.any():

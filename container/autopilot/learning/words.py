@@ -120,12 +120,13 @@ def document(
         "policy": policy,
         "server_hour": server_hour,
         "notes": list(notes),
-        "standings": [_entry(one, server_hour) for one in standings],
+        "standings": [entry(one, server_hour) for one in standings],
         "totals": totals(standings, server_hour),
     }
 
 
-def _entry(one: FleetStanding, server_hour: float | None) -> dict[str, Any]:
+def entry(one: FleetStanding, server_hour: float | None) -> dict[str, Any]:
+    """Every figure of one fleet's period, ready for JSON."""
     return {
         "fleet": one.fleet,
         "days": one.days,

@@ -86,6 +86,10 @@ class LiteRTNetwork:
         with without_greeting():
             self._probe()
 
+    def __reduce__(self) -> tuple[type["LiteRTNetwork"], tuple[bytes, int, int]]:
+        """Sent to another process as what it was made of: interpreters cannot be."""
+        return LiteRTNetwork, (self._content, self._width, self._outputs)
+
     def run(self, observations: Floats) -> tuple[Floats, Floats]:
         """Actions [N, A] and logits [N, 2A]. Raises ValueError unless observations are [N, width]."""
         if observations.ndim != 2 or observations.shape[1] != self._width:

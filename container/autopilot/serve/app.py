@@ -1,4 +1,5 @@
-"""The HTTP edge: /ping, /invocations, /execution-parameters and /metrics, as SageMaker's contract has them.
+"""The HTTP edge: /ping, /invocations, /execution-parameters and /metrics, as SageMaker's contract has them, and what
+the fleets cost, at /scoreboard.
 
 Where demand comes from GS_INVENTORY_URL there is also /predict/FLEET, which callers of the known example's server use.
 
@@ -8,23 +9,32 @@ answers: both hand each request to the same `Invocations`.
 
 import atexit
 import logging
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from autopilot.backtest.replay import ReplayConfig
-from autopilot.learning.judge import DailyJudge
-from autopilot.ports import ModelError
+from autopilot.learning.board import Board
+from autopilot.learning.judge import DailyJudge, JudgeConfig
+from autopilot.learning.models import load_candidate
+from autopilot.learning.shadow import ShadowCandidate
+from autopilot.ports import ModelError, Policy
 from autopilot.serve import log
+from autopilot.serve.commands import SCOREBOARD_FILE
 from autopilot.serve.emf import EmfMetrics
 from autopilot.serve.invocations import Invocations
 from autopilot.serve.memory import LARGEST_BODY
 from autopilot.serve.messages import RawRequest, headers_by_name
 from autopilot.serve.metrics import Metrics
-from autopilot.serve.wire.answers import ErrorAnswer, ErrorOut
+from autopilot.serve.scoreboard import Scoreboard, ScoreboardCollector
+from autopilot.serve.wire.answers import ErrorAnswer, ErrorOut, request_error
 from autopilot.serve.wire.content_types import JSON
+from autopilot.serve.wire.errors import RequestError
 from autopilot.service import Autopilot
 from autopilot.settings import Settings
 from autopilot.wiring import build, build_services, must_earn
@@ -48,13 +58,24 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None, metrics: 
         if autopilot is not None:
             atexit.register(autopilot.history.close)  # a worker that ends writes what is pending
     metrics.ready(autopilot is not None)
+    scoreboard = None
+    if autopilot is not None:
+        candidate = _candidate(settings, autopilot.policy.name)
+        scoreboard = _scoreboard(settings, autopilot, candidate)
+        if candidate.policy is not None:
+            shadow = ShadowCandidate(candidate.policy, settings.guardrail_rules(), metrics)
+            autopilot = replace(autopilot, shadow=shadow)
+        autopilot = _judged(settings, autopilot, scoreboard.board, metrics, candidate.policy)
+        metrics.add(ScoreboardCollector(scoreboard))
     services = None if autopilot is None else build_services(settings, autopilot.policy)
-    pages = _Pages(settings, metrics, Invocations(settings, metrics, autopilot, _emf(settings, metrics), services))
+    decides = Invocations(settings, metrics, autopilot, _emf(settings, metrics), services)
+    pages = _Pages(settings, metrics, decides, scoreboard)
     app.extensions["invocations"] = pages.decides
     app.add_url_rule("/ping", view_func=pages.ping, methods=["GET", "POST", "HEAD"])
     app.add_url_rule("/invocations", view_func=pages.invocations, methods=["POST"])
     app.add_url_rule("/execution-parameters", view_func=pages.execution_parameters, methods=["GET"])
     app.add_url_rule("/metrics", view_func=pages.show_metrics, methods=["GET"])
+    app.add_url_rule("/scoreboard", view_func=pages.show_scoreboard, methods=["GET"])
     if settings.gs_inventory_url:
         app.add_url_rule("/predict/<path:fleet>", view_func=pages.predict, methods=["GET"])
     app.register_error_handler(HTTPException, pages.refused)
@@ -68,15 +89,42 @@ def _built(settings: Settings) -> Autopilot | None:
         logger.error("not ready, /ping answers 503. Model of %s: %s", settings.autopilot_model_dir, error)
         return None
     logger.info("policy %s, history %s", autopilot.policy.name, settings.autopilot_history)
-    return _judged(settings, autopilot)
+    return autopilot
 
 
-def _judged(settings: Settings, autopilot: Autopilot) -> Autopilot:
-    """The same, whose policy has to earn its place on each fleet; as it is where there is nothing to judge by."""
-    if settings.history_place().kind == "off" or not must_earn(settings, autopilot.policy):
+class _Candidate(NamedTuple):
+    """The model beside the one that serves, or why there is none."""
+
+    policy: Policy | None = None
+    problem: str = ""
+
+
+def _candidate(settings: Settings, served: str) -> _Candidate:
+    place = settings.autopilot_candidate
+    if not place or settings.sagemaker_batch or not Path(place).exists():
+        return _Candidate()
+    try:
+        return _Candidate(load_candidate(Path(place), served))
+    except (ModelError, OSError) as error:  # what serves is not touched by it
+        logger.error("AUTOPILOT_CANDIDATE: %s: %s", place, error)
+        return _Candidate(problem=str(error))
+
+
+def _scoreboard(settings: Settings, autopilot: Autopilot, candidate: _Candidate) -> Scoreboard:
+    board = Board(os.environ.get(SCOREBOARD_FILE, ":memory:"))
+    name = None if candidate.policy is None else candidate.policy.name
+    return Scoreboard(board, autopilot.policy.name, name, candidate.problem, settings.autopilot_server_hour)
+
+
+def _judged(
+    settings: Settings, autopilot: Autopilot, board: Board, metrics: Metrics, candidate: Policy | None
+) -> Autopilot:
+    """The same, each of whose fleets is judged once a day; as it is where there is nothing to judge by."""
+    if settings.history_place().kind == "off" or settings.sagemaker_batch:
         return autopilot
-    config = ReplayConfig(autopilot.policy, rules=settings.guardrail_rules(), events=settings.events())
-    return replace(autopilot, judge=DailyJudge(autopilot.history.store, config))
+    replay = ReplayConfig(autopilot.policy, rules=settings.guardrail_rules(), events=settings.events())
+    config = JudgeConfig(replay, must_earn(settings, autopilot.policy), settings.autopilot_server_hour, candidate)
+    return replace(autopilot, judge=DailyJudge(autopilot.history.store, config, board, count=metrics.judged))
 
 
 def _emf(settings: Settings, metrics: Metrics) -> EmfMetrics | None:
@@ -94,6 +142,7 @@ class _Pages:
     settings: Settings
     metrics: Metrics
     decides: Invocations
+    scoreboard: Scoreboard | None
 
     def ping(self) -> Response:
         """Whether the policy is loaded and answered its canned observation. Nothing outside the process is asked."""
@@ -110,6 +159,17 @@ class _Pages:
     def show_metrics(self) -> Response:
         """Prometheus text."""
         return Response(self.metrics.render(), content_type=Metrics.content_type)
+
+    def show_scoreboard(self) -> Response:
+        """What fleets cost, as JSON; of those in the query's `fleet`, or of all."""
+        try:
+            if self.scoreboard is None:
+                raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
+            body, status = self.scoreboard.answer(request.args.getlist("fleet")), 200
+        except RequestError as error:
+            body, status = msgspec.json.encode(request_error(error)), error.status
+        self.metrics.responded("/scoreboard", status)
+        return Response(body, status, mimetype=JSON)
 
     def invocations(self) -> Response:
         """Decide. Every error is the caller's to read: JSON with code, message and field."""

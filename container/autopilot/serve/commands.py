@@ -23,6 +23,8 @@ LEAST_ALIVE_SECONDS = 3
 """A worker gives a sign of life once a second, and later on a busy machine: none is taken for stuck sooner."""
 
 _TEMPLATE = Path(__file__).with_name("nginx.conf")
+SCOREBOARD_FILE = "SCOREBOARD_FILE"
+"""Environment variable of the workers: the table that they share."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a place, not a file name that somebody could guess
 
 
@@ -39,6 +41,7 @@ class ServeConfig:
     nginx: str | None
     runtime: Path
     predicts: bool = False
+    models: tuple[Path, ...] = ()
 
 
 # As a request for a decision, so that it goes the way of all others. The name holds nothing that would end the string.
@@ -73,6 +76,7 @@ def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) ->
         nginx=nginx,
         runtime=runtime,
         predicts=bool(settings.gs_inventory_url),
+        models=tuple(Path(one) for one in (settings.autopilot_model_dir, settings.autopilot_candidate) if one),
     )
 
 

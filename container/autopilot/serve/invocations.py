@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 
-from autopilot.ports import ModelError
+from autopilot.learning.stored import read_pasts
+from autopilot.ports import History, HistoryUnavailableError, ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
 from autopilot.serve.memory import check_decoded_size
 from autopilot.serve.messages import RawReply, RawRequest
@@ -26,8 +27,8 @@ from autopilot.serve.wire.answers import (
 )
 from autopilot.serve.wire.content_types import FORMATS, HEADERS, JSON, VECTOR_FORMATS, accepted, format_of
 from autopilot.serve.wire.errors import RequestError
-from autopilot.serve.wire.forms import review, service
-from autopilot.serve.wire.forms.parsed import Fleets, Parsed, Review, Service, Vectors
+from autopilot.serve.wire.forms import past, review, service
+from autopilot.serve.wire.forms.parsed import Fleets, Parsed, Past, Review, Service, Vectors
 from autopilot.serve.wire.requests import RequestContext
 from autopilot.service import AT_ONCE, Answer, Ask, Autopilot, HistoryStatus, Refusal
 from autopilot.settings import Settings
@@ -137,6 +138,8 @@ class Invocations:
                 return self._vectors(asked.autopilot, asked.parsed, asked.writes)
             case Service():
                 return self._service(asked.parsed)
+            case Past():
+                return self._past(asked.autopilot, asked.parsed)
             case Review():
                 return json_reply(encoder.write(review.write(asked.parsed, next(outcomes))))
             case Fleets():
@@ -158,6 +161,21 @@ class Invocations:
             raise RequestError(400, "wrong_model", str(error), "service") from error
         except ValueError as error:
             raise RequestError(400, "clock", f"observed_at: {error}", "observed_at") from error
+
+    def _past(self, autopilot: Autopilot, parsed: Past) -> RawReply:
+        store = autopilot.history.store
+        names = None if parsed.fleets else self._names(store)
+        return json_reply(
+            encoder.write(past.write(read_pasts(store, parsed.fleets, parsed.at, parsed.hours), parsed, names))
+        )
+
+    def _names(self, store: History) -> list[str]:
+        if self.settings.history_place().kind == "dynamodb":
+            raise RequestError(400, "missing", "past: name the fleets, for no table is scanned to answer this", "past")
+        try:
+            return store.fleets()
+        except HistoryUnavailableError as error:
+            raise RequestError(503, "history_unavailable", str(error), "past") from error
 
     def _fleets(self, parsed: Fleets, outcomes: Iterator[Answer | Refusal], writes: str) -> RawReply:
         """Answers in the order of what was asked, written as they are decided; what was wrong keeps its place."""

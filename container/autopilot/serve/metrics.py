@@ -13,9 +13,12 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from autopilot import __version__
 from autopilot.core.fleet import Reason
+from autopilot.learning.judge import JudgementOutcome
+from autopilot.learning.shadow import ShadowOutcome
 from autopilot.service import Answer, HistoryStatus
 
 _DECIDE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5)
@@ -56,6 +59,26 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=here,
         )
+        self._judged = Counter(
+            "autopilot_judgements",
+            "Fleets whose daily judgement was due, by what came of it",
+            ["outcome"],
+            registry=here,
+        )
+        for outcome in JudgementOutcome:
+            self._judged.labels(outcome.value)
+        self._shadowed = Counter(
+            "autopilot_candidate_decisions",
+            "Live decisions that a candidate could make too",
+            ["outcome"],
+            registry=here,
+        )
+        self._shadow_servers = Counter(
+            "autopilot_candidate_servers", "Servers forecast in what both decided, by whom", ["by"], registry=here
+        )
+        for shadow_outcome in ShadowOutcome:
+            self._shadowed.labels(shadow_outcome.value)
+        self._beside: list[Collector] = []
         self._ready = Gauge(
             "autopilot_ready", "Whether the policy is loaded and answers", multiprocess_mode="livemin", registry=here
         )
@@ -92,14 +115,34 @@ class Metrics:
         """Count lines that the log could not take."""
         self._dropped.inc(lines)
 
+    def judged(self, outcome: JudgementOutcome) -> None:
+        """Count one judgement that was due."""
+        self._judged.labels(outcome.value).inc()
+
+    def shadowed(self, outcome: ShadowOutcome, fleets: int) -> None:
+        """Count decisions that a candidate could make as well."""
+        self._shadowed.labels(outcome.value).inc(fleets)
+
+    def shadow_servers(self, served: int, candidate: int) -> None:
+        """Add up what the served policy and the candidate forecast in the same decisions."""
+        self._shadow_servers.labels("served").inc(served)
+        self._shadow_servers.labels("candidate").inc(candidate)
+
+    def add(self, collector: Collector) -> None:
+        """Show also what another collector knows, the same in every worker."""
+        self._beside.append(collector)
+
     def ready(self, is_ready: bool) -> None:
         """Note whether the policy answers."""
         self._ready.set(int(is_ready))
 
     def render(self) -> bytes:
         """Prometheus text of all worker processes."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self._registry)
         together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        else:
+            together.register(self._registry)
+        for one in self._beside:
+            together.register(one)
         return generate_latest(together)

@@ -8,6 +8,7 @@ from msgspec import inspect as shape
 
 from autopilot import __version__
 from autopilot.serve.wire.answers import AnswerOut, ErrorAnswer, PredictionOut, RawResults
+from autopilot.serve.wire.forms.past import PastAnswerOut, PastIn
 from autopilot.serve.wire.forms.service import ServiceAnswerOut, ServiceIn
 from autopilot.serve.wire.requests import FleetIn
 from autopilot.settings import Settings
@@ -57,7 +58,8 @@ def openapi_json() -> str:
 
 def openapi_document() -> JsonObject:
     """The OpenAPI 3.1 document as a value."""
-    types = [FleetIn, ServiceIn, AnswerOut, ServiceAnswerOut, PredictionOut, RawResults, ErrorAnswer]
+    types = [FleetIn, ServiceIn, PastIn, AnswerOut, ServiceAnswerOut, PastAnswerOut, PredictionOut, RawResults,
+             ErrorAnswer]  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
@@ -71,6 +73,7 @@ def openapi_document() -> JsonObject:
             "/invocations": {"post": _invocations()},
             "/execution-parameters": {"get": _get("How Batch Transform should call", "application/json")},
             "/metrics": {"get": _get("Counters in Prometheus text", "text/plain")},
+            "/scoreboard": {"get": _get("What the fleets cost in the last days", "application/json")},
         },
         "components": {"schemas": components},
     }
@@ -101,10 +104,12 @@ def _invocations() -> JsonObject:
     each = {"oneOf": [_ref("PredictionOut"), _ref("ErrorAnswer")]}
     several = {"type": "object", "required": ["predictions"], "properties": {
         "predictions": {"type": "array", "items": each}}}  # fmt: skip
-    answer = {"anyOf": [_ref("AnswerOut"), _ref("ServiceAnswerOut"), several, _ref("RawResults"), _review_reply()]}
+    known = [_ref(name) for name in ("AnswerOut", "ServiceAnswerOut", "PastAnswerOut")]
+    answer = {"anyOf": [*known, several, _ref("RawResults"), _review_reply()]}
     lines = {"type": "string", "description": "One fleet, or one answer, a line"}
+    objects = [_ref(name) for name in ("FleetIn", "ServiceIn", "PastIn")]
     body = {
-        "application/json": {"schema": {"anyOf": [_ref("FleetIn"), _ref("ServiceIn"), many, vector, _review()]}},
+        "application/json": {"schema": {"anyOf": [*objects, many, vector, _review()]}},
         "application/jsonlines": {"schema": lines},
         "text/csv": {"schema": lines},
         "application/x-npy": {"schema": _npy("Observation vectors, [width] or [N, width]")},

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import structs
 
 from autopilot.core import features
-from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
+from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows, rfc3339
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
@@ -68,8 +68,9 @@ def run_fleet(job: Job, hparams: Hyperparameters, stop: StopSignal, opens: Opens
         candidates = candidates_of(hparams, trained)
         verdict = serving(hparams, judged(hparams, found.recorded, candidates, stop))
         reporter.say(verdict_line(verdict))
-        reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
-        metadata = write(job, hparams, trained, verdict)
+        ratios = {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()}
+        reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
+        metadata = write(job, trained, verdict, model_metadata(hparams, verdict, found.recorded))
         learned = Learned(trained.start, trained.network, trained.history)
         report = write_report(job.output, metadata, verdict, showing.story(learned, candidates, verdict, stop))
         reporter.say(f"wrote {metadata.version} to {job.model}, the report to {report}")
@@ -284,7 +285,9 @@ def probe() -> Floats:
     return features.observe(windows, lead, rng.uniform(2, 20, 256))
 
 
-def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadata:
+def model_metadata(
+    hparams: Hyperparameters, verdict: Verdict | None, recorded: Sequence[RecordedFleet] = ()
+) -> Metadata:
     """The metadata of a run's model, as far as they are known before it is written."""
     scores = {} if verdict is None else asdict(verdict)
     return Metadata(
@@ -300,10 +303,11 @@ def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadat
         weights={"missing": hparams.missing_weight, "idle": hparams.idle_weight},
         scores=scores,
         hyperparameters=hparams.as_metadata(),
+        learned_until=max((rfc3339(float(one.series.times[-1])) for one in recorded), default=""),
     )
 
 
-def write(job: Job, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict) -> Metadata:
-    """Write the model directory; its metadata."""
+def write(job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata) -> Metadata:
+    """Write the model directory; its metadata as written."""
     network = trained.start if verdict.chosen == DEFAULT and trained.start is not None else trained.network
-    return export(network, model_metadata(hparams, verdict), job.model, probe())
+    return export(network, metadata, job.model, probe())

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from autopilot_client.config import AgonesDemand, HttpDemandConfig, PodsDemand, PrometheusDemand
+from autopilot_client.config.demand import AgonesDemand, HttpDemandConfig, PodsDemand, PrometheusDemand
 from autopilot_client.demand.agones import read_agones
 from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.config import Config as BotoConfig
 
-from autopilot_client.config import Endpoint as Settings
+from autopilot_client.config.document import Endpoint as Settings
 from autopilot_client.endpoint.http import HttpEndpoint
 from autopilot_client.endpoint.sagemaker import SageMakerEndpoint, runtime
 from autopilot_client.ports import EndpointUnavailableError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autopilot_client.config import Endpoint as Settings
+from autopilot_client.config.document import Endpoint as Settings
 from autopilot_client.endpoint.predict import PredictEndpoint
 from autopilot_client.endpoint.wire import answer
 from autopilot_client.ports import EndpointUnavailableError

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_client.config import parse
+from autopilot_client.config.parse import parse
 from autopilot_client.endpoint.http import HttpEndpoint
-from autopilot_client.gather import Outside
 from autopilot_client.kube.annotations import write_overrides
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.lease import Alone
 from autopilot_client.kube.targets import read_one
-from autopilot_client.loop import Loop
 from autopilot_client.ports import KubeError, KubeRefusedError
+from autopilot_client.reconcile.gather import Outside
+from autopilot_client.reconcile.loop import Loop
 from autopilot_client.status.store import StatusStore
 from testkit.client import api_server as testkit_api
 from testkit.client.api_server import PATIENT

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autopilot_client.config import Lease, parse
+from autopilot_client.commands.wiring import ClientContext, build
+from autopilot_client.config.document import Lease
+from autopilot_client.config.parse import parse
 from autopilot_client.kube.api import Kube, Request, in_cluster
 from autopilot_client.kube.deletion_cost import prepare_scale_down
 from autopilot_client.kube.lease import Leadership
@@ -20,10 +22,10 @@ from autopilot_client.kube.pods import COST, read_pods
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import read_one, read_targets
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
+from autopilot_client.rules.kinds import ObjectPlace
 from autopilot_client.rules.plan import Hold, Scale
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
-from autopilot_client.wiring import ClientContext, build
 from testkit.client.api_server import CRD, PATIENT, ROOT, rules_of
 from testkit.client.standins import Document, EndpointStandIn, serving, wait_until
 from tests.client.conftest import FAULTS, Games, rendered
@@ -157,7 +159,12 @@ def test_the_components_give_the_rights_that_they_promise(games):
         ("list", "apps", "replicasets", ""),
     }
     games.deployment("minecraft", 3)
-    assert isinstance(read_targets(kube, ["deployment/minecraft"], "list")["deployment/minecraft"].replicas, int)
+    assert isinstance(
+        read_targets(kube, [ObjectPlace("", "deployment/minecraft")], "list")[
+            ObjectPlace("", "deployment/minecraft")
+        ].replicas,
+        int,
+    )
     assert read_pods(kube, "app=minecraft") is not None
 
 

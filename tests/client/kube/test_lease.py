@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from autopilot_client.config import Lease
+from autopilot_client.config.document import Lease
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.lease import Leadership
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError

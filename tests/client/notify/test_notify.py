@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 
-from autopilot_client.config import Notify, Receiver
+from autopilot_client.config.document import Notify, Receiver
 from autopilot_client.kube.lease import Alone
 from autopilot_client.notify.conditions import conditions_of
 from autopilot_client.notify.formats import FORMS

@@ -9,7 +9,7 @@ from autopilot_client.kube.election import Candidate, Record, lost, may_write, o
 from autopilot_client.rules.domain import Answer, Bounds, Reading, Refused
 from autopilot_client.rules.guards import judge
 from autopilot_client.rules.plan import Hold, Scale, plan, spare_sessions
-from autopilot_client.status.trail import SLOTS, Trail
+from autopilot_client.status.trail import SLOTS, Point, Trail
 
 T0 = 1_790_000_100.0
 BOUNDS = Bounds(minimum=2, maximum=500)
@@ -111,8 +111,8 @@ def test_a_reason_that_is_no_word_does_not_become_a_label():
 
 def test_a_slot_keeps_the_highest_demand_and_the_last_size():
     trail = Trail()
-    for at, demand, size in ((0, 80.0, 90), (60, 85.0, 95), (120, 82.0, 97), (180, None, None)):
-        trail.add(T0 + at, demand, size, size, "policy")
+    for at, demand, size in ((0, 80.0, 90), (60, 85.0, 95), (120, 82.0, 97), (180, math.nan, math.nan)):
+        trail.add(Point(T0 + at, demand, size, size, "policy"))
     (point,) = trail.points(T0)
     assert (point.demand, point.reason, math.isnan(point.allocation)) == (85.0, "policy", True)
 
@@ -120,7 +120,7 @@ def test_a_slot_keeps_the_highest_demand_and_the_last_size():
 def test_the_trail_forgets_what_is_older_than_six_hours():
     trail = Trail()
     for i in range(SLOTS + 10):
-        trail.add(T0 + 300 * i, i, i, i, "policy")
+        trail.add(Point(T0 + 300 * i, i, i, i, "policy"))
     last = T0 + 300 * (SLOTS + 9)
     assert [p.demand for p in trail.points(last)] == list(range(10, SLOTS + 10))
     assert math.isnan(trail.demand_at(T0))

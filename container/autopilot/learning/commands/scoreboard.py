@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -22,7 +22,7 @@ from autopilot.learning.commands.asked import (
     store_option,
 )
 from autopilot.learning.models import checked
-from autopilot.learning.scoreboard import PERIODS, FleetStanding, standings
+from autopilot.learning.scoreboard import PERIODS, FleetStanding, play_fleet, standings
 from autopilot.learning.stored import read_fleet
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import History, ModelError, Policy
@@ -52,7 +52,11 @@ class ScoreboardRequest:
 @click.option("--since", type=DaysType(), metavar="SPAN", help="The last 7d or 36h alone.  [default: 1d, 7d and 14d]")
 @click.option("--lead", type=LeadType(), metavar="MINUTES", help="As `serve` has it: 12, or 10-15.")
 @click.option("--candidate", type=click.Path(path_type=Path), help="A model directory, to see what it would have cost.")
-@click.option("--server-hour", type=click.FloatRange(min=0, max=1e6), help="Price of one server-hour, to show money.")
+@click.option(
+    "--server-hour",
+    type=click.FloatRange(min=0, max=1e6),
+    help="Price of one server-hour.  [default: AUTOPILOT_SERVER_HOUR]",
+)
 @click.option("--html", type=_FILE, help="Write the scoreboard for a browser to this file.")
 @click.option("--json", type=_FILE, help="Write every figure to this file.")
 def scoreboard(**given: object) -> None:
@@ -63,6 +67,8 @@ def scoreboard(**given: object) -> None:
     """
     request = ScoreboardRequest(**given)  # type: ignore[arg-type]
     settings = settings_for(request.store)
+    if request.server_hour is None:
+        request = replace(request, server_hour=settings.autopilot_server_hour)
     with opened(settings) as history:
         run(request, settings, history)
 
@@ -104,7 +110,7 @@ def _standings(
     at, (config, candidate) = now(), players
     for fleet in chosen(history, request.fleets):
         try:
-            found = standings(read_fleet(history, fleet, at), config, periods, candidate)
+            found = standings(play_fleet(read_fleet(history, fleet, at), config, candidate), periods)
         except ValueError as error:
             notes.append(f"{fleet}: {error}")
             continue

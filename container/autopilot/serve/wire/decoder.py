@@ -15,6 +15,7 @@ from autopilot.serve.wire.forms import (
     instances,
     json_lines,
     npy,
+    past,
     review,
     service,
     vectors,
@@ -22,7 +23,7 @@ from autopilot.serve.wire.forms import (
 from autopilot.serve.wire.forms.parsed import Document, Parsed
 from autopilot.serve.wire.requests import RequestContext
 
-_JSON_FORMS: tuple[ModuleType, ...] = (instances, review, service, fleet)
+_JSON_FORMS: tuple[ModuleType, ...] = (instances, review, service, past, fleet)
 """Forms of a JSON object, the more particular ones first; each says whether it accepts one, and reads it."""
 
 MOST_NAMES = 100_000

@@ -41,6 +41,16 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """Which fleets' last hours are to be told, up to `at` (epoch seconds); without fleets, which there are."""
+
+    fleets: tuple[str, ...]
+    hours: float
+    at: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Fleets:
     """Fleets to decide for; an element that is wrong is an error in its place.
 
@@ -53,4 +63,4 @@ class Fleets:
     header: bool = False
 
 
-Parsed = Vectors | Review | Service | Fleets
+Parsed = Vectors | Review | Service | Past | Fleets

@@ -1,0 +1,1 @@
+"""The configuration: one YAML document, parsed once into frozen values."""

@@ -1,0 +1,1 @@
+"""The passes: gather, decide, apply, and what follows."""

@@ -1,0 +1,134 @@
+"""What an endpoint remembers of fleets, and its scoreboard where it keeps one."""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from autopilot.explore.live.fetch import FollowedAddress, NotFoundError
+from autopilot.explore.live.sight import FleetCourse, FleetSight, FollowError, Sight, cut
+
+MOST_FLEETS = 100
+"""Fleets that one look asks for: with the day before, what one question may hold. Others are chosen by name."""
+_LATE_SLOTS = 3
+HELD = "held"
+
+
+class _Past(msgspec.Struct, frozen=True):
+    fleet: str
+    start: str
+    slot_minutes: float = 5
+    demand: list[float | None] = []
+    forecast: list[float | None] = []
+    believed: list[float | None] = []
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    past: list[_Past]
+    fleets: list[str] | None = None
+
+
+class _Standing(msgspec.Struct, frozen=True):
+    days: float
+    sentence: str = ""
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    fleet: str
+    standings: list[_Standing] = []
+    drift: str = ""
+
+
+class _Scoreboard(msgspec.Struct, frozen=True):
+    fleets: list[_Judged] = []
+
+
+def look(address: FollowedAddress, chosen: Sequence[str]) -> Sight:
+    """The fleets that are chosen, or the first of all. Raises FollowError."""
+    names = list(chosen) or _names(address)
+    shown = names[:MOST_FLEETS]
+    pasts = _ask(address, shown, 6.0).past if shown else []
+    said = _scoreboard(address)
+    fleets = [_sight(one, said.get(one.fleet, ())) for one in pasts]
+    about = "An endpoint: what it remembers. The size in the cluster is the client's to know."
+    return Sight(about, sorted(fleets, key=lambda one: (one.state == "", one.fleet)), len(names) - len(shown))
+
+
+def course(address: FollowedAddress, fleet: str) -> FleetCourse:
+    """The last day of one fleet. Raises FollowError."""
+    answer = _ask(address, [fleet], 24.0)
+    if len(answer.past) != 1:
+        raise FollowError("its answer is not about that fleet")
+    past = answer.past[0]
+    count = len(past.demand)
+    step = past.slot_minutes * 60
+    times = [_seconds(past.start) + step * at for at in range(count)]
+    believed = past.believed or [None] * count
+    return FleetCourse(fleet, times, past.demand, past.forecast, [None] * count, believed, [""] * count)
+
+
+def _names(address: FollowedAddress) -> list[str]:
+    try:
+        return _ask(address, [], 1.0).fleets or []
+    except FollowError as error:
+        raise FollowError(f"{error}; name the fleets with --fleet") from error
+
+
+def _ask(address: FollowedAddress, fleets: Sequence[str], hours: float) -> _Answer:
+    """What is remembered. Raises FollowError."""
+    answer = address.fetch("/invocations", msgspec.json.encode({"past": fleets, "hours": hours}))
+    try:
+        return msgspec.json.decode(answer, type=_Answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FollowError(f"its answer is not what an endpoint of this version says: {cut(str(error))}") from error
+
+
+def _scoreboard(address: FollowedAddress) -> dict[str, tuple[str, ...]]:
+    """What its scoreboard says of the week, fleet by fleet; nothing where it keeps none."""
+    try:
+        board = msgspec.json.decode(address.fetch("/scoreboard"), type=_Scoreboard)
+    except (NotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return {one.fleet: tuple(_sentences(one)) for one in board.fleets}
+
+
+def _sentences(one: _Judged) -> Iterator[str]:
+    yield from (cut(week.sentence) for week in one.standings if week.days == 7 and week.sentence)
+    if one.drift:
+        yield cut(one.drift)
+
+
+def _sight(one: _Past, said: Sequence[str]) -> FleetSight:
+    at = _last(one.demand)
+    if at is None:
+        return FleetSight(cut(one.fleet), "silent", notes=("Nothing was asked about it in the last six hours.", *said))
+    demand, forecast = one.demand[at] or 0.0, one.forecast[at] if at < len(one.forecast) else None
+    believed = one.believed[at] if at < len(one.believed) else None
+    late = len(one.demand) - 1 - at
+    notes = [*_why(demand, believed), *_silence(late, one.slot_minutes), *said]
+    size = None if forecast is None else math.ceil(max(demand, forecast))
+    return FleetSight(cut(one.fleet), HELD if believed is not None else "silent" if late > _LATE_SLOTS else "",
+                      demand, demand, forecast, size, "outage hold" if believed is not None else "",
+                      tuple(notes))  # fmt: skip
+
+
+def _why(demand: float, believed: float | None) -> Iterator[str]:
+    if believed is not None:
+        yield f"The report of {demand:g} is not believed: {believed:g} servers are kept for its players."
+
+
+def _silence(late: int, slot_minutes: float) -> Iterator[str]:
+    if late > _LATE_SLOTS:
+        yield f"Nobody has asked about it for {late * slot_minutes:g} minutes: is its client running?"
+
+
+def _last(values: Sequence[float | None]) -> int | None:
+    return next((at for at in range(len(values) - 1, -1, -1) if values[at] is not None), None)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise FollowError(f"its answer begins at no time: {cut(text)}") from error
