@@ -38,7 +38,7 @@ def live_phase(root: Path, hparams: Hyperparameters, fleet: SimulatedFleet) -> l
     said = io.StringIO()
     with serving(matchmaker(fleet)) as url, contextlib.redirect_stdout(said):
         hparams = structs.replace(hparams, gs_inventory_url=url, live_port=free_port())
-        run_fleet(Job(root), hparams, StopSignal(), paced(fleet))
+        run_fleet(Job(root), hparams, StopSignal(), opens=paced(fleet))
     return [line.split()[1].strip(".") for line in said.getvalue().splitlines() if line.startswith("Served: ")]
 
 

@@ -151,7 +151,7 @@ def run(root, fleet, given, stop=None):
     """Let a job act on a simulated fleet, over HTTP, to the end of its demand or until it is stopped."""
     with serving(matchmaker(fleet)) as url:
         hparams = parse_hyperparameters(given | {"gs_inventory_url": url, "live_port": str(free_port())})
-        run_fleet(Job(root), hparams, stop or StopSignal(), paced(fleet))
+        run_fleet(Job(root), hparams, stop or StopSignal(), opens=paced(fleet))
     return hparams
 
 
