@@ -43,6 +43,7 @@ class Recall:
                 self.restored = True
             for name, standing in self.endpoint.standings(fleets):
                 self.store.standings[name] = standing
+            self.store.standings_at = self.clock()
         except EndpointUnavailableError as error:
             if str(error) != self._said:
                 log.info("what the endpoint remembers is not known, and the page does without: %s", error)
