@@ -14,7 +14,7 @@ from autopilot_client.rules.lead import BootTimes, Lead
 from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.offer import StandingDecision
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
-from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding, held_since
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry
 from autopilot_client.status.review import Review
 from autopilot_client.status.trail import Point, Trail
@@ -78,6 +78,7 @@ class StatusStore:
     week: Week | None = None
     standings: dict[str, WeekStanding] = field(default_factory=dict)
     standings_at: float = 0.0
+    held_since: dict[str, float] = field(default_factory=dict)
     notifications: Counter[tuple[str, str]] = field(default_factory=Counter)
     passes: Counter[str] = field(default_factory=Counter)
     pass_seconds: float = 0.0
@@ -101,6 +102,8 @@ class StatusStore:
             for view in views:
                 self._account(view, self.views.get(view.fleet.name))
                 self.views[view.fleet.name] = view
+                if view.seen.answer and view.hold is None:
+                    self.held_since.pop(view.fleet.name, None)
                 if view.stays or view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
@@ -110,10 +113,15 @@ class StatusStore:
             self.pass_seconds, self.finished = now - self.began, now
 
     def recall(self, name: str, slots: Sequence[RecalledSlot], now: float) -> None:
-        """Fill the gaps of a fleet's last hours with what the endpoint remembers; what the client saw stands."""
+        """Fill the gaps of a fleet's last hours with what the endpoint remembers; what the client saw stands.
+
+        Of a hold that lasts it is kept when it began: this client may have begun in the midst of it.
+        """
         points = [Point(one.at, _or_nan(one.demand), forecast=_or_nan(one.forecast)) for one in slots]
         with self._lock:
             self.trails.setdefault(name, Trail()).recall(points, now)
+            if (since := held_since(slots, now)) is not None:
+                self.held_since[name] = since
 
     def standings_of(self, now: float) -> dict[str, WeekStanding]:
         """What the scoreboard says of the seven days until now; nothing where that is not known any more."""

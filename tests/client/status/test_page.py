@@ -2,12 +2,14 @@
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from autopilot_client.config.document import Server
 from autopilot_client.kube.lease import Alone
-from autopilot_client.rules.recalled import RecalledSlot
+from autopilot_client.rules.notices import OutageHold
+from autopilot_client.rules.recalled import RecalledSlot, held_since
 from autopilot_client.status.overview import STATES, overview
 from autopilot_client.status.page import PageQuery, render
 from autopilot_client.status.server import HttpServer
@@ -90,6 +92,34 @@ def test_after_a_restart_the_chart_has_what_the_endpoint_remembers_and_the_clien
     assert [p.reason for p in shown.trails[FEW[0]].points(NOW)] == [p.reason for p in before]
 
 
+def test_a_hold_that_was_there_before_the_restart_keeps_its_beginning_until_it_is_over():
+    store = a_shown_store(judged=False)
+    slots = [RecalledSlot(NOW - 300 * at, 50.0, 90.0, at < 30) for at in range(60, -1, -1)]
+    store.recall(FEW[0], slots, NOW)
+    store.recall(FEW[1], slots, NOW)
+    assert "Held through an outage of demand since 11:48 UTC" in text_of(store)
+    held = store.views[FEW[0]]
+    store.publish([replace(held, hold=None)], NOW + 60)
+    store.publish([replace(held, hold=OutageHold(NOW + 7200, "again"))], NOW + 7200)
+    assert "since 16:13 UTC: again" in text_of(store)
+
+
+RECALLED = {
+    "a hold that lasts": ([True, True, True], 0, 600.0),
+    "it began after an honest hour": ([False, True, True], 0, 300.0),
+    "it was over": ([True, True, False], 0, None),
+    "nobody knows since": ([True, True, True], 3_600, None),
+    "nothing": ([], 0, None),
+}
+
+
+@pytest.mark.parametrize(("doubted", "later", "since"), RECALLED.values(), ids=RECALLED.keys())
+def test_when_a_hold_began_is_told_by_the_slots_that_lead_to_now(doubted, later, since):
+    slots = [RecalledSlot(NOW - 300 * (len(doubted) - 1 - at), 5.0, 9.0, one) for at, one in enumerate(doubted)]
+    found = held_since(slots, NOW + later)
+    assert found == (None if since is None else NOW - since)
+
+
 def test_of_many_fleets_one_is_shown_in_full_and_some_are_found_by_name(many):
     assert text_of(many).count("<section>") == 0
     assert text_of(many, fleet=MANY[7]).count("<section>") == 1
@@ -127,6 +157,21 @@ def test_everybody_can_read_it(chromium, few, many, width, what):
             page.wait_for_selector("section svg")
         page.click("summary")
         assert (errors, violations(page), overflow(page)) == ([], [], 0)
+        page.close()
+
+
+@in_a_browser
+def test_fleets_are_found_by_name_and_the_page_reloads_where_it_is_asked_to_with_what_was_found(chromium, many):
+    with served(many) as url:
+        page = open_page(chromium, url, 400, [])
+        page.fill("#find", "game-49")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=game-499")
+        assert page.locator("tbody tr").count() == 11
+        page.click("text=Reload every minute")
+        page.wait_for_selector("text=Stop reloading")
+        assert page.locator("tbody tr").count() == 11
+        assert page.locator("meta[http-equiv=refresh]").count() == 1
         page.close()
 
 
