@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from autopilot.demand.series import DemandCsvError
+from autopilot.engines.choose import EngineChoice, open_engine
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import ModelError
+from autopilot.ports import EngineError, ModelError
 from autopilot.training.hyperparameters import (
     HyperparameterError,
     Hyperparameters,
@@ -21,7 +22,7 @@ from autopilot.training.hyperparameters import (
 )
 from autopilot.training.job import MODEL_CHANNEL, Job, JobError, StopSignal, job_from_env
 
-_EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError)
+_EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError, EngineError)
 """Errors whose message is for the user: no stack trace."""
 
 _CHANNELS = {"fleet": ("training", MODEL_CHANNEL), "service": ("checkpoint", MODEL_CHANNEL)}
@@ -45,7 +46,9 @@ class _Teaching(click.Command):
 @click.option(
     "-p", "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated."
 )
-def train(root: Path | None, overrides: tuple[str, ...]) -> None:
+@click.option("--engine", type=click.Choice(["serial", "processes", "ray"]), help="As -p engine=…")
+@click.option("--address", metavar="HOST:PORT", help="As -p address=…: a Ray cluster to join.")
+def train(root: Path | None, overrides: tuple[str, ...], engine: str | None, address: str | None) -> None:
     """Train a policy, as SageMaker's `train` does.
 
     Under the job's directory it reads input/config/hyperparameters.json and, where there are any, CSV files of your own
@@ -56,9 +59,11 @@ def train(root: Path | None, overrides: tuple[str, ...]) -> None:
     A first try, half a minute: train --root /tmp/ml -p fleets=500 -p epochs=5
     PPO, in the simulator:      train --root /tmp/ml -p algorithm=ppo
     A web service:              train --root /tmp/ml -p environment=service
+    Each fleet its own model:   train --root /tmp/ml -p models=each --engine processes
     """
     job = Job(root) if root is not None else job_from_env(os.environ)
-    sys.exit(run_job(job, pairs(overrides)))
+    short = {"engine": engine, "address": address}
+    sys.exit(run_job(job, pairs(overrides) | {name: value for name, value in short.items() if value is not None}))
 
 
 def main() -> None:
@@ -130,12 +135,22 @@ def _train(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
     for name in job.unused_channels(used):
         print(f"channel {name!r} is not read: environment={hparams.environment} reads {', '.join(used)}", flush=True)
     quiet_tensorflow()
-    if hparams.environment == "service":
-        from autopilot.training.service.run import run_service as run  # noqa: PLC0415
-    else:
-        from autopilot.training.run import run_fleet as run  # noqa: PLC0415
-    with _with_model(job) as ready:
-        run(ready, hparams, stop)
+    with (
+        _with_model(job) as ready,
+        open_engine(EngineChoice(hparams.engine, hparams.workers, hparams.address)) as engine,
+    ):
+        if hparams.environment == "service":
+            from autopilot.training.service.run import run_service  # noqa: PLC0415
+
+            run_service(ready, hparams, stop)
+        elif hparams.models == "each":
+            from autopilot.training.each import find_fleets, run_each  # noqa: PLC0415
+
+            run_each(ready, hparams, stop, engine, lambda: [find_fleets(ready, hparams)])
+        else:
+            from autopilot.training.run import run_fleet  # noqa: PLC0415
+
+            run_fleet(ready, hparams, stop, engine)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
-from msgspec import structs
 
 from autopilot.core import features
 from autopilot.core.address import shown
@@ -18,7 +17,7 @@ from autopilot.demand.series import LEAST_LEARNED_DAYS
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
-from autopilot.ports import Policy
+from autopilot.ports import Engine, Policy
 from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
 from autopilot.training.export import export, load_fleet_network, make_reproducible
@@ -33,7 +32,7 @@ from autopilot.training.ppo_run import PPORun, RunContext
 from autopilot.training.progress import ProgressReporter
 from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
 from autopilot.training.report import verdict_line, write_report
-from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
+from autopilot.training.verdict import ALONE, DEFAULT, TRAINED, Judging, Verdict
 
 REPORT = "report.html"
 _HURRIED_FLEETS = 60
@@ -50,14 +49,17 @@ class TrainedFleetPolicy:
     stopped: bool = False
 
 
-def run_fleet(job: Job, hparams: Hyperparameters, stop: StopSignal, opens: Opens = open_recording) -> None:
+def run_fleet(
+    job: Job, hparams: Hyperparameters, stop: StopSignal, engine: Engine = ALONE, opens: Opens = open_recording
+) -> None:
     """Train, judge and write a fleet policy. Raises JobError, DemandCsvError or ModelError for what users can fix."""
     make_reproducible()
     reporter = ProgressReporter()
+    judging = Judging(engine, stop.check)
     for found in rounds_of(job, hparams, LiveContext(reporter, stop, opens)):
         context = RunContext(reporter, stop, checkpoint_of(job, hparams, found))
         trained = learn(job, hparams, found, context)
-        verdict = serving(hparams, judged(hparams, found.recorded, trained, stop))
+        verdict = serving(hparams, judged(hparams, found.recorded, trained, judging))
         reporter.say(verdict_line(verdict))
         reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
         write(job, hparams, trained, verdict, reporter)
@@ -139,15 +141,20 @@ def _told(fleet: RecordedFleet, hparams: Hyperparameters, reporter: ProgressRepo
 
 
 def checkpoint_of(job: Job, hparams: Hyperparameters, found: Round) -> CheckpointFile:
-    """Where this very run keeps its checkpoint: other hyperparameters, features, data or another model to start from
-    are another run."""
-    base = found.start or _base(job, hparams)
+    """Where this very run keeps its checkpoint."""
+    return CheckpointFile(
+        job.checkpoints / "run.npz", run_of(hparams, found.recorded, found.start or base_of(job, hparams))
+    )
+
+
+def run_of(hparams: Hyperparameters, recorded: Sequence[RecordedFleet], base: Path | None) -> str:
+    """Tells runs apart: other hyperparameters, features, data or another model to start from are another run."""
     start = "" if base is None else read_metadata(base).model_sha256
-    parts = [structs.asdict(hparams), features.FEATURES_VERSION, start]
+    parts = [hparams.of_result(), features.FEATURES_VERSION, start]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for fleet in found.recorded:
+    for fleet in recorded:
         digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
-    return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
+    return digest.hexdigest()
 
 
 def learn(job: Job, hparams: Hyperparameters, found: Round, context: RunContext) -> TrainedFleetPolicy:
@@ -177,14 +184,15 @@ def starting_point(job: Job, hparams: Hyperparameters, before: Path | None = Non
     """
     if hparams.algorithm == "linear":
         return TrainedFleetPolicy(LinearNetwork(), None)
-    base = before or _base(job, hparams)
+    base = before or base_of(job, hparams)
     if base is None:
         return TrainedFleetPolicy(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
     load_policy(base)  # other features, or a damaged file: better said now than after hours
     return TrainedFleetPolicy(load_fleet_network(base), base)
 
 
-def _base(job: Job, hparams: Hyperparameters) -> Path | None:
+def base_of(job: Job, hparams: Hyperparameters) -> Path | None:
+    """The model directory that the hyperparameters say to start from; None: a new network. Raises JobError."""
     recorded = job.channel("training") is not None or bool(hparams.gs_inventory_url)
     channel, built_in = job.channel("model"), BUILT_IN_MODEL if (BUILT_IN_MODEL / "metadata.json").exists() else None
     if hparams.warm_start == "none" or hparams.algorithm == "linear":  # which is solved, from nothing
@@ -202,7 +210,7 @@ def _base(job: Job, hparams: Hyperparameters) -> Path | None:
 
 
 def judged(
-    hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, stop: StopSignal
+    hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, judging: Judging
 ) -> Verdict:
     """Which of the model that was started from, the calibrated rule and the trained network serves.
 
@@ -215,9 +223,9 @@ def judged(
         if trained.stopped:
             raise Stopped
         if recorded:
-            costs = judge.recorded_costs(recorded, hparams, candidates, stop.check)
+            costs = judge.recorded_costs(recorded, hparams, candidates, judging)
             return judge.decide(costs, "the last part of their own record, through the guardrail")
-        costs = judge.simulated_costs(hparams.validation_fleets, hparams, candidates, stop.check)
+        costs = judge.simulated_costs(hparams.validation_fleets, hparams, candidates, judging)
         return judge.decide(costs, "simulated, never trained on")
     except Stopped:
         costs = judge.simulated_costs(_HURRIED_FLEETS, hparams, candidates)
@@ -273,9 +281,16 @@ def write(
     job: Job, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict, reporter: ProgressReporter
 ) -> None:
     """Write the model directory and the report."""
+    metadata = export_verdict(job.model, hparams, trained, verdict)
+    write_report(job.output / REPORT, metadata, verdict, trained.history)
+    reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
+
+
+def export_verdict(
+    directory: Path, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict
+) -> Metadata:
+    """Write the model directory of what the verdict chose; its metadata as written."""
     network = trained.network
     if verdict.chosen == DEFAULT and trained.base is not None:
         network = load_fleet_network(trained.base)
-    metadata = export(network, model_metadata(hparams, verdict), job.model, probe())
-    write_report(job.output / REPORT, metadata, verdict, trained.history)
-    reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
+    return export(network, model_metadata(hparams, verdict), directory, probe())
