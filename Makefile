@@ -35,6 +35,16 @@ explore: ## play with your own fleet on a page in the browser: make explore CSV=
 	@scripts/setup-venv.sh explore
 	@exec $(PYTHON_IN_VENV) -m autopilot.cli explore $(CSV) $(ARGS)
 
+.PHONY: docs
+docs: ## the pages as a site in out/site, with navigation, search and both interfaces
+	@scripts/setup-venv.sh docs
+	@$(PYTHON_IN_VENV) -m sphinx -W --keep-going -q -c docs -d out/site-trees . out/site
+	@echo 'The site: out/site/index.html'
+
+.PHONY: pictures
+pictures: all ## make the pictures of docs/ that show pages anew
+	@PYTHONPATH=container:client:. $(PYTHON_IN_VENV) scripts/pictures.py
+
 .PHONY: train
 train: ## train a policy: make train ARGS="--root /tmp/ml -p algorithm=ppo" (ARGS="--help" lists all there is)
 	@scripts/setup-venv.sh train

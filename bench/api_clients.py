@@ -86,11 +86,12 @@ def ours(address: str) -> Callable[[], int]:
     from autopilot_client.kube.api import Connection, Kube, connections
     from autopilot_client.kube.targets import read_targets
     from autopilot_client.ports import KubeError
+    from autopilot_client.rules.kinds import ObjectPlace
 
     kube = Kube(Connection(address, connections({}), lambda: None), "games", 1.0, 1.0)
 
     def read() -> int:
-        found = read_targets(kube, [f"deployment/f{i}" for i in range(3)], "list").values()
+        found = read_targets(kube, [ObjectPlace("", f"deployment/f{i}") for i in range(3)], "list").values()
         errors = [one for one in found if isinstance(one, KubeError)]
         if errors:
             raise errors[0]

@@ -3,6 +3,7 @@
 #
 #   scripts/setup-venv.sh demo     what serving and its reports need (no TensorFlow)
 #   scripts/setup-venv.sh explore  and what `autopilot explore` draws with
+#   scripts/setup-venv.sh docs     and what makes the site of docs/
 #   scripts/setup-venv.sh train    what training needs on top: TensorFlow
 #   scripts/setup-venv.sh desk     and what the client needs
 #   scripts/setup-venv.sh all      everything, for the tests and the linters
@@ -63,9 +64,10 @@ case ${1:-} in
     demo) files=(container/requirements-serve.txt container/requirements-report.txt) ;;
     desk) files=(container/requirements-serve.txt container/requirements-report.txt client/requirements.txt) ;;
     explore) files=(container/requirements-serve.txt container/requirements-report.txt container/requirements-explore.txt) ;;
+    docs) files=(container/requirements-serve.txt container/requirements-report.txt docs/requirements.txt) ;;
     train) files=(container/requirements-serve.txt container/requirements-report.txt container/requirements-train.txt) ;;
-    all) files=(requirements.txt container/requirements-*.txt client/requirements.txt deploy/requirements.txt tests/requirements.txt) ;;
-    *) die "say which set: demo, explore, desk, train or all" ;;
+    all) files=(requirements.txt container/requirements-*.txt client/requirements.txt deploy/requirements.txt docs/requirements.txt tests/requirements.txt) ;;
+    *) die "say which set: demo, explore, desk, docs, train or all" ;;
 esac
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from autopilot_client.rules.domain import Spec
+from autopilot_client.rules.kinds import ObjectPlace
 from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
 
 
@@ -25,6 +26,10 @@ class KubeError(Exception):
 
 class KubeUnavailableError(KubeError):
     """The API server did not answer in time, or with a server error."""
+
+
+class KubeSilentError(KubeUnavailableError):
+    """The API server gave no whole answer in time: waiting for it again costs as much."""
 
 
 class KubeRefusedError(KubeError):
@@ -59,5 +64,5 @@ class EndpointPort(Ask, Remembers, Protocol):
     """The endpoint as a whole."""
 
 
-ReadSpec = Callable[[str], Spec | None]
-"""The object of a target (`fleet/NAME`) at this very moment; None without the right to read it. Raises KubeError."""
+ReadSpec = Callable[[ObjectPlace], Spec | None]
+"""The object at a place at this very moment; None without the right to read it. Raises KubeError."""

@@ -72,6 +72,10 @@ COMMANDS = {
     "rollback": LazyCommand(
         "autopilot.learning.commands.models:rollback", "Let the model serve again that served before."
     ),
+    "learn": LazyCommand(
+        "autopilot.learning.commands.learn:learn",
+        "One pass of retraining by the clock: watch, consider the candidate, train, tell.",
+    ),
     "history": LazyCommand(
         "autopilot.learning.commands.history:history", "Export what a store remembers of your fleets, to train on it."
     ),

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decide import Doubles, FleetContext, Predictions
+from autopilot.core.decide import Decisions, Doubles, FleetContext, Predictions
 from autopilot.core.history import DaySlots, Windows
 
 
@@ -114,6 +114,14 @@ class Judge(Protocol):
 
     def serves_rule(self, context: FleetContext) -> bool:
         """Whether the calibrated rule serves it instead. At once, whatever it takes to find out."""
+        ...
+
+
+class Shadow(Protocol):
+    """A candidate that decides what was decided, for nobody's answer."""
+
+    def decided(self, contexts: Sequence[FleetContext], made: Decisions) -> None:
+        """These decisions were made. At once, whatever the candidate takes for its own; never raises."""
         ...
 
 

@@ -30,7 +30,7 @@ from autopilot.core.replayed import replayed
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.signs import COUNTED
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
-from autopilot.ports import Decided, DemandSource, Judge, Observed, Policy
+from autopilot.ports import Decided, DemandSource, Judge, Observed, Policy, Shadow
 
 AT_ONCE = 2048
 """Fleets of one call that are decided at once: what lies between history and decision takes some 10 KB for each."""
@@ -122,6 +122,7 @@ class Autopilot:
     """The service. Thread-safe; holds no state of its own beside its parts.
 
     judge           who serves a fleet whose history is in the store; None: the policy, always
+    shadow          who is shown what was decided; None: nobody
     one_large_call  held while a call of more than AT_ONCE fleets is decided: several at a time would take as long in
                     all, and the memory of all of them
     """
@@ -132,6 +133,7 @@ class Autopilot:
     demand: DemandSource | None = None
     clock: Callable[[], float] = field(default=time.time)
     judge: Judge | None = None
+    shadow: Shadow | None = None
     one_large_call: AbstractContextManager[object] = field(default_factory=threading.Lock)
 
     def decide(self, asks: Sequence[Ask]) -> list[Answer | Refusal]:
@@ -206,7 +208,10 @@ class Autopilot:
         memories = [_sizes_before(*one, rules) for one in zip(asks, recalled, strict=True)] if rules.remember else []
         made = decide(contexts, Reports(windows, evidence), memories, self.policy.predict, rules)
         self._remember(asks, made)
-        return [self._answer(row, asks[row], recalled[row], (windows, made)) for row in range(len(asks))]
+        answers = [self._answer(row, asks[row], recalled[row], (windows, made)) for row in range(len(asks))]
+        if self.shadow is not None:
+            self.shadow.decided(contexts, made)
+        return answers
 
     def _recall(self, asks: Sequence[Ask]) -> Iterator[Recalled]:
         """What is remembered of each fleet, with the observation just made in place."""

@@ -119,6 +119,13 @@ class Settings(msgspec.Struct, frozen=True, rename=str.upper, kw_only=True):
     autopilot_model_dir: Annotated[
         str, Meta(description="Model directory or model.tar.gz. Where it holds nothing, the built-in policy decides.")
     ] = "/opt/ml/model"
+    autopilot_candidate: Annotated[
+        str,
+        Meta(
+            description="Model directory or model.tar.gz of a candidate: it decides beside what serves, for the "
+            "scoreboard alone. Empty, or not there: none."
+        ),
+    ] = ""
     autopilot_ml_root: Annotated[
         str, Meta(description="Where `train` finds and leaves the files of a training job.")
     ] = "/opt/ml"

@@ -18,6 +18,8 @@ from autopilot.webservice.advice import ServiceAdvisor
 
 _FLEETS_A_MEGABYTE = 128
 """Of AUTOPILOT_HISTORY_CACHE_MB: what a worker knows of as many fleets as it keeps earlier days of."""
+NOT_YET = "current"
+"""What `autopilot promote` makes in a directory of models: until then the built-in policy decides."""
 PLATFORM_MODEL = Path("/opt/ml/model")
 """Where the platform puts a model, if it has one."""
 
@@ -47,9 +49,9 @@ def build_policy(directory: Path) -> Policy:
     """The mounted model, else the built-in one, else the calibrated rule.
 
     Raises ModelError for a model that is bad, and where a directory (or archive) was named that is not there: only the
-    platform's own may be missing.
+    platform's own may be missing, and the link of a place where nothing was promoted yet.
     """
-    if directory != PLATFORM_MODEL and not directory.exists():
+    if directory not in (PLATFORM_MODEL, directory.parent / NOT_YET) and not directory.exists():
         raise ModelError(f"AUTOPILOT_MODEL_DIR names {directory}, which is not there. Correct it, or leave it away.")
     for place in (directory, BUILT_IN_MODEL):
         try:

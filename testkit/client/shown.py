@@ -42,8 +42,8 @@ def a_shown_store(names: Sequence[str] = FEW, price: float | None = 0.1, judged:
         store.begin(at - 0.31)
         store.publish(list(_views(store, at)), at)
     if judged:
-        for name in names:
-            store.standings[name] = WeekStanding(7.0, 3.3, 1_623.0, 19_280.0, None, SENTENCE)
+        for row, name in enumerate(names):
+            store.standings[name] = WeekStanding(7.0, 3.3 + row, 1_623.0, 19_280.0 / (row + 1), None, SENTENCE)
     return store
 
 
@@ -54,7 +54,7 @@ def _views(store: StatusStore, at: float) -> Iterator[View]:
         demand = round(level * (0.3 if out else 1))
         forecast = math.ceil(1.12 * level)
         reason = "outage_hold" if out else "in_use" if at % 7_000 < 1_200 else "policy"
-        why = "arrivals stopped at 13:36; demand fell by 70 % in five minutes" if out else ""
+        why = "arrivals stopped at 13:13; demand fell by 70 % in five minutes" if out else ""
         missing = row % 11 == 5
         answer = (
             None if missing else Answer(forecast, at, 15, reason, prediction=1.1 * level, forecast=forecast, why=why)

@@ -40,6 +40,9 @@ def serving(handler: Handler) -> Iterator[str]:
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, reply = handler(self.command, self.path, body)
+            if not status:
+                self.close_connection = True
+                return
             self.send_response(status)
             self.send_header("Content-Length", str(len(reply)))
             self.end_headers()
@@ -118,7 +121,11 @@ class Document:
 
 @dataclass
 class Cluster:
-    """A small API server: Deployments and Fleets with a scale subresource, resource versions, Events, a Lease."""
+    """A small API server: Deployments and Fleets with a scale subresource, resource versions, Events, a Lease.
+
+    Objects are `deployments/NAME` in the namespace games, and `NAMESPACE/deployments/NAME` in any other. `refuse` has
+    the status of calls by a part of `METHOD PATH`; 0 hangs up without an answer.
+    """
 
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -155,11 +162,13 @@ class Cluster:
         return self._object(method, path, body)
 
     def _object(self, method: str, path: str, body: bytes) -> Answer:
-        parts = path.split("/namespaces/games/", 1)[-1].removeprefix("/api/v1/").split("/")
+        namespace, _, rest = path.rpartition("/namespaces/")[2].partition("/")
+        where = "" if namespace == "games" or "/namespaces/" not in path else f"{namespace}/"
+        parts = (rest if "/namespaces/" in path else path.removeprefix("/api/v1/")).split("/")
         if len(parts) == 1:
-            found = [value for key, value in self.objects.items() if key.startswith(f"{parts[0]}/")]
+            found = [value for key, value in self.objects.items() if key.startswith(f"{where}{parts[0]}/")]
             return as_json({"items": found, "metadata": {}})
-        key = "/".join(parts[:2])
+        key = where + "/".join(parts[:2])
         if key not in self.objects:
             return as_json({"kind": "Status", "message": f"{key} not found"}, 404)
         return self._patch(key, path, json.loads(body)) if method == "PATCH" else as_json(self.objects[key])

@@ -183,8 +183,13 @@ def helm_run(helm: str, *arguments: str, **environment: str) -> subprocess.Compl
 
 
 def helm_template(helm: str, *arguments: str) -> Documents:
-    """Objects by `Kind/name` of a release named ap in the namespace games."""
+    """Objects by `Kind/name` of a release named ap in the namespace games; elsewhere by `Kind/namespace/name`."""
     done = helm_run(helm, "template", "ap", str(CHART), "--namespace", "games", *arguments)
     assert done.returncode == 0, done.stderr
     found = [document for document in yaml.safe_load_all(done.stdout) if document]
-    return {f"{document['kind']}/{document['metadata']['name']}": document for document in found}
+    return {f"{document['kind']}/{_place(document['metadata'])}": document for document in found}
+
+
+def _place(metadata: dict[str, Any]) -> str:
+    namespace = metadata.get("namespace", "games")
+    return metadata["name"] if namespace == "games" else f"{namespace}/{metadata['name']}"

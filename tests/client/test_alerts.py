@@ -18,12 +18,19 @@ FIRES = {
     "AutopilotWithoutLeader": {},
     "AutopilotMayNotLead": {'autopilot_lease_refused{namespace="games"}': "1x60"},
     "AutopilotStandsStill": {'autopilot_last_success_timestamp_seconds{namespace="games"}': "60x60"},
+    "AutopilotRefused": {f"autopilot_cluster_refused{{{FLEET}}}": "1x60"},
     "AutopilotPlayersWait": {f"autopilot_unmet_server_seconds_total{{{FLEET}}}": "0+120x60"},
     "AutopilotAtItsMaximum": {f'autopilot_decisions_total{{{FLEET},reason="at_maximum"}}': "0+1x60"},
     "AutopilotEndpointNotReady": {'autopilot_ready{namespace="games"}': "0x60"},
     "AutopilotHistoryUnavailable": {
         'autopilot_history_total{namespace="games",status="unavailable"}': "0+20x60",
         'autopilot_history_total{namespace="games",status="ok"}': "0+80x60",
+    },
+    "AutopilotForecastsDrift": {'autopilot_fleets_drifting{namespace="games"}': "2x60"},
+    "AutopilotFleetsNotJudged": {'autopilot_judgements_total{namespace="games",outcome="failed"}': "0x30 1x30"},
+    "AutopilotCandidateFails": {'autopilot_candidate_decisions_total{namespace="games",outcome="failed"}': "0+1x60"},
+    "AutopilotRetrainingFailed": {
+        'kube_job_failed{namespace="games",job_name="ap-learn-29411820",condition="true"}': "1x60"
     },
 }
 """What must raise each alert within the hour; one value a minute."""
@@ -34,11 +41,19 @@ WELL = {
     'autopilot_leader{namespace="games",pod="two"}': "0x60",
     'autopilot_lease_refused{namespace="games"}': "0x60",
     'autopilot_last_success_timestamp_seconds{namespace="games"}': "0+60x60",
+    f"autopilot_cluster_refused{{{FLEET}}}": "0x60",
     f"autopilot_unmet_server_seconds_total{{{FLEET}}}": "0+1x60",
     f'autopilot_decisions_total{{{FLEET},reason="policy"}}': "0+1x60",
     'autopilot_ready{namespace="games"}': "1x60",
     'autopilot_history_total{namespace="games",status="unavailable"}': "0+1x60",
     'autopilot_history_total{namespace="games",status="ok"}': "0+80x60",
+    'autopilot_fleets_drifting{namespace="games"}': "0x60",
+    'autopilot_judgements_total{namespace="games",outcome="judged"}': "0+5x60",
+    'autopilot_judgements_total{namespace="games",outcome="failed"}': "0x60",
+    'autopilot_candidate_decisions_total{namespace="games",outcome="decided"}': "0+5x60",
+    'autopilot_candidate_decisions_total{namespace="games",outcome="failed"}': "0x60",
+    'kube_job_failed{namespace="games",job_name="ap-learn-29411820",condition="true"}': "0x60",
+    'kube_job_failed{namespace="games",job_name="another-job",condition="true"}': "1x60",
 }
 
 

@@ -34,8 +34,29 @@ REFUSED = {
     "no endpoint anywhere": (["endpoint.enabled=false"], "client.config.endpoint: say url, sagemaker or predict"),
     "a target without its kind": (["client.config.fleets[0].target=minecraft"], "/client/config/fleets/0/target"),
     "a secret that is no name": (["client.secrets[0]=Ops Hook"], "/client/secrets/0"),
+    "a fleet's namespace that is no name": (["client.config.fleets[0].namespace=Eu Games"], "/fleets/0/namespace"),
+    "a namespace that would be more YAML": (
+        ["client.config.defaults.namespace=x\nkind: ClusterRole"], "/client/config/defaults/namespace"),
+    "a Lease that would be more YAML": (["client.config.lease.name=x] # "], "/client/config/lease/name"),
+    "learning without a history": (["learning.enabled=true", "endpoint.history.store=off"], "no history to learn from"),
+    "a volume that two nodes cannot read": (
+        [
+            "learning.enabled=true",
+            "endpoint.history.store=dynamodb",
+            "endpoint.history.dynamodb.table=autopilot",
+            "endpoint.history.dynamodb.region=eu-west-1",
+            "endpoint.replicas=2",
+        ],
+        "set ReadWriteMany",
+    ),
+    "the model said twice": (
+        ["learning.enabled=true", "endpoint.settings.AUTOPILOT_MODEL_DIR=/x"],
+        "follows from learning.enabled",
+    ),
+    "a schedule that is none": (["learning.enabled=true", "learning.schedule=daily"], "/learning/schedule"),
+    "a proof of one day": (["learning.enabled=true", "learning.days=1"], "/learning/days"),
     "another namespace": (["client.config.namespace=other"], "/client/config/namespace"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -85,6 +106,41 @@ def test_a_fleet_that_is_scaled_gets_the_rights_of_the_kustomize_overlay(helm):
 def test_a_fleet_that_agones_asks_about_needs_no_rights_at_all(helm):
     rules = rights(helm_template(helm, *values("agones-sagemaker-values"))["Role/ap-client"]["rules"])
     assert {name for _, _, _, name in rules} == {"xonotic"}
+
+
+def test_one_client_has_a_role_in_each_namespace_of_its_fleets_and_none_over_the_cluster(helm):
+    objects = helm_template(helm, *values("namespaces-values"))
+    roles = {name: {right[0::2] + right[3:] for right in rights(one["rules"])} for name, one in objects.items()
+             if one["kind"] == "Role"}  # fmt: skip
+    assert roles == {
+        "Role/ap-client": {("get", "deployments", "minecraft"), ("patch", "deployments/scale", "minecraft")},
+        "Role/eu-games/games-ap-client": {("get", "deployments", "minecraft")},
+        "Role/us-games/games-ap-client": {("get", "fleets", "xonotic"), ("patch", "fleets/scale", "xonotic")},
+    }
+    leases = [name for name, one in objects.items() if "leases" in str(one.get("rules"))]
+    assert leases == ["Role/ap-client"]
+    assert not [name for name in objects if name.startswith("Cluster")]
+
+
+def test_a_role_elsewhere_is_bound_to_the_account_of_the_release_s_own_namespace(helm):
+    objects = helm_template(helm, *values("namespaces-values"))
+    bindings = [one for one in objects.values() if one["kind"] == "RoleBinding"]
+    account = {"kind": "ServiceAccount", "name": "ap-client", "namespace": "games"}
+    assert [one["subjects"] for one in bindings] == [[account]] * 3
+    assert all(one["roleRef"]["name"] == one["metadata"]["name"] for one in bindings)
+
+
+def test_where_nothing_needs_a_right_there_is_no_role(helm):
+    fleet = "client.config.fleets[2]"
+    asks = (
+        "--set",
+        f"{fleet}.apply=webhook",
+        "--set",
+        f"{fleet}.demand.source=review",
+        "--set",
+        "client.config.events=off",
+    )
+    assert "Role/us-games/games-ap-client" not in helm_template(helm, *values("namespaces-values"), *asks)
 
 
 def test_rights_follow_from_the_features_that_are_used(helm):
@@ -144,10 +200,40 @@ def test_a_webhook_s_address_comes_from_a_secret_that_may_be_missing(helm):
     assert path.startswith(mount["mountPath"])
 
 
-def test_every_pod_runs_without_privileges(helm):
-    for name, document in helm_template(helm, *values("dynamodb-values")).items():
-        if document["kind"] in ("Deployment", "StatefulSet"):
-            pod = document["spec"]["template"]["spec"]
+def test_retraining_is_a_cron_job_beside_the_endpoint_which_takes_up_what_is_promoted(helm):
+    objects = helm_template(helm, *values("learning-values"))
+    job = objects["CronJob/ap-learn"]["spec"]
+    assert (job["schedule"], job["concurrencyPolicy"]) == ("40 3 * * *", "Forbid")
+    pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == [
+        "learn", "--models=/models", "--days=7", "--auto", "--notify-url-file=/run/secrets/autopilot/notify/url",
+        "--set=fleets=3000",
+    ]  # fmt: skip
+    endpoint = objects["StatefulSet/ap-endpoint"]["spec"]
+    served = environment(endpoint)
+    assert (served["AUTOPILOT_MODEL_DIR"], served["AUTOPILOT_CANDIDATE"]) == ("/models/current", "/models/candidate")
+    (mount,) = [one for one in endpoint["template"]["spec"]["containers"][0]["volumeMounts"] if one["name"] == "models"]
+    assert mount["readOnly"]
+    claims = [one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
+    assert claims == ["ap-learn-models", "history-ap-endpoint-0"]
+    assert "PersistentVolumeClaim/ap-learn-models" in objects
+    assert "automountServiceAccountToken" in pod
+    assert objects["NetworkPolicy/ap-learn"]["spec"]["ingress"] == []
+
+
+def test_as_shipped_nothing_is_retrained(helm):
+    objects = helm_template(helm, *values("minecraft-values"))
+    assert not [name for name in objects if "learn" in name]
+    assert "AUTOPILOT_MODEL_DIR" not in environment(objects["StatefulSet/ap-endpoint"]["spec"])
+
+
+@pytest.mark.parametrize("example", ["dynamodb-values", "learning-values"])
+def test_every_pod_runs_without_privileges(helm, example):
+    for name, document in helm_template(helm, *values(example)).items():
+        if document["kind"] in ("Deployment", "StatefulSet", "CronJob"):
+            job = document["spec"].get("jobTemplate", document)
+            pod = job["spec"]["template"]["spec"]
             (container,) = pod["containers"]
             assert pod["securityContext"]["runAsNonRoot"], name
             assert container["securityContext"] == {

@@ -143,6 +143,43 @@ def test_with_a_cluster_the_keys_name_cluster_and_namespace():
     assert keyed(parse(text(), "c.yaml"), "games").fleets[0].name == "eu/a"
 
 
+def test_one_name_may_be_in_two_namespaces_where_the_key_has_the_namespace():
+    fleets = [FLEET | {"name": "minecraft"}, FLEET | {"name": "minecraft", "namespace": "eu-games"}]
+    config = parse(text(cluster="us-west-2", fleets=fleets), "c.yaml")
+    found = keyed(config, "games").fleets
+    assert [(one.namespace, one.name) for one in found] == [
+        ("games", "us-west-2/games/minecraft"), ("eu-games", "us-west-2/eu-games/minecraft"),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="name minecraft is used twice in two namespaces; write cluster"):
+        parse(text(fleets=fleets), "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        pytest.param({}, "target deployment/a is used twice in namespace games", id="one object"),
+        pytest.param({"name": "eu/a"}, "name eu/a is used twice; two rules", id="one name"),
+        pytest.param(
+            {"target": "deployment/b", "capacity": {"buffer": "room"}}, "capacity.buffer room is used twice", id="room"
+        ),
+    ],
+)
+def test_two_fleets_that_are_one_in_the_clients_own_namespace_are_refused(more, message):
+    """Only at the start it is known which namespace is the client's own."""
+    first = FLEET | {"target": "deployment/a", "capacity": {"buffer": "room"}}
+    second = {"name": "eu/b", "target": "deployment/a", "namespace": "games"}
+    config = parse(text(cluster="c", fleets=[first, FLEET | second | more]), "c.yaml")
+    assert keyed(config, "elsewhere")
+    with pytest.raises(ConfigError, match=message):
+        keyed(config, "games")
+
+
+@pytest.mark.parametrize("namespace", ["Eu", "a.b", "a/../b", "-a", "games\n", "n" * 64, ""])
+def test_what_is_no_namespace_is_refused(namespace):
+    with pytest.raises(ConfigError, match=r"fleets\[0\].namespace: .*write the name of a Kubernetes namespace"):
+        parse(fleet(namespace=namespace), "c.yaml")
+
+
 def test_a_key_that_the_endpoint_would_not_take_is_refused():
     config = parse(text(cluster="c" * 60, fleets=[FLEET | {"name": "n" * 63}]), "c.yaml")
     with pytest.raises(ConfigError, match="has more than 128 characters; write shorter names"):

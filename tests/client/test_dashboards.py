@@ -12,7 +12,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from autopilot.learning.board import Board, BoardEntry, PlayerSums
 from autopilot.serve.metrics import Metrics
+from autopilot.serve.scoreboard import Scoreboard, ScoreboardCollector
 from autopilot_client.kube.lease import Alone
 from autopilot_client.rules.lead import Lead
 from autopilot_client.status.metrics import StatusCollector, exposition
@@ -28,6 +30,10 @@ def exported() -> frozenset[str]:
     endpoint = Metrics()
     endpoint.responded("/invocations", 200)
     endpoint.refused("value")
+    endpoint.shadow_servers(1, 1)
+    board = Board()
+    board.keep(BoardEntry("eu/x", 20_000, "", False, b"{}", [PlayerSums(7.0, "as set", 1.0, 1.0, 1.0, 1.0)]))
+    endpoint.add(ScoreboardCollector(Scoreboard(board, "default@1f3c0a9b", server_hour=0.1)))
     store = a_store()
     show(store)
     show(store, at=T0 + 900)  # one lead later: the error of the first decision is known

@@ -64,6 +64,16 @@ def test_the_role_names_the_fleets_of_the_configuration_and_sets_nothing_else(ov
             assert rule["resourceNames"] == names
 
 
+def test_the_role_for_another_namespace_is_bound_to_the_client_where_it_runs_and_has_no_lease():
+    role, binding = (by_kind("another-namespace")[kind] for kind in ("Role", "RoleBinding"))
+    assert {one["metadata"]["namespace"] for one in (role, binding)} == {"us-games"}
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "autopilot-client", "namespace": "games"}]
+    assert [rule for rule in rules_of("deployment") if rule["resources"] != ["leases"]] == sorted(
+        role["rules"], key=lambda rule: rule["resources"] != ["events"]
+    )
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_stays_in_one_namespace_and_is_of_this_version(overlay):
     documents = by_kind(overlay)

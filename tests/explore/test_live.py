@@ -61,7 +61,7 @@ def test_a_client_is_followed_with_its_holds_and_its_weeks():
         sight = follower.follow().sight
         assert sight.fleets[0].fleet == FEW[0]
         assert sight.fleets[0].state == "held"
-        assert "arrivals stopped at 13:36" in sight.fleets[0].notes[0]
+        assert "arrivals stopped at 13:13" in sight.fleets[0].notes[0]
         assert any(note.startswith("Override: minimum 40") for note in sight.fleets[1].notes)
         course = follower.course(FEW[0])
         assert len(course.times) == len(course.demand) == 72
@@ -255,7 +255,7 @@ def test_everybody_can_follow(chromium, session, width):
     with a_client() as url, serving_page(create_app(session, ASKED, "sample", following(url))) as page_url:
         page = open_page(chromium, f"{page_url}live", width, errors)
         page.wait_for_selector(f"body[data-drawn='{FEW[0]}']")
-        assert "arrivals stopped at 13:36" in page.inner_text("#notes")
+        assert "arrivals stopped at 13:13" in page.inner_text("#notes")
         page.focus(f"text={FEW[2]}")
         page.keyboard.press("Enter")
         page.wait_for_selector(f"body[data-drawn='{FEW[2]}']")

@@ -16,6 +16,7 @@ from autopilot_client.demand.json_path import time_at
 from autopilot_client.kube.api import Connection, Kube
 from autopilot_client.kube.targets import read_targets
 from autopilot_client.ports import KubeUnavailableError
+from autopilot_client.rules.kinds import ObjectPlace
 from testkit.fuzz import parsers
 from testkit.fuzz.parsers import REFUSED, Parser
 
@@ -126,14 +127,21 @@ def test_one_object_that_cannot_be_read_costs_the_others_nothing():
         {"metadata": {"name": "a"}, "spec": {"replicas": 3, "selector": {"matchLabels": "x"}}},
         {"metadata": {"name": "b"}, "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "b"}}}},
     ]
-    found = read_targets(cluster(json.dumps({"items": items}).encode()), ["deployment/a", "deployment/b"], "list")
-    assert isinstance(found["deployment/a"], KubeUnavailableError)
-    assert found["deployment/b"].selector == "app=b"
+    found = read_targets(
+        cluster(json.dumps({"items": items}).encode()),
+        [ObjectPlace("", "deployment/a"), ObjectPlace("", "deployment/b")],
+        "list",
+    )
+    assert isinstance(found[ObjectPlace("", "deployment/a")], KubeUnavailableError)
+    assert found[ObjectPlace("", "deployment/b")].selector == "app=b"
 
 
 def test_a_size_that_no_cluster_has_is_not_believed():
     body = b'{"items": [{"metadata": {"name": "a"}, "spec": {"replicas": %s}}]}' % DIGITS[:400].encode()
-    assert isinstance(read_targets(cluster(body), ["deployment/a"], "list")["deployment/a"], KubeUnavailableError)
+    assert isinstance(
+        read_targets(cluster(body), [ObjectPlace("", "deployment/a")], "list")[ObjectPlace("", "deployment/a")],
+        KubeUnavailableError,
+    )
 
 
 def test_a_time_without_a_zone_is_utc_wherever_the_client_runs(monkeypatch):

@@ -1,9 +1,6 @@
 """Promotion and rolling back: which model serves, and what speaks against a change."""
 
-import hashlib
-import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,23 +18,9 @@ from autopilot.learning.stored import StoredFleet
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.ports import ModelError
+from testkit.models import rewrite_metadata
 from tests.learning.conftest import NOW, days_of
 from tests.learning.test_judge import Doubling
-
-
-@pytest.fixture
-def candidate(tmp_path: Path) -> Path:
-    """The built-in model under another name and checksum."""
-    place = shutil.copytree(BUILT_IN_MODEL, tmp_path / "candidate")
-    content = (place / "model.tflite").read_bytes() + b"\0"
-    (place / "model.tflite").write_bytes(content)
-    rewrite(place, name="studio", model_sha256=hashlib.sha256(content).hexdigest())
-    return place
-
-
-def rewrite(model: Path, **changes: object) -> None:
-    path = model / "metadata.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def fleet(demand: np.ndarray, name: str = "eu", doubted: int = 0) -> StoredFleet:
@@ -70,7 +53,7 @@ def test_a_promotion_keeps_what_served_and_rolling_back_brings_it_back(tmp_path,
 def test_a_candidate_that_cannot_serve_is_refused_and_leaves_no_trace(tmp_path, candidate, case, changes, said):
     root = tmp_path / "models"
     promote(root, BUILT_IN_MODEL)
-    rewrite(candidate, **changes)
+    rewrite_metadata(candidate, **changes)
     with pytest.raises(ModelError, match=said):
         promote(root, candidate)
     assert sorted(os.listdir(root)) == ["current", "versions"], case
@@ -102,7 +85,10 @@ def test_a_better_candidate_has_no_objections_and_a_worse_one_has():
 @pytest.mark.parametrize(
     ("case", "objection"),
     [
-        (Case(0.9, Interval(0.85, 0.95), ("eu", 0.95), 5), "5 whole days are stored, 7 are asked for"),
+        (
+            Case(0.9, Interval(0.85, 0.95), ("eu", 0.95), 5),
+            "5 whole days are stored that it did not learn from, 7 are asked for",
+        ),
         (Case(0.9, None, ("eu", 0.9), 2), "2 whole days are stored"),
         (Case(0.98, Interval(0.95, 1.01), ("eu", 0.98), 9), "95.0 to 101.0 %: that is no proof"),
         (Case(0.9, Interval(0.85, 0.95), ("us", 1.2), 9), "us would cost 120 % of what it does"),
@@ -127,6 +113,15 @@ def test_a_hold_of_half_an_hour_ago_is_one_of_now():
 def run(tmp_path: Path, store: str, candidate: Path) -> Callable[..., Result]:
     arguments = [str(candidate), "--to", str(tmp_path / "models"), "--store", store]
     return lambda *more: CliRunner().invoke(promote_model, [*arguments, *more])
+
+
+def test_days_that_a_candidate_has_learned_from_prove_nothing(candidate, run, served):
+    served("eu/racer", days_of(6))
+    rewrite_metadata(candidate, learned_until="2026-11-04T12:00:00Z")
+    done = run("--auto", "--days", "3")
+    assert "1 whole days are stored that it did not learn from, 3 are asked for" in done.output
+    rewrite_metadata(candidate, learned_until="soon")
+    assert "learned_until of its metadata.json is 'soon'" in run("--auto").output
 
 
 def test_the_commands_say_what_serves(tmp_path, run, served):

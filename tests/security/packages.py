@@ -20,7 +20,12 @@ SHIPPED = {
 """By what is shipped: the files that it is installed from."""
 FILES = sorted(
     {file for files in SHIPPED.values() for file in files}
-    | {"deploy/requirements.txt", "tests/requirements.txt", "container/requirements-explore.txt"}
+    | {
+        "deploy/requirements.txt",
+        "docs/requirements.txt",
+        "tests/requirements.txt",
+        "container/requirements-explore.txt",
+    }
 )
 FREE = ("MIT", "BSD", "APACHE", "PSF", "PYTHON SOFTWARE", "MPL", "MOZILLA", "ISC", "HPND", "UNLICENSE", "ZLIB", "CC0")
 """Families of licences that may be shipped without further duties than to name them."""

@@ -44,6 +44,7 @@ class Cluster:
 
     size: int = 30
     asked: set[Right] = field(default_factory=set)
+    asked_elsewhere: set[Right] = field(default_factory=set)
 
     def request(self, method: str, url: str, body: str | bytes | None = None, **_: object):
         if url.startswith("http://autopilot"):
@@ -54,7 +55,7 @@ class Cluster:
             return self._reply({"demand": 25})
         asked = right(method, url)
         missing = asked[:3] == ("get", "coordination.k8s.io", "leases") and asked not in self.asked
-        self.asked.add(asked)
+        (self.asked_elsewhere if "/namespaces/us-games/" in url else self.asked).add(asked)
         reply = self._reply(self._answer(asked))
         reply.status = 404 if missing else 200  # the Lease is missing at first
         return reply
@@ -115,6 +116,11 @@ def configured(overlay: str, **more: Any) -> Config:
 
 def calls_of(config: Config) -> set[Right]:
     """What a client with this configuration asks the API server for: it grows a fleet, shrinks it, and leaves."""
+    return played(config).asked
+
+
+def played(config: Config) -> Cluster:
+    """The API server after such a client."""
     cluster = Cluster()
     kube = Kube(Connection("http://kube", cluster, lambda: "Bearer t"), "games")
     store = StatusStore(config, "games")
@@ -129,7 +135,7 @@ def calls_of(config: Config) -> set[Right]:
         clock[0] += 60
         loop.run_pass()
     leadership.stop()
-    return cluster.asked
+    return cluster
 
 
 class Untold:
@@ -139,6 +145,7 @@ class Untold:
         """Nobody listens."""
 
 
+ELSEWHERE = "another-namespace"
 DEMAND = {"source": "http", "url": "http://demand/"}
 CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "deployment": (["deployment"], {"fleet": {"demand": DEMAND}}),
@@ -161,6 +168,12 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "deployment, with pause pods": (
         ["deployment", "components/capacity"],
         {"fleet": {"demand": DEMAND, "capacity": {"pause_deployment": "autopilot-headroom"}}}),
+    "other kinds": (["deployment", "components/other-kinds"], {"fleets": [
+        {"name": name, "target": target, "demand": DEMAND, "maximum": 200, "apply": "scale", "stabilization_minutes": 0}
+        for name, target in (("arena", "statefulset/arena"), ("lobby", "cloneset/lobby"),
+                             ("raid", "gameserverset/raid"),
+                             ("hall", {"apiVersion": "games.example/v1", "kind": "Hall", "resource": "halls",
+                                       "name": "hall"}))]}),
     "deployment, listed": (["deployment", "components/many-fleets"], {"fleet": {"demand": DEMAND}, "read": "list"}),
     "agones, listed": (["agones", "components/many-fleets"], {"read": "list"}),
     "deployment, with nodes": (
@@ -197,13 +210,22 @@ def test_every_right_that_is_shipped_is_used_by_some_client(recorded):
     assert unused == []
 
 
+def test_in_another_namespace_a_client_needs_just_the_role_that_is_shipped_for_it():
+    cluster = played(configured("deployment", fleet={"demand": DEMAND, "namespace": "us-games"}))
+    role = yaml.safe_load((SPECS / ELSEWHERE / "role.yaml").read_text())
+    asked, rights = cluster.asked_elsewhere, rights_of(role["rules"])
+    assert [one for one in asked if not granted(one, rights)] == []
+    assert [one for one in rights if one not in asked and not _used_by_name(one, asked)] == []
+    assert {one[2] for one in cluster.asked} == {"leases"}
+
+
 def _used_by_name(one: Right, calls: set[Right]) -> bool:
     """A right on any name is used by a call on some name."""
     return one[3] == "*" and any(call[:3] == one[:3] for call in calls)
 
 
 def test_every_component_and_overlay_with_rights_is_looked_at():
-    looked_at = {folder for folders, _ in CASES.values() for folder in folders}
+    looked_at = {folder for folders, _ in CASES.values() for folder in folders} | {ELSEWHERE}
     with_rights = {
         str(path.parent.relative_to(SPECS))
         for path in SPECS.rglob("*.yaml")

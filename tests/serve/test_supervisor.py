@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from autopilot.learning.models import promote
+from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.serve.commands import gunicorn_command, server_of
 from autopilot.serve.listening import has_ipv6
 from autopilot.settings import Settings
@@ -46,6 +48,24 @@ def test_the_real_application_is_ready_and_decides(door, tmp_path):
         assert answer["Prediction"]["num_of_gameservers"] >= 40
         status, _, told = server.ask("/scoreboard")
         assert (status, told["fleets"], told["policy"]) == (200, [], answer["Prediction"]["policy"])
+
+
+def test_another_model_is_taken_up_without_a_lost_answer(door, tmp_path, candidate):
+    root, body = tmp_path / "models", b'{"fleet": "eu/racing", "demand": 40}'
+    first = promote(root, BUILT_IN_MODEL)
+    environ = {"AUTOPILOT_HISTORY": "off", "AUTOPILOT_MODEL_DIR": f"{root}/current", "MODEL_SERVER_WORKERS": "2"}
+    with running(door, "autopilot.serve.wsgi:app", **environ) as server:
+        until(lambda: server.ask("/ping")[0] == 200, "ready")
+
+        def decides() -> str:
+            status, _, answer = server.ask("/invocations", body, headers={"Content-Type": "application/json"}.items())
+            assert status == 200
+            return answer["Prediction"]["policy"]
+
+        assert decides() == first
+        second = promote(root, candidate)
+        until(lambda: decides() == second, "the other model decides")
+        until(lambda: {decides() for _ in range(8)} == {second}, "nothing else decides any more")
 
 
 class Under:

@@ -14,7 +14,7 @@ from autopilot_client.kube.api import Kube, in_cluster
 from autopilot_client.kube.kubeconfig import from_kubeconfig
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.ports import KubeError, KubeRefusedError
-from autopilot_client.rules.kinds import TARGET
+from autopilot_client.rules.kinds import ObjectPlace, place_of
 from autopilot_client.rules.overrides import LARGEST, PREFIX, Overrides, read_overrides
 
 SECONDS = {"d": 86400, "h": 3600, "m": 60}
@@ -35,11 +35,13 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
     return seconds
 
 
-def _target(_: click.Context, __: click.Parameter, value: str) -> str:
-    """A target such as `deployment/NAME` or `fleet/NAME`, as it is."""
-    if not TARGET.fullmatch(value):
-        raise click.BadParameter(f"{value!r}: write deployment/NAME, fleet/NAME (an Agones Fleet) or another target")
-    return value
+def _place(_: click.Context, __: click.Parameter, value: str) -> ObjectPlace:
+    """Where a fleet is, from `deployment/NAME`, `fleet/NAME` or such a target after its namespace and a slash."""
+    try:
+        return place_of(value)
+    except ValueError:
+        remedy = "write deployment/NAME, fleet/NAME (an Agones Fleet) or another target, or NAMESPACE/deployment/NAME"
+        raise click.BadParameter(f"{value!r}: {remedy}") from None
 
 
 Command = Callable[..., None]
@@ -48,8 +50,8 @@ Command = Callable[..., None]
 def _on_a_fleet(command: Command) -> Command:
     """The argument and the options that every command has."""
     for decorate in (
-        click.argument("fleet", callback=_target),
-        click.option("--namespace", "-n", envvar="POD_NAMESPACE", required=True, help="Where the fleet is."),
+        click.argument("fleet", callback=_place),
+        click.option("--namespace", "-n", envvar="POD_NAMESPACE", help="Where the fleet is, if FLEET does not say it."),
         click.option("--kubeconfig", envvar="KUBECONFIG", help="Default: ~/.kube/config."),
     ):
         command = decorate(command)
@@ -62,9 +64,9 @@ _FOR = click.option("--for", "duration", callback=_seconds, help="How long, such
 @click.command()
 @_on_a_fleet
 @_FOR
-def pause(fleet: str, namespace: str, kubeconfig: str | None, duration: float | None) -> None:
+def pause(fleet: ObjectPlace, namespace: str | None, kubeconfig: str | None, duration: float | None) -> None:
     """Leave a fleet at the size it has."""
-    _write(_cluster(kubeconfig, namespace), fleet, {"paused": "true"}, duration)
+    _write(_cluster(kubeconfig, fleet, namespace), fleet, {"paused": "true"}, duration)
 
 
 @click.command("set")
@@ -75,15 +77,20 @@ def pause(fleet: str, namespace: str, kubeconfig: str | None, duration: float | 
 @click.option("--maximum", type=click.IntRange(0, LARGEST), help="In place of the fleet's own maximum.")
 @click.option("--yes", is_flag=True, help="Also where that is more than ten times the present size.")
 def set_size(
-    fleet: str, namespace: str, kubeconfig: str | None, duration: float | None, yes: bool, **sizes: int | None
+    fleet: ObjectPlace,
+    namespace: str | None,
+    kubeconfig: str | None,
+    duration: float | None,
+    yes: bool,
+    **sizes: int | None,
 ) -> None:
     """Set a size, or other limits, over those of the configuration. Servers in use are never taken."""
     values = {name: str(size) for name, size in sizes.items() if size is not None}
     if not values:
         raise click.UsageError("say what to set: --size, --minimum or --maximum")
-    kube = _cluster(kubeconfig, namespace)
+    kube = _cluster(kubeconfig, fleet, namespace)
     with _errors():
-        target = read_one(kube, fleet)
+        target = read_one(kube, fleet.target)
     _fit(read_overrides(target.annotations, time.time()), sizes)
     if not yes:
         _plausible(target.replicas, sizes)
@@ -112,11 +119,11 @@ def _fit(written: Overrides, sizes: Mapping[str, int | None]) -> None:
 
 @click.command()
 @_on_a_fleet
-def resume(fleet: str, namespace: str, kubeconfig: str | None) -> None:
+def resume(fleet: ObjectPlace, namespace: str | None, kubeconfig: str | None) -> None:
     """Take every override of a fleet away; one that was left to somebody else is set again."""
-    kube = _cluster(kubeconfig, namespace)
+    kube = _cluster(kubeconfig, fleet, namespace)
     with _errors():
-        left = clear_overrides(kube, fleet, datetime.now(UTC).isoformat())
+        left = clear_overrides(kube, fleet.target, datetime.now(UTC).isoformat())
     click.echo(f"{fleet}: no override; the client decides from its next pass on")
     for name in left:
         click.echo(f"  left as it is: {PREFIX}{name} is no name of ours, and has no effect")
@@ -124,21 +131,21 @@ def resume(fleet: str, namespace: str, kubeconfig: str | None) -> None:
 
 @click.command("status")
 @_on_a_fleet
-def show_status(fleet: str, namespace: str, kubeconfig: str | None) -> None:
+def show_status(fleet: ObjectPlace, namespace: str | None, kubeconfig: str | None) -> None:
     """Show a fleet's size, its overrides and until when, and what is written there and is no use."""
     with _errors():
-        _show(fleet, read_one(_cluster(kubeconfig, namespace), fleet))
+        _show(fleet, read_one(_cluster(kubeconfig, fleet, namespace), fleet.target))
 
 
-def _write(kube: Kube, fleet: str, values: dict[str, str], duration: float | None) -> None:
+def _write(kube: Kube, fleet: ObjectPlace, values: dict[str, str], duration: float | None) -> None:
     until = None if duration is None else _rfc3339(time.time() + duration)
     ends: dict[str, str | None] = {f"{name}-until": until for name in values}
     with _errors():
-        write_overrides(kube, fleet, values | ends)
-        _show(fleet, read_one(kube, fleet))
+        write_overrides(kube, fleet.target, values | ends)
+        _show(fleet, read_one(kube, fleet.target))
 
 
-def _show(fleet: str, target: Target) -> None:
+def _show(fleet: ObjectPlace, target: Target) -> None:
     found = read_overrides(target.annotations, time.time())
     until = dict(found.until)
     rolling = "; a new version is being rolled out" if target.rolling else ""
@@ -158,12 +165,19 @@ def _rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _cluster(kubeconfig: str | None, namespace: str) -> Kube:
-    """The cluster of a kubeconfig, or of the pod that this runs in."""
+def _cluster(kubeconfig: str | None, fleet: ObjectPlace, namespace: str | None) -> Kube:
+    """The fleet's namespace in the cluster of a kubeconfig, or of the pod that this runs in. Raises UsageError."""
+    source = click.get_current_context().get_parameter_source("namespace")
+    said = source is click.core.ParameterSource.COMMANDLINE and namespace != fleet.namespace
+    if fleet.namespace and said:
+        raise click.UsageError(f"{fleet} is in namespace {fleet.namespace}, and --namespace says {namespace}: say one")
+    where = fleet.namespace or namespace
+    if not where:
+        raise click.UsageError("say where the fleet is: NAMESPACE/deployment/NAME, or --namespace NAMESPACE")
     with _errors():
         inside = not kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ
         path = kubeconfig or os.path.expanduser("~/.kube/config")
-        return Kube(in_cluster(os.environ) if inside else from_kubeconfig(path), namespace)
+        return Kube(in_cluster(os.environ) if inside else from_kubeconfig(path), where)
 
 
 @contextmanager

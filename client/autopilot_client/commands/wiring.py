@@ -82,7 +82,10 @@ class Client:
         self.election.start()
         self.notifier.start()
         self.recall.start(stop)
-        log.info("namespace %s, %d fleets, port %d", self.store.namespace, len(self.store.config.fleets), server.port)
+        fleets = self.store.config.fleets
+        others = sorted({fleet.namespace for fleet in fleets} - {self.store.namespace})
+        also = f" (and {', '.join(others)})" if others else ""
+        log.info("namespace %s%s, %d fleets, port %d", self.store.namespace, also, len(fleets), server.port)
         for fleet in unprotected(self.store.config):
             log.warning("%s: %s", fleet.name, UNPROTECTED)
         try:

@@ -7,13 +7,10 @@ import msgspec
 from autopilot_client.net.access import Access
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
-
+Namespace = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z", max_length=63)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
-
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://\S+$")]
-
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 
 

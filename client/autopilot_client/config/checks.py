@@ -28,15 +28,29 @@ def complaints(config: Config) -> Iterable[str]:
         yield "endpoint: one of token_file, basic_auth and sigv4; each would replace the other"
     if config.lease.renew_seconds * 2 > config.lease.duration_seconds:
         yield "lease.renew_seconds: at most half of duration_seconds, or one late renewal loses the lease"
-    for field in ("name", "target"):
-        twice = [value for value, n in Counter(getattr(fleet, field) for fleet in config.fleets).items() if n > 1]
-        if twice:
-            yield f"fleets: {field} {twice[0]} is used twice; two rules on one fleet would fight"
-    yield from _room_complaints(config.fleets)
+    yield from said_twice(config)
+    yield from room_complaints(config.fleets)
     yield from _receiver_complaints(config.notify.receivers)
     for i, fleet in enumerate(config.fleets):
         yield from (f"fleets[{i}].{complaint}" for wrong, complaint in FLEET_RULES if wrong(fleet))
         yield from (f"fleets[{i}].{complaint}" for complaint in _schedule_complaints(fleet))
+
+
+def said_twice(config: Config) -> Iterable[str]:
+    """Keys and targets of two fleets. With `cluster` a key has the namespace, and a name may be in two of them."""
+    names = [(f.namespace if config.cluster else "", f.name) for f in config.fleets]
+    for _, name in _twice(names):
+        apart = "; two rules on one fleet would fight"
+        if len({f.namespace for f in config.fleets if f.name == name}) > 1:
+            apart = " in two namespaces; write cluster, and keys are CLUSTER/NAMESPACE/NAME, or other names"
+        yield f"fleets: name {name} is used twice{apart}"
+    for namespace, target in _twice([f.place for f in config.fleets]):
+        where = f" in namespace {namespace}" if namespace else ""
+        yield f"fleets: target {target} is used twice{where}; two rules on one fleet would fight"
+
+
+def _twice(values: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [value for value, n in Counter(values).items() if n > 1]
 
 
 def _target_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
@@ -69,20 +83,17 @@ def _schedule_complaints(fleet: Fleet) -> Iterable[str]:
             yield f"{where}: {error}"
 
 
-def _room_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
+def room_complaints(fleets: Iterable[Fleet]) -> Iterable[str]:
     """Objects of `capacity` that two would set to different sizes in every pass."""
-    rooms = [f.capacity for f in fleets if f.capacity]
-    for kind, names in (
-        ("buffer", [room.buffer for room in rooms if room.buffer]),
-        ("pause_deployment", [room.pause_deployment for room in rooms if room.pause_deployment]),
-    ):
-        twice = [name for name, n in Counter(names).items() if n > 1]
-        if twice:
-            yield f"fleets: capacity.{kind} {twice[0]} is used twice; give each fleet one of its own"
-    games = {f.object for f in fleets if f.kind == "deployment"}
-    both = [room.pause_deployment for room in rooms if room.pause_deployment in games]
-    if both:
-        yield f"fleets: capacity.pause_deployment {both[0]} is a fleet's own target; name a Deployment of pause pods"
+    rooms = [(f.namespace, f.capacity) for f in fleets if f.capacity]
+    buffers = [(namespace, room.buffer) for namespace, room in rooms if room.buffer]
+    paused = [(namespace, room.pause_deployment) for namespace, room in rooms if room.pause_deployment]
+    for kind, names in (("buffer", buffers), ("pause_deployment", paused)):
+        for _, name in _twice(names):
+            yield f"fleets: capacity.{kind} {name} is used twice; give each fleet one of its own"
+    games = {(f.namespace, f.object) for f in fleets if f.kind == "deployment"}
+    for _, name in [one for one in paused if one in games]:
+        yield f"fleets: capacity.pause_deployment {name} is a fleet's own target; name a Deployment of pause pods"
 
 
 def _receiver_complaints(receivers: Iterable[Receiver]) -> Iterable[str]:

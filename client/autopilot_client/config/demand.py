@@ -7,9 +7,7 @@ import msgspec
 from autopilot_client.config.base import Seconds, Section, Text, Url, WebService
 
 Selector = Annotated[str, msgspec.Meta(pattern=r"^[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*$")]
-
 PerServer = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
-
 Queries = Text | Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from autopilot_client.config.base import Name, Seconds, Section, Text, Url, WebService
+from autopilot_client.config.base import Name, Namespace, Seconds, Section, Text, Url, WebService
 from autopilot_client.config.fleet import KEY, Fleet
 from autopilot_client.rules.messages import MessageKind
 
@@ -87,7 +87,7 @@ class Config(Section, frozen=True):
 
     fleets: Annotated[tuple[Fleet, ...], msgspec.Meta(min_length=1)]
     endpoint: Endpoint
-    namespace: Name | None = None
+    namespace: Namespace | None = None
     cluster: Annotated[str, msgspec.Meta(pattern=KEY, max_length=63)] | None = None
     interval_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
     read: Literal["auto", "named", "list"] = "auto"

@@ -5,19 +5,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from autopilot_client.config.base import Name, Section, Text, Whole
+from autopilot_client.config.base import Name, Namespace, Section, Text, Whole
 from autopilot_client.config.demand import Demand, HttpDemandConfig, PrometheusDemand
 from autopilot_client.rules.domain import Bounds
-from autopilot_client.rules.kinds import KINDS, NAME, kind_of, target_of
+from autopilot_client.rules.kinds import KINDS, NAME, ObjectPlace, kind_of, target_of
 from autopilot_client.rules.lead import Lead, parse_lead
 from autopilot_client.rules.schedule import MOST_MINUTES, Event
 
 TARGET = rf"^({'|'.join(KINDS)})/{NAME}$"
-
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*\Z"
-
 LONGEST_KEY = 128
-
 Apply = Literal["observe", "scale", "webhook", "keda"]
 
 
@@ -78,12 +75,16 @@ class TargetObject(Section, frozen=True, rename={"api_version": "apiVersion"}):
 
 
 class Fleet(Section, frozen=True):
-    """One fleet. `name` is the key of its history; its target is `deployment/NAME` and the like, or any object."""
+    """One fleet. `name` is the key of its history; its target is `deployment/NAME` and the like, or any object.
+
+    `namespace` is where its object is; empty: in the client's own.
+    """
 
     name: Annotated[str, msgspec.Meta(pattern=KEY, max_length=LONGEST_KEY)]
     aims_at: Annotated[str, msgspec.Meta(pattern=TARGET)] | TargetObject = msgspec.field(name="target")
     demand: Demand
     maximum: Whole
+    namespace: Namespace = ""
     queue: HttpDemandConfig | PrometheusDemand | None = None
     minimum: Whole = 1
     apply: Apply = "observe"
@@ -106,6 +107,11 @@ class Fleet(Section, frozen=True):
         if isinstance(aim, str):
             return aim
         return target_of(aim.api_version, aim.kind, aim.resource or "", aim.name)
+
+    @property
+    def place(self) -> ObjectPlace:
+        """The namespace and target of its object."""
+        return ObjectPlace(self.namespace, self.target)
 
     @property
     def kind(self) -> str:

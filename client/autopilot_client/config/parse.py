@@ -9,7 +9,7 @@ import msgspec
 import yaml
 
 from autopilot_client.config.base import Section, WebService
-from autopilot_client.config.checks import complaints
+from autopilot_client.config.checks import complaints, room_complaints, said_twice
 from autopilot_client.config.document import Config
 from autopilot_client.config.fleet import LONGEST_KEY
 from autopilot_client.config.remedies import REMEDIES
@@ -31,13 +31,19 @@ def parse(text: str, source: str) -> Config:
 
 
 def keyed(config: Config, namespace: str) -> Config:
-    """The configuration with the keys of its fleets: CLUSTER/NAMESPACE/NAME where `cluster` is set, else the names.
+    """The configuration of a client in a namespace: the fleets with their own, and with the keys of their histories.
 
-    Raises ConfigError where a key is longer than the endpoint takes.
+    A key is CLUSTER/NAMESPACE/NAME where `cluster` is set, else the name. Raises ConfigError where one is longer than
+    the endpoint takes, and where two fleets are one once their namespaces are known.
     """
+    placed = [msgspec.structs.replace(fleet, namespace=fleet.namespace or namespace) for fleet in config.fleets]
+    config = msgspec.structs.replace(config, fleets=tuple(placed))
+    complaint = next(iter([*said_twice(config), *room_complaints(config.fleets)]), None)
+    if complaint:
+        raise ConfigError(complaint)
     if config.cluster is None:
         return config
-    names = [f"{config.cluster}/{namespace}/{fleet.name}" for fleet in config.fleets]
+    names = [f"{config.cluster}/{fleet.namespace}/{fleet.name}" for fleet in config.fleets]
     longest = max(names, key=len)
     if len(longest) > LONGEST_KEY:
         raise ConfigError(f"cluster: the key {longest} has more than {LONGEST_KEY} characters; write shorter names")

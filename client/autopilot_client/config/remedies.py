@@ -4,7 +4,7 @@ REMEDIES = {
     "fleets": "a list of fleets, each with name, target, demand and maximum",
     "name": "the fleet's key at the endpoint, such as us-west-2/shooter",
     "target": "deployment/NAME, fleet/NAME (an Agones Fleet), statefulset/NAME, cloneset/NAME, gameserverset/NAME, or "
-    "apiVersion, kind and name of any object with a scale subresource, in the client's namespace",
+    "apiVersion, kind and name of any object with a scale subresource",
     "apiVersion": "the group and version of the target, such as game.kruise.io/v1alpha1",
     "kind": "the kind of the target, such as GameServerSet",
     "resource": "the plural that kubectl api-resources shows, such as gameserversets",
@@ -25,7 +25,7 @@ REMEDIES = {
     "selector": "equality terms, such as app=minecraft,region=eu",
     "in_use": "a label such as state=busy, or ready, or not-ready",
     "cluster": "the cluster's name, such as us-west-2: keys of fleets then are CLUSTER/NAMESPACE/NAME",
-    "namespace": "the name of a Kubernetes namespace",
+    "namespace": "the name of a Kubernetes namespace, such as games",
     "interval_seconds": "seconds between passes, 1 to 3600",
     "read": "auto, named (get each object) or list (one call)",
     "events": "pass (one event a pass), fleet (one event a resize) or off",

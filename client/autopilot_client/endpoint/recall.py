@@ -32,6 +32,7 @@ class _Past(msgspec.Struct, frozen=True):
     slot_minutes: Annotated[float, msgspec.Meta(gt=0, le=1440)]
     demand: list[_Servers | None] = []
     forecast: list[_Servers | None] = []
+    believed: list[_Servers | None] = []
 
 
 class _Pasts(msgspec.Struct, frozen=True):
@@ -78,9 +79,10 @@ def pasts(
 
 def _slots(one: _Past) -> Iterator[RecalledSlot]:
     start, step = one.start.timestamp(), one.slot_minutes * 60
-    for at, (demand, forecast) in enumerate(zip(one.demand, one.forecast, strict=False)):
+    believed = one.believed or [None] * len(one.demand)
+    for at, (demand, forecast, held) in enumerate(zip(one.demand, one.forecast, believed, strict=False)):
         if demand is not None:
-            yield RecalledSlot(start + step * at, demand, forecast)
+            yield RecalledSlot(start + step * at, demand, forecast, held is not None)
 
 
 def standings(get: Callable[[str], bytes], fleets: Sequence[str]) -> Iterator[tuple[str, WeekStanding]]:

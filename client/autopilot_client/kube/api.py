@@ -6,7 +6,7 @@ The requests are plain: see "Why not the kubernetes package" in the client's REA
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import msgspec
 import urllib3
 
-from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
+from autopilot_client.ports import KubeRefusedError, KubeSilentError, KubeUnavailableError
 
 MERGE = "application/merge-patch+json"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -81,7 +81,11 @@ class Kube:
         """The path of a namespaced resource; `group` as `apps/v1`, or `v1` for the core."""
         root = "/api/v1" if group == "v1" else f"/apis/{group}"
         tail = "".join(f"/{quote(part, safe='')}" for part in (name, sub) if part)
-        return f"{root}/namespaces/{self.namespace}/{resource}{tail}"
+        return f"{root}/namespaces/{quote(self.namespace, safe='')}/{resource}{tail}"
+
+    def within(self, namespace: str) -> "Kube":
+        """The same connection, time-outs and count of calls in another namespace; an empty name is this one."""
+        return replace(self, namespace=namespace) if namespace else self
 
     def _call(self, method: str, path: str, request: "Request") -> bytes:
         self.calls[method] = self.calls.get(method, 0) + 1
@@ -98,7 +102,7 @@ class Kube:
             )
             body = _bounded(response, until)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise KubeUnavailableError(f"{method} {path}: {error}") from error
+            raise KubeSilentError(f"{method} {path}: {error}") from error
         return _usable(response.status, body, f"{method} {path}")
 
     def _headers(self, request: "Request") -> dict[str, str]:

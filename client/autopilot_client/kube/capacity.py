@@ -25,28 +25,29 @@ class CapacityWriter:
     """Writes sizes, and only those that differ from the last that was written."""
 
     kube: Kube
-    _written: dict[Capacity, int] = field(default_factory=dict)
+    _written: dict[tuple[str, Capacity], int] = field(default_factory=dict)
 
-    def write(self, capacity: Capacity, size: int) -> None:
-        """Set the size. Raises KubeError."""
-        name = capacity.buffer or capacity.pause_deployment or ""
-        if self._written.get(capacity) == size:
+    def write(self, namespace: str, capacity: Capacity, size: int) -> None:
+        """Set the size of an object in a namespace. Raises KubeError."""
+        kube, which = self.kube.within(namespace), (namespace, capacity)
+        if self._written.get(which) == size:
             return
-        self._written.pop(capacity, None)  # a write that fails may have come through all the same
+        self._written.pop(which, None)  # a write that fails may have come through all the same
         if capacity.buffer:
-            self._buffer(name, size)
+            _write_buffer(kube, capacity.buffer, size)
         else:
-            path = self.kube.path("apps/v1", "deployments", name, "scale")
-            self.kube.patch(path, {"spec": {"replicas": size}})
-        self._written[capacity] = size
+            path = kube.path("apps/v1", "deployments", capacity.pause_deployment or "", "scale")
+            kube.patch(path, {"spec": {"replicas": size}})
+        self._written[which] = size
 
-    def _buffer(self, name: str, size: int) -> None:
-        for version in VERSIONS:
-            path = self.kube.path(f"autoscaling.x-k8s.io/{version}", "capacitybuffers", name)
-            try:
-                self.kube.patch(path, {"spec": {"replicas": size}})
-            except KubeRefusedError as error:
-                if error.status != 404 or version == VERSIONS[-1]:
-                    raise
-            else:
-                return
+
+def _write_buffer(kube: Kube, name: str, size: int) -> None:
+    for version in VERSIONS:
+        path = kube.path(f"autoscaling.x-k8s.io/{version}", "capacitybuffers", name)
+        try:
+            kube.patch(path, {"spec": {"replicas": size}})
+        except KubeRefusedError as error:
+            if error.status != 404 or version == VERSIONS[-1]:
+                raise
+        else:
+            return

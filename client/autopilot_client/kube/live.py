@@ -9,11 +9,12 @@ from autopilot_client.kube.api import Kube
 from autopilot_client.kube.targets import read_one
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import Spec
+from autopilot_client.rules.kinds import ObjectPlace
 
 AT_ONCE = 4
 """Reads under way at most: the port's other threads stay free for the probes."""
 REST_SECONDS = 5.0
-"""How long an API server that has not answered is not asked again."""
+"""How long an API server that has not answered is not asked again about the same namespace."""
 
 
 @dataclass(slots=True)
@@ -22,25 +23,25 @@ class LiveSpecs:
 
     kube: Kube
     clock: Callable[[], float] = time.monotonic
-    _forbidden: set[str] = field(default_factory=set)
-    _rests_until: float = 0.0
+    _forbidden: set[ObjectPlace] = field(default_factory=set)
+    _rests_until: dict[str, float] = field(default_factory=dict)
     _free: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(AT_ONCE))
 
-    def __call__(self, target: str) -> Spec | None:
+    def __call__(self, place: ObjectPlace) -> Spec | None:
         """The object now; None without the right to read it. Raises KubeError."""
-        if target in self._forbidden:
+        if place in self._forbidden:
             return None
-        if self.clock() < self._rests_until or not self._free.acquire(blocking=False):
+        if self.clock() < self._rests_until.get(place.namespace, 0.0) or not self._free.acquire(blocking=False):
             raise KubeUnavailableError("the API server is slow or away")
         try:
-            found = read_one(self.kube, target)
+            found = read_one(self.kube.within(place.namespace), place.target)
         except KubeRefusedError as error:
             if error.status != 403:
                 raise
-            self._forbidden.add(target)
+            self._forbidden.add(place)
             return None
         except KubeUnavailableError:
-            self._rests_until = self.clock() + REST_SECONDS
+            self._rests_until[place.namespace] = self.clock() + REST_SECONDS
             raise
         finally:
             self._free.release()

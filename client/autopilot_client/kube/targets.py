@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from autopilot_client.kube.api import UNREADABLE, Kube
-from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
-from autopilot_client.rules.kinds import BY_DELETION_COST, KINDS, kind_of
+from autopilot_client.ports import KubeError, KubeRefusedError, KubeSilentError, KubeUnavailableError
+from autopilot_client.rules.kinds import BY_DELETION_COST, KINDS, ObjectPlace, kind_of
 
 Form = TypeVar("Form")
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -32,6 +33,7 @@ class Target:
     first        the first ordinal of a StatefulSet's pods
     servers      how many servers are there, a rollout's surge among them; never taken for the size
     counters, lists  of Agones, by name, summed up over those servers
+    namespace   where it is
     """
 
     replicas: int
@@ -50,6 +52,7 @@ class Target:
     servers: int = 0
     counters: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
     lists: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
+    namespace: str = ""
 
 
 class AgonesTotal(msgspec.Struct, frozen=True):
@@ -101,13 +104,25 @@ class _Items(msgspec.Struct):
     items: list[_Item]
 
 
-def read_targets(kube: Kube, wanted: Sequence[str], how: str) -> dict[str, Target | KubeError]:
-    """The targets (`deployment/NAME`, `fleet/NAME` ...) by name; an error where one could not be read."""
-    found: dict[str, Target | KubeError] = {}
-    for word in sorted({target.split("/", 1)[0] for target in wanted}):
-        names = [target.split("/", 1)[1] for target in wanted if target.startswith(f"{word}/")]
-        found |= _read_kind(kube, word, names, how)
+def read_targets(kube: Kube, wanted: Iterable[ObjectPlace], how: str) -> dict[ObjectPlace, Target | KubeError]:
+    """The targets by their places; an error where one could not be read. What one namespace refuses is its own.
+
+    An API server that gives no answer at all keeps a pass waiting in few of its namespaces, not in each.
+    """
+    found: dict[ObjectPlace, Target | KubeError] = {}
+    silent = 0
+    for (namespace, word), places in groupby(sorted(wanted), _namespace_and_kind):
+        names = [place.target.split("/", 1)[1] for place in places]
+        gone = dict.fromkeys([f"{word}/{name}" for name in names], GONE)
+        read = gone if silent >= GONE_AFTER else _read_kind(kube.within(namespace), word, names, how)
+        unanswered = {id(one) for one in read.values() if isinstance(one, KubeSilentError)}
+        silent = silent + len(unanswered) if unanswered or read is gone else 0
+        found |= {ObjectPlace(namespace, target): one for target, one in read.items()}
     return found
+
+
+def _namespace_and_kind(place: ObjectPlace) -> tuple[str, str]:
+    return place.namespace, place.target.split("/", 1)[0]
 
 
 def read_one(kube: Kube, target: str) -> Target:
@@ -118,12 +133,10 @@ def read_one(kube: Kube, target: str) -> Target:
         scale = _decode(kube.get(kube.path(kind.group, kind.resource, name, "scale")), _Item)
         scale.metadata.annotations = item.metadata.annotations
         item = scale
-    return _target(item, kind.known)
+    return _target(item, kind.known, kube.namespace)
 
 
-def _read_kind(kube: Kube, word: str, names: Sequence[str], how: str) -> dict[str, Target | KubeError]:
-    if not names:
-        return {}
+def _read_kind(kube: Kube, word: str, names: Sequence[str], how: str) -> Mapping[str, Target | KubeError]:
     if word in KINDS and (how == "list" or (how == "auto" and len(names) > NAMED_UP_TO)):
         return _listed(kube, word, names)
     return _each_named(kube, [f"{word}/{name}" for name in names])
@@ -156,13 +169,13 @@ def _listed(kube: Kube, kind: str, names: Sequence[str]) -> dict[str, Target | K
         return {f"{kind}/{name}": KubeError(f"{error}{hint}") for name in names}
     except KubeError as error:
         return {f"{kind}/{name}": error for name in names}
-    return _by_name(kind, names, items)
+    return _by_name(kube, kind, names, items)
 
 
-def _by_name(kind: str, names: Sequence[str], items: Iterable[_Item]) -> dict[str, Target | KubeError]:
+def _by_name(kube: Kube, kind: str, names: Sequence[str], items: Iterable[_Item]) -> dict[str, Target | KubeError]:
     there = {item.metadata.name: item for item in items}
     return {
-        f"{kind}/{name}": _target_or_error(there[name], kind)
+        f"{kind}/{name}": _target_or_error(there[name], kind, kube.namespace)
         if name in there
         else KubeError(f"{kind}/{name} does not exist")
         for name in names
@@ -176,14 +189,14 @@ def _decode(body: bytes, form: type[Form]) -> Form:
         raise KubeUnavailableError(f"unreadable answer: {error}") from error
 
 
-def _target_or_error(item: _Item, kind: str) -> Target | KubeError:
+def _target_or_error(item: _Item, kind: str, namespace: str) -> Target | KubeError:
     try:
-        return _target(item, kind)
+        return _target(item, kind, namespace)
     except KubeError as error:
         return error
 
 
-def _target(item: _Item, kind: str) -> Target:
+def _target(item: _Item, kind: str, namespace: str) -> Target:
     """The object as a value. Raises KubeUnavailableError: a selector half read would pick other people's pods."""
     try:
         selector = item.status.selector or _selector(item.spec.selector) or item.status.label_selector
@@ -207,6 +220,7 @@ def _target(item: _Item, kind: str) -> Target:
         status.replicas,
         status.counters or {},
         status.lists or {},
+        namespace,
     )
 
 

@@ -1,6 +1,7 @@
 """What holds in a pass and is worth telling outside the cluster, by fleet."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from autopilot_client.rules.domain import Fault
@@ -15,6 +16,7 @@ FAULTS = {
     Fault.ANSWER_REFUSED: "the endpoint's answer is not to be believed; it grows if need be, and does not shrink",
     Fault.HISTORY_UNAVAILABLE: "the endpoint cannot reach its history; it grows if need be, and does not shrink",
 }
+REFUSED = "the API server refuses to read or to set its size; the client's page says which right is missing"
 FAILED_PASS = Condition(
     MessageKind.FAULT, "pass", "", "a pass failed, and the client's log says why; no size is changed"
 )
@@ -22,7 +24,7 @@ FAILED_PASS = Condition(
 
 def conditions_of(views: Sequence[View]) -> list[Condition]:
     """All that holds after a pass."""
-    return [condition for view in views for condition in _conditions(view)]
+    return [replace(one, namespace=view.fleet.namespace) for view in views for one in _conditions(view)]
 
 
 def _conditions(view: View) -> Iterator[Condition]:
@@ -30,7 +32,9 @@ def _conditions(view: View) -> Iterator[Condition]:
     if view.hold:
         text = f"the size is held through an outage of demand: {view.hold.why}"
         yield Condition(MessageKind.OUTAGE_HOLD, "", name, text)
-    if fault is not Fault.NONE:
+    if view.refused:
+        yield Condition(MessageKind.FAULT, "refused", name, REFUSED)
+    if fault not in (Fault.NONE, Fault.CLUSTER_UNKNOWN if view.refused else Fault.NONE):
         yield Condition(MessageKind.FAULT, str(fault), name, FAULTS[fault])
     if view.rivalry.words:
         held = "left alone" if view.rivalry.held_since is not None else ""

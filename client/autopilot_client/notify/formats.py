@@ -22,6 +22,7 @@ def cloud_event(message: Message, namespace: str) -> bytes:
     subject = {"subject": message.fleets[0]} if len(message.fleets) == 1 else {}
     data = {
         "fleets": message.fleets,
+        "namespaces": message.namespaces,
         "text": message.text,
         "cause": message.cause,
         "since": _rfc3339(message.since),
@@ -45,7 +46,8 @@ SIGNS = {"begun": ":warning:", "ended": ":white_check_mark:", "report": ":receip
 def slack_text(message: Message, namespace: str) -> bytes:
     """A Slack-compatible body, with the three characters escaped that Slack's text gives a meaning to."""
     text = message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return json.dumps({"text": f"{SIGNS[message.state]} {namespace}: {text}"}).encode()
+    where = ", ".join(message.namespaces) or namespace
+    return json.dumps({"text": f"{SIGNS[message.state]} {where}: {text}"}).encode()
 
 
 FORMS: Mapping[str, Form] = {

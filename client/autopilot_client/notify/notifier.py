@@ -53,7 +53,11 @@ class Notifier:
             return []
         text = in_words(bills, self.settings.currency)
         fleets = tuple(bill.fleet for bill in bills)
-        return [Message(MessageKind.BILL, "report", fleets, text, now, begin_of(self._week.number - 1), bills=bills)]
+        since = begin_of(self._week.number - 1)
+        return [Message(MessageKind.BILL, "report", fleets, text, now, since, bills=bills, namespaces=self._spaces())]
+
+    def _spaces(self) -> tuple[str, ...]:
+        return tuple(sorted({view.fleet.namespace for view in self._last if view.fleet.namespace}))
 
     def _tell(self, messages: Sequence[Message], leads: bool) -> None:
         for message in messages if leads and not self.store.dry_run else ():

@@ -11,7 +11,7 @@ from autopilot_client.kube.capacity import CapacityWriter, headroom
 from autopilot_client.kube.events import NoticeEvent, Resize, write_events
 from autopilot_client.kube.nodes import count_nodes
 from autopilot_client.kube.protection import protect_busy
-from autopilot_client.ports import KubeError, KubeRefusedError
+from autopilot_client.ports import KubeError, KubeRefusedError, KubeSilentError
 from autopilot_client.reconcile.gather import Gathered, Outside
 from autopilot_client.rules.notices import of_hold, of_mistakes, of_overrides, of_rivalry
 from autopilot_client.rules.overrides import NO_OVERRIDES
@@ -39,7 +39,7 @@ class FollowUp:
             if fleet.protect is None or target is None or fleet.apply == "observe":
                 continue
             try:
-                protect_busy(self.outside.kube, target, fleet.protect.in_use)
+                protect_busy(self.outside.kube_of(fleet), target, fleet.protect.in_use)
             except KubeError as error:
                 log.warning("%s: busy pods are not protected: %s", fleet.name, error)
                 self.outside.store.passes["unprotected"] += 1
@@ -52,10 +52,25 @@ class FollowUp:
         try:
             for view in views:
                 self._make_room(view)
-            if news and store.config.events != "off":
-                write_events(self.outside.kube, news, store.config.events == "fleet", now)
+            if store.config.events != "off":
+                self._write_events(news, now)
         except KubeError as error:
             self._untold(error)
+
+    def _write_events(self, news: Sequence[Resize | NoticeEvent], now: float) -> None:
+        """Events, each in its object's namespace; what one refuses does not keep the others back.
+
+        Raises KubeSilentError.
+        """
+        each = self.outside.store.config.events == "fleet"
+        for namespace in dict.fromkeys(one.target.namespace for one in news):
+            here = [one for one in news if one.target.namespace == namespace]
+            try:
+                write_events(self.outside.kube.within(namespace), here, each, now)
+            except KubeSilentError:
+                raise
+            except KubeError as error:
+                self._untold(error)
 
     def _make_room(self, view: View) -> None:
         """Raises KubeUnavailableError."""
@@ -65,7 +80,7 @@ class FollowUp:
         if capacity is None or view.fleet.apply == "observe" or room is None:
             return
         try:
-            self._capacity.write(capacity, room)
+            self._capacity.write(view.fleet.namespace, capacity, room)
         except KubeRefusedError as error:
             self._untold(error)
 

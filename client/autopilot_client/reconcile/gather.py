@@ -1,7 +1,7 @@
 """Gather: what the cluster has, what players need, what the endpoint says. Whatever fails is unknown, never zero."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ from autopilot_client.endpoint.wire import answer, instance
 from autopilot_client.kube.api import Kube
 from autopilot_client.kube.boots import read_boots
 from autopilot_client.kube.pods import Pod, read_pods
+from autopilot_client.kube.refusals import with_remedy
 from autopilot_client.kube.targets import Target, read_targets
 from autopilot_client.net.fetch import RetryBudget, Send, fetch
 from autopilot_client.ports import (
@@ -24,6 +25,7 @@ from autopilot_client.ports import (
     EndpointUnavailableError,
     KubeError,
     KubeRefusedError,
+    KubeSilentError,
     KubeUnavailableError,
 )
 from autopilot_client.rules.annotated_schedules import read_schedules
@@ -43,13 +45,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """One fleet: what is seen of it, the object to patch, what people say of it, and what went wrong, in words."""
+    """One fleet: what is seen of it, the object to patch, what people say of it, and what went wrong, in words.
+
+    `refused` is what went wrong where the API server refuses the object; waiting will not help.
+    """
 
     fleet: Fleet
     seen: Seen
     target: Target | None = None
     trouble: str = ""
     rules: OperatorRules = NO_RULES
+    refused: str = ""
 
     @property
     def bounds(self) -> Bounds:
@@ -72,13 +78,17 @@ class Outside:
     store: StatusStore
     send: Send = fetch
 
+    def kube_of(self, fleet: Fleet) -> Kube:
+        """The API server, in the namespace of a fleet."""
+        return self.kube.within(fleet.namespace)
+
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
     """The demand sources of one pass."""
 
     http: HttpSource
-    pods: list[Pod] | KubeError
+    pods: Mapping[str, list[Pod] | KubeError]
     store: StatusStore
     now: float
 
@@ -94,20 +104,22 @@ def gather(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gather
 
 def _read_cluster(outside: Outside, fleets: Sequence[Fleet], now: float) -> list[Gathered]:
     """The objects. Those with `source: review` are read apart: there may be no right to, and that is no fault."""
-    by_review = [fleet.target for fleet in fleets if isinstance(fleet.demand, ReviewDemand)]
-    others = [fleet.target for fleet in fleets if not isinstance(fleet.demand, ReviewDemand)]
+    by_review = [fleet.place for fleet in fleets if isinstance(fleet.demand, ReviewDemand)]
+    others = [fleet.place for fleet in fleets if not isinstance(fleet.demand, ReviewDemand)]
     how = outside.store.config.read
     targets = read_targets(outside.kube, others, how) | read_targets(outside.kube, by_review, how)
-    return [_located(fleet, targets[fleet.target], outside.store, now) for fleet in fleets]
+    return [_located(fleet, targets[fleet.place], outside.store, now) for fleet in fleets]
 
 
 def _located(fleet: Fleet, target: Target | KubeError, store: StatusStore, now: float) -> Gathered:
     if isinstance(target, Target):
         return Gathered(fleet, Seen(now, target.replicas, uid=target.uid), target)
     if not isinstance(fleet.demand, ReviewDemand):
-        return Gathered(fleet, Seen(now, None, fault=Fault.CLUSTER_UNKNOWN), None, str(target))
+        trouble = with_remedy(target, store.namespace_of(fleet))
+        refused = "" if isinstance(target, KubeUnavailableError) else trouble
+        return Gathered(fleet, Seen(now, None, fault=Fault.CLUSTER_UNKNOWN), None, trouble, refused=refused)
     away = isinstance(target, KubeUnavailableError)
-    return Gathered(fleet, Seen(now, None, uid="" if away else store.reviewed_uid(fleet.object)))
+    return Gathered(fleet, Seen(now, None, uid="" if away else store.reviewed_uid(fleet.name)))
 
 
 def _measure_leads(outside: Outside, gathered: Sequence[Gathered], now: float) -> None:
@@ -118,7 +130,7 @@ def _measure_leads(outside: Outside, gathered: Sequence[Gathered], now: float) -
         if not one.fleet.measures_lead or one.target is None:
             continue
         try:
-            servers = read_boots(outside.kube, one.fleet.target, one.target, now)
+            servers = read_boots(outside.kube_of(one.fleet), one.fleet.target, one.target, now)
         except KubeError as error:
             hint = "; add components/measured-lead" if isinstance(error, KubeRefusedError) else ""
             log.warning("%s: its lead time is not measured: %s%s", name, error, hint)
@@ -140,7 +152,7 @@ def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
 
 
 def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list[Gathered]:
-    pods = _read_pods(outside.kube, [g.fleet.demand for g in gathered if isinstance(g.fleet.demand, PodsDemand)])
+    pods = _read_pods(outside.kube, [one.fleet for one in gathered])
     sources = _Sources(HttpSource(now, RetryBudget(outside.send)), pods, outside.store, now)
     asked = [source for g in gathered for source in (g.fleet.demand, g.fleet.queue)]
     if not any(isinstance(source, HttpDemandConfig | PrometheusDemand) for source in asked):
@@ -150,11 +162,21 @@ def _read_demand(outside: Outside, gathered: list[Gathered], now: float) -> list
         return list(pool.map(lambda g: _with_demand(g, sources), gathered))
 
 
-def _read_pods(kube: Kube, wanted: list[PodsDemand]) -> list[Pod] | KubeError:
-    try:
-        return read_pods(kube, common_selector(wanted)) if wanted else []
-    except KubeError as error:
-        return error
+def _read_pods(kube: Kube, fleets: Iterable[Fleet]) -> dict[str, list[Pod] | KubeError]:
+    """The pods of each namespace with a fleet that counts them; an API server that gives no answer is asked once."""
+    wanted: dict[str, list[PodsDemand]] = {}
+    for fleet in fleets:
+        if isinstance(fleet.demand, PodsDemand):
+            wanted.setdefault(fleet.namespace, []).append(fleet.demand)
+    found: dict[str, list[Pod] | KubeError] = {}
+    silent: KubeError | None = None
+    for namespace, sources in wanted.items():
+        try:
+            found[namespace] = silent or read_pods(kube.within(namespace), common_selector(sources))
+        except KubeError as error:
+            found[namespace] = error
+            silent = error if isinstance(error, KubeSilentError) else None
+    return found
 
 
 def _with_demand(gathered: Gathered, sources: _Sources) -> Gathered:
@@ -199,16 +221,17 @@ def _reading(gathered: Gathered, sources: _Sources) -> Reading:
         case PrometheusDemand() as source:
             return read_prometheus(source, sources.now, sources.http.budget)
         case PodsDemand() as source:
-            if isinstance(sources.pods, KubeError):
-                forbidden = isinstance(sources.pods, KubeRefusedError) and sources.pods.status == 403
-                raise DemandUnknownError(f"{sources.pods}{'; add components/idle-first' if forbidden else ''}")
-            return demand_of_pods(sources.pods, source, sources.now)
+            pods = sources.pods[gathered.fleet.namespace]
+            if isinstance(pods, KubeError):
+                forbidden = isinstance(pods, KubeRefusedError) and pods.status == 403
+                raise DemandUnknownError(f"{pods}{'; add components/idle-first' if forbidden else ''}")
+            return demand_of_pods(pods, source, sources.now)
         case ReviewDemand() as source:
             return _reviewed(gathered.fleet, source, sources)
 
 
 def _reviewed(fleet: Fleet, source: ReviewDemand, sources: _Sources) -> Reading:
-    latest = sources.store.review(fleet.object)
+    latest = sources.store.review(fleet.name)
     if latest is None or sources.now - latest[1] > source.max_age_seconds:
         raise DemandUnknownError("no FleetAutoscaleReview lately")
     return latest[0].reading(fleet.margin, latest[1])

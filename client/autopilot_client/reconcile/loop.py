@@ -9,11 +9,12 @@ from typing import Protocol
 
 from autopilot_client.config.fleet import Fleet
 from autopilot_client.kube.events import NoticeEvent, Resize
+from autopilot_client.kube.refusals import REMEDIES, with_remedy
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.sparing import spare
 from autopilot_client.kube.targets import Target, read_one
 from autopilot_client.notify.notifier import Notifier
-from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
+from autopilot_client.ports import KubeRefusedError, KubeSilentError, KubeUnavailableError
 from autopilot_client.reconcile.follow_up import FollowUp, news_of
 from autopilot_client.reconcile.gather import Gathered, Outside, gather
 from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
@@ -28,13 +29,8 @@ from autopilot_client.status.store import View
 
 log = logging.getLogger(__name__)
 
-REMEDIES = {
-    403: "the Role lacks this right: see client/specs",
-    404: "it does not exist (any more), or has no scale subresource",
-    422: "the API server finds the size invalid",
-}
-
-
+EVERYWHERE = "*"
+"""In place of a namespace: the API server gives no answer at all."""
 AGREES = 6
 """Passes within which two replicas, each with its own passes, decide the same."""
 
@@ -62,6 +58,19 @@ class DecidedFleet:
     def fleet(self) -> Fleet:
         """Its configuration."""
         return self.gathered.fleet
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOutcome:
+    """What became of a plan, in a word; the resize if there was one; what was refused, with the remedy.
+
+    `away` is the namespace in which the API server could not do it, or `EVERYWHERE`; empty where it could.
+    """
+
+    word: str
+    resize: Resize | None = None
+    refused: str = ""
+    away: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -175,17 +184,21 @@ class Loop:
         self._troubles[name] = trouble
 
     def _apply(self, decided: Sequence[DecidedFleet]) -> tuple[list[View], list[Resize]]:
-        """Carry the plans out, growth first. When the API server goes away, the rest waits for the next pass."""
+        """Carry the plans out, growth first. When the API server goes away, the rest waits for the next pass.
+
+        Where it answers with an error of its own, only the rest of that namespace does.
+        """
         plans = {d.fleet.name: self._plan(d) for d in decided}
         views: dict[str, View] = {}
         resizes: list[Resize] = []
-        away = ""
+        away: set[str] = set()
         for one in sorted(decided, key=lambda d: plans[d.fleet.name].removes):
-            wanted = Hold(away) if away and isinstance(plans[one.fleet.name], Scale) else plans[one.fleet.name]
-            outcome, resize = self._carry_out(one, wanted)
-            away = away or (outcome if outcome == "unavailable" else "")
-            resizes += [resize] if resize else []
-            views[one.fleet.name] = self._view(one, outcome, resize)
+            wanted = plans[one.fleet.name]
+            waits = isinstance(wanted, Scale) and not away.isdisjoint({EVERYWHERE, one.fleet.namespace})
+            outcome = self._carry_out(one, Hold("unavailable") if waits else wanted)
+            away |= outcome.away
+            resizes += [outcome.resize] if outcome.resize else []
+            views[one.fleet.name] = self._view(one, outcome)
         return [views[d.fleet.name] for d in decided], resizes
 
     def _plan(self, decided: DecidedFleet) -> Scale | Hold:
@@ -197,24 +210,25 @@ class Loop:
             return Hold("held")
         return plan(decided.gathered.seen.replicas, decided.decision.allocation)
 
-    def _carry_out(self, decided: DecidedFleet, wanted: Scale | Hold) -> tuple[str, Resize | None]:
-        """What happened, in a word, and the resize if there was one."""
-        target = decided.gathered.target
+    def _carry_out(self, decided: DecidedFleet, wanted: Scale | Hold) -> PlanOutcome:
+        target, fleet = decided.gathered.target, decided.fleet
         if isinstance(wanted, Hold) or target is None:
-            return wanted.why if isinstance(wanted, Hold) else "size unknown", None
+            return PlanOutcome(wanted.why if isinstance(wanted, Hold) else "size unknown")
         try:
             done = self._scale(decided, target, wanted)
         except KubeUnavailableError as error:
-            log.warning("%s: not resized: %s", decided.fleet.name, error)
-            return "unavailable", None
+            log.warning("%s: not resized: %s", fleet.name, error)
+            where = EVERYWHERE if isinstance(error, KubeSilentError) else fleet.namespace
+            return PlanOutcome("unavailable", away=frozenset({where}))
         except KubeRefusedError as error:
-            log.warning("%s: not resized: %s (%s)", decided.fleet.name, error, REMEDIES.get(error.status, "next pass"))
-            return f"refused {error.status}", None
+            refused = with_remedy(error, self.outside.store.namespace_of(fleet))
+            log.warning("%s: not resized: %s", fleet.name, refused)
+            return PlanOutcome(f"refused {error.status}", refused=refused if error.status in REMEDIES else "")
         if isinstance(done, Hold):
-            return done.why, None
-        resize = Resize(decided.fleet.target, target, done, decided.decision.reason)
-        log.info("%s (%s)", resize.text, decided.fleet.name)
-        return "scaled", resize
+            return PlanOutcome(done.why)
+        resize = Resize(fleet.target, target, done, decided.decision.reason)
+        log.info("%s (%s)", resize.text, fleet.name)
+        return PlanOutcome("scaled", resize)
 
     def _scale(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
         """Patch; after a conflict look again, once, and patch what is then right. Raises KubeError."""
@@ -223,7 +237,7 @@ class Loop:
         except KubeRefusedError as error:
             if error.status != 409:
                 raise
-        before, target = target, read_one(self.outside.kube, decided.fleet.target)
+        before, target = target, read_one(self.outside.kube_of(decided.fleet), decided.fleet.target)
         if target.uid != before.uid:
             return Hold("made anew")
         allocation = decided.decision.allocation or 0
@@ -232,7 +246,7 @@ class Loop:
         return again if isinstance(again, Hold) else self._patch(decided, target, again)
 
     def _patch(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
-        kube, fleet = self.outside.kube, decided.fleet
+        kube, fleet = self.outside.kube_of(decided.fleet), decided.fleet
         if wanted.removes:
             spared = spare(kube, fleet, target, wanted)
             if isinstance(spared, Hold):
@@ -243,12 +257,13 @@ class Loop:
         apply_scale(kube, fleet.target, target, wanted)
         return wanted
 
-    def _view(self, decided: DecidedFleet, outcome: str, resize: Resize | None) -> View:
+    def _view(self, decided: DecidedFleet, outcome: PlanOutcome) -> View:
         """The fleet after the pass; what it is set to now is what the next one should find."""
         seen, name, store = decided.gathered.seen, decided.fleet.name, self.outside.store
-        size = resize.scale.wanted if resize else seen.replicas
-        self._ours[name] = size if outcome in ("scaled", "already right") else None
+        size = outcome.resize.scale.wanted if outcome.resize else seen.replicas
+        self._ours[name] = size if outcome.word in ("scaled", "already right") else None
         before = store.views.get(name)
         hold = holding(before.hold if before else None, seen.answer, seen.at)
-        rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet), decided.insisted)
-        return View(decided.fleet, seen, decided.decision, outcome, size, decided.memory.last, *rules)
+        refused = decided.gathered.refused or outcome.refused
+        rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet), decided.insisted, refused)
+        return View(decided.fleet, seen, decided.decision, outcome.word, size, decided.memory.last, *rules)

@@ -35,14 +35,15 @@ class Recall:
 
     def ask(self) -> bool:
         """Ask once for what is not known yet; whether the endpoint told it."""
-        fleets = [fleet.name for fleet in self.store.config.fleets]
+        fleets = dict.fromkeys(fleet.name for fleet in self.store.config.fleets)
         try:
             if not self.restored:
-                for name, slots in self.endpoint.pasts(fleets, HOURS):
-                    self.store.recall(name, slots, self.clock())
+                for name, slots in self.endpoint.pasts(list(fleets), HOURS):
+                    if name in fleets:
+                        self.store.recall(name, slots, self.clock())
                 self.restored = True
-            for name, standing in self.endpoint.standings(fleets):
-                self.store.standings[name] = standing
+            told = self.endpoint.standings(list(fleets))
+            self.store.standings = {name: standing for name, standing in told if name in fleets}
         except EndpointUnavailableError as error:
             if str(error) != self._said:
                 log.info("what the endpoint remembers is not known, and the page does without: %s", error)

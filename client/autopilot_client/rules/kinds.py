@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 NAME = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 
 
@@ -17,6 +19,17 @@ class ScaleKind:
     resource: str
     kind: str
     known: str = ""
+
+
+class ObjectPlace(NamedTuple):
+    """Where an object is: its namespace (empty: the client's own), and its target such as `deployment/NAME`."""
+
+    namespace: str
+    target: str
+
+    def __str__(self) -> str:
+        """As people write it."""
+        return f"{self.namespace}/{self.target}" if self.namespace else self.target
 
 
 KINDS = {
@@ -34,6 +47,15 @@ BY_ORDER = frozenset({"statefulset", "gameserverset"})
 _FULL = re.compile(r"(?P<kind>[A-Z]\w*)\.(?P<resource>[a-z0-9]+)\.(?P<version>v[a-z0-9]+)\.(?P<group>[a-z0-9.-]+)")
 TARGET = re.compile(rf"({'|'.join(KINDS)}|{re.sub('[?]P<[a-z]+>', '', _FULL.pattern)})/{NAME}")
 """A target as it is written at the command line and shown: `statefulset/NAME`, `Kind.plural.v1.group.example/NAME`."""
+_PLACE = re.compile(rf"((?P<namespace>{NAMESPACE})/)?(?P<target>{TARGET.pattern})")
+
+
+def place_of(text: str) -> ObjectPlace:
+    """The place of `deployment/NAME` or `NAMESPACE/deployment/NAME`. Raises ValueError for what is none."""
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    return ObjectPlace(found["namespace"] or "", found["target"])
 
 
 def kind_of(target: str) -> ScaleKind:

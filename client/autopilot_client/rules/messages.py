@@ -33,18 +33,22 @@ NAMED = 3
 class Condition:
     """Something that holds for one fleet in a pass. `cause` tells conditions of one kind apart; `text` is for people.
 
-    `fleet` is empty for what concerns the client as a whole.
+    `fleet` is empty for what concerns the client as a whole; `namespace` is the fleet's.
     """
 
     kind: MessageKind
     cause: str
     fleet: str
     text: str = field(compare=False)
+    namespace: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing to tell: `state` is begun, ended or report; `at` and `since` are seconds since the epoch."""
+    """One thing to tell: `state` is begun, ended or report; `at` and `since` are seconds since the epoch.
+
+    `namespaces` are those of the fleets, each once.
+    """
 
     kind: MessageKind
     state: str
@@ -54,6 +58,7 @@ class Message:
     since: float
     cause: str = ""
     bills: tuple[FleetBill, ...] = ()
+    namespaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,8 @@ def _message(group: list[Condition], state: str, courses: Mapping[Condition, _Co
     since = min(courses[c].began for c in group)
     over = "over: " if state == "ended" else ""
     text = f"{named(fleets)}: {over}{first.text}" if fleets else over + first.text
-    return Message(first.kind, state, fleets, text, now, since, first.cause)
+    namespaces = tuple(sorted({c.namespace for c in group if c.namespace}))
+    return Message(first.kind, state, fleets, text, now, since, first.cause, namespaces=namespaces)
 
 
 def named(fleets: tuple[str, ...]) -> str:

@@ -56,6 +56,11 @@ GAUGES = (
     ),
     ("override_active", "1 while an annotation of the operator rules", lambda v: bool(v.rules.overrides.active)),
     ("rolling_out", "1 while a new version is rolled out and nothing is removed", lambda v: v.rules.rolling),
+    (
+        "cluster_refused",
+        "1 while the API server refuses to read or to set the size, as where a Role lacks the right",
+        lambda v: bool(v.refused),
+    ),
     ("on_hold", "1 while the size cannot be decided and stays", lambda v: v.decision.level is FallbackLevel.HOLD),
 )
 """Name without prefix, meaning, value (None: unknown, and then absent: a gauge never shows a made-up zero)."""
@@ -77,6 +82,7 @@ class StatusCollector(Collector):
 
     def __init__(self, store: StatusStore, leadership: LeadershipView, calls: dict[str, int]) -> None:
         self._store, self._leadership, self._calls = store, leadership, calls
+        self._namespaces = {fleet.name: store.namespace_of(fleet) for fleet in store.config.fleets}
 
     def collect(self) -> Iterator[Metric]:
         """Every family, once."""
@@ -90,6 +96,10 @@ class StatusCollector(Collector):
         yield from self._seconds()
         yield from self._process()
 
+    def _labels(self, fleet: str) -> list[str]:
+        """The values of `FLEET`."""
+        return [self._namespaces[fleet], fleet]
+
     def _gauges(self, views: list[View]) -> Iterator[Metric]:
         for name, meaning, value in GAUGES:
             values = ((view.fleet.name, value(view)) for view in views)
@@ -99,7 +109,7 @@ class StatusCollector(Collector):
         family = GaugeMetricFamily(name, meaning, labels=FLEET)
         for fleet, value in values:
             if value is not None and not math.isnan(value):
-                family.add_metric([self._store.namespace, fleet], float(value))
+                family.add_metric(self._labels(fleet), float(value))
         return family
 
     def _fallback(self, views: list[View]) -> Metric:
@@ -111,7 +121,7 @@ class StatusCollector(Collector):
         for view in views:
             for fault in Fault:
                 if fault is not Fault.NONE:
-                    labels = [self._store.namespace, view.fleet.name, str(fault)]
+                    labels = [*self._labels(view.fleet.name), str(fault)]
                     family.add_metric(labels, float(view.decision.fault is fault))
         return family
 
@@ -132,15 +142,15 @@ class StatusCollector(Collector):
         family = GaugeMetricFamily("autopilot_lead_minutes", meaning, labels=[*FLEET, "quantile"])
         for view in views:
             if view.lead:
-                family.add_metric([self._store.namespace, view.fleet.name, "0.5"], view.lead.shortest)
-                family.add_metric([self._store.namespace, view.fleet.name, "0.9"], view.lead.longest)
+                family.add_metric([*self._labels(view.fleet.name), "0.5"], view.lead.shortest)
+                family.add_metric([*self._labels(view.fleet.name), "0.9"], view.lead.longest)
         return family
 
     def _reversals(self) -> Metric:
         family = CounterMetricFamily("autopilot_size_reversals", "Sizes that somebody else has undone", labels=FLEET)
         for (which, fleet, _), count in dict(self._store.counts).items():
             if which == "reversals":
-                family.add_metric([self._store.namespace, fleet], count)
+                family.add_metric(self._labels(fleet), count)
         return family
 
     def _counters(self) -> Iterator[Metric]:
@@ -149,7 +159,7 @@ class StatusCollector(Collector):
             family = CounterMetricFamily(NAMES[metric], meaning, labels=[*FLEET, label])
             for (which, fleet, value), count in counts.items():
                 if which == metric:
-                    family.add_metric([self._store.namespace, fleet, value], count)
+                    family.add_metric([*self._labels(fleet), value], count)
             yield family
 
     def _seconds(self) -> Iterator[Metric]:
@@ -157,7 +167,7 @@ class StatusCollector(Collector):
         for name, meaning, value in METERS:
             family = CounterMetricFamily(f"autopilot_{name}", meaning, labels=FLEET)
             for fleet, meter in meters.items():
-                family.add_metric([self._store.namespace, fleet], value(meter))
+                family.add_metric(self._labels(fleet), value(meter))
             yield family
 
     def _process(self) -> Iterator[Metric]:

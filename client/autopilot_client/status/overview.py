@@ -3,16 +3,17 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from autopilot_client.rules.bill import FleetBill
 from autopilot_client.rules.domain import Fault
 from autopilot_client.rules.recalled import WeekStanding
-from autopilot_client.rules.schedule import upcoming
+from autopilot_client.rules.schedule import Event, upcoming
 from autopilot_client.status.clock import clock, day_clock
 from autopilot_client.status.store import StatusStore, View
 from autopilot_client.status.words import FAULTS
 
-STATES = ("no fresh answer", "left alone", "held", "short", "override", "unclear annotation", "")
+STATES = ("refused", "no fresh answer", "left alone", "held", "short", "override", "unclear annotation", "")
 """What may be wrong with a fleet, or special about it, the worst first; the last: nothing."""
 
 
@@ -68,7 +69,7 @@ def line_of(store: StatusStore, view: View, now: float) -> FleetLine:
         view.seen.answer.ahead if view.seen.answer else None,
         view.size,
         view.decision.reason,
-        tuple(_faults(view)),
+        tuple(_faults(view, store.held_since.get(name))),
         tuple(_said_by_people(view, now)),
         store.bill(view.fleet),
         store.standings.get(name),
@@ -116,6 +117,7 @@ def week_in_words(line: FleetLine) -> Iterator[str]:
 
 def _state(view: View) -> str:
     found = (
+        (bool(view.refused), "refused"),
         (view.decision.fault is not Fault.NONE, "no fresh answer"),
         (view.left_alone, "left alone"),
         (view.hold is not None, "held"),
@@ -131,11 +133,14 @@ def _short(view: View) -> bool:
     return reading is not None and view.size is not None and reading.need > view.size
 
 
-def _faults(view: View) -> Iterator[str]:
+def _faults(view: View, held_since: float | None) -> Iterator[str]:
     if view.decision.fault in FAULTS:
         yield FAULTS[view.decision.fault]
+    if view.refused:
+        yield f"The API server refuses: {view.refused}."
     if view.hold:
-        yield f"Held through an outage of demand since {clock(view.hold.since)} UTC: {view.hold.why}."
+        since = min(view.hold.since, held_since or view.hold.since)
+        yield f"Held through an outage of demand since {clock(since)} UTC: {view.hold.why}."
     if view.rivalry.words:
         yield f"{view.rivalry.words[0].upper()}{view.rivalry.words[1:]}."
     if _short(view):
@@ -151,8 +156,14 @@ def _said_by_people(view: View, now: float) -> Iterator[str]:
     yield from (f"Annotation {text}." for text in rules.overrides.mistakes)
     if rules.rolling:
         yield "A new version is being rolled out: nothing is removed until it is done."
-    later = [one for one in upcoming(rules.events, now, 2) if one[0] > now]
-    yield from (f"Next event: {event.name}, {day_clock(begin)} UTC." for begin, _, event in later)
+    yield from _next_events(rules.events, int(now // 60))
+
+
+@lru_cache(maxsize=4096)
+def _next_events(events: tuple[Event, ...], minute: int) -> tuple[str, ...]:
+    """The next events in words. Kept for the minute: cron lines of thousands of fleets take a while to think about."""
+    later = [one for one in upcoming(events, 60.0 * minute, 2) if one[0] > 60.0 * minute]
+    return tuple(f"Next event: {event.name}, {day_clock(begin)} UTC." for begin, _, event in later)
 
 
 def totals(lines: Sequence[FleetLine]) -> tuple[float, float | None]:

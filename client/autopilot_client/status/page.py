@@ -118,7 +118,8 @@ def _week(store: StatusStore, lines: Sequence[FleetLine], missing: float, cost: 
 def _card(store: StatusStore, line: FleetLine, now: float) -> Card:
     view, trail = store.views[line.fleet], store.trails.get(line.fleet)
     points, fleet = trail.points(now) if trail else [], view.fleet
-    about = f"{fleet.target}, {fleet.apply}, {fleet.minimum} to {fleet.maximum} servers"
+    where = f"{fleet.target} in namespace {fleet.namespace}" if fleet.namespace else fleet.target
+    about = f"{where}, {fleet.apply}, {fleet.minimum} to {fleet.maximum} servers"
     facts = [(term, value) for term, value in _facts(view, line).items() if value]
     return Card(line, about, list(week_in_words(line)), facts, draw(points, now), _changes(points))
 

@@ -14,7 +14,7 @@ from autopilot_client.rules.lead import BootTimes, Lead
 from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.offer import StandingDecision
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
-from autopilot_client.rules.recalled import RecalledSlot, WeekStanding
+from autopilot_client.rules.recalled import RecalledSlot, WeekStanding, held_since
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry
 from autopilot_client.status.review import Review
 from autopilot_client.status.trail import Point, Trail
@@ -29,7 +29,8 @@ class View:
 
     `rules` is what stood above the decision: overrides, schedule, a rollout; `hold` the endpoint's through an outage;
     `lead` the provisioning lead time that is given or measured; `insisted` whether the
-    operator has named the size of a fleet that is held for somebody else.
+    operator has named the size of a fleet that is held for somebody else; `refused` what the API server refuses of it,
+    with the remedy.
     """
 
     fleet: Fleet
@@ -43,6 +44,7 @@ class View:
     rivalry: Rivalry = NO_RIVAL
     lead: Lead | None = None
     insisted: bool = False
+    refused: str = ""
 
     @property
     def left_alone(self) -> bool:
@@ -72,6 +74,7 @@ class StatusStore:
     meters: dict[str, Meter] = field(default_factory=dict)
     week: Week | None = None
     standings: dict[str, WeekStanding] = field(default_factory=dict)
+    held_since: dict[str, float] = field(default_factory=dict)
     notifications: Counter[tuple[str, str]] = field(default_factory=Counter)
     passes: Counter[str] = field(default_factory=Counter)
     pass_seconds: float = 0.0
@@ -95,6 +98,8 @@ class StatusStore:
             for view in views:
                 self._account(view, self.views.get(view.fleet.name))
                 self.views[view.fleet.name] = view
+                if view.seen.answer and view.hold is None:
+                    self.held_since.pop(view.fleet.name, None)
                 if view.stays or view.decision.allocation is not None:
                     self.serving[view.fleet.name] = view
             if any(view.decision.level is FallbackLevel.ANSWER for view in views):
@@ -104,10 +109,15 @@ class StatusStore:
             self.pass_seconds, self.finished = now - self.began, now
 
     def recall(self, name: str, slots: Sequence[RecalledSlot], now: float) -> None:
-        """Fill the gaps of a fleet's last hours with what the endpoint remembers; what the client saw stands."""
+        """Fill the gaps of a fleet's last hours with what the endpoint remembers; what the client saw stands.
+
+        Of a hold that lasts it is kept when it began: this client may have begun in the midst of it.
+        """
         points = [Point(one.at, _or_nan(one.demand), forecast=_or_nan(one.forecast)) for one in slots]
         with self._lock:
             self.trails.setdefault(name, Trail()).recall(points, now)
+            if (since := held_since(slots, now)) is not None:
+                self.held_since[name] = since
 
     def bill(self, fleet: Fleet) -> FleetBill:
         """What this client has seen of the fleet in the week under way: the hours that it covers are said in it."""
@@ -127,11 +137,15 @@ class StatusStore:
     def remember_review(self, fleet: Fleet, review: Review, now: float) -> None:
         """Keep the latest review of a Fleet. Of one that was made anew, nothing is to be told before the next pass."""
         with self._lock:
-            before = self._reviews.get(fleet.object)
+            before = self._reviews.get(fleet.name)
             if before and review.of_another_fleet(before[0]):
-                self._remade[fleet.object] += 1
+                self._remade[fleet.name] += 1
                 self.serving.pop(fleet.name, None)
-            self._reviews[fleet.object] = (review, now)
+            self._reviews[fleet.name] = (review, now)
+
+    def namespace_of(self, fleet: Fleet) -> str:
+        """Where the fleet's object is."""
+        return fleet.namespace or self.namespace
 
     def review(self, name: str) -> tuple[Review, float] | None:
         """The latest review of a Fleet and when it came."""

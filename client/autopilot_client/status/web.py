@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from autopilot_client.config.fleet import LONGEST_KEY, Fleet
 from autopilot_client.ports import KubeError, ReadSpec
 from autopilot_client.rules.domain import Spec
+from autopilot_client.rules.kinds import ObjectPlace
 from autopilot_client.rules.offer import Question, Unsure, offer
 from autopilot_client.rules.rivals import not_taken
 from autopilot_client.status.metrics import LeadershipView, StatusCollector, exposition
@@ -54,7 +55,7 @@ def of_error(status: int, code: str, message: str) -> Reply:
     return of_json(status, {"error": {"code": code, "message": message, "field": None}})
 
 
-def no_spec(_: str) -> Spec | None:
+def no_spec(_: ObjectPlace) -> Spec | None:
     """Where no object may be read."""
     return None
 
@@ -80,8 +81,9 @@ class Application:
             "/v1/fleets": self._fleets,
             "/v1/course": self._course,
         }
-        self._reviewed = {fleet.object: fleet for fleet in store.config.fleets if fleet.kind == "fleet"}
-        self._scaled = {fleet.object: fleet for fleet in store.config.fleets if fleet.apply == "keda"}
+        fleets = [(store.namespace_of(fleet), fleet) for fleet in store.config.fleets]
+        self._reviewed = {(namespace, fleet.object): fleet for namespace, fleet in fleets if fleet.kind == "fleet"}
+        self._scaled = {(namespace, fleet.object): fleet for namespace, fleet in fleets if fleet.apply == "keda"}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -99,13 +101,10 @@ class Application:
         if path in self._gets:
             return self._gets[path](str(environ.get("QUERY_STRING", "")))
         parts = path.split("/")
-        if len(parts) == 5 and parts[:3] == ["", "v1", "fleets"] and parts[4] == "desired":
-            return self._desired(parts[3])
-        return of_error(
-            404,
-            "path",
-            "see /, /healthz, /readyz, /metrics, /v1/fleets, /v1/course, /v1/review, /v1/fleets/NAME/desired",
-        )
+        if parts[:3] == ["", "v1", "fleets"] and parts[-1] == "desired" and len(parts) in (5, 6):
+            return self._desired(parts[3] if len(parts) == 6 else self._store.namespace, parts[-2])
+        routes = "/v1/fleets, /v1/course, /v1/review, /v1/fleets/[NAMESPACE/]NAME/desired"
+        return of_error(404, "path", f"see /, /healthz, /readyz, /metrics, {routes}")
 
     def _healthz(self, _: str) -> Reply:
         if self._store.alive(self._clock()):
@@ -142,11 +141,11 @@ class Application:
         found = course(self._store, fleet, self._clock())
         return of_error(404, "fleet", "no fleet of this name is seen") if found is None else of_json(200, found)
 
-    def _desired(self, name: str) -> Reply:
+    def _desired(self, namespace: str, name: str) -> Reply:
         """KEDA's metrics-api. Unsure is 503, never 0: KEDA then keeps the size."""
-        fleet = self._scaled.get(name)
+        fleet = self._scaled.get((namespace, name))
         if fleet is None:
-            return of_error(404, "fleet", "no target of this name has apply: keda")
+            return of_error(404, "fleet", f"no target of this name in namespace {namespace} has apply: keda")
         size = self._offer(fleet, in_use=0)
         if isinstance(size, Unsure):
             return of_error(503, "unsure", size.why)
@@ -171,8 +170,8 @@ class Application:
         return of_json(200, reply(review, wanted))
 
     def _size_for(self, review: Review) -> int | Unsure:
-        fleet = self._reviewed.get(review.name)
-        if fleet is None or review.namespace not in ("", self._store.namespace):
+        fleet = self._reviewed.get((review.namespace or self._store.namespace, review.name))
+        if fleet is None:
             return Unsure("no fleet of this name and namespace is configured")
         self._store.remember_review(fleet, review, self._clock())
         if fleet.apply != "webhook":
@@ -188,7 +187,7 @@ class Application:
         if standing is None:
             return Unsure("nothing is decided")
         try:
-            spec = self._read_spec(fleet.target)
+            spec = self._read_spec(fleet.place)
         except KubeError as error:
             return Unsure(f"its size cannot be read: {error}")
         now = self._clock()

@@ -6,8 +6,6 @@ has found out the others of its container read from the board.
 """
 
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from typing import NamedTuple
 
 from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.core.decide import FleetContext
+from autopilot.core.fleet import Lead
+from autopilot.learning.background import Background
 from autopilot.learning.board import Board
 from autopilot.learning.stored import read_fleet
 from autopilot.ports import History, HistoryUnavailableError, Policy
@@ -37,6 +37,7 @@ _SHARE = 0.05
 class _Verdict(NamedTuple):
     due: float
     by_rule: bool
+    lead: Lead | None = None
 
 
 class JudgementOutcome(StrEnum):
@@ -82,11 +83,9 @@ class DailyJudge:
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._history, self._config, self._board = history, config, board
-        self._count, self._pause = count, pause
+        self._count = count
         self._verdicts: dict[str, _Verdict] = {}
-        self._waiting: queue.Queue[FleetContext] = queue.Queue(MOST_FLEETS)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._background = Background(self._try, self._failed, most=MOST_FLEETS, share=_SHARE, pause=pause)
 
     def serves_rule(self, context: FleetContext) -> bool:
         """Whether the calibrated rule serves a fleet; where it is due, it will be judged."""
@@ -97,8 +96,9 @@ class DailyJudge:
                 self._verdicts[fleet] = _Verdict(at + _FIRST_AFTER, False)
             return False
         if at >= known.due:
-            self._verdicts[fleet] = _Verdict(at + _AGAIN_AFTER, known.by_rule)
-            self._enqueue(context)
+            self._verdicts[fleet] = known._replace(due=at + _AGAIN_AFTER)
+            if not self._background.offer(context):
+                log.debug("%s is judged later: too many fleets are waiting", fleet)
         return known.by_rule
 
     def judge(self, context: FleetContext) -> bool:
@@ -107,7 +107,7 @@ class DailyJudge:
         Raises HistoryUnavailableError, and BoardError where the verdict stands, but could not be written down.
         """
         fleet, at = context.now.fleet, context.now.observed_at
-        day, asked = int(at // DAY_SECONDS), repr((context.lead, context.missing_price, context.now.limits))
+        day, asked = int(at // DAY_SECONDS), self._asked(context)
         shared = self._board.by_rule(fleet, day, asked)
         if shared is not None:
             self._decree(context, shared)
@@ -115,54 +115,39 @@ class DailyJudge:
             return shared
         from autopilot.learning.judgement import judged  # noqa: PLC0415 - megabytes, minutes after a worker's start
 
-        entry = judged(read_fleet(self._history, fleet, day * DAY_SECONDS), context, self._config, (day, asked))
+        before = self._verdicts.get(fleet)
+        stored = read_fleet(self._history, fleet, day * DAY_SECONDS)
+        entry = judged(stored, context, self._config, (day, asked), before and before.lead)
+        if entry.drifts:
+            log.warning("%s has drifted: /scoreboard says what moved", fleet)
         self._decree(context, entry.by_rule)
         self._board.keep(entry)
         self._count(JudgementOutcome.JUDGED)
         return entry.by_rule
+
+    def _asked(self, context: FleetContext) -> str:
+        """What a judgement depends on besides the stored days."""
+        names = [one and one.name for one in (self._config.replay.policy, self._config.candidate)]
+        return repr((context.lead, context.missing_price, context.now.limits, names))
 
     def _decree(self, context: FleetContext, by_rule: bool) -> None:
         fleet, at = context.now.fleet, context.now.observed_at
         before = self._verdicts.get(fleet)
         if by_rule != (before is not None and before.by_rule):
             log.warning("%s is served by %s from now on: it costs less there", fleet, _NAMES[by_rule])
-        self._verdicts[fleet] = _Verdict((at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT, by_rule)
-
-    def _enqueue(self, context: FleetContext) -> None:
-        try:
-            self._waiting.put_nowait(context)
-        except queue.Full:
-            log.debug("%s is judged later: too many fleets are waiting", context.now.fleet)
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._begin()
-
-    def _begin(self) -> None:
-        thread = threading.Thread(target=self._work, name="judge", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:  # no decision fails because of it: the next fleet that is due tries again
-            log.error("no thread can be had to judge fleets: %s", error)
-            return
-        self._thread = thread
-
-    def _work(self) -> None:
-        while True:
-            waiting = self._waiting.get()
-            began = time.thread_time()
-            self._try(waiting)
-            self._pause((time.thread_time() - began) * (1 / _SHARE - 1))
+        self._verdicts[fleet] = _Verdict((at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT, by_rule, context.lead)
 
     def _try(self, context: FleetContext) -> None:
-        """Judge a fleet, whatever is wrong with it: the next ones must not pay for it."""
         try:
             self.judge(context)
         except HistoryUnavailableError as error:
             log.info("%s is judged later: %s", context.now.fleet, error)
             self._count(JudgementOutcome.UNAVAILABLE)
-        except Exception:  # the loop's last line of defence: who serves this fleet stays, and it is tried again
-            log.exception("%s could not be judged; it is tried again in an hour", context.now.fleet)
-            self._count(JudgementOutcome.FAILED)
+
+    def _failed(self, context: FleetContext) -> None:
+        """Who serves this fleet stays, and it is tried again."""
+        log.error("%s could not be judged; it is tried again in an hour", context.now.fleet)
+        self._count(JudgementOutcome.FAILED)
 
 
 _NAMES = {False: "the policy", True: "the calibrated rule"}

@@ -9,8 +9,10 @@ import numpy as np
 from autopilot.backtest.earning import trial_of
 from autopilot.core.cost import Score
 from autopilot.core.decide import FleetContext
+from autopilot.core.fleet import Lead
 from autopilot.core.history import rfc3339
 from autopilot.learning.board import BoardEntry, PlayerSums
+from autopilot.learning.drift import fleet_drift
 from autopilot.learning.judge import JudgeConfig
 from autopilot.learning.scoreboard import POLICY, RULE, FleetStanding, PlayedFleet, play_fleet, standings
 from autopilot.learning.stored import StoredFleet
@@ -19,19 +21,30 @@ from autopilot.learning.words import entry
 _DIGITS = 6
 
 
-def judged(stored: StoredFleet, context: FleetContext, config: JudgeConfig, when: tuple[int, str]) -> BoardEntry:
-    """Let everybody play a fleet as it is asked for. `when`: its UTC day, and what else the judgement depends on."""
+def judged(
+    stored: StoredFleet,
+    context: FleetContext,
+    config: JudgeConfig,
+    when: tuple[int, str],
+    lead_before: Lead | None = None,
+) -> BoardEntry:
+    """Let everybody play a fleet as it is asked for.
+
+    when         its UTC day, and what else the judgement depends on
+    lead_before  the lead of the judgement before, as far as that is known
+    """
     replay = replace(config.replay, lead=context.lead, missing_price=context.missing_price, limits=context.now.limits)
-    found, by_rule, note = list[FleetStanding](), False, ""
+    found, by_rule, note, drift = list[FleetStanding](), False, "", _new_lead(lead_before, context.lead)
     try:
         played = play_fleet(stored, replay, config.candidate)
         found, by_rule = standings(played), config.earns and _serves_rule(played, when[0])
+        drift = drift or str(fleet_drift(played) or "")
     except ValueError as error:  # too little is stored, or too rarely observed, to play anything
         note = str(error)
-    told = _told(stored.fleet, context.now.observed_at, by_rule, note)
+    told = _told(stored.fleet, context.now.observed_at, by_rule, note) | {"drift": drift}
     told["standings"] = [_rounded(entry(one, config.server_hour)) for one in found]
     sums = [_sums(one.days, player, score) for one in found for player, score in one.scores.items()]
-    return BoardEntry(stored.fleet, *when, by_rule, json.dumps(told, allow_nan=False).encode(), sums)
+    return BoardEntry(stored.fleet, *when, by_rule, json.dumps(told, allow_nan=False).encode(), sums, bool(drift))
 
 
 def _serves_rule(played: PlayedFleet, day: int) -> bool:
@@ -39,9 +52,16 @@ def _serves_rule(played: PlayedFleet, day: int) -> bool:
     return bool(trial.serves_rule(np.array([day]))[0])
 
 
+def _new_lead(before: Lead | None, now: Lead) -> str:
+    """What to say of a lead that is another than it was: every forecast has a new task."""
+    if before is None or before == now:
+        return ""
+    return f"the lead is {now.shortest:g} to {now.longest:g} minutes, and was {before.shortest:g} to {before.longest:g}"
+
+
 def _told(fleet: str, at: float, by_rule: bool, note: str) -> dict[str, Any]:
     served_by = "calibrated rule" if by_rule else "policy"
-    return {"fleet": fleet, "judged_at": rfc3339(at), "served_by": served_by, "note": note, "drift": ""}
+    return {"fleet": fleet, "judged_at": rfc3339(at), "served_by": served_by, "note": note}
 
 
 def _sums(days: float, player: str, score: Score) -> PlayerSums:

@@ -1,21 +1,24 @@
-"""Which model a directory serves: versions side by side, and two links that change places in one step.
+"""Which model a directory serves: versions side by side, and links that change places in one step.
 
 ROOT/versions/<digest>/   models, by the first digits of their checksum; none is ever changed
 ROOT/current              the one that serves: AUTOPILOT_MODEL_DIR=ROOT/current
 ROOT/previous             the one before it
+ROOT/candidate            one that is looked at beside it: AUTOPILOT_CANDIDATE=ROOT/candidate
 """
 
 import os
 import shutil
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
+from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.policy.learned import LearnedPolicy, load_policy
 from autopilot.policy.metadata import FLEET, read_metadata
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import ModelError
+from autopilot.ports import ModelError, Policy
 
-CURRENT, PREVIOUS, VERSIONS = "current", "previous", "versions"
+CURRENT, PREVIOUS, CANDIDATE, VERSIONS = "current", "previous", "candidate", "versions"
 
 
 def checked(model: Path) -> str:
@@ -32,6 +35,31 @@ def checked(model: Path) -> str:
     return policy.name
 
 
+def load_candidate(place: Path, served: str) -> Policy:
+    """The model of a directory or an archive, to be looked at beside what serves (its name: `default@1f3c0a9b`).
+
+    Raises ModelError where it could never serve, and where it is the same model.
+    """
+    with unpacked(place) as model:
+        name = checked(model)
+        if name.rpartition("@")[2] == served.rpartition("@")[2]:
+            raise ModelError(f"{name} is the model that serves: there is nothing to compare.")
+        return load_policy(model)
+
+
+def first_day_unseen(place: Path) -> int:
+    """The first whole UTC day since the epoch that a model was neither trained nor judged on; 0 where it does not say.
+
+    Raises ModelError.
+    """
+    with unpacked(place) as model:
+        until = read_metadata(model).learned_until
+    try:
+        return int(datetime.fromisoformat(until).timestamp() // DAY_SECONDS) + 1 if until else 0
+    except ValueError as error:
+        raise ModelError(f"{place}: learned_until of its metadata.json is {until!r}, which is no time.") from error
+
+
 def promote(root: Path, candidate: Path) -> str:
     """Make a candidate (a directory or an archive) the model that serves; the name of it.
 
@@ -46,6 +74,26 @@ def promote(root: Path, candidate: Path) -> str:
         _point(root / PREVIOUS, before)
     _point(root / CURRENT, version)
     return name
+
+
+def keep_as(root: Path, link: str, model: Path) -> str:
+    """Keep a model (a directory or an archive) among the versions, under a link; its name. ModelError, OSError."""
+    with unpacked(model) as found:
+        name = checked(found)
+        version = _keep(root, found)
+    _target(root / link)
+    _point(root / link, version)
+    return name
+
+
+def drop(root: Path, link: str) -> None:
+    """Take a link away; the model stays among the versions."""
+    (root / link).unlink(missing_ok=True)
+
+
+def name_of(place: Path) -> str:
+    """The name of a model that is known to be usable: `studio@1f3c0a9b`. Raises ModelError."""
+    return read_metadata(place).version
 
 
 def roll_back(root: Path) -> str:

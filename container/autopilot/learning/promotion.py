@@ -15,6 +15,8 @@ from autopilot.ports import Policy
 
 MOST_LOST = 1.05
 """No fleet may come to cost so much more, whatever all of them together save."""
+WATCHED_DAYS = 3
+"""A model that has just been promoted may cost more for so long, and no longer."""
 _HELD_SECONDS = 1800.0
 """So long after its last slot a hold counts as one of now: the fleet has just come back."""
 
@@ -37,7 +39,7 @@ class Case:
     def objections(self, least_days: int) -> Iterator[str]:
         """Why the candidate may not be promoted by itself; none: it may."""
         if self.days < least_days or self.interval is None:
-            yield f"{self.days} whole days are stored, {least_days} are asked for"
+            yield f"{self.days} whole days are stored that it did not learn from, {least_days} are asked for"
         elif self.interval.high >= 1:
             yield (
                 f"its cost is {100 * self.ratio:.1f} % of the served policy's, 95 % interval "
@@ -47,16 +49,36 @@ class Case:
             yield f"{self.worst[0]} would cost {100 * self.worst[1]:.0f} % of what it does"
 
 
-def case_for(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Policy) -> Case:
-    """Play both on every fleet that has a whole day. Raises ValueError, in words, where none has."""
+@dataclass(frozen=True, slots=True)
+class DailyCosts:
+    """What two models cost on one fleet's whole days [D], in any unit of the fleet's own; UTC days since the epoch."""
+
+    fleet: str
+    days: Sequence[int]
+    served: Doubles
+    own: Doubles
+
+    def since(self, day: int) -> "DailyCosts":
+        """The part from a day on."""
+        kept = np.array(self.days, np.int64) >= day
+        days = [one for one in self.days if one >= day]
+        return DailyCosts(self.fleet, days, self.served[kept], self.own[kept])
+
+
+def case_for(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Policy, since: int = 0) -> Case:
+    """Play both on every fleet that has a whole day from the UTC day `since` on. Raises ValueError, in words."""
+    return case_of(one.since(since) for one in costs_of(fleets, config, candidate))
+
+
+def case_of(costs: Iterable[DailyCosts]) -> Case:
+    """The case for a candidate, each fleet weighing the same. Raises ValueError, in words, where nothing was played."""
     pooled: dict[int, tuple[float, float]] = {}
     worst = ("", 0.0)
-    for stored in fleets:
-        days, served, own = _costs(stored, config, candidate)
-        if (scale := float(served.mean()) if len(served) else 0.0) <= 0:
+    for one in costs:
+        if (scale := float(one.served.mean()) if len(one.served) else 0.0) <= 0:
             continue
-        worst = max(worst, (stored.fleet, float(own.sum() / served.sum())), key=lambda one: one[1])
-        for day, mine, other in zip(days, own / scale, served / scale, strict=True):
+        worst = max(worst, (one.fleet, float(one.own.sum() / one.served.sum())), key=lambda each: each[1])
+        for day, mine, other in zip(one.days, one.own / scale, one.served / scale, strict=True):
             before = pooled.get(day, (0.0, 0.0))
             pooled[day] = before[0] + mine, before[1] + other
     if not pooled:
@@ -65,15 +87,37 @@ def case_for(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Pol
     return Case(float(own.sum() / served.sum()), ratio_interval(own, served), worst, len(pooled))
 
 
-def _costs(stored: StoredFleet, config: ReplayConfig, candidate: Policy) -> tuple[Sequence[int], Doubles, Doubles]:
-    """Days, and the cost of the served policy and of the candidate on each; none where nothing can be played."""
+def has_lost(costs: Iterable[DailyCosts], day: int) -> bool:
+    """Whether what serves cost more than what served before it, over the last three whole days before `day`.
+
+    `own` is what serves, and `served` what did before: three days after a promotion nobody waits for proof.
+    """
+    last = [one.since(day - WATCHED_DAYS) for one in costs]
+    try:
+        case = case_of(last)
+    except ValueError:
+        return False
+    return case.days >= WATCHED_DAYS and case.ratio > 1
+
+
+def costs_of(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Policy) -> Iterator[DailyCosts]:
+    """What the policy of `config` and a candidate cost on each fleet, day by day."""
+    return (_costs(stored, config, candidate) for stored in fleets)
+
+
+def _costs(stored: StoredFleet, config: ReplayConfig, candidate: Policy) -> DailyCosts:
+    """What the served policy and the candidate cost on each day; no days where nothing can be played."""
     try:
         scenario = scenario_of(stored, config)
     except ValueError:
-        return [], np.empty(0), np.empty(0)
+        return DailyCosts(stored.fleet, [], np.empty(0), np.empty(0))
     served, own = play_each(scenario, [config, replace(config, policy=candidate)])
     days, cost = daily_costs(scenario, served)
-    return days.tolist(), cost, daily_costs(scenario, own)[1]
+    return DailyCosts(stored.fleet, days.tolist(), cost, daily_costs(scenario, own)[1])
+
+
+HELD_DAYS = 0.25
+"""Of a fleet's past are enough to see whether a hold is one of now."""
 
 
 def held(fleets: Iterable[StoredFleet], at: float) -> list[str]:

@@ -47,6 +47,7 @@ class Metadata:
     scores            what was measured at the end of training, by name
     hyperparameters   those of the training run
     libraries         versions that trained it
+    learned_until     the last observation of recorded fleets that it was trained or judged on (RFC 3339); empty: none
     """
 
     name: str
@@ -65,6 +66,7 @@ class Metadata:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    learned_until: str = ""
 
     @property
     def version(self) -> str:
@@ -83,7 +85,7 @@ WHOLE = {
     "seed": (0, 2**63), "format": (0, 10**6),
 }  # fmt: skip
 """Whole numbers, and the least and the most of each: a damaged width must not ask for all memory."""
-TEXTS = ("name", "model_sha256", "action", "algorithm")
+TEXTS = ("name", "model_sha256", "action", "algorithm", "learned_until")
 
 
 def parse_metadata(text: str) -> Metadata:

@@ -11,6 +11,8 @@ import atexit
 import logging
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from flask import Flask, Response, request
@@ -19,7 +21,9 @@ from werkzeug.exceptions import HTTPException
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.learning.board import Board
 from autopilot.learning.judge import DailyJudge, JudgeConfig
-from autopilot.ports import ModelError
+from autopilot.learning.models import load_candidate
+from autopilot.learning.shadow import ShadowCandidate
+from autopilot.ports import ModelError, Policy
 from autopilot.serve import log
 from autopilot.serve.commands import SCOREBOARD_FILE
 from autopilot.serve.emf import EmfMetrics
@@ -56,8 +60,12 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None, metrics: 
     metrics.ready(autopilot is not None)
     scoreboard = None
     if autopilot is not None:
-        scoreboard = _scoreboard(settings, autopilot)
-        autopilot = _judged(settings, autopilot, scoreboard.board, metrics)
+        candidate = _candidate(settings, autopilot.policy.name)
+        scoreboard = _scoreboard(settings, autopilot, candidate)
+        if candidate.policy is not None:
+            shadow = ShadowCandidate(candidate.policy, settings.guardrail_rules(), metrics)
+            autopilot = replace(autopilot, shadow=shadow)
+        autopilot = _judged(settings, autopilot, scoreboard.board, metrics, candidate.policy)
         metrics.add(ScoreboardCollector(scoreboard))
     services = None if autopilot is None else build_services(settings, autopilot.policy)
     decides = Invocations(settings, metrics, autopilot, _emf(settings, metrics), services)
@@ -84,17 +92,38 @@ def _built(settings: Settings) -> Autopilot | None:
     return autopilot
 
 
-def _scoreboard(settings: Settings, autopilot: Autopilot) -> Scoreboard:
+class _Candidate(NamedTuple):
+    """The model beside the one that serves, or why there is none."""
+
+    policy: Policy | None = None
+    problem: str = ""
+
+
+def _candidate(settings: Settings, served: str) -> _Candidate:
+    place = settings.autopilot_candidate
+    if not place or settings.sagemaker_batch or not Path(place).exists():
+        return _Candidate()
+    try:
+        return _Candidate(load_candidate(Path(place), served))
+    except (ModelError, OSError) as error:  # what serves is not touched by it
+        logger.error("AUTOPILOT_CANDIDATE: %s: %s", place, error)
+        return _Candidate(problem=str(error))
+
+
+def _scoreboard(settings: Settings, autopilot: Autopilot, candidate: _Candidate) -> Scoreboard:
     board = Board(os.environ.get(SCOREBOARD_FILE, ":memory:"))
-    return Scoreboard(board, autopilot.policy.name, server_hour=settings.autopilot_server_hour)
+    name = None if candidate.policy is None else candidate.policy.name
+    return Scoreboard(board, autopilot.policy.name, name, candidate.problem, settings.autopilot_server_hour)
 
 
-def _judged(settings: Settings, autopilot: Autopilot, board: Board, metrics: Metrics) -> Autopilot:
+def _judged(
+    settings: Settings, autopilot: Autopilot, board: Board, metrics: Metrics, candidate: Policy | None
+) -> Autopilot:
     """The same, each of whose fleets is judged once a day; as it is where there is nothing to judge by."""
     if settings.history_place().kind == "off" or settings.sagemaker_batch:
         return autopilot
     replay = ReplayConfig(autopilot.policy, rules=settings.guardrail_rules(), events=settings.events())
-    config = JudgeConfig(replay, must_earn(settings, autopilot.policy), settings.autopilot_server_hour)
+    config = JudgeConfig(replay, must_earn(settings, autopilot.policy), settings.autopilot_server_hour, candidate)
     return replace(autopilot, judge=DailyJudge(autopilot.history.store, config, board, count=metrics.judged))
 
 

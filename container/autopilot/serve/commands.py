@@ -41,6 +41,7 @@ class ServeConfig:
     nginx: str | None
     runtime: Path
     predicts: bool = False
+    models: tuple[Path, ...] = ()
 
 
 # As a request for a decision, so that it goes the way of all others. The name holds nothing that would end the string.
@@ -75,6 +76,7 @@ def server_of(settings: Settings, app: str, nginx: str | None, runtime: Path) ->
         nginx=nginx,
         runtime=runtime,
         predicts=bool(settings.gs_inventory_url),
+        models=tuple(Path(one) for one in (settings.autopilot_model_dir, settings.autopilot_candidate) if one),
     )
 
 

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from autopilot import __version__
 from autopilot.core.fleet import Reason
 from autopilot.learning.judge import JudgementOutcome
+from autopilot.learning.shadow import ShadowOutcome
 from autopilot.service import Answer, HistoryStatus
 
 _DECIDE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5)
@@ -66,6 +67,17 @@ class Metrics:
         )
         for outcome in JudgementOutcome:
             self._judged.labels(outcome.value)
+        self._shadowed = Counter(
+            "autopilot_candidate_decisions",
+            "Live decisions that a candidate could make too",
+            ["outcome"],
+            registry=here,
+        )
+        self._shadow_servers = Counter(
+            "autopilot_candidate_servers", "Servers forecast in what both decided, by whom", ["by"], registry=here
+        )
+        for shadow_outcome in ShadowOutcome:
+            self._shadowed.labels(shadow_outcome.value)
         self._beside: list[Collector] = []
         self._ready = Gauge(
             "autopilot_ready", "Whether the policy is loaded and answers", multiprocess_mode="livemin", registry=here
@@ -106,6 +118,15 @@ class Metrics:
     def judged(self, outcome: JudgementOutcome) -> None:
         """Count one judgement that was due."""
         self._judged.labels(outcome.value).inc()
+
+    def shadowed(self, outcome: ShadowOutcome, fleets: int) -> None:
+        """Count decisions that a candidate could make as well."""
+        self._shadowed.labels(outcome.value).inc(fleets)
+
+    def shadow_servers(self, served: int, candidate: int) -> None:
+        """Add up what the served policy and the candidate forecast in the same decisions."""
+        self._shadow_servers.labels("served").inc(served)
+        self._shadow_servers.labels("candidate").inc(candidate)
 
     def add(self, collector: Collector) -> None:
         """Show also what another collector knows, the same in every worker."""

@@ -18,11 +18,12 @@ MOST_FLEETS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Scoreboard:
-    """The board beside what it is about: the names of the policy that serves and of the candidate, and the price."""
+    """The board beside what it is about: what serves, the candidate or why there is none, and the price."""
 
     board: Board
     policy: str
     candidate: str | None = None
+    candidate_problem: str = ""
     server_hour: float | None = None
 
     def answer(self, fleets: Sequence[str]) -> bytes:
@@ -35,7 +36,8 @@ class Scoreboard:
         except BoardError as error:
             raise RequestError(503, "scoreboard_unavailable", str(error)) from error
         return msgspec.json.encode({
-            "format": FORMAT, "policy": self.policy, "candidate": self.candidate, "server_hour": self.server_hour,
+            "format": FORMAT, "policy": self.policy, "candidate": self.candidate,
+            "candidate_problem": self.candidate_problem, "server_hour": self.server_hour,
             "fleets": [msgspec.Raw(one) for one in shown], "left_out": 0 if fleets else known - len(shown),
             "totals": self._totals(totals),
         })  # fmt: skip

@@ -33,11 +33,15 @@ from autopilot.serve.commands import (
     writable,
 )
 from autopilot.serve.listening import listening, why_not
+from autopilot.serve.model_watch import ModelWatch
 from autopilot.serve.nginx_log import nginx_stderr
 from autopilot.settings import Settings, SettingsError
 
 _PORT_SECONDS = 3.0
 """How long a port may stay in use at the start, as where one server follows another."""
+
+_LOOK_SECONDS = 5.0
+"""How often a link to a model is looked at."""
 
 _GENTLE = {"nginx": (signal.SIGQUIT, NGINX_DRAIN_SECONDS), "gunicorn": (signal.SIGTERM, GUNICORN_DRAIN_SECONDS)}
 _STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -110,7 +114,7 @@ def _run(server: ServeConfig, environ: Mapping[str, str]) -> int:
     door = "behind nginx" if server.nginx else "for this machine only, because nginx is not installed"
     _say(f"port {server.port}, {server.workers} workers with {server.threads} threads, {door}")
     try:
-        return _watch(children, signals)
+        return _watch(children, signals, ModelWatch(server.models))
     finally:
         _kill(children.values())
 
@@ -129,16 +133,19 @@ def _await_port(server: ServeConfig, signals: _Signals) -> int | None:
     return 1 if reason else None
 
 
-def _watch(children: Mapping[str, int], signals: _Signals) -> int:
-    """Wait for a stop, or for the end of a child. Returns the exit status."""
+def _watch(children: Mapping[str, int], signals: _Signals, models: ModelWatch) -> int:
+    """Wait for a stop, or for the end of a child; let workers take up another model. Returns the exit status."""
     names = {pid: name for name, pid in children.items()}
     while True:
-        if signals.wait() & _STOP:
+        if signals.wait(_LOOK_SECONDS) & _STOP:
             return _drain(children, signals)
         for pid, status in _ended():
             if pid in names:
                 _say(f"{names[pid]} ended ({_in_words(status)}); so does the server")
                 return 1
+        if models.changed():
+            _say("another model is to serve, or to be looked at: fresh workers take it up, the old ones finish")
+            os.kill(children["gunicorn"], signal.SIGHUP)
 
 
 def _drain(children: Mapping[str, int], signals: _Signals) -> int:

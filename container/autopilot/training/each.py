@@ -30,9 +30,10 @@ from autopilot.training.run import (
     Round,
     base_of,
     checkpoint_of,
-    export_verdict,
+    export_chosen,
     judged,
     learn,
+    model_metadata,
     run_of,
     serving,
 )
@@ -76,7 +77,8 @@ class FineTune:
             trained = learn(job, self.hparams, found, context)
             self.stop.check()
             verdict = serving(self.hparams, judged(self.hparams, found.recorded, trained, Judging()))
-            export_verdict(job.model, self.hparams, trained, verdict)
+            metadata = model_metadata(self.hparams, verdict, found.recorded)
+            export_chosen(job.model, trained, verdict, metadata)
             return pack(job.model)
 
     def _start(self, place: Path) -> Path | None:

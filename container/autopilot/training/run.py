@@ -12,7 +12,7 @@ import numpy as np
 
 from autopilot.core import features
 from autopilot.core.address import shown
-from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows
+from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows, rfc3339
 from autopilot.demand.series import LEAST_LEARNED_DAYS
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
@@ -62,7 +62,7 @@ def run_fleet(
         verdict = serving(hparams, judged(hparams, found.recorded, trained, judging))
         reporter.say(verdict_line(verdict))
         reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
-        write(job, hparams, trained, verdict, reporter)
+        write(job, trained, verdict, model_metadata(hparams, verdict, found.recorded), reporter)
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,9 @@ def probe() -> Floats:
     return features.observe(windows, lead, rng.uniform(2, 20, 256))
 
 
-def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadata:
+def model_metadata(
+    hparams: Hyperparameters, verdict: Verdict | None, recorded: Sequence[RecordedFleet] = ()
+) -> Metadata:
     """The metadata of a run's model, as far as they are known before it is written."""
     scores = {} if verdict is None else asdict(verdict)
     return Metadata(
@@ -274,23 +276,22 @@ def model_metadata(hparams: Hyperparameters, verdict: Verdict | None) -> Metadat
         weights={"missing": hparams.missing_weight, "idle": hparams.idle_weight},
         scores=scores,
         hyperparameters=hparams.as_metadata(),
+        learned_until=max((rfc3339(float(one.series.times[-1])) for one in recorded), default=""),
     )
 
 
 def write(
-    job: Job, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict, reporter: ProgressReporter
+    job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata, reporter: ProgressReporter
 ) -> None:
     """Write the model directory and the report."""
-    metadata = export_verdict(job.model, hparams, trained, verdict)
+    metadata = export_chosen(job.model, trained, verdict, metadata)
     write_report(job.output / REPORT, metadata, verdict, trained.history)
     reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
 
 
-def export_verdict(
-    directory: Path, hparams: Hyperparameters, trained: TrainedFleetPolicy, verdict: Verdict
-) -> Metadata:
+def export_chosen(directory: Path, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata) -> Metadata:
     """Write the model directory of what the verdict chose; its metadata as written."""
     network = trained.network
     if verdict.chosen == DEFAULT and trained.base is not None:
         network = load_fleet_network(trained.base)
-    return export(network, model_metadata(hparams, verdict), directory, probe())
+    return export(network, metadata, directory, probe())

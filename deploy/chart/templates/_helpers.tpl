@@ -6,6 +6,10 @@
 {{- printf "%s-client" (.Release.Name | trunc 50 | trimSuffix "-") -}}
 {{- end -}}
 
+{{- define "autopilot.learn" -}}
+{{- printf "%s-learn" (.Release.Name | trunc 40 | trimSuffix "-") -}}
+{{- end -}}
+
 {{- define "autopilot.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 app.kubernetes.io/part-of: gameserver-autopilot
@@ -41,6 +45,19 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- end -}}
 {{- if hasKey .Values.endpoint.settings "AUTOPILOT_HISTORY" -}}
 {{- fail "endpoint.settings: AUTOPILOT_HISTORY follows from endpoint.history; set store, sqlite or dynamodb there" -}}
+{{- end -}}
+{{- if .Values.learning.enabled -}}
+{{- if or (not .Values.endpoint.enabled) (eq $store "off") -}}
+{{- fail "learning.enabled: there is no history to learn from; enable the endpoint, with endpoint.history.store sqlite or dynamodb" -}}
+{{- end -}}
+{{- if and (gt (int .Values.endpoint.replicas) 1) (eq .Values.learning.models.accessMode "ReadWriteOnce") -}}
+{{- fail "learning.models.accessMode: several replicas of the endpoint on different nodes read one volume; set ReadWriteMany, with a storageClassName that has it" -}}
+{{- end -}}
+{{- range $setting := list "AUTOPILOT_MODEL_DIR" "AUTOPILOT_CANDIDATE" -}}
+{{- if hasKey $.Values.endpoint.settings $setting -}}
+{{- fail (printf "endpoint.settings: %s follows from learning.enabled" $setting) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.client.enabled -}}
 {{- if empty .Values.client.config.fleets -}}
@@ -90,4 +107,95 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- end -}}
 {{- dict "group" $group "resource" (.resource | default $plural) "name" .name "known" (not (empty $plural)) | toJson -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Where a fleet's object is; argument: a list of the root and the fleet. */}}
+{{- define "autopilot.fleetNamespace" -}}
+{{- $root := index . 0 -}}
+{{- (index . 1).namespace | default (dig "namespace" "" ($root.Values.client.config.defaults | default dict)) | default $root.Release.Namespace -}}
+{{- end -}}
+
+{{/* The rules of a Role for the fleets of one namespace; argument: a list of the root and the namespace. */}}
+{{- define "autopilot.rights" -}}
+{{- $root := index . 0 }}{{ $namespace := index . 1 -}}
+{{- $config := $root.Values.client.config -}}
+{{- $defaults := $config.defaults | default dict -}}
+{{- /* By "group/resource", or "group/resource/scale": the names that are read, and whose size is set. */ -}}
+{{- $read := dict }}{{ $set := dict }}{{ $unlistable := list -}}
+{{- $buffers := list }}{{ $pods := false }}{{ $marks := false }}{{ $replicaSets := false }}{{ $gameServers := false }}{{ $told := false -}}
+{{- range $config.fleets -}}
+{{- $fleet := mergeOverwrite (deepCopy $defaults) . -}}
+{{- if eq $namespace (include "autopilot.fleetNamespace" (list $root .)) -}}
+{{- $target := include "autopilot.target" $fleet.target | fromJson -}}
+{{- $resource := printf "%s/%s" $target.group $target.resource -}}
+{{- $acts := eq ($fleet.apply | default "observe") "scale" -}}
+{{- if and (ne ($fleet.apply | default "observe") "observe") (ne ($config.events | default "pass") "off") }}{{ $told = true }}{{ end -}}
+{{- if ne ($fleet.demand.source | default "") "review" -}}
+{{- $_ := set $read $resource (append (get $read $resource | default list) $target.name) -}}
+{{- if not $target.known -}}
+{{- $unlistable = append $unlistable $resource -}}
+{{- $scale := printf "%s/scale" $resource -}}
+{{- $unlistable = append $unlistable $scale -}}
+{{- $_ := set $read $scale (append (get $read $scale | default list) $target.name) -}}
+{{- end -}}
+{{- if $acts }}{{ $_ := set $set $resource (append (get $set $resource | default list) $target.name) }}{{ end -}}
+{{- end -}}
+{{- if eq ($fleet.demand.source | default "") "pods" }}{{ $pods = true }}{{ end -}}
+{{- if $fleet.removal_order }}{{ $pods = true }}{{ end -}}
+{{- if $fleet.deletion_cost }}{{ $pods = true }}{{ $marks = $acts | or $marks }}{{ end -}}
+{{- if eq (toString ($fleet.lead_minutes | default "")) "measured" -}}
+{{- if eq $target.group "agones.dev" }}{{ $gameServers = true }}{{ else }}{{ $pods = true }}{{ end -}}
+{{- end -}}
+{{- if and $fleet.protect (ne ($fleet.apply | default "observe") "observe") }}{{ $pods = true }}{{ $marks = true }}{{ end -}}
+{{- if and (or $fleet.deletion_cost $fleet.protect) (eq $resource "apps/deployments") }}{{ $replicaSets = true }}{{ end -}}
+{{- with $fleet.capacity -}}
+{{- if and $acts .buffer }}{{ $buffers = append $buffers .buffer }}{{ end -}}
+{{- if and $acts .pause_deployment }}{{ $_ := set $set "apps/deployments" (append (get $set "apps/deployments" | default list) .pause_deployment) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $how := $config.read | default "auto" -}}
+{{- if $told }}
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+{{- range $resource, $names := $read }}
+- apiGroups: [{{ splitList "/" $resource | first | toJson }}]
+  resources: [{{ splitList "/" $resource | rest | join "/" | toJson }}]
+  resourceNames: {{ uniq $names | sortAlpha | toJson }}
+  verbs: [get]
+{{- if and (not (has $resource $unlistable)) (or (eq $how "list") (and (eq $how "auto") (gt (len $names) 2))) }}
+- apiGroups: [{{ splitList "/" $resource | first | toJson }}] # one call for many; a name cannot limit a list
+  resources: [{{ splitList "/" $resource | last | toJson }}]
+  verbs: [list]
+{{- end }}
+{{- end }}
+{{- range $resource, $names := $set }}
+- apiGroups: [{{ splitList "/" $resource | first | toJson }}]
+  resources: [{{ splitList "/" $resource | last | printf "%s/scale" | toJson }}]
+  resourceNames: {{ uniq $names | sortAlpha | toJson }}
+  verbs: [patch]
+{{- end }}
+{{- if $pods }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: {{ $marks | ternary (list "list" "patch") (list "list") | toJson }}
+{{- end }}
+{{- if $gameServers }}
+- apiGroups: [agones.dev]
+  resources: [gameservers]
+  verbs: [list]
+{{- end }}
+{{- if and $marks $replicaSets }}
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list]
+{{- end }}
+{{- with $buffers }}
+- apiGroups: [autoscaling.x-k8s.io]
+  resources: [capacitybuffers]
+  resourceNames: {{ uniq . | sortAlpha | toJson }}
+  verbs: [patch]
+{{- end }}
 {{- end -}}

@@ -56,6 +56,29 @@ def test_set_and_resume_leave_other_peoples_annotations_alone(cluster):
     assert annotations(cluster) == {"team": "eu", f"{PREFIX}unknown": "x"}
 
 
+def test_the_namespace_stands_before_the_fleet_or_beside_it(cluster):
+    cluster.add("eu-games/deployments", "minecraft", 40)
+    assert say("pause", "eu-games/deployment/minecraft")[1].startswith("eu-games/deployment/minecraft: 40 servers")
+    say("status", "deployment/minecraft", "-n", "eu-games")
+    say("resume", "eu-games/deployment/minecraft", "-n", "eu-games")
+    asked = {call.split("/namespaces/")[1].split("/")[0] for call in cluster.calls}
+    assert asked == {"eu-games"}
+
+
+def test_two_namespaces_for_one_fleet_or_none_are_refused(cluster, monkeypatch):
+    status, text = say("pause", "eu-games/deployment/minecraft", "-n", "us-games")
+    assert (status, "--namespace says us-games" in " ".join(text.replace("│", " ").split())) == (2, True)
+    monkeypatch.delenv("POD_NAMESPACE")
+    assert "say where the fleet is" in say("pause", "deployment/minecraft")[1]
+    assert cluster.calls == []
+
+
+@pytest.mark.parametrize("fleet", ["../deployment/minecraft", "Eu/deployment/minecraft", "a/b/deployment/minecraft"])
+def test_what_is_no_place_is_refused(cluster, fleet):
+    assert say("pause", fleet)[0] == 2
+    assert cluster.calls == []
+
+
 REFUSED = {
     "no such kind": (["pause", "minecraft"], "write deployment/NAME, fleet/NAME"),
     "a duration in words": (["pause", "deployment/minecraft", "--for", "long"], "write it like 2h"),

@@ -11,6 +11,7 @@ from autopilot_client.kube import api
 from autopilot_client.kube.api import Connection, Kube, connections
 from autopilot_client.kube.targets import read_targets
 from autopilot_client.ports import KubeUnavailableError
+from autopilot_client.rules.kinds import ObjectPlace
 from testkit.client.standins import as_json, connection, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -129,7 +130,9 @@ def test_a_list_of_fleets_is_read_page_by_page():
         return as_json({"metadata": {"continue": "more" if number < 3 else ""}, "items": [item]})
 
     with serving(serve) as address:
-        found = read_targets(Kube(connection(address), "games"), ["fleet/f1", "fleet/f3"], "list")
+        found = read_targets(
+            Kube(connection(address), "games"), [ObjectPlace("", "fleet/f1"), ObjectPlace("", "fleet/f3")], "list"
+        )
     assert [target.replicas for target in found.values()] == [1, 3]
     assert [("limit=500" in path, "continue=more" in path) for path in paths] == [
         (True, False),

@@ -22,6 +22,7 @@ from autopilot_client.kube.pods import COST, read_pods
 from autopilot_client.kube.scale import apply_scale
 from autopilot_client.kube.targets import read_one, read_targets
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
+from autopilot_client.rules.kinds import ObjectPlace
 from autopilot_client.rules.plan import Hold, Scale
 from autopilot_client.status.store import StatusStore
 from autopilot_client.status.web import Application
@@ -158,7 +159,12 @@ def test_the_components_give_the_rights_that_they_promise(games):
         ("list", "apps", "replicasets", ""),
     }
     games.deployment("minecraft", 3)
-    assert isinstance(read_targets(kube, ["deployment/minecraft"], "list")["deployment/minecraft"].replicas, int)
+    assert isinstance(
+        read_targets(kube, [ObjectPlace("", "deployment/minecraft")], "list")[
+            ObjectPlace("", "deployment/minecraft")
+        ].replicas,
+        int,
+    )
     assert read_pods(kube, "app=minecraft") is not None
 
 

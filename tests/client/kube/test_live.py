@@ -8,6 +8,7 @@ from autopilot_client.kube.api import Kube
 from autopilot_client.kube.live import AT_ONCE, REST_SECONDS, LiveSpecs
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import Spec
+from autopilot_client.rules.kinds import ObjectPlace
 from testkit.client.standins import Cluster, connection, serving, wait_until
 
 
@@ -25,6 +26,9 @@ def cluster():
     return found
 
 
+X = ObjectPlace("", "fleet/x")
+
+
 @pytest.fixture
 def live(cluster):
     with serving(cluster) as url:
@@ -32,30 +36,30 @@ def live(cluster):
 
 
 def test_it_tells_the_size_of_the_spec_and_the_uid(live):
-    assert live("fleet/x") == Spec(20, "uid-x")
+    assert live(X) == Spec(20, "uid-x")
 
 
 def test_what_may_not_be_read_is_asked_for_once(live, cluster):
     cluster.refuse = {"/fleets/": 403}
-    assert [live("fleet/x") for _ in range(3)] == [None] * 3
+    assert [live(X) for _ in range(3)] == [None] * 3
     assert len(cluster.calls) == 1
 
 
 def test_what_is_gone_is_an_error(live, cluster):
     cluster.objects.clear()
     with pytest.raises(KubeRefusedError):
-        live("fleet/x")
+        live(X)
 
 
 def test_an_api_server_that_is_away_is_not_asked_again_for_a_while(live, cluster):
     cluster.refuse = {"GET": 503}
     for _ in range(3):
         with pytest.raises(KubeUnavailableError):
-            live("fleet/x")
+            live(X)
     assert len(cluster.calls) == 1
     cluster.refuse = {}
     live.clock.now += REST_SECONDS
-    assert live("fleet/x") == Spec(20, "uid-x")
+    assert live(X) == Spec(20, "uid-x")
 
 
 def test_a_slow_api_server_holds_only_some_threads_of_the_port():
@@ -71,7 +75,7 @@ def test_a_slow_api_server_holds_only_some_threads_of_the_port():
 
         def ask():
             with pytest.raises(KubeUnavailableError):
-                live("fleet/x")
+                live(X)
 
         threads = [threading.Thread(target=ask) for _ in range(AT_ONCE)]
         for thread in threads:

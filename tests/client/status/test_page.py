@@ -2,12 +2,14 @@
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from autopilot_client.config.document import Server
 from autopilot_client.kube.lease import Alone
-from autopilot_client.rules.recalled import RecalledSlot
+from autopilot_client.rules.notices import OutageHold
+from autopilot_client.rules.recalled import RecalledSlot, held_since
 from autopilot_client.status.overview import STATES, overview
 from autopilot_client.status.page import PageQuery, render
 from autopilot_client.status.server import HttpServer
@@ -60,7 +62,7 @@ def test_the_worst_fleets_come_first(many):
 def test_a_hold_shows_its_evidence_and_overrides_and_events_are_said(few):
     text = text_of(few)
     for words in (
-        "arrivals stopped at 13:36", "Override: minimum 40, until", "Event: friday.", "Next event: launch",
+        "arrivals stopped at 13:13", "Override: minimum 40, until", "Event: friday.", "Next event: launch",
         "A new version is being rolled out", "is no whole number: ignored",
     ):  # fmt: skip
         assert words in text
@@ -68,8 +70,8 @@ def test_a_hold_shows_its_evidence_and_overrides_and_events_are_said(few):
 
 def test_the_week_is_the_scoreboards_where_there_is_one_and_what_was_seen_elsewhere(few):
     judged = text_of(few)
-    assert SENTENCE.replace("+", "+") in judged
-    assert "13.2 server-hours missing, 7,712.00 USD for servers: the last seven days" in judged
+    assert SENTENCE in judged
+    assert "19.2 server-hours missing, 4,016.67 USD for servers: the last seven days" in judged
     seen = text_of(a_shown_store(judged=False))
     assert "as this client has seen them" in seen
     assert "Since Monday this client has seen" in seen
@@ -88,6 +90,34 @@ def test_after_a_restart_the_chart_has_what_the_endpoint_remembers_and_the_clien
     before = shown.trails[FEW[0]].points(NOW)
     shown.recall(FEW[0], slots, NOW)
     assert [p.reason for p in shown.trails[FEW[0]].points(NOW)] == [p.reason for p in before]
+
+
+def test_a_hold_that_was_there_before_the_restart_keeps_its_beginning_until_it_is_over():
+    store = a_shown_store(judged=False)
+    slots = [RecalledSlot(NOW - 300 * at, 50.0, 90.0, at < 30) for at in range(60, -1, -1)]
+    store.recall(FEW[0], slots, NOW)
+    store.recall(FEW[1], slots, NOW)
+    assert "Held through an outage of demand since 11:48 UTC" in text_of(store)
+    held = store.views[FEW[0]]
+    store.publish([replace(held, hold=None)], NOW + 60)
+    store.publish([replace(held, hold=OutageHold(NOW + 7200, "again"))], NOW + 7200)
+    assert "since 16:13 UTC: again" in text_of(store)
+
+
+RECALLED = {
+    "a hold that lasts": ([True, True, True], 0, 600.0),
+    "it began after an honest hour": ([False, True, True], 0, 300.0),
+    "it was over": ([True, True, False], 0, None),
+    "nobody knows since": ([True, True, True], 3_600, None),
+    "nothing": ([], 0, None),
+}
+
+
+@pytest.mark.parametrize(("doubted", "later", "since"), RECALLED.values(), ids=RECALLED.keys())
+def test_when_a_hold_began_is_told_by_the_slots_that_lead_to_now(doubted, later, since):
+    slots = [RecalledSlot(NOW - 300 * (len(doubted) - 1 - at), 5.0, 9.0, one) for at, one in enumerate(doubted)]
+    found = held_since(slots, NOW + later)
+    assert found == (None if since is None else NOW - since)
 
 
 def test_of_many_fleets_one_is_shown_in_full_and_some_are_found_by_name(many):

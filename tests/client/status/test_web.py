@@ -21,6 +21,7 @@ from autopilot_client.config.parse import parse
 from autopilot_client.kube.lease import Alone
 from autopilot_client.ports import ConfigError, KubeUnavailableError
 from autopilot_client.rules.domain import Answer, Decision, FallbackLevel, Fault, Reading, Seen, Spec
+from autopilot_client.rules.kinds import ObjectPlace
 from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.operator import OperatorRules
 from autopilot_client.rules.overrides import Overrides
@@ -191,7 +192,7 @@ def test_an_old_decision_is_not_told(store, port, clock):
 )
 @pytest.mark.parametrize("asks", ["agones", "keda"])
 def test_a_number_is_for_the_very_object_that_it_was_decided_for(store, listening, clock, asks, now, why):
-    def read_spec(target: str) -> Spec | None:
+    def read_spec(place: ObjectPlace) -> Spec | None:
         if isinstance(now, Exception):
             raise now
         return now

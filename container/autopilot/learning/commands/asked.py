@@ -24,6 +24,14 @@ class RefusedError(click.ClickException):
     exit_code = 2
 
 
+class NothingYetError(RefusedError):
+    """There is nothing to learn from yet."""
+
+
+class UnavailableError(RefusedError):
+    """The store does not answer now."""
+
+
 class DaysType(click.ParamType[float, str]):
     """A span as `14d` or `36h`, in days."""
 
@@ -66,7 +74,7 @@ def opened(settings: Settings) -> Iterator[History]:
     try:
         yield history
     except HistoryUnavailableError as error:
-        raise RefusedError(str(error)) from error
+        raise UnavailableError(str(error)) from error
     finally:
         history.close()
 
@@ -75,7 +83,7 @@ def chosen(history: History, wanted: Sequence[str]) -> list[str]:
     """The fleets that are asked for, or all. Raises RefusedError for one that is not there, and where none is."""
     known = history.fleets()
     if not known:
-        raise RefusedError("the history is empty: no fleet has asked this store's endpoint in the last 15 days")
+        raise NothingYetError("the history is empty: no fleet has asked this store's endpoint in the last 15 days")
     if missing := [fleet for fleet in wanted if fleet not in known]:
         some = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
         raise RefusedError(f"nothing is stored of {', '.join(missing)}. Known: {some}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from autopilot.demand.export_file import write_demand_csv
 from autopilot.demand.series import LEAST_LEARNED_DAYS
 from autopilot.learning.commands.asked import (
     DaysType,
+    NothingYetError,
     RefusedError,
     chosen,
     fleet_option,
@@ -20,7 +22,7 @@ from autopilot.learning.commands.asked import (
 )
 from autopilot.learning.export import believed_demand, card, too_short
 from autopilot.learning.stored import MOST_DAYS, StoredFleet, read_fleet
-from autopilot.ports import ModelError
+from autopilot.ports import History, ModelError
 from autopilot.settings import Settings
 from autopilot.wiring import build_policy
 
@@ -47,15 +49,20 @@ def export(store: str | None, fleets: tuple[str, ...], since: float, out: Path) 
     """
     settings = settings_for(store)
     with opened(settings) as source:
-        at = now()
-        found = [read_fleet(source, fleet, at, since) for fleet in chosen(source, fleets)]
+        for line in write_export(settings, source, since, fleets, out):
+            click.echo(line)
+
+
+def write_export(settings: Settings, source: History, since: float, fleets: Sequence[str], out: Path) -> Iterator[str]:
+    """Write both files; what came of it, line by line. Raises RefusedError, and HistoryUnavailableError."""
+    at = now()
+    found = [read_fleet(source, fleet, at, since) for fleet in chosen(source, fleets)]
     reasons = {one.fleet: why for one in found if (why := too_short(one))}
     kept = [one for one in found if one.fleet not in reasons]
-    for why in reasons.values():
-        click.echo(f"note: {why}")
+    yield from (f"note: {why}" for why in reasons.values())
     if not kept:
-        raise RefusedError(f"no fleet has {LEAST_LEARNED_DAYS:g} days of history: wait, or name a longer --since")
-    _write(out, kept, card(kept, _policy(settings), list(reasons.values())))
+        raise NothingYetError(f"no fleet has {LEAST_LEARNED_DAYS:g} days of history: wait, or name a longer --since")
+    yield _write(out, kept, card(kept, _policy(settings), list(reasons.values())))
 
 
 def _policy(settings: Settings) -> str:
@@ -65,7 +72,7 @@ def _policy(settings: Settings) -> str:
         raise RefusedError(str(error)) from error
 
 
-def _write(out: Path, kept: list[StoredFleet], told: dict[str, object]) -> None:
+def _write(out: Path, kept: list[StoredFleet], told: dict[str, object]) -> str:
     """Both files, each whole or not at all: hidden until then, and `train` reads no hidden files."""
     demand, notes = out / DEMAND_FILE, out / CARD_FILE
     try:
@@ -77,7 +84,6 @@ def _write(out: Path, kept: list[StoredFleet], told: dict[str, object]) -> None:
     except OSError as error:
         raise RefusedError(f"{error.filename}: {error.strerror}") from error
     doubted = sum(int(one.doubted.sum()) for one in kept)
-    click.echo(
-        f"wrote {demand}: {len(kept)} fleets, {sum(map(len, kept)) - doubted:,} observations"
-        + (f"; {doubted} more were an outage hold's and are left out" if doubted else "")
+    return f"wrote {demand}: {len(kept)} fleets, {sum(map(len, kept)) - doubted:,} observations" + (
+        f"; {doubted} more were an outage hold's and are left out" if doubted else ""
     )

@@ -1,13 +1,14 @@
 """`autopilot promote` and `autopilot rollback`: which model serves."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.learning.commands.asked import RefusedError, chosen, now, opened, settings_for, store_option
-from autopilot.learning.models import CURRENT, checked, promote, roll_back
-from autopilot.learning.promotion import Case, case_for, held
+from autopilot.learning.models import CURRENT, checked, first_day_unseen, promote, roll_back
+from autopilot.learning.promotion import HELD_DAYS, Case, case_for, held
 from autopilot.learning.stored import StoredFleet, read_fleet
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.policy.model_archive import unpacked
@@ -16,7 +17,7 @@ from autopilot.settings import Settings
 from autopilot.wiring import build_policy
 
 _ROOT = click.Path(path_type=Path, file_okay=False)
-_NEXT = "Workers take a model when they start: restart `serve`, or roll the Deployment. Answers say its name: `policy`."
+_NEXT = "A `serve` whose AUTOPILOT_MODEL_DIR is that link takes it up within seconds. Answers say its name: `policy`."
 
 
 class DeferredError(click.ClickException):
@@ -69,22 +70,23 @@ def _consider(settings: Settings, root: Path, candidate: Path, days: int | None)
     """Raises DeferredError, or RefusedError, where the history speaks against a promotion now."""
     at = now()
     with opened(settings) as history:
-        fleets = [read_fleet(history, fleet, at) for fleet in chosen(history, ())]
-    if waiting := held(fleets, at):
-        raise DeferredError(f"an outage is held for {', '.join(waiting)}: promote when it is over")
-    if days is None:
-        return
-    case = _case(settings, root, candidate, fleets)
+        fleets = chosen(history, ())
+        if waiting := held((read_fleet(history, fleet, at, HELD_DAYS) for fleet in fleets), at):
+            raise DeferredError(f"an outage is held for {', '.join(waiting)}: promote when it is over")
+        if days is None:
+            return
+        midnight = at // DAY_SECONDS * DAY_SECONDS
+        case = _case(settings, root, candidate, (read_fleet(history, fleet, midnight) for fleet in fleets))
     if objections := list(case.objections(days)):
         raise RefusedError("not promoted: " + "; ".join(objections))
     click.echo(f"over {case.days} days it costs {100 * case.ratio:.1f} % of what serves; worst: {case.worst[0]}")
 
 
-def _case(settings: Settings, root: Path, candidate: Path, fleets: list[StoredFleet]) -> Case:
+def _case(settings: Settings, root: Path, candidate: Path, fleets: Iterable[StoredFleet]) -> Case:
     serving = root / CURRENT
     policy = build_policy(serving if serving.exists() else BUILT_IN_MODEL)
     config = ReplayConfig(policy, settings.lead(), settings.autopilot_missing_price, settings.guardrail_rules())
     try:
-        return case_for(fleets, config, build_policy(candidate))
+        return case_for(fleets, config, build_policy(candidate), first_day_unseen(candidate))
     except ValueError as error:
         raise RefusedError(f"not promoted: {error}") from error

@@ -1,0 +1,167 @@
+"""Retraining by the clock, played forward over public traces: does it gain, and is a worse model ever served for long?
+
+    python bench/walk_forward.py [--fleets 1500] [--out DIR] [TRACE ...]
+
+Each trace is one fleet, on five-minute slots, scaled to a mean of 100 servers. From its fourteenth day on, once a week,
+the last fourteen days are trained on, from what serves then; where the job's own verdict is for it, the result decides
+in shadow for a week. It is promoted where it cost less with an interval below 100 %, and taken back where it then cost
+more than what it replaced over three days: the rules of `autopilot learn --auto`, day by day, without looking ahead.
+What is printed: the cost to the default's, the longest run of days in a row on which a worse one than the default
+served, and what happened. DIR gets a report with a picture of each trace.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from autopilot.backtest.earning import daily_costs
+from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
+from autopilot.backtest.scenario import Scenario, decide_again, set_by_client
+from autopilot.core.cost import Doubles, regular, scored_steps
+from autopilot.core.fleet import DEFAULT_LEAD
+from autopilot.core.history import SLOT_SECONDS
+from autopilot.demand.csv_file import read_demand_csv
+from autopilot.demand.export_file import write_demand_csv
+from autopilot.demand.series import DemandSeries
+from autopilot.learning.promotion import DailyCosts, case_of, has_lost
+from autopilot.policy.learned import BUILT_IN_MODEL
+from autopilot.policy.metadata import read_metadata
+from autopilot.wiring import build_policy
+
+TRACES = Path(__file__).resolve().parents[2] / "shared" / "traces"
+NAMES = ("osrs_players_5min", "worldcup98_1min", "azure_v2_cpu_5min")
+MEAN, LEARNED_DAYS, WEEK = 100.0, 14, 7
+
+
+@dataclass
+class Walk:
+    """One trace as a fleet, the models that were made of it, and what each cost on its whole days."""
+
+    name: str
+    series: DemandSeries
+    place: Path
+    settings: Mapping[str, str]
+    events: list[tuple[int, str]] = field(default_factory=list)
+    _costs: dict[Path, Doubles] = field(default_factory=dict)
+
+    @cached_property
+    def scenario(self) -> Scenario:
+        grid = regular(self.series.times, self.series.demand)
+        return Scenario(self.name, self.series, grid, DEFAULT_LEAD, scored_steps(grid, 0.0))
+
+    @cached_property
+    def days(self) -> list[int]:
+        """UTC days of which enough is known."""
+        found, _ = daily_costs(self.scenario, self.series.demand[self.scenario.grid.observed])
+        return [int(day) for day in found]
+
+    def cost(self, model: Path) -> Doubles:
+        """What a model costs on each of the days, played once over all of the trace."""
+        if model not in self._costs:
+            config = ReplayConfig(build_policy(model))
+            self._costs[model] = daily_costs(
+                self.scenario, set_by_client(self.scenario, decide_again(self.scenario, config), config)
+            )[1]
+        return self._costs[model]
+
+    def beside(self, served: Path, own: Path, days: slice) -> DailyCosts:
+        """Two models over some of the days."""
+        return DailyCosts(self.name, self.days[days], self.cost(served)[days], self.cost(own)[days])
+
+    def train(self, served: Path, at: int) -> Path | None:
+        """The model that is trained on the fourteen days before a day; None where the verdict is against it."""
+        job = self.place / self.name / str(at)
+        until = self.days[at] * DAY_SECONDS
+        kept = (self.series.times < until) & (self.series.times >= until - LEARNED_DAYS * DAY_SECONDS)
+        if not (job / "model" / "metadata.json").exists():
+            (job / "input" / "data" / "training").mkdir(parents=True, exist_ok=True)
+            part = DemandSeries(self.series.times[kept], self.series.demand[kept])
+            write_demand_csv(job / "input" / "data" / "training" / "demand.csv", {self.name: part}, named=True)
+            link = job / "input" / "data" / "model"
+            link.unlink(missing_ok=True)
+            link.symlink_to(served.resolve())
+            settings = [word for name, value in self.settings.items() for word in ("-p", f"{name}={value}")]
+            subprocess.run(
+                [sys.executable, "-m", "autopilot.training", "--root", str(job), "-p", f"name=week{at}", *settings],
+                check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1",
+                "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
+            )  # fmt: skip
+        made = read_metadata(job / "model")
+        same = made.model_sha256 == read_metadata(served).model_sha256
+        return None if same or made.scores.get("chosen") != "trained" else job / "model"
+
+    def play(self) -> Iterator[Path]:
+        """The model that serves on each day."""
+        served, before, since, candidate = BUILT_IN_MODEL, BUILT_IN_MODEL, 0, None
+        trained_at = 0
+        for at in range(len(self.days)):
+            if served != before and at - since >= 3 and has_lost(
+                [self.beside(before, served, slice(since, at))], self.days[at]
+            ):  # fmt: skip
+                self.events.append((at, "taken back"))
+                served, since = before, at
+            if at >= LEARNED_DAYS and at % WEEK == 0:
+                if candidate is not None:
+                    case = case_of([self.beside(served, candidate, slice(trained_at, at))])
+                    against = list(case.objections(WEEK))
+                    said = "promoted" if not against else f"not promoted ({100 * case.ratio:.1f} %)"
+                    self.events.append((at, said))
+                    if not against:
+                        before, served, since = served, candidate, at
+                candidate, trained_at = self.train(served, at), at
+                self.events.append((at, "candidate" if candidate else "nothing better found"))
+            yield served
+
+
+def fleet(path: Path) -> DemandSeries:
+    """A trace as the history has it: the last report of each slot, scaled to the mean."""
+    read = read_demand_csv(path)
+    slots, last = np.unique((read.times // SLOT_SECONDS)[::-1], return_index=True)
+    demand = read.demand[::-1][last]
+    return DemandSeries(slots * SLOT_SECONDS, np.round(demand * MEAN / demand.mean()))
+
+
+def longest_worse(served: Doubles, default: Doubles) -> int:
+    """The longest run of days on which what served cost more than the default."""
+    longest = run = 0
+    for worse in served > default * (1 + 1e-9):
+        run = run + 1 if worse else 0
+        longest = max(longest, run)
+    return longest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "traces", nargs="*", default=NAMES, help="names without .csv.gz (default: those of 20 days or more)"
+    )
+    parser.add_argument("--fleets", default="1500", help="simulated fleets that are trained on beside (train: 6000)")
+    parser.add_argument("--out", type=Path, default=Path("build/walk_forward"), help="jobs, results and the report")
+    args = parser.parse_args()
+    results = []
+    for name in args.traces:
+        walk = Walk(name, fleet(TRACES / f"{name}.csv.gz"), args.out, {"fleets": args.fleets})
+        models = list(walk.play())
+        default = walk.cost(BUILT_IN_MODEL)
+        served = np.array([walk.cost(model)[at] for at, model in enumerate(models)])
+        counted = slice(LEARNED_DAYS, None)
+        ratio, worse = served[counted].sum() / default[counted].sum(), longest_worse(served, default)
+        said = f"{100 * ratio:6.1f} % of the default's cost, worse for {worse} days in a row"
+        print(f"{name:22} {len(default)} days  {said}", flush=True)
+        for at, said in walk.events:
+            print(f"    day {at:3}  {said}")
+        results.append({"trace": name, "ratio": ratio, "worse": worse, "events": walk.events,
+                        "served": served.tolist(), "default": default.tolist()})  # fmt: skip
+        (args.out / "results.json").write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

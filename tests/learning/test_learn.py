@@ -1,0 +1,213 @@
+"""`autopilot learn`: one pass of retraining by the clock, and what it does about everything that may be in its way."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from autopilot.history.sqlite import SqliteHistory
+from autopilot.learning.commands import learn as module
+from autopilot.learning.commands.learn import learn
+from autopilot.learning.models import CANDIDATE, CURRENT, keep_as, name_of, promote
+from autopilot.policy.learned import BUILT_IN_MODEL
+from autopilot.ports import Decided, Observed
+from autopilot.training.command import quiet_tensorflow
+from autopilot.training.hyperparameters import Hyperparameters
+from testkit.models import rewrite_metadata
+from tests.learning.conftest import NOW, days_of
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def stored(store: str) -> Callable[..., None]:
+    """Writes demand of a fleet up to NOW into the store; the last `doubted` slots as an outage hold's."""
+
+    def write(fleet: str, demand: np.ndarray, doubted: int = 0) -> None:
+        history = SqliteHistory(store.removeprefix("sqlite:///"))
+        times = NOW - 300.0 * np.arange(len(demand), 0, -1)
+        for at, servers in zip(times.tolist(), demand.tolist(), strict=True):
+            history.record([Observed(fleet, at, servers)])
+        history.remember([Decided(fleet, at, 100, 100.0) for at in times[len(times) - doubted :].tolist()])
+        history.close()
+
+    return write
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where models are kept, with a training of today, so that a pass does not train."""
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "report.html").touch()
+    os.utime(models / "report.html", (NOW, NOW))
+    return models
+
+
+@pytest.fixture
+def run(store: str, root: Path) -> Callable[..., Result]:
+    return lambda *more: CliRunner().invoke(learn, ["--store", store, "--models", str(root), *map(str, more)])
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory whose network has learned nothing."""
+    quiet_tensorflow()
+    from autopilot.training.export import export  # noqa: PLC0415 - TensorFlow takes seconds
+    from autopilot.training.network import build_fleet_network  # noqa: PLC0415
+    from autopilot.training.run import model_metadata  # noqa: PLC0415
+
+    hparams, place = Hyperparameters(name="bad"), tmp_path_factory.mktemp("bad") / "model"
+    export(build_fleet_network(hparams.layers, hparams.head_layers, 1), model_metadata(hparams, None), place)
+    return place
+
+
+def promoted_at(root: Path, days_ago: float) -> None:
+    """Let the model that serves have been promoted some days ago."""
+    os.utime(root / CURRENT, (NOW - days_ago * DAY,) * 2, follow_symlinks=False)
+
+
+def test_of_an_empty_history_nothing_is_learned_and_nothing_fails(run, root, stored):
+    stored("eu", days_of(0.01))
+    (root / "report.html").unlink()
+    done = run()
+    assert done.exit_code == 0, done.output
+    assert "watch: default@" in done.output
+    assert "candidate: none" in done.output
+    assert "eu is left out: 0.0035 days are stored, at least 2 are needed" in done.output
+    assert "train: no fleet has 2 days of history" in done.output
+    assert name_of(root / CURRENT).startswith("default@")
+
+
+def test_a_store_that_is_not_there_is_said_and_fails_after_several_attempts(run, root, monkeypatch):
+    (root / "report.html").unlink()
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    done = run()
+    assert done.exit_code == 1
+    assert "history.sqlite3 is not there" in done.output
+    told = json.loads((root / "learned.json").read_text())
+    assert [one["failed"] for one in told["steps"]] == [False, False, True]
+
+
+def test_a_store_that_fails_once_is_asked_again(run, root, store, candidate, monkeypatch):
+    Path(store.removeprefix("sqlite:///")).write_text("no database at all" * 100)  # which the store sets aside
+    promote(root, BUILT_IN_MODEL)
+    keep_as(root, CANDIDATE, candidate)
+    pauses: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    done = run("--auto")
+    assert done.exit_code == 1
+    assert (len(pauses), "the file is set aside); it is tried again" in done.output) == (1, True)
+    assert "history.sqlite3 is not there" in done.output
+    assert (root / CANDIDATE).exists()
+
+
+def test_a_training_that_fails_is_tried_again_and_then_told(run, root, stored, monkeypatch):
+    stored("eu", days_of(3))
+    (root / "report.html").unlink()
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    done = run("-p", "epochs=many")
+    assert done.exit_code == 1
+    assert done.output.count("it is tried again") == 2
+    assert "train: given up after 3 attempts: train: epochs" in done.output
+    assert name_of(root / CURRENT).startswith("default@")
+
+
+def test_a_candidate_without_proof_stays_in_shadow_and_says_what_is_missing(run, root, stored, candidate):
+    stored("eu", days_of(5))
+    promote(root, BUILT_IN_MODEL)
+    rewrite_metadata(candidate, learned_until="2026-11-04T12:00:00Z")
+    keep_as(root, CANDIDATE, candidate)
+    done = run("--auto", "--days", "3")
+    assert "1 whole days are stored that it did not learn from, 3 are asked for" in done.output
+    assert name_of(root / CURRENT).startswith("default@")
+
+
+@pytest.mark.parametrize(("auto", "serves"), [((), "bad"), (("--auto",), "default")])
+def test_a_proven_candidate_is_promoted_with_auto_alone(run, root, stored, tmp_path, bad, auto, serves):
+    stored("eu", days_of(5))
+    promote(root, bad)
+    keep_as(root, CANDIDATE, BUILT_IN_MODEL)
+    done = run(*auto, "--days", "3")
+    assert done.exit_code == 0, done.output
+    assert f"% of {name_of(bad)} over" in done.output
+    assert name_of(root / CURRENT).partition("@")[0] == serves
+    assert (root / CANDIDATE).exists() == (serves == "bad")
+
+
+def test_during_an_outage_a_promotion_is_put_off_in_words(run, root, stored, bad):
+    stored("eu", days_of(5), doubted=3)
+    promote(root, bad)
+    keep_as(root, CANDIDATE, BUILT_IN_MODEL)
+    done = run("--auto", "--days", "3")
+    assert "an outage is held for eu: promoted when it is over" in done.output
+    assert name_of(root / CURRENT) == name_of(bad)
+
+
+def test_what_was_promoted_and_lost_over_three_days_is_taken_back(run, root, stored, bad):
+    stored("eu", days_of(6))
+    promote(root, BUILT_IN_MODEL)
+    promote(root, bad)
+    promoted_at(root, 2.9)
+    assert "has not lost" in run("--auto").output
+    promoted_at(root, 4)
+    done = run("--auto")
+    assert f"{name_of(bad)} has cost more than what it replaced over three days: default@" in done.output
+    assert name_of(root / CURRENT).startswith("default@")
+    assert "nothing was promoted" in run("--auto").output
+
+
+def test_a_training_of_less_than_a_week_ago_is_not_repeated(run, stored):
+    stored("eu", days_of(3))
+    assert "train: not yet: the last training was 0.0 days ago" in run().output
+
+
+@pytest.fixture
+def told() -> Iterator[tuple[str, list[str]]]:
+    """A webhook: its URL, and what it was told."""
+    texts: list[str] = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/secret", texts
+        server.shutdown()
+
+
+def test_a_webhook_is_told_what_changed_and_nothing_else(run, root, stored, bad, tmp_path, told):
+    url, texts = told
+    (tmp_path / "url").write_text(url + "\n")
+    stored("eu", days_of(5))
+    promote(root, bad)
+    assert "webhook" not in run("--notify-url-file", tmp_path / "url").output
+    keep_as(root, CANDIDATE, BUILT_IN_MODEL)
+    done = run("--auto", "--days", "3", "--notify-url-file", tmp_path / "url")
+    assert "told the webhook" in done.output
+    assert "secret" not in done.output
+    (text,) = texts
+    assert "it serves" in text
+    assert "watch" not in text
+
+
+def test_a_webhook_that_is_not_there_costs_nothing(run, root, stored, bad, tmp_path):
+    (tmp_path / "url").write_text("http://127.0.0.1:1/secret")
+    stored("eu", days_of(5))
+    promote(root, bad)
+    keep_as(root, CANDIDATE, BUILT_IN_MODEL)
+    done = run("--auto", "--days", "3", "--notify-url-file", tmp_path / "url")
+    assert done.exit_code == 0, done.output
+    assert "told nobody: MaxRetryError" in done.output
