@@ -3,9 +3,10 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from autopilot.demand.series import DemandCsvError
 from autopilot.engines.choose import EngineChoice, open_engine
 from autopilot.policy.model_archive import unpacked
 from autopilot.ports import EngineError, ModelError
+from autopilot.training.hosts import Hosts, Team, alone, check_hosts, leading, lend
 from autopilot.training.hyperparameters import (
     HyperparameterError,
     Hyperparameters,
@@ -88,19 +90,41 @@ def run_job(job: Job, overrides: Mapping[str, str]) -> int:
     """
     stop = StopSignal()
     stop.listen()
+    return _status_of(job, lambda: _run(job, hyperparameters_of(job, overrides, os.environ), stop))
+
+
+def _status_of(job: Job, action: Callable[[], int]) -> int:
+    """The exit status of an action, and of one that fails; the latter's reason is left in the failure file."""
     try:
-        hparams = hyperparameters_of(job, overrides, os.environ)
-        if not job.writes():
-            print("another host trains: nothing to do here", flush=True)
-            return 0
-        job.check_whole()
-        job.check_writable(trains=not hparams.evaluate_steps)
-        _train(job, hparams, stop)
-        job.succeed()
+        return action()
     except _EXPECTED as error:
         return _failed(job, str(error), "")
     except Exception as error:  # noqa: BLE001 - the contract's last line: every failure leaves its reason
         return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _run(job: Job, hparams: Hyperparameters, stop: StopSignal) -> int:
+    quiet_tensorflow()  # before any process is begun that may use it
+    hosts = Hosts(job.hosts(), job.current_host())
+    if len(hosts.names) <= 1:
+        with open_engine(EngineChoice(hparams.engine, hparams.workers, hparams.address)) as engine:
+            return _lead(job, hparams, stop, Team(engine))
+    check_hosts(os.environ)
+    if not job.writes():
+        lend(hosts, hparams, stop)
+        return 0
+    with leading(hosts, hparams, stop) as led:
+        status = _status_of(job, lambda: _lead(job, hparams, stop, led.team))
+        led.end(status)
+    return status
+
+
+def _lead(job: Job, hparams: Hyperparameters, stop: StopSignal, team: Team) -> int:
+    """Train on the host that writes."""
+    job.check_whole(("training",) if hparams.models == "each" else ())
+    job.check_writable(trains=not hparams.evaluate_steps)
+    _train(job, hparams, stop, team)
+    job.succeed()
     return 0
 
 
@@ -129,16 +153,12 @@ def quiet_tensorflow() -> None:
         os.environ.setdefault(name, value)
 
 
-def _train(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
+def _train(job: Job, hparams: Hyperparameters, stop: StopSignal, team: Team) -> None:
     """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
     used = _CHANNELS[hparams.environment]
     for name in job.unused_channels(used):
         print(f"channel {name!r} is not read: environment={hparams.environment} reads {', '.join(used)}", flush=True)
-    quiet_tensorflow()
-    with (
-        _with_model(job) as ready,
-        open_engine(EngineChoice(hparams.engine, hparams.workers, hparams.address)) as engine,
-    ):
+    with _with_model(job) as ready:
         if hparams.environment == "service":
             from autopilot.training.service.run import run_service  # noqa: PLC0415
 
@@ -146,11 +166,12 @@ def _train(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
         elif hparams.models == "each":
             from autopilot.training.each import find_fleets, run_each  # noqa: PLC0415
 
-            run_each(ready, hparams, stop, engine, lambda: [find_fleets(ready, hparams)])
+            find = partial(find_fleets, job, hparams)
+            run_each(ready, hparams, stop, team.engine, partial(team.everywhere if job.dealt_out() else alone, find))
         else:
             from autopilot.training.run import run_fleet  # noqa: PLC0415
 
-            run_fleet(ready, hparams, stop, engine)
+            run_fleet(ready, hparams, stop, team.engine)
 
 
 @contextmanager
