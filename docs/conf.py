@@ -20,8 +20,10 @@ release = version = autopilot.__version__
 html_title = f"{project} {release}"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "client/README.md",
-                    "container/README.md", "container/autopilot/models/*/README.md", "deploy/README.md", "deploy/chart/README.md"]  # fmt: skip
+include_patterns = [
+    "docs/*.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "client/README.md",
+    "container/README.md", "container/autopilot/models/*/README.md", "deploy/README.md", "deploy/chart/README.md",
+]  # fmt: skip
 exclude_patterns = [".venv", "out", "build", "tests", "**/node_modules", "bench", "notebooks"]
 source_suffix = {".md": "markdown"}
 html_theme = "furo"
@@ -59,9 +61,12 @@ def read_source(app: Sphinx, name: str, source: list[str]) -> None:
 def navigation(page: str) -> str:
     """Each list of links under a heading as a part of the navigation."""
     parts = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
-    links = ((title, re.findall(r"\]\(([^)#]+)\.md\)", body)) for title, body in parts)
-    trees = (f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(found) + "\n```\n" for title, found in links)
-    return "\n" + "\n".join(["```{toctree}\n:hidden:\n\n../README\n```\n", *trees])
+    trees = (_tree(re.findall(r"\]\(([^)#]+)\.md\)", body), f":caption: {title}\n") for title, body in parts)
+    return "\n" + "\n".join([_tree(["../README"]), *trees])
+
+
+def _tree(pages: list[str], caption: str = "") -> str:
+    return f"```{{toctree}}\n:hidden:\n{caption}\n" + "\n".join(pages) + "\n```\n"
 
 
 def interface(document: dict[str, Any]) -> str:
@@ -127,8 +132,9 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def plain_docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+def plain_docstring(*event: Any) -> None:  # noqa: ANN401 - Sphinx' own
     """Docstrings are plain text: columns stay columns, and nothing in them is markup but code in backquotes."""
+    lines: list[str] = event[-1]
     made: list[str] = []
     for paragraph in "\n".join(lines).strip().split("\n\n"):
         rows = paragraph.split("\n")

@@ -27,6 +27,7 @@ from autopilot_deploy.core.errors import AwsError
 from testkit.aws.account import REGION, Account
 
 DEFINITION = Path(__file__).parents[2] / "deploy" / "stack" / "deploy.asl.json"
+LEARNING = DEFINITION.with_name("learn.asl.json")
 TOPIC = f"arn:aws:sns:{REGION}:123456789012:deployments"
 ROLE = "arn:aws:iam::123456789012:role/machine"
 _SERVICES = {"applicationautoscaling": "application-autoscaling"}
@@ -45,10 +46,19 @@ class Ended(NamedTuple):
     told: list[tuple[str, dict[str, Any]]]
 
 
-def definition(minutes: int) -> str:
-    """The machine as it is deployed, with its waits and retries cut to nothing."""
-    given = {"${TopicArn}": TOPIC, "${Environment}": "test", "${DeadlineMinutes}": str(minutes)}
-    text = DEFINITION.read_text()
+SUBSTITUTED = {
+    "TopicArn": TOPIC, "Environment": "test", "DeadlineMinutes": "30", "ImageUri": "registry/autopilot:serve",
+    "LearningImageUri": "registry/autopilot:1", "LearningRoleArn": "arn:aws:iam::123456789012:role/learning",
+    "ServingRoleArn": "arn:aws:iam::123456789012:role/serving", "Bucket": "learned", "HistoryTable": "history",
+    "EndpointName": "autopilot",
+}  # fmt: skip
+"""What the template puts into the definitions."""
+
+
+def definition(minutes: int, path: Path = DEFINITION) -> str:
+    """A machine as it is deployed, with its waits and retries cut to nothing."""
+    given = {f"${{{name}}}": value for name, value in (SUBSTITUTED | {"DeadlineMinutes": str(minutes)}).items()}
+    text = path.read_text()
     for name, value in given.items():
         text = text.replace(name, value)
     machine = json.loads(text)
@@ -65,13 +75,13 @@ def states_of(machine: dict[str, Any]) -> list[dict[str, Any]]:
     return here + [inner for state in here if "ItemProcessor" in state for inner in states_of(state["ItemProcessor"])]
 
 
-def run(account: Account, payload: object, minutes: int = 30) -> Ended:
-    """Run the machine to its end."""
+def run(account: Account, payload: object, minutes: int = 30, path: Path = DEFINITION) -> Ended:
+    """Run a machine to its end."""
     told: list[tuple[str, dict[str, Any]]] = []
     account._publish = lambda call: told.append((call.parameters["Subject"], json.loads(call.parameters["Message"])))
     client = boto3.client("stepfunctions", region_name=REGION)
     name = f"m{next(_count)}"
-    machine = client.create_state_machine(name=name, definition=definition(minutes), roleArn=ROLE)
+    machine = client.create_state_machine(name=name, definition=definition(minutes, path), roleArn=ROLE)
     started = client.start_execution(stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps(payload))
     seen = _ended(client, started["executionArn"])
     return Ended(seen["status"], seen.get("cause", ""), json.loads(seen.get("output", "{}")), told)

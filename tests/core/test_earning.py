@@ -27,6 +27,8 @@ def served(*ratios: float) -> list[bool]:
         ("it loses on three days", [1.2, 1.1, 1.2], 3),
         ("two days are too few for little", [1.2, 1.2], None),
         ("it loses on two days by far", [1.5, 1.5], 2),
+        ("it loses its first day utterly", [1.6, 0.99], 1),
+        ("it loses utterly after a day that it won", [0.9, 2.0], None),
         ("it loses after a good week", [0.9] * 7 + [1.2] * 7, 12),
     ],
 )

@@ -31,7 +31,7 @@ def test_the_committed_files_are_what_the_deployer_writes(cli, tmp_path):
     assert cli("stack", "--check", str(STACK)).exit_code == 0, "run: cd deploy && python -m autopilot_deploy stack"
     assert cli("stack", str(tmp_path)).exit_code == 0
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        path.name: path.read_text() for path in STACK.iterdir() if path.name in ("template.yaml", "deploy.asl.json")
+        path.name: path.read_text() for path in STACK.iterdir() if path.suffix in (".yaml", ".json")
     }
 
 
@@ -80,7 +80,7 @@ def plain(value):
 
 def test_an_execution_that_ends_without_telling_is_told_by_a_rule(resources):
     ends = json.loads((STACK / "deploy.asl.json").read_text())["States"]["Not deployed"]
-    rules = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::Events::Rule"]
+    rules = [resources[name]["Properties"] for name in ("EndedOtherwise", "EndedUntold")]
     watched = {status: one for one in rules for status in one["EventPattern"]["detail"]["status"]}
     assert set(watched) == {"ABORTED", "TIMED_OUT", "FAILED"}
     assert watched["FAILED"]["EventPattern"]["detail"]["error"] == [{"anything-but": ends["Error"]}, {"exists": False}]
@@ -107,13 +107,16 @@ def test_stack_and_command_line_make_the_same_table(resources):
     assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
 
 
-def test_the_machine_may_make_every_call_that_it_makes(resources):
+@pytest.mark.parametrize(
+    ("role", "machine"), [("MachineRole", "deploy.asl.json"), ("LearningMachineRole", "learn.asl.json")]
+)
+def test_a_machine_may_make_every_call_that_it_makes(resources, role, machine):
     granted = {
         action
-        for one in statements(resources, "MachineRole")
+        for one in statements(resources, role)
         for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
     }
-    for task in states_of(json.loads((STACK / "deploy.asl.json").read_text())):
+    for task in states_of(json.loads((STACK / machine).read_text())):
         if task["Type"] == "Task":
             service, operation = _action(task["Resource"])
             assert f"{service}:{operation}" in granted
@@ -137,3 +140,28 @@ def test_no_role_has_a_wildcard_action(resources, role):
 
 def test_actions_are_named_as_iam_does():
     assert iam_action(iam.who()) == "sts:GetCallerIdentity"
+
+
+def test_nothing_learns_where_no_image_for_it_is_named(resources):
+    template = yaml.safe_load((STACK / "template.yaml").read_text())
+    assert template["Parameters"]["LearningImageUri"]["Default"] == ""
+    learning = {name: one for name, one in resources.items() if name.startswith("Learning")}
+    assert len(learning) == 7
+    assert {one["Condition"] for one in learning.values()} == {"HasLearning"}
+
+
+def test_an_execution_that_learns_and_ends_without_telling_is_told_by_a_rule(resources):
+    detail = resources["LearningEndedUntold"]["Properties"]["EventPattern"]["detail"]
+    assert detail == {"status": ["ABORTED", "TIMED_OUT"], "stateMachineArn": [{"Ref": "LearningStateMachine"}]}
+
+
+def test_roles_are_handed_to_sagemaker_alone(resources):
+    (hand,) = [one for one in statements(resources, "LearningMachineRole") if one["Sid"] == "HandRoles"]
+    assert hand["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    assert hand["Resource"] == [{"Fn::GetAtt": [role, "Arn"]} for role in ("LearningRole", "ServingRole")]
+
+
+def test_what_learns_writes_into_its_own_bucket_alone_and_reads_the_table(resources):
+    granted = {one["Sid"]: one for one in statements(resources, "LearningRole")}
+    assert granted["ReadHistory"]["Action"] == ["dynamodb:BatchGetItem", "dynamodb:Scan"]
+    assert "autopilot-learning-${AWS::AccountId}" in granted["Objects"]["Resource"]["Fn::Sub"]

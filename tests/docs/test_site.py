@@ -80,17 +80,23 @@ def test_every_page_is_in_the_navigation_and_the_interfaces_are_filled(site):
     assert "autopilot.core.guardrail.allocate" in (site / "docs" / "python.html").read_text()
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as opened:
+        yield opened
+
+
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["index", "tutorial", "api", "python"])
-def test_everybody_can_read_it(site, width, name):
+def test_everybody_can_read_it(site, chromium, width, name):
     def file_of(_: str, path: str, __: bytes) -> tuple[int, bytes]:
         file = site / unquote(urlsplit(path).path).lstrip("/")
         return (200, file.read_bytes()) if file.is_file() else (404, b"")
 
     errors: list[str] = []
-    with serving(file_of) as url, browser() as opened:
-        page = open_page(opened, f"{url}/docs/{name}.html", width, errors)
+    with serving(file_of) as url:
+        page = open_page(chromium, f"{url}/docs/{name}.html", width, errors)
         serious = [one for one in violations(page) if "(serious)" in one or "(critical)" in one]
         assert (errors, serious, overflow(page)) == ([], [], 0)
         page.close()

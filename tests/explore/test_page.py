@@ -4,7 +4,7 @@ import pytest
 
 from testkit.browser import WIDTHS, browser, missing, open_page, overflow, violations
 from tests.explore.conftest import served
-from tests.explore.test_files import SHARED
+from tests.explore.test_files import ROWS, SHARED
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
@@ -79,4 +79,32 @@ def test_a_server_that_goes_away_is_said_and_found_again(chromium, session):
     assert "does not answer" in page.inner_text("#gone")
     with served(session, int(url.rstrip("/").rpartition(":")[2])):
         page.wait_for_selector("#gone", state="hidden")
+        page.close()
+
+
+def test_html_in_the_names_of_a_file_stays_text(chromium, session, tmp_path):
+    rows = "".join(f"{at},<img src=x onerror=document.title=1>,{servers}\n" for at, servers in ROWS)
+    (tmp_path / "<img src=x>.csv").write_text(f"timestamp,fleet,demand\n{rows}")
+    errors = []
+    with served(session) as url:
+        page = open_page(chromium, url, 400, errors)
+        drawn(page, 1)
+        page.set_input_files("#file", tmp_path / "<img src=x>.csv")
+        page.wait_for_selector("#file-error:not(:empty)")
+        assert "<img src=x" in page.inner_text("#file-error")
+        assert page.locator("main img").count() == 0
+        assert (page.title(), errors, overflow(page)) == ("Autopilot: play with your fleet", [], 0)
+        page.close()
+
+
+@pytest.mark.parametrize("width", [500, 400])
+def test_no_column_of_the_bill_lies_beyond_the_edge_of_a_phone(chromium, session, width):
+    with served(session) as url:
+        page = open_page(chromium, url, width, [])
+        drawn(page, 1)
+        beyond = page.evaluate(
+            "[...document.querySelectorAll('#tables th, #tables td')].filter(cell => cell.offsetWidth"
+            " && !cell.closest('thead') && cell.getBoundingClientRect().right > innerWidth).map(cell => cell.innerText)"
+        )
+        assert beyond == []
         page.close()

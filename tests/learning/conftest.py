@@ -7,6 +7,8 @@ import pytest
 from autopilot.core.fleet import FleetNow
 from autopilot.service import Ask
 from autopilot.settings import Settings
+from autopilot.training.command import quiet_tensorflow
+from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.wiring import build
 
 NOW = 1_794_000_000 // 86400 * 86400 + 12 * 3600.0
@@ -38,3 +40,16 @@ def served(store: str) -> Callable[..., None]:
         autopilot.history.close()
 
     return serve
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory whose network has learned nothing."""
+    quiet_tensorflow()
+    from autopilot.training.export import export  # noqa: PLC0415 - TensorFlow takes seconds
+    from autopilot.training.network import build_fleet_network  # noqa: PLC0415
+    from autopilot.training.run import model_metadata  # noqa: PLC0415
+
+    hparams, place = Hyperparameters(name="untrained"), tmp_path_factory.mktemp("untrained") / "model"
+    export(build_fleet_network(hparams.layers, hparams.head_layers, 1), model_metadata(hparams, None), place)
+    return place

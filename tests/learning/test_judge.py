@@ -139,6 +139,19 @@ def test_what_one_worker_found_out_the_others_read(history, tmp_path, monkeypatc
     assert outcomes == [JudgementOutcome.JUDGED, JudgementOutcome.SHARED, JudgementOutcome.JUDGED]
 
 
+def test_a_board_that_cannot_be_used_leaves_the_verdict(history, tmp_path, caplog):
+    (tmp_path / "board").write_text("nonsense" * 100)
+    outcomes: queue.Queue[JudgementOutcome] = queue.Queue()
+    judge = DailyJudge(history, CONFIG, Board(f"{tmp_path}/board"), count=outcomes.put, pause=lambda _: None)
+    judge.serves_rule(at(NOW))
+    judge.serves_rule(at(NOW + 601))
+    assert outcomes.get(timeout=60) is JudgementOutcome.FAILED
+    assert judge.serves_rule(at(NOW + 602)) is True
+    assert (
+        "eu is judged, and is missing on the scoreboard: the scoreboard's table: file is not a database" in caplog.text
+    )
+
+
 def test_without_having_to_earn_its_place_a_policy_stays_and_its_figures_are_known(history):
     board = Board()
     judge = DailyJudge(history, JudgeConfig(ReplayConfig(Doubling()), earns=False), board)
@@ -166,7 +179,7 @@ def test_a_backtest_serves_as_the_endpoint_would():
     config = ReplayConfig(Doubling(), earns=True)
     served = earned(scenario, config)
     first = int(times[0] // 86400)
-    assert served.rule_days == frozenset(range(first + 3, first + 10))
+    assert served.rule_days == frozenset(range(first + 2, first + 10))
 
     def cost(one: ReplayConfig) -> float:
         return scenario.score(set_by_client(scenario, decide_again(scenario, one), one)).cost

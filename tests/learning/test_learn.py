@@ -17,8 +17,6 @@ from autopilot.learning.commands.learn import learn
 from autopilot.learning.models import CANDIDATE, CURRENT, keep_as, name_of, promote
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import Decided, Observed
-from autopilot.training.command import quiet_tensorflow
-from autopilot.training.hyperparameters import Hyperparameters
 from testkit.models import rewrite_metadata
 from tests.learning.conftest import NOW, days_of
 
@@ -53,19 +51,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(store: str, root: Path) -> Callable[..., Result]:
     return lambda *more: CliRunner().invoke(learn, ["--store", store, "--models", str(root), *map(str, more)])
-
-
-@pytest.fixture(scope="module")
-def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model directory whose network has learned nothing."""
-    quiet_tensorflow()
-    from autopilot.training.export import export  # noqa: PLC0415 - TensorFlow takes seconds
-    from autopilot.training.network import build_fleet_network  # noqa: PLC0415
-    from autopilot.training.run import model_metadata  # noqa: PLC0415
-
-    hparams, place = Hyperparameters(name="bad"), tmp_path_factory.mktemp("bad") / "model"
-    export(build_fleet_network(hparams.layers, hparams.head_layers, 1), model_metadata(hparams, None), place)
-    return place
 
 
 def promoted_at(root: Path, days_ago: float) -> None:
@@ -129,36 +114,36 @@ def test_a_candidate_without_proof_stays_in_shadow_and_says_what_is_missing(run,
     assert name_of(root / CURRENT).startswith("default@")
 
 
-@pytest.mark.parametrize(("auto", "serves"), [((), "bad"), (("--auto",), "default")])
-def test_a_proven_candidate_is_promoted_with_auto_alone(run, root, stored, tmp_path, bad, auto, serves):
+@pytest.mark.parametrize(("auto", "serves"), [((), "untrained"), (("--auto",), "default")])
+def test_a_proven_candidate_is_promoted_with_auto_alone(run, root, stored, tmp_path, untrained, auto, serves):
     stored("eu", days_of(5))
-    promote(root, bad)
+    promote(root, untrained)
     keep_as(root, CANDIDATE, BUILT_IN_MODEL)
     done = run(*auto, "--days", "3")
     assert done.exit_code == 0, done.output
-    assert f"% of {name_of(bad)} over" in done.output
+    assert f"% of {name_of(untrained)} over" in done.output
     assert name_of(root / CURRENT).partition("@")[0] == serves
-    assert (root / CANDIDATE).exists() == (serves == "bad")
+    assert (root / CANDIDATE).exists() == (serves == "untrained")
 
 
-def test_during_an_outage_a_promotion_is_put_off_in_words(run, root, stored, bad):
+def test_during_an_outage_a_promotion_is_put_off_in_words(run, root, stored, untrained):
     stored("eu", days_of(5), doubted=3)
-    promote(root, bad)
+    promote(root, untrained)
     keep_as(root, CANDIDATE, BUILT_IN_MODEL)
     done = run("--auto", "--days", "3")
     assert "an outage is held for eu: promoted when it is over" in done.output
-    assert name_of(root / CURRENT) == name_of(bad)
+    assert name_of(root / CURRENT) == name_of(untrained)
 
 
-def test_what_was_promoted_and_lost_over_three_days_is_taken_back(run, root, stored, bad):
+def test_what_was_promoted_and_lost_three_days_in_a_row_is_taken_back(run, root, stored, untrained):
     stored("eu", days_of(6))
     promote(root, BUILT_IN_MODEL)
-    promote(root, bad)
+    promote(root, untrained)
     promoted_at(root, 2.9)
     assert "has not lost" in run("--auto").output
     promoted_at(root, 4)
     done = run("--auto")
-    assert f"{name_of(bad)} has cost more than what it replaced over three days: default@" in done.output
+    assert f"{name_of(untrained)} costs more than what it replaced: default@" in done.output
     assert name_of(root / CURRENT).startswith("default@")
     assert "nothing was promoted" in run("--auto").output
 
@@ -188,11 +173,11 @@ def told() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def test_a_webhook_is_told_what_changed_and_nothing_else(run, root, stored, bad, tmp_path, told):
+def test_a_webhook_is_told_what_changed_and_nothing_else(run, root, stored, untrained, tmp_path, told):
     url, texts = told
     (tmp_path / "url").write_text(url + "\n")
     stored("eu", days_of(5))
-    promote(root, bad)
+    promote(root, untrained)
     assert "webhook" not in run("--notify-url-file", tmp_path / "url").output
     keep_as(root, CANDIDATE, BUILT_IN_MODEL)
     done = run("--auto", "--days", "3", "--notify-url-file", tmp_path / "url")
@@ -203,10 +188,10 @@ def test_a_webhook_is_told_what_changed_and_nothing_else(run, root, stored, bad,
     assert "watch" not in text
 
 
-def test_a_webhook_that_is_not_there_costs_nothing(run, root, stored, bad, tmp_path):
+def test_a_webhook_that_is_not_there_costs_nothing(run, root, stored, untrained, tmp_path):
     (tmp_path / "url").write_text("http://127.0.0.1:1/secret")
     stored("eu", days_of(5))
-    promote(root, bad)
+    promote(root, untrained)
     keep_as(root, CANDIDATE, BUILT_IN_MODEL)
     done = run("--auto", "--days", "3", "--notify-url-file", tmp_path / "url")
     assert done.exit_code == 0, done.output

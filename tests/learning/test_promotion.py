@@ -13,7 +13,7 @@ from autopilot.core.cost import Interval
 from autopilot.demand.series import DemandSeries
 from autopilot.learning.commands.models import promote_model, rollback
 from autopilot.learning.models import promote, roll_back
-from autopilot.learning.promotion import Case, case_for, held
+from autopilot.learning.promotion import Case, DailyCosts, case_for, has_lost, held
 from autopilot.learning.stored import StoredFleet
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
@@ -97,6 +97,18 @@ def test_a_better_candidate_has_no_objections_and_a_worse_one_has():
 def test_each_objection_is_said(case, objection):
     (said,) = case.objections(7)
     assert objection in said
+
+
+@pytest.mark.parametrize(
+    ("case", "ratios", "lost"),
+    [("two days are too few", [2.0, 2.0], False), ("three in a row", [0.5, 1.01, 1.01, 1.01], True),
+     ("a day between that it won", [1.1, 1.1, 0.7, 1.1, 1.1], False), ("by a twentieth", [1.0, 0.9, 1.3], True),
+     ("long ago", [3.0] + [1.0] * 7, False), ("it won", [0.9] * 5, False)],
+)  # fmt: skip
+def test_what_was_promoted_is_taken_back_where_it_has_lost(case, ratios, lost):
+    costs = DailyCosts("eu", range(len(ratios)), np.full(len(ratios), 10.0), 10 * np.array(ratios))
+    assert has_lost([costs]) == lost, case
+    assert not has_lost([])
 
 
 def test_without_a_whole_day_there_is_nothing_to_compare_on():

@@ -28,7 +28,6 @@ Statement = dict[str, Any]
 
 BY_OTHERS = {
     "sns:Publish": "services of AWS publish, by the topic's own policy",
-    "dynamodb:Scan": "people look for fleets with `scoreboard` and `history export`, under their own rights",
 }
 ON_BEHALF = {
     "sagemaker:InvokeEndpoint": "API Gateway asks the endpoint, for callers of the stack's API",
@@ -61,6 +60,8 @@ ON_BEHALF = {
     "cloudwatch:PutMetricAlarm": "PutScalingPolicy makes the alarms of target tracking in its caller's name",
     "cloudwatch:DescribeAlarms": "PutScalingPolicy makes the alarms of target tracking in its caller's name",
     "cloudwatch:DeleteAlarms": "DeregisterScalableTarget takes them away in its caller's name",
+    "iam:PassRole": "jobs and models run under roles that the learning machine names; handed to SageMaker alone",
+    "states:StartExecution": "EventBridge starts the machine that learns, by the clock",
     "iam:CreateServiceLinkedRole": "the first scalable target of an account makes the service's own role",
     **{
         f"logs:{verb}": "Step Functions delivers the machine's log in its name"
@@ -122,11 +123,12 @@ def policies(made) -> dict[str, list[Statement]]:
 
 
 def called_by_code() -> set[str]:
-    """Actions of the calls in the container's history and in the state machine."""
+    """Actions of the calls in the container's history and in the state machines."""
     source = Path(dynamodb.__file__).read_text()
     history = {f"dynamodb:{_camel(name)}" for name in re.findall(r"_connected\(\)\.(\w+)\(", source)}
-    machine = json.loads((STACK / "deploy.asl.json").read_text())
-    tasks = [_action(task["Resource"]) for task in states_of(machine) if task["Type"] == "Task"]
+    machines = [json.loads((STACK / name).read_text()) for name in ("deploy.asl.json", "learn.asl.json")]
+    states = [state for machine in machines for state in states_of(machine)]
+    tasks = [_action(task["Resource"]) for task in states if task["Type"] == "Task"]
     assert history
     assert tasks
     return history | {f"{service}:{operation}" for service, operation in tasks}
@@ -210,7 +212,7 @@ def test_services_may_take_a_role_for_this_account_alone(made):
     trusts += [
         one["Properties"]["PolicyDocument"] for one in resources.values() if one["Type"] == "AWS::SNS::TopicPolicy"
     ]
-    assert len(trusts) == 5
+    assert len(trusts) == 8
     for trust in trusts:
         (statement,) = trust["Statement"]
         if statement["Principal"]["Service"] == "apigateway.amazonaws.com":

@@ -18,6 +18,8 @@ _LOST_BY = 1.05
 """So much dearer on all of those days: less is not worth a change."""
 _LOST_BY_FAR = 1.25
 _FAR_DAYS = 2
+_LOST_UTTERLY = 1.5
+"""On one day, by a side that has won none since it took over."""
 
 
 def days_of_rule(policy: Doubles, rule: Doubles) -> Flags:
@@ -39,7 +41,7 @@ def days_of_rule(policy: Doubles, rule: Doubles) -> Flags:
 def _lost(own: Doubles, other: Doubles) -> bool:
     """Whether who serves cost more than who does not."""
     far = own[-_FAR_DAYS:] > _LOST_BY_FAR * other[-_FAR_DAYS:]
-    if len(far) == _FAR_DAYS and far.all():
+    if (len(far) == _FAR_DAYS and far.all()) or ((own > other).all() and own[-1] > _LOST_UTTERLY * other[-1] > 0):
         return True
     if len(own) < _LEAST_DAYS or own.sum() <= _LOST_BY * other.sum():
         return False

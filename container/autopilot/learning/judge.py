@@ -16,7 +16,7 @@ from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.core.decide import FleetContext
 from autopilot.core.fleet import Lead
 from autopilot.learning.background import Background
-from autopilot.learning.board import Board
+from autopilot.learning.board import Board, BoardError
 from autopilot.learning.stored import read_fleet
 from autopilot.ports import History, HistoryUnavailableError, Policy
 
@@ -108,7 +108,7 @@ class DailyJudge:
         """
         fleet, at = context.now.fleet, context.now.observed_at
         day, asked = int(at // DAY_SECONDS), self._asked(context)
-        shared = self._board.by_rule(fleet, day, asked)
+        shared = self._shared(fleet, day, asked)
         if shared is not None:
             self._decree(context, shared)
             self._count(JudgementOutcome.SHARED)
@@ -124,6 +124,12 @@ class DailyJudge:
         self._board.keep(entry)
         self._count(JudgementOutcome.JUDGED)
         return entry.by_rule
+
+    def _shared(self, fleet: str, day: int, asked: str) -> bool | None:
+        try:
+            return self._board.by_rule(fleet, day, asked)
+        except BoardError:  # who serves does not depend on it: `keep` will say what is wrong
+            return None
 
     def _asked(self, context: FleetContext) -> str:
         """What a judgement depends on besides the stored days."""
@@ -143,6 +149,9 @@ class DailyJudge:
         except HistoryUnavailableError as error:
             log.info("%s is judged later: %s", context.now.fleet, error)
             self._count(JudgementOutcome.UNAVAILABLE)
+        except BoardError as error:
+            log.error("%s is judged, and is missing on the scoreboard: %s", context.now.fleet, error)
+            self._count(JudgementOutcome.FAILED)
 
     def _failed(self, context: FleetContext) -> None:
         """Who serves this fleet stays, and it is tried again."""

@@ -16,7 +16,8 @@ from autopilot.ports import Policy
 MOST_LOST = 1.05
 """No fleet may come to cost so much more, whatever all of them together save."""
 WATCHED_DAYS = 3
-"""A model that has just been promoted may cost more for so long, and no longer."""
+"""A promoted model may cost more for so many days in a row, and no longer."""
+_WEEK = 7
 _HELD_SECONDS = 1800.0
 """So long after its last slot a hold counts as one of now: the fleet has just come back."""
 
@@ -72,6 +73,27 @@ def case_for(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Pol
 
 def case_of(costs: Iterable[DailyCosts]) -> Case:
     """The case for a candidate, each fleet weighing the same. Raises ValueError, in words, where nothing was played."""
+    own, served, worst = _pooled(costs)
+    if not len(own):
+        raise ValueError("no fleet has a whole day of history with any cost: there is nothing to compare on")
+    return Case(float(own.sum() / served.sum()), ratio_interval(own, served), worst, len(own))
+
+
+def has_lost(costs: Iterable[DailyCosts]) -> bool:
+    """Whether what serves (`own`) has cost more than what it replaced (`served`), over the days since it serves.
+
+    Nobody waits for proof then: it is enough that it lost each of three days in a row, or more than a twentieth over
+    the last seven, or as many of them as there are, at least three.
+    """
+    own, served, _ = _pooled(costs)
+    if len(own) < WATCHED_DAYS:
+        return False
+    in_a_row = (own[-WATCHED_DAYS:] > served[-WATCHED_DAYS:]).all()
+    return bool(in_a_row or own[-_WEEK:].sum() > MOST_LOST * served[-_WEEK:].sum())
+
+
+def _pooled(costs: Iterable[DailyCosts]) -> tuple[Doubles, Doubles, tuple[str, float]]:
+    """What both cost on each day in order [D], each fleet in units of its own mean; and where `own` is dearest."""
     pooled: dict[int, tuple[float, float]] = {}
     worst = ("", 0.0)
     for one in costs:
@@ -81,23 +103,8 @@ def case_of(costs: Iterable[DailyCosts]) -> Case:
         for day, mine, other in zip(one.days, one.own / scale, one.served / scale, strict=True):
             before = pooled.get(day, (0.0, 0.0))
             pooled[day] = before[0] + mine, before[1] + other
-    if not pooled:
-        raise ValueError("no fleet has a whole day of history with any cost: there is nothing to compare on")
-    own, served = np.array([pooled[day] for day in sorted(pooled)]).T
-    return Case(float(own.sum() / served.sum()), ratio_interval(own, served), worst, len(pooled))
-
-
-def has_lost(costs: Iterable[DailyCosts], day: int) -> bool:
-    """Whether what serves cost more than what served before it, over the last three whole days before `day`.
-
-    `own` is what serves, and `served` what did before: three days after a promotion nobody waits for proof.
-    """
-    last = [one.since(day - WATCHED_DAYS) for one in costs]
-    try:
-        case = case_of(last)
-    except ValueError:
-        return False
-    return case.days >= WATCHED_DAYS and case.ratio > 1
+    own, served = np.array([pooled[day] for day in sorted(pooled)]).reshape(-1, 2).T
+    return own, served, worst
 
 
 def costs_of(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Policy) -> Iterator[DailyCosts]:

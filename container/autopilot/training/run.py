@@ -61,7 +61,8 @@ def run_fleet(
         trained = learn(job, hparams, found, context)
         verdict = serving(hparams, judged(hparams, found.recorded, trained, judging))
         reporter.say(verdict_line(verdict))
-        reporter.metrics("verdict", {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()})
+        ratios = {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()}
+        reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
         write(job, trained, verdict, model_metadata(hparams, verdict, found.recorded), reporter)
 
 

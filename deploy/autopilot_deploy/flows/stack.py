@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from autopilot_deploy.core.errors import DeployError
+from autopilot_deploy.core.stack.learning import learning_machine
 from autopilot_deploy.core.stack.machine import state_machine
 from autopilot_deploy.core.stack.template import template
 
@@ -25,7 +26,10 @@ class _WithoutAnchors(yaml.SafeDumper):
 def files() -> dict[str, str]:
     """The contents of the stack's files, by name."""
     text = yaml.dump(template(), Dumper=_WithoutAnchors, sort_keys=False, width=110)
-    return {"template.yaml": f"{_HEADER}{text}", "deploy.asl.json": json.dumps(state_machine(), indent=2) + "\n"}
+    machines = {"deploy.asl.json": state_machine(), "learn.asl.json": learning_machine()}
+    return {"template.yaml": f"{_HEADER}{text}"} | {
+        name: json.dumps(machine, indent=2) + "\n" for name, machine in machines.items()
+    }
 
 
 def write(folder: Path) -> list[Path]:

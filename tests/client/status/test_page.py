@@ -161,6 +161,21 @@ def test_everybody_can_read_it(chromium, few, many, width, what):
 
 
 @in_a_browser
+def test_fleets_are_found_by_name_and_the_page_reloads_where_it_is_asked_to_with_what_was_found(chromium, many):
+    with served(many) as url:
+        page = open_page(chromium, url, 400, [])
+        page.fill("#find", "game-49")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=game-499")
+        assert page.locator("tbody tr").count() == 11
+        page.click("text=Reload every minute")
+        page.wait_for_selector("text=Stop reloading")
+        assert page.locator("tbody tr").count() == 11
+        assert page.locator("meta[http-equiv=refresh]").count() == 1
+        page.close()
+
+
+@in_a_browser
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_label_of_a_chart_is_cut_off(chromium, few, width):
     with served(few) as url:

@@ -8,7 +8,8 @@ const plot = { responsive: true, displayModeBar: false, scrollZoom: false, doubl
 const EVERY = 5000;
 const FIND_FROM = 12;
 
-const servers = (value) => (value === null ? "unknown" : value.toLocaleString("en", { maximumFractionDigits: 1 }));
+const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const servers = (value) => (value === null ? "unknown" : numbers.format(value));
 const words = (text) => text.replaceAll("_", " ");
 
 async function look() {
@@ -38,8 +39,8 @@ function show(now) {
   setText(byId("left-out"), now.left_out ? `${now.left_out} more fleets are not shown; an endpoint's are chosen with --fleet.` : "");
   state.fleets = now.fleets;
   byId("find-control").hidden = now.fleets.length < FIND_FROM;
-  list();
   if (!state.fleets.some((one) => one.fleet === state.chosen)) state.chosen = state.fleets[0]?.fleet ?? null;
+  list();
   if (now.seen !== state.shownAt) { state.shownAt = now.seen; choose(state.chosen); }
   document.body.dataset.seen = now.seen;
 }
@@ -54,11 +55,12 @@ function list() {
   const names = new Set(shown.map((one) => one.fleet));
   for (const [name, row] of rows) if (!names.has(name)) { row.remove(); rows.delete(name); }
   const body = byId("fleets"), focused = document.activeElement;
-  shown.forEach((one, at) => {
+  let next = body.firstElementChild;
+  for (const one of shown) {
     const row = rows.get(one.fleet) ?? newRow(one.fleet);
     fill(row, one);
-    if (body.children[at] !== row) body.insertBefore(row, body.children[at] ?? null);
-  });
+    if (row === next) next = next.nextElementSibling; else body.insertBefore(row, next);
+  }
   if (focused !== document.activeElement && body.contains(focused)) focused.focus();
 }
 
@@ -82,22 +84,30 @@ function newRow(name) {
     if (label === "state" || label === "why this size") cell.className = "words";
     row.append(cell);
   }
+  row.shown = [];
   rows.set(name, row);
   return row;
 }
 
 function fill(row, one) {
   const values = [one.state ? `▲ ${one.state}` : "as usual", servers(one.demand), servers(one.in_use), servers(one.forecast), servers(one.size), words(one.reason) || "not told"];
-  values.forEach((value, at) => setText(row.children[at + 1], value));
-  row.classList.toggle("own", one.fleet === state.chosen);
-  row.firstChild.firstChild.setAttribute("aria-pressed", String(one.fleet === state.chosen));
+  values.forEach((value, at) => { if (row.shown[at] !== value) row.cells[at + 1].textContent = value; });
+  row.shown = values;
+  mark(row, one.fleet === state.chosen);
+}
+
+function mark(row, chosen) {
+  if (row.chosen === chosen) return;
+  row.chosen = chosen;
+  row.classList.toggle("own", chosen);
+  row.firstChild.firstChild.setAttribute("aria-pressed", String(chosen));
 }
 
 async function choose(name, byHand) {
   state.chosen = name;
   byId("course").hidden = name === null;
   if (name === null) return;
-  list();
+  for (const [fleet, row] of rows) mark(row, fleet === name);
   const one = state.fleets.find((fleet) => fleet.fleet === name);
   setText(byId("chosen"), name);
   if (byId("notes").textContent !== one.notes.join("")) {

@@ -49,7 +49,6 @@ from autopilot.wiring import build_policy
 
 PASS_FILE, JOB, REPORT = "learned.json", "job", "report.html"
 _ATTEMPTS, _PAUSE_SECONDS = 3, 20.0
-_WATCHED_FOR_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +98,8 @@ def learn(**given: object) -> None:
 
     As often as --every says, the last days are exported and trained on; where that job's verdict is for the result, it
     becomes the candidate. With --auto a candidate is promoted once it has proven itself on days that it did not learn
-    from, and taken back where it then costs more than what it replaced over three days. Exit code 0 also where there is
-    nothing to learn from yet; 1 where a step gave up.
+    from, and taken back where it then costs more than what it replaced, three days in a row. Exit code 0 also where
+    there is nothing to learn from yet; 1 where a step gave up.
     """
     request = LearnRequest(**given)  # type: ignore[arg-type]
     settings = settings_for(request.store)
@@ -158,17 +157,14 @@ class LearningPass:
         if not previous.exists():
             return f"{name_of(current)} serves; nothing was promoted", False
         since = int(current.lstat().st_mtime // DAY_SECONDS) + 1
-        today = int(self._at // DAY_SECONDS)
-        if today - since > _WATCHED_FOR_DAYS:
-            return f"{name_of(current)} has served for {today - since} days", False
-        if not has_lost([one.since(since) for one in self._costs(previous, current)], today):
+        if not has_lost(one.since(since) for one in self._costs(previous, current)):
             return f"{name_of(current)} serves since {rfc3339(since * DAY_SECONDS)} and has not lost", False
         if not self._request.auto:
             return f"{name_of(current)} costs more than {name_of(previous)} did: autopilot rollback", True
         lost = name_of(current)
         back = roll_back(self._root)
         drop(self._root, PREVIOUS)
-        return f"{lost} has cost more than what it replaced over three days: {back} serves again", True
+        return f"{lost} costs more than what it replaced: {back} serves again", True
 
     def _consider(self) -> tuple[str, bool]:
         """Promote the candidate where it has proven itself."""

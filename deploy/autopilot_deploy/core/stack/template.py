@@ -12,7 +12,7 @@ from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.payload import DEFAULT_METRICS, DEFAULT_TABLE
 from autopilot_deploy.core.requests import container_environment
 from autopilot_deploy.core.services import dynamodb, iam, logs
-from autopilot_deploy.core.stack import api
+from autopilot_deploy.core.stack import api, learning
 from autopilot_deploy.core.stack.input import LONGEST_ENDPOINT_NAME
 from autopilot_deploy.core.stack.machine import FAILED
 
@@ -27,7 +27,7 @@ _TOPIC = {"Ref": "Topic"}
 def template() -> dict[str, Any]:
     """The CloudFormation template, for the SAM transform."""
     resources = _topic() | _store() | _serving() | _machine() | _rules() | _monitoring()
-    resources |= api.resources(NAMES, _TAG_LIST)
+    resources |= api.resources(NAMES, _TAG_LIST) | learning.resources(NAMES, _TAG_LIST, _TOPIC)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
@@ -39,6 +39,14 @@ def template() -> dict[str, Any]:
         | {
             f"Has{what}": {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
             for what, parameter in (("Email", "NotificationEmail"), ("Key", "TopicKmsKeyId"), ("Image", "ImageUri"))
+        }
+        | {
+            learning.CONDITION: {
+                "Fn::And": [
+                    {"Condition": "HasImage"},
+                    {"Fn::Not": [{"Fn::Equals": [{"Ref": "LearningImageUri"}, ""]}]},
+                ]
+            }
         },
         "Resources": {name: filled(one) for name, one in resources.items()},
         "Outputs": {
@@ -100,6 +108,7 @@ def _parameters() -> dict[str, Json]:
             ConstraintDescription="5 to 1200; an execution that looks for longer has too many events for Step "
             "Functions.",
         ),
+        **learning.parameters(),
     }
 
 
