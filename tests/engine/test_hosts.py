@@ -4,6 +4,7 @@ Needs AUTOPILOT_IMAGE_RAY, the image with Ray.
 """
 
 import json
+import os
 import shutil
 import uuid
 from contextlib import ExitStack, contextmanager
@@ -24,8 +25,8 @@ QUICK = {
     "fleets": "6", "validation_fleets": "6", "decisions": "24", "forecast_epochs": "1", "workers": "1",
     "join_minutes": "2",
 }  # fmt: skip
-FLEETS = 6
-PATIENCE = 240
+FLEETS = 4
+PATIENCE = 580
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +158,7 @@ def test_a_head_that_is_killed_fails_its_followers_and_goes_on_where_it_was(imag
     assert not (roots["algo-2"] / "output" / "failure").exists()
 
 
+@pytest.mark.skipif("AUTOPILOT_ALL_HOSTS" not in os.environ, reason="a minute more: set AUTOPILOT_ALL_HOSTS=1")
 def test_a_follower_that_is_told_to_stop_stops_the_job_in_good_order(image, network, tmp_path):
     hosts = ["algo-1", "algo-2"]
     roots = {host: opt_ml(tmp_path / host, hosts, host, range(FLEETS)) for host in hosts}
