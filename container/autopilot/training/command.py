@@ -112,6 +112,7 @@ def _run(job: Job, hparams: Hyperparameters, stop: StopSignal) -> int:
     check_hosts(os.environ)
     if not job.writes():
         lend(hosts, hparams, stop)
+        job.succeed()
         return 0
     with leading(hosts, hparams, stop) as led:
         status = _status_of(job, lambda: _lead(job, hparams, stop, led.team))
