@@ -151,7 +151,8 @@ def picture(results: Sequence[Mapping[str, Any]], path: Path) -> None:
         axis.bar(np.arange(len(served)), 100 * served / default - 100, bottom=100, color="#9ecae1", label="a day")
         axis.plot(np.arange(2, len(served)), 100 * three[0] / three[1], color="#08519c", label="three days")
         top = axis.get_ylim()[1]
-        for at, said in one["events"]:
+        for at in sorted({day for day, _ in one["events"]}):
+            said = "\n".join(words for day, words in one["events"] if day == at)
             axis.axvline(at, color="0.8", linewidth=0.8, zorder=0)
             axis.text(at + 0.2, top, said, rotation=90, va="top", fontsize=7, color="0.3")
         axis.set(title=f"{one['trace']}: {100 * one['ratio']:.1f} % of the default's cost", xlabel="day",

@@ -14,6 +14,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from bench.soak.failover import Failover
 from bench.soak.faults import SoakFault
 from bench.soak.options import Options
 
@@ -50,7 +51,9 @@ _PAGE = jinja2.Template(
 Columns = dict[str, np.ndarray]
 
 
-def draw(options: Options, faults: Sequence[SoakFault], run: Columns, twin: Columns | None) -> Figure:
+def draw(
+    options: Options, faults: Sequence[SoakFault], failovers: Sequence[Failover], run: Columns, twin: Columns | None
+) -> Figure:
     """The figure of a run, [T, N] columns by name; `twin` where there was one."""
     figure = Figure(figsize=(15, 9), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[5, 1.7, 1.7])
@@ -58,6 +61,10 @@ def draw(options: Options, faults: Sequence[SoakFault], run: Columns, twin: Colu
     _servers(top, times, run)
     _distance(middle, times, run, twin)
     _faults(bottom, options, [fault for fault in faults if fault.first <= len(times)])
+    for one in failovers:
+        if one.first <= len(times):
+            top.axvspan(*_span(options, one), ymax=0.04, color="black", alpha=0.5, linewidth=0)
+            top.text(_span(options, one)[0], 0, " a region fails over", fontsize=8, va="bottom")
     for axes in (top, middle):
         _shade(axes, options, faults, len(times))
         axes.grid(alpha=0.3)
@@ -134,7 +141,7 @@ def _faults(axes: Axes, options: Options, faults: Sequence[SoakFault]) -> None:
     axes.grid(axis="x", alpha=0.3)
 
 
-def _span(options: Options, fault: SoakFault) -> tuple[float, float]:
+def _span(options: Options, fault: SoakFault | Failover) -> tuple[float, float]:
     ends = [datetime.fromtimestamp(options.at(step), UTC) for step in (fault.first, fault.last)]
     first, last = (float(at) for at in date2num(ends))
     return first, last

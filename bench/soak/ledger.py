@@ -21,6 +21,7 @@ class Pass:
     lied       a fault made the demand a wrong number that looks like one
     rolling    the fleet's status tells of a rollout
     answered   the endpoint's forecast in this pass (the lowest, where it was asked twice); NaN where there was none
+    taking     the fleet has the players of a region that failed over, and the client knew its demand and set its size
     """
 
     at: float
@@ -33,6 +34,7 @@ class Pass:
     lied: np.ndarray
     rolling: np.ndarray
     answered: np.ndarray
+    taking: np.ndarray
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Ledger:
     removed_on_lies   servers removed on a lie, as far as they were needed
     removed_rolling   servers of Deployments removed while a new version is rolled out
     undercut          servers removed although a forecast of the last three minutes still asked for them
+    left_short        servers that the players of a failed region needed, and that the client did not ask for at once
     """
 
     sessions_killed: int = 0
@@ -51,6 +54,7 @@ class Ledger:
     removed_on_lies: int = 0
     removed_rolling: int = 0
     undercut: int = 0
+    left_short: int = 0
     removed: int = 0
     resizes: int = 0
     passes: int = 0
@@ -80,6 +84,7 @@ class Ledger:
             "removed_on_lies": np.where(one.lied, below(one.before, one.after, need), 0.0),
             "removed_rolling": np.where(np.logical_and.reduce([each.rolling for each in passes]), gone, 0.0),
             "undercut": below(one.before, one.after, standing),
+            "left_short": np.where(one.taking, np.maximum(one.need - one.after, 0.0), 0.0),
         }
         for name, servers in found.items():
             setattr(self, name, getattr(self, name) + int(servers.sum()))
@@ -105,6 +110,7 @@ class Ledger:
             "needed servers were removed on a lie of the demand source": self.removed_on_lies,
             "servers were removed while a new version was rolled out": self.removed_rolling,
             "servers were removed that a forecast of the last three minutes asked for": self.undercut,
+            "servers for a failed region's players were not asked for at once": self.left_short,
         }
         return [f"{count} {what}" for what, count in promises.items() if count]
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from rich.table import Table
 
 from bench.soak import chart
 from bench.soak.costs import Cost, against_twin, cost_of, rule_costs
+from bench.soak.failover import accounts
 from bench.soak.runner import Run
 
 Columns = dict[str, np.ndarray]
-COLUMNS = ("demand", "size", "ready", "allocation", "missing", "idle")
+COLUMNS = ("demand", "size", "ready", "allocation", "missing", "idle", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def report(run: Run, demand: np.ndarray, twin: Columns | None, console: Console)
     columns = save_columns(run)
     costs = _costs(run, columns, demand, twin)
     document = _document(run, costs, columns, twin)
-    grids = [_promises(run), _cost_grid(costs), _fault_grid(run), _reason_grid(run)]
+    grids = [_promises(run), _cost_grid(costs), _fault_grid(run), _failover_grid(run, columns), _reason_grid(run)]
     for grid in grids:
         console.print(_table(grid))
     if twin is not None:
@@ -48,7 +50,7 @@ def report(run: Run, demand: np.ndarray, twin: Columns | None, console: Console)
     out = run.options.out
     (out / "soak.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     page = {"days": document["simulated_days"], "fleets": run.options.fleets, "verdict": verdict(run), "tables": grids}
-    chart.write(chart.draw(run.options, run.faults, columns, twin), out, page)
+    chart.write(chart.draw(run.options, run.faults, run.failovers, columns, twin), out, page)
     console.print(f"Written: {out}/soak.png, soak.html, soak.json, faults.jsonl, passes.jsonl.gz", soft_wrap=True)
     console.print(verdict(run), style="bold green" if not run.ledger.broken else "bold red", soft_wrap=True)
 
@@ -85,7 +87,9 @@ def _document(run: Run, costs: list[Cost], columns: Columns, twin: Columns | Non
             "needed_servers_removed_on_a_lie": ledger.removed_on_lies,
             "servers_removed_in_a_rollout": ledger.removed_rolling,
             "answers_undercut": ledger.undercut,
+            "servers_for_a_failed_region_not_asked_for": ledger.left_short,
         },
+        "failovers": [asdict(one) for one in accounts(run.options, run.failovers, columns)],
         "instances": ledger.instances,
         "resizes": ledger.resizes,
         "servers_removed_in_all": ledger.removed,
@@ -119,6 +123,7 @@ def _promises(run: Run) -> Grid:
         ["needed servers removed on a lie of the demand source", str(ledger.removed_on_lies)],
         ["servers removed while a new version was rolled out", str(ledger.removed_rolling)],
         ["servers removed that a forecast of the last 3 min asked for", str(ledger.undercut)],
+        ["servers that a failed region's players needed, not asked for at once", str(ledger.left_short)],
         ["(servers removed in all, for comparison)", f"{ledger.removed:,}"],
         ["(resizes; passes; faults)", f"{ledger.resizes:,}; {ledger.passes:,}; {len(begun(run))}"],
     ]
@@ -144,6 +149,17 @@ def _fault_grid(run: Run) -> Grid:
         minutes[fault.kind.name] += int((fault.last - fault.first) * run.options.step_minutes)
     rows = [[name, str(times), str(minutes[name])] for name, times in sorted(count.items())]
     return Grid("Faults", ["kind", "times", "simulated minutes"], rows)
+
+
+def _failover_grid(run: Run, columns: Columns) -> Grid:
+    rows = [
+        [f"{datetime.fromtimestamp(one.at, UTC):%a %H:%M}, {one.hours:.1f} h", str(one.pairs), f"{one.growth:.2f}",
+         f"{one.missing_hours:,.0f}", f"{100 * one.held:.0f} %", f"{one.held_hours:.1f} h"]
+        for one in accounts(run.options, run.failovers, columns)
+    ]  # fmt: skip
+    heads = ["begins, lasts", "fleets each", "demand grows by", "missing server-h there",
+             "of the others held", "for"]  # fmt: skip
+    return Grid("A region fails over to another", heads, rows)
 
 
 def _reason_grid(run: Run) -> Grid:

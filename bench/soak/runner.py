@@ -15,6 +15,7 @@ import numpy as np
 
 from autopilot_client.ports import KubeError
 from bench.soak.door import Answered
+from bench.soak.failover import Failover, draw_failovers, fail_over, taking
 from bench.soak.faults import SoakFault, draw_faults
 from bench.soak.ledger import Ledger, Pass
 from bench.soak.options import MAX_AGE_SECONDS, Options
@@ -24,6 +25,7 @@ from bench.soak.world import World, cast_of, draw_demand, ended_by, start_world
 Progress = Callable[[int, str], bool]
 """Is told the pass and the faults in force; says whether to go on."""
 FALSE_AND_PLAUSIBLE = "demand source says 0"
+DONE = ("scaled", "already right")
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class Run:
 
     options: Options
     faults: list[SoakFault]
+    failovers: list[Failover] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     demand: list[np.ndarray] = field(default_factory=list)
     size: list[np.ndarray] = field(default_factory=list)
@@ -39,6 +42,7 @@ class Run:
     allocation: list[np.ndarray] = field(default_factory=list)
     missing: list[np.ndarray] = field(default_factory=list)
     idle: list[np.ndarray] = field(default_factory=list)
+    held: list[np.ndarray] = field(default_factory=list)
     failed_passes: int = 0
     leaders: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -57,9 +61,11 @@ class Soak:
     def __init__(self, options: Options, progress: Progress) -> None:
         self.options, self._progress = options, progress
         self.cast = cast_of(options.fleets)
-        self.demand = draw_demand(options, self.cast)
+        demand = draw_demand(options, self.cast)
+        failovers = draw_failovers(options, self.cast, demand)
+        self.demand = fail_over(demand, failovers)
         self.world: World = start_world(options, self.demand[0])
-        self.run = Run(options, draw_faults(options))
+        self.run = Run(options, draw_faults(options), failovers)
         self._answered = np.full((2, len(self.cast)), np.nan)
         self._missing_history = np.zeros(len(self.cast), bool)
         self._rolled = np.zeros(len(self.cast), bool)
@@ -177,7 +183,8 @@ class Soak:
         leader = told.get(self._stage.leader) or next(iter(told.values()), None)
         seen = before if after is None else after
         one = Pass(self.options.at(step), self.world.demand, before, seen, self.world.sessions,
-                   self._ended(before, seen), blind, lied, self._rolling(), answered)  # fmt: skip
+                   self._ended(before, seen), blind, lied, self._rolling(), answered,
+                   self._taking(step, active, leader))  # fmt: skip
         if after is None:
             self.run.ledger.unreadable(one)
         else:
@@ -219,6 +226,17 @@ class Soak:
         lies = any(fault.kind.name == FALSE_AND_PLAUSIBLE for fault in active)
         return self.cast.by_matchmaker & lies
 
+    def _taking(self, step: int, active: list[SoakFault], leader: dict[str, Any] | None) -> np.ndarray:
+        """Fleets that have another region's players, where the leader could know it and set the size by itself, [N]."""
+        if any(fault.kind.part == "demand" for fault in active):
+            return np.zeros(len(self.cast), bool)
+        views = {view[0]: view for view in leader["views"]} if leader else {}
+        knew = [name in views and not views[name][7] and views[name][8] in DONE for name in self.cast.names]
+        took = taking(self.run.failovers, step, len(self.cast)) & self.cast.by_matchmaker & np.array(knew)
+        if self.options.speed:  # a pass may straddle two steps of the world
+            took &= taking(self.run.failovers, step - 1, len(self.cast))
+        return took
+
     def _rolling(self) -> np.ndarray:
         """Deployments whose status has told of a rollout for the whole of the pass, [N]."""
         now = np.isin(np.arange(len(self.cast)), list(self._stage.cluster.rolled))
@@ -242,8 +260,9 @@ class Soak:
         allocation = np.array([
             np.nan if name not in views or views[name][3] is None else views[name][3] for name in self.cast.names
         ])  # fmt: skip
+        held = np.array([name in views and views[name][6] == "outage_hold" for name in self.cast.names])
         columns = {"demand": one.need, "size": one.after, "ready": world.state.ready, "allocation": allocation}
-        for name, values in (columns | {"missing": world.missing, "idle": world.idle}).items():
+        for name, values in (columns | {"missing": world.missing, "idle": world.idle, "held": held}).items():
             getattr(run, name).append(np.array(values))
         run.leaders.append(self._stage.leader)
         fleets = {

@@ -130,6 +130,12 @@ def test_a_wrong_start_is_told_in_words_and_ends_with_2(slim, arguments, words):
     assert words in ran.stderr
 
 
+@pytest.mark.parametrize("command", ["learn", "scoreboard", "promote", "rollback", "history"])
+def test_the_commands_that_learn_are_in_the_image(slim, command):
+    ran = docker("run", "--rm", slim, command, "--help")
+    assert "Usage:" in ran.stdout
+
+
 def test_a_stop_under_load_fails_no_request(slim):
     with serving(slim, *HARDENED) as container, ThreadPoolExecutor(16) as pool:
         stopping = time.monotonic() + 2

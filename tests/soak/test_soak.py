@@ -9,6 +9,7 @@ import pytest
 from bench.soak.chart import COLORS
 from bench.soak.costs import cost_of, fault_windows
 from bench.soak.door import Answered, Door
+from bench.soak.failover import Failover, accounts, draw_failovers, fail_over, taking
 from bench.soak.faults import KINDS, SoakFault, draw_faults
 from bench.soak.ledger import Ledger, Pass
 from bench.soak.matchmaker import Matchmaker
@@ -38,7 +39,7 @@ def options(**given) -> Options:
 def one_pass(at: float = 0.0, **given) -> Pass:
     usual = {"need": 50, "before": 100, "after": 100, "sessions": 50, "ended": 0, "answered": 60}
     values = {name: np.full(2, float(value)) for name, value in (usual | given).items()}
-    flags = {name: given.get(name, False) for name in ("blind", "lied", "rolling")}
+    flags = {name: given.get(name, False) for name in ("blind", "lied", "rolling", "taking")}
     return Pass(at, **(values | {name: np.full(2, value) for name, value in flags.items()}))
 
 
@@ -80,6 +81,37 @@ def test_in_a_failure_of_matchmaking_sessions_run_out_and_all_are_back_at_once()
     fail_matchmaking(demand, (50, 150), np.array([True, False]))
     assert (demand[:, 1] == 86).all()
     assert demand[[49, 50, 70, 149, 150], 0].tolist() == [86, 86, 43, 32, 86]
+
+
+def test_in_a_failover_one_fleet_has_both_regions_players_and_the_other_none_until_they_are_back():
+    asked, cast = options(days=0.5), cast_of(12)
+    demand = draw_demand(asked, cast)
+    (failover, *_) = failovers = draw_failovers(asked, cast, demand)
+    after = fail_over(demand, failovers)
+    steps = slice(failover.first, failover.last)
+    assert (after[steps, failover.lost] == 0).all()
+    assert (after[steps, failover.took] == demand[steps, failover.took] + demand[steps, failover.lost]).all()
+    assert np.array_equal(after[: failover.first], demand[: failover.first])
+    assert not cast.pods[[*failover.lost, *failover.took]].any()
+
+
+@pytest.mark.parametrize("days", [0.08, 0.5, 7])
+def test_every_run_has_a_failover_and_one_seed_has_the_same(days):
+    asked, cast = options(days=days), cast_of(12)
+    drawn, again = (draw_failovers(asked, cast, draw_demand(asked, cast)) for _ in range(2))
+    assert [(one.first, one.last, *one.lost) for one in drawn] == [(one.first, one.last, *one.lost) for one in again]
+    assert 2 <= drawn[0].first < asked.steps
+
+
+def test_the_account_of_a_failover_tells_what_it_cost_and_whether_it_was_held():
+    asked, one = options(), Failover(10, 22, np.array([0]), np.array([1]))
+    demand = fail_over(np.full((40, 2), 50.0), [Failover(9, 21, one.lost, one.took)])  # row t is pass t + 1
+    held, missing = np.zeros((40, 2), bool), np.zeros((40, 2))
+    held[9:15, 0], missing[9:12, 1] = True, 50 * 5
+    (found,) = accounts(asked, [one], {"demand": demand, "held": held, "missing": missing})
+    assert (found.growth, found.missing_hours, found.held, found.held_hours) == (2.0, 12.5, 1.0, 0.5)
+    assert taking([one], 10, 2).tolist() == [False, True]
+    assert taking([one], 22, 2).tolist() == [False, False]
 
 
 def test_a_server_that_is_asked_for_comes_a_lead_time_later_and_one_with_a_session_never_goes():
@@ -135,6 +167,9 @@ def test_idle_pods_with_a_mark_go_before_the_others():
         pytest.param({"after": 60, "need": 62, "lied": True}, ["4 needed servers"], id="a lie that took some"),
         pytest.param({"after": 99, "rolling": True}, ["2 servers were removed while"], id="one less in a rollout"),
         pytest.param({"ended": 3}, ["6 live sessions"], id="sessions ended"),
+        pytest.param({"need": 103, "taking": True}, ["6 servers for a failed region"], id="a failed region left short"),
+        pytest.param({"need": 100, "taking": True}, [], id="a failed region served at once"),
+        pytest.param({"need": 103}, [], id="short, and nobody could know"),
     ],
 )
 def test_the_ledger_tells_which_promise_was_broken(given, broken):

@@ -36,5 +36,8 @@ def test_two_hours_with_faults_keep_every_promise(tmp_path):
         "a new version is rolled out",
         "the Lease is deleted in the pass",
     }
+    (failover,) = told["failovers"]
+    assert failover["growth"] > 1.5
+    assert failover["held"] > 0
     assert told["servers_removed_in_all"] > 0
     assert {"soak.png", "soak.html", "passes.jsonl.gz", "faults.jsonl"} <= {path.name for path in tmp_path.iterdir()}

@@ -15,7 +15,7 @@ from autopilot_client import __version__
 from autopilot_client.commands.operator_cli import pause, resume, set_size, show_status
 from autopilot_client.commands.wiring import Client, ClientContext, build
 from autopilot_client.config.document import Config
-from autopilot_client.config.parse import parse
+from autopilot_client.config.parse import keyed, parse
 from autopilot_client.ports import ConfigError, KubeError
 from autopilot_client.status.store import View
 
@@ -69,6 +69,8 @@ def main(context: click.Context, /, **options: object) -> None:
     try:
         config = _load(Path(str(options["path"])), options["interval"])
         if options["check"]:
+            if namespace := config.namespace or str(options["namespace"] or ""):
+                keyed(config, namespace)
             click.echo(f"{options['path']}: right; {len(config.fleets)} fleets")
             return
         client = build(config, _run_context(config, options))

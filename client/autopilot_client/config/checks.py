@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from autopilot_client.config.base import WebService
-from autopilot_client.config.demand import AgonesDemand, Demand, PodsDemand, ReviewDemand
+from autopilot_client.config.demand import AgonesDemand, CountedDemand, Demand, PodsDemand, ReviewDemand
 from autopilot_client.config.document import Config, Receiver
 from autopilot_client.config.fleet import Fleet
 from autopilot_client.rules.kinds import BY_DELETION_COST, BY_ORDER, kind_of
@@ -163,12 +163,12 @@ FLEET_RULES: tuple[tuple[Callable[[Fleet], bool], str], ...] = (
         "demand: one of token_file, basic_auth and sigv4; each would replace the other",
     ),
     (
-        lambda f: isinstance(f.demand, AgonesDemand) and f.demand.counter is not None and f.demand.list is not None,
+        lambda f: isinstance(f.demand, CountedDemand) and f.demand.counter is not None and f.demand.list is not None,
         "demand: one of counter and list; the sizes of two would not be of one thing",
     ),
     (
-        lambda f: isinstance(f.demand, AgonesDemand) and bool(f.demand.per_server) and not f.demand.counted,
-        "demand.per_server: with source agones it needs counter or list; without them servers are counted",
+        lambda f: isinstance(f.demand, CountedDemand) and bool(f.demand.per_server) and not f.demand.counted,
+        "demand.per_server: with source agones or review it needs counter or list; without them servers are counted",
     ),
     (
         lambda f: f.queue is not None and (_has_queue(f.demand) or _has_queue(f.queue)),

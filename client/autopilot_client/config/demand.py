@@ -5,14 +5,15 @@ from typing import Annotated
 import msgspec
 
 from autopilot_client.config.base import Seconds, Section, Text, Url, WebService
+from autopilot_client.rules.counted import Counting
 
 Selector = Annotated[str, msgspec.Meta(pattern=r"^[^=!,\s()]+=[^=!,\s()]+(,[^=!,\s()]+=[^=!,\s()]+)*$")]
 PerServer = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Queries = Text | Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
 
 
-class AgonesDemand(Section, tag_field="source", tag="agones", frozen=True):
-    """Allocated and reserved servers of the target's own status; or what a Counter or List of Agones counts on them.
+class CountedDemand(Section, frozen=True):
+    """Allocated and reserved servers of an Agones Fleet; or what a Counter or List of Agones counts on them.
 
     `per_server` is how many of those one server takes; without it, the capacity that the status says it has.
     """
@@ -22,13 +23,19 @@ class AgonesDemand(Section, tag_field="source", tag="agones", frozen=True):
     per_server: PerServer | None = None
 
     @property
-    def counted(self) -> str:
-        """The Counter or List that is counted; empty: servers are."""
-        return self.counter or self.list or ""
+    def counted(self) -> Counting | None:
+        """The Counter or List that is counted; None: servers are."""
+        if self.counter is None and self.list is None:
+            return None
+        return Counting(self.counter or "", self.list or "", self.per_server)
 
 
-class ReviewDemand(Section, tag_field="source", tag="review", frozen=True):
-    """Allocated and reserved servers of the last FleetAutoscaleReview that Agones sent.
+class AgonesDemand(CountedDemand, tag_field="source", tag="agones", frozen=True):
+    """By the Fleet's own status."""
+
+
+class ReviewDemand(CountedDemand, tag_field="source", tag="review", frozen=True):
+    """By the last FleetAutoscaleReview that Agones sent.
 
     Each replica of the client receives about every second one: it may take minutes until it is its turn.
     """

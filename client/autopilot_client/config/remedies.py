@@ -39,7 +39,7 @@ REMEDIES = {
     "nodes": "off, all, or a label selector of nodes to count",
     "port": "a port number, 0 to 65535",
     "format": "slack or cloudevents",
-    "kinds": "a list of outage_hold, fault, size_contested, at_maximum, override, bill",
+    "kinds": "a list of outage_hold, fault, size_contested, at_maximum, override, annotation, bill",
     "price_per_server_hour": "what one server costs in an hour, such as 0.17",
     "tls": "certificate and key, two paths of PEM files",
 }

@@ -101,6 +101,8 @@ class Kube:
                 preload_content=False,
             )
             body = _bounded(response, until)
+        except _TooLargeError as error:
+            raise KubeUnavailableError(f"{method} {path}: {error}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise KubeSilentError(f"{method} {path}: {error}") from error
         return _usable(response.status, body, f"{method} {path}")
@@ -135,10 +137,14 @@ class _Status(msgspec.Struct):
     message: str = ""
 
 
+class _TooLargeError(Exception):
+    """An answer without end. The API server is there: somebody has filled what was asked for."""
+
+
 def _bounded(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
     """The whole body. A time-out of urllib3 counts anew with every byte, and knows no size: here both have an end.
 
-    Raises TimeoutError, OSError, and urllib3's own.
+    Raises TimeoutError, _TooLargeError, and urllib3's own.
     """
     body = bytearray()
     try:
@@ -147,7 +153,7 @@ def _bounded(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
             if time.monotonic() > until:
                 raise TimeoutError("no complete answer in time")
             if len(body) > LARGEST:
-                raise OSError(f"an answer of more than {LARGEST} bytes")
+                raise _TooLargeError(f"an answer of more than {LARGEST} bytes")
     except BaseException:
         response.close()  # its connection is of no use any more
         raise

@@ -9,6 +9,7 @@ import msgspec
 
 from autopilot_client.kube.api import UNREADABLE, Kube
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeSilentError, KubeUnavailableError
+from autopilot_client.rules.counted import AgonesTotal
 from autopilot_client.rules.kinds import BY_DELETION_COST, KINDS, ObjectPlace, kind_of
 
 Form = TypeVar("Form")
@@ -50,16 +51,9 @@ class Target:
     name: str = ""
     first: int = 0
     servers: int = 0
-    counters: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
-    lists: Mapping[str, "AgonesTotal"] = field(default_factory=dict)
+    counters: Mapping[str, AgonesTotal] = field(default_factory=dict)
+    lists: Mapping[str, AgonesTotal] = field(default_factory=dict)
     namespace: str = ""
-
-
-class AgonesTotal(msgspec.Struct, frozen=True):
-    """A Counter or List of Agones over all servers of a Fleet: how many there are, and how many there may be."""
-
-    count: int = 0
-    capacity: int = 0
 
 
 class _Metadata(msgspec.Struct):

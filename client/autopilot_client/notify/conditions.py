@@ -44,6 +44,8 @@ def _conditions(view: View) -> Iterator[Condition]:
     if view.rules.overrides.active:
         words = _overrides(view)
         yield Condition(MessageKind.OVERRIDE, words, name, f"an annotation rules: {words}")
+    for mistake in view.rules.overrides.mistakes:
+        yield Condition(MessageKind.ANNOTATION, mistake.partition(":")[0], name, f"an annotation is unclear: {mistake}")
 
 
 def _above_maximum(view: View) -> str:

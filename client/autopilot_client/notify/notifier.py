@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from autopilot_client.config.document import Notify
 from autopilot_client.notify.conditions import FAILED_PASS, conditions_of
 from autopilot_client.notify.outbox import Outbox
-from autopilot_client.rules.bill import Week, begin_of, in_words, turn
+from autopilot_client.rules.bill import Week, begin_of, completed, in_words, turn
 from autopilot_client.rules.messages import NOTHING_TOLD, Condition, Message, MessageKind, MessageMemory, advance
 from autopilot_client.status.store import StatusStore, View
 
@@ -51,6 +51,8 @@ class Notifier:
         self._week, bills = turn(self._week, self.store.meters, known, now)
         if not bills:
             return []
+        standings = self.store.standings_of(now)
+        bills = tuple(completed(bill, standings.get(bill.fleet), known.get(bill.fleet)) for bill in bills)
         text = in_words(bills, self.settings.currency)
         fleets = tuple(bill.fleet for bill in bills)
         since = begin_of(self._week.number - 1)

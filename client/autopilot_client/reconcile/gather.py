@@ -29,11 +29,12 @@ from autopilot_client.ports import (
     KubeUnavailableError,
 )
 from autopilot_client.rules.annotated_schedules import read_schedules
+from autopilot_client.rules.counted import CountError, reading_of
 from autopilot_client.rules.domain import MOST_ARRIVALS, MOST_SERVERS, Answer, Bounds, Fault, Reading, Refused, Seen
 from autopilot_client.rules.guards import judge
 from autopilot_client.rules.lead import LONGEST_MINUTES, USUAL_LEAD, BootTimes, Lead, watch
 from autopilot_client.rules.operator import NO_RULES, OperatorRules, bounds_within
-from autopilot_client.rules.overrides import read_overrides
+from autopilot_client.rules.overrides import read_overrides, said
 from autopilot_client.rules.schedule import in_force
 from autopilot_client.status.store import StatusStore
 
@@ -146,7 +147,7 @@ def _rules(gathered: Gathered, lead: Lead) -> OperatorRules:
     annotated, mistakes = read_schedules(annotations)
     events = (*gathered.fleet.events, *annotated)
     overrides = read_overrides(annotations, now)
-    overrides = replace(overrides, mistakes=(*overrides.mistakes, *mistakes))
+    overrides = replace(overrides, mistakes=said((*overrides.mistakes, *mistakes)))
     rolling = target is not None and target.rolling
     return OperatorRules(overrides, in_force(events, now, lead.longest), rolling, events)
 
@@ -234,7 +235,10 @@ def _reviewed(fleet: Fleet, source: ReviewDemand, sources: _Sources) -> Reading:
     latest = sources.store.review(fleet.name)
     if latest is None or sources.now - latest[1] > source.max_age_seconds:
         raise DemandUnknownError("no FleetAutoscaleReview lately")
-    return latest[0].reading(fleet.margin, latest[1])
+    try:
+        return reading_of(latest[0].status, source.counted, fleet.margin, latest[1])
+    except CountError as error:
+        raise DemandUnknownError(str(error)) from error
 
 
 def _fault(gathered: Gathered, fault: Fault, trouble: str) -> Gathered:

@@ -44,6 +44,7 @@ class Recall:
                 self.restored = True
             told = self.endpoint.standings(list(fleets))
             self.store.standings = {name: standing for name, standing in told if name in fleets}
+            self.store.standings_at = self.clock()
         except EndpointUnavailableError as error:
             if str(error) != self._said:
                 log.info("what the endpoint remembers is not known, and the page does without: %s", error)

@@ -1,11 +1,13 @@
 """The bill of a week: what a fleet's size, its idle and its missing servers came to, and in money where a price is set.
 
-Weeks begin on Monday at 00:00 UTC. What was not seen (a restart, an unknown size) is not made up: the hours that the
-bill covers are said.
+Weeks begin on Monday at 00:00 UTC. What was not seen (an unknown size) is not made up: the hours that the bill covers
+are said. What a client has not seen because it was started in the week, the endpoint's scoreboard may know.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from autopilot_client.rules.recalled import WeekStanding
 
 WEEK = 7 * 86400.0
 FIRST_MONDAY = 4 * 86400.0
@@ -30,7 +32,10 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class FleetBill:
-    """One fleet's week. Minutes are server-minutes; `cost` and `idle_cost` are None without a price."""
+    """One fleet's week. Minutes are server-minutes; `cost` and `idle_cost` are None without a price.
+
+    `by_scoreboard`: the endpoint has told it, for it has seen more of the week than this client.
+    """
 
     fleet: str
     hours_seen: float
@@ -39,6 +44,7 @@ class FleetBill:
     idle_minutes: float
     cost: float | None = None
     idle_cost: float | None = None
+    by_scoreboard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,15 @@ def bill_of(fleet: str, meter: Meter, price: float | None) -> FleetBill:
     return FleetBill(fleet, meter.seen / 3600, meter.servers / 60, meter.unmet / 60, meter.idle / 60, cost, idle_cost)
 
 
+def completed(bill: FleetBill, standing: WeekStanding | None, price: float | None) -> FleetBill:
+    """The bill of a week that is just over, by the scoreboard's last seven days where those cover more of it."""
+    if standing is None or standing.days * 24 <= bill.hours_seen:
+        return bill
+    cost, idle_cost = (None, None) if price is None else (standing.paid * price, standing.idle * price)
+    minutes = (standing.paid * 60, standing.missing * 60, standing.idle * 60)
+    return FleetBill(bill.fleet, standing.days * 24, *minutes, cost, idle_cost, by_scoreboard=True)
+
+
 LONGEST = 5
 """Fleets that the text of a bill names."""
 
@@ -102,7 +117,9 @@ def in_words(bills: tuple[FleetBill, ...], currency: str) -> str:
         _sum([bill.idle_cost for bill in bills]),
     )
     lines = [total, *bills[:LONGEST]] if len(bills) > 1 else list(bills)
-    seen = f"{total.hours_seen:.0f} of {WEEK / 3600:.0f} hours seen"
+    told = sum(bill.by_scoreboard for bill in bills)
+    source = f", {told} by the endpoint's scoreboard" if told else ""
+    seen = f"{total.hours_seen:.0f} of {WEEK / 3600:.0f} hours seen{source}"
     return f"the week's bill ({seen}): " + "; ".join(_line(bill, currency) for bill in lines)
 
 

@@ -20,6 +20,7 @@ class MessageKind(StrEnum):
     SIZE_CONTESTED = "size_contested"
     AT_MAXIMUM = "at_maximum"
     OVERRIDE = "override"
+    ANNOTATION = "annotation"
     BILL = "bill"
 
 

@@ -6,7 +6,7 @@ no means paused, and an end that cannot be read is none. No override takes a ser
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -72,6 +72,18 @@ def read_overrides(annotations: Mapping[str, str], now: float) -> Overrides:
             ended.append((name if value is True else f"{name} {value}", end))
     found = Overrides(**values, until=tuple(until), mistakes=tuple(mistakes))  # type: ignore[arg-type]
     return _consistent(replace(found, ended=tuple(ended), resumed=written.get(RESUMED, "")))
+
+
+MOST_SAID = 10
+LONGEST_SAID = 300
+"""An object may have thousands of annotations, and some hundred thousand letters: what is told of them is bounded."""
+
+
+def said(mistakes: Sequence[str]) -> tuple[str, ...]:
+    """Mistakes as people are told of them: not more than they can read."""
+    shown = [text if len(text) <= LONGEST_SAID else f"{text[:LONGEST_SAID]}…" for text in mistakes[:MOST_SAID]]
+    more = len(mistakes) - len(shown)
+    return (*shown, *([f"{PREFIX}…: {more} more annotations are no use; take them away"] if more else []))
 
 
 def unknown_names(annotations: Mapping[str, str]) -> list[str]:

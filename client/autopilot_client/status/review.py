@@ -1,9 +1,12 @@
 """Agones' FleetAutoscaleReview: what it says of a Fleet, and the reply that names a size."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from autopilot_client.rules.domain import Reading, unseen_queue
+import msgspec
+
+from autopilot_client.rules.counted import AgonesStatus, AgonesTotal
 
 INT32 = 2**31 - 1
 
@@ -17,7 +20,7 @@ class Review:
     """What Agones says of a Fleet, and the request to echo. `uid` is the request's own, not the Fleet's.
 
     `servers` counts those that are there, a rollout's surge among them, and is never taken for the size; `arrivals`
-    the allocations since the Fleet was made (Agones 1.59 and later).
+    the allocations since the Fleet was made (Agones 1.59 and later); `counters` and `lists` are Agones' own.
     """
 
     uid: str
@@ -28,11 +31,13 @@ class Review:
     ready: int | None
     arrivals: int | None
     request: dict[str, Any]
+    counters: Mapping[str, AgonesTotal] = field(default_factory=dict)
+    lists: Mapping[str, AgonesTotal] = field(default_factory=dict)
 
-    def reading(self, margin: float, now: float) -> Reading:
-        """The review as a demand reading, with the queue that it hides."""
-        queue = unseen_queue(self.in_use, self.ready, margin)
-        return Reading(self.in_use, now, sessions=self.in_use, queue=queue, arrivals=self.arrivals)
+    @property
+    def status(self) -> AgonesStatus:
+        """What it says of the servers."""
+        return AgonesStatus(self.in_use, self.ready, self.arrivals, self.servers, self.counters, self.lists)
 
     def of_another_fleet(self, before: "Review") -> bool:
         """Whether the Fleet has been made anew since a review: its counter fell, or nothing is there any more."""
@@ -58,7 +63,17 @@ def parse_review(document: object) -> Review:
         ready=ready if isinstance(ready := status.get("readyReplicas"), int) else None,
         arrivals=counted if isinstance(counted := status.get("allocations"), int) else None,
         request=request,
+        counters=_totals(status.get("counters")),
+        lists=_totals(status.get("lists")),
     )
+
+
+def _totals(found: object) -> dict[str, AgonesTotal]:
+    """Counters or lists by name; none where they cannot be read: demand is then unknown to whoever counts them."""
+    try:
+        return msgspec.convert(found or {}, dict[str, AgonesTotal])
+    except msgspec.ValidationError:
+        return {}
 
 
 def _count(status: dict[str, Any], field: str) -> int:

@@ -19,6 +19,8 @@ from autopilot_client.rules.rivals import NO_RIVAL, Rivalry
 from autopilot_client.status.review import Review
 from autopilot_client.status.trail import Point, Trail
 
+FRESH_STANDINGS = 1800.0
+"""Seconds after which the seven days of the scoreboard are not those until now."""
 LONGEST_SERVED = 900.0
 """Seconds after which no decision is told any more, however far apart the passes are."""
 
@@ -61,7 +63,8 @@ class View:
 class StatusStore:
     """The latest views, six hours of every fleet, counters, and the reviews that Agones has sent.
 
-    `standings` are what the endpoint's scoreboard says of the last seven days, where it keeps one.
+    `standings` are what the endpoint's scoreboard says of the last seven days, where it keeps one, and `standings_at`
+    when it was asked.
     """
 
     config: Config
@@ -74,6 +77,7 @@ class StatusStore:
     meters: dict[str, Meter] = field(default_factory=dict)
     week: Week | None = None
     standings: dict[str, WeekStanding] = field(default_factory=dict)
+    standings_at: float = 0.0
     held_since: dict[str, float] = field(default_factory=dict)
     notifications: Counter[tuple[str, str]] = field(default_factory=Counter)
     passes: Counter[str] = field(default_factory=Counter)
@@ -118,6 +122,10 @@ class StatusStore:
             self.trails.setdefault(name, Trail()).recall(points, now)
             if (since := held_since(slots, now)) is not None:
                 self.held_since[name] = since
+
+    def standings_of(self, now: float) -> dict[str, WeekStanding]:
+        """What the scoreboard says of the seven days until now; nothing where that is not known any more."""
+        return self.standings if 0 <= now - self.standings_at < FRESH_STANDINGS else {}
 
     def bill(self, fleet: Fleet) -> FleetBill:
         """What this client has seen of the fleet in the week under way: the hours that it covers are said in it."""

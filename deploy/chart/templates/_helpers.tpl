@@ -73,7 +73,7 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- define "autopilot.namespaces" -}}
 {{- range .Values.networkPolicy.from }}
 - namespaceSelector:
-    matchLabels: {kubernetes.io/metadata.name: {{ . }}}
+    matchLabels: {kubernetes.io/metadata.name: {{ . | quote }}}
 {{- end }}
 {{- end -}}
 

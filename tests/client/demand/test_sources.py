@@ -13,9 +13,10 @@ from autopilot_client.demand.http import HttpSource
 from autopilot_client.demand.pods import common_selector, demand_of_pods
 from autopilot_client.demand.prometheus import read_prometheus
 from autopilot_client.kube.pods import Pod
-from autopilot_client.kube.targets import AgonesTotal, Target
+from autopilot_client.kube.targets import Target
 from autopilot_client.net.fetch import RetryBudget
 from autopilot_client.ports import DemandUnknownError
+from autopilot_client.rules.counted import AgonesTotal, CountError, reading_of
 from autopilot_client.rules.domain import Reading
 from autopilot_client.status.review import parse_review
 from testkit.client.standins import Document, as_json, serving
@@ -43,7 +44,7 @@ def test_a_fleet_without_a_ready_server_hides_a_queue(ready, used, queue):
     assert read_agones(target, 0.2, NOW) == Reading(used, NOW, sessions=used, queue=queue)
     status = {"replicas": 60, "allocatedReplicas": used} | ({} if ready is None else {"readyReplicas": ready})
     review = parse_review({"request": {"status": status}})
-    assert review.reading(0.2, NOW) == Reading(used, NOW, sessions=used, queue=queue)
+    assert reading_of(review.status, None, 0.2, NOW) == Reading(used, NOW, sessions=used, queue=queue)
 
 
 @pytest.mark.parametrize("target", [None, Target(10, "1", "u")])
@@ -72,6 +73,24 @@ def test_a_counter_of_agones_is_demand_in_servers(case):
     source, counted, demand, queue = COUNTED[case]
     target = a_fleet(counters={"players": counted})
     assert read_agones(target, 0.2, NOW, source) == Reading(demand, NOW, sessions=4, queue=queue)
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_a_counter_in_a_review_is_the_same_demand(case):
+    source, counted, demand, queue = COUNTED[case]
+    totals = {"players": {"count": counted.count, "capacity": counted.capacity, "allocatedCount": 1}}
+    status = {"replicas": 10, "allocatedReplicas": 4, "readyReplicas": 0, "counters": totals, "lists": None}
+    review = parse_review({"request": {"status": status}})
+    assert reading_of(review.status, source.counted, 0.2, NOW) == Reading(demand, NOW, sessions=4, queue=queue)
+
+
+@pytest.mark.parametrize("counters", [{"players": {"count": "many"}}, ["players"], {"players": 3}, "players", {}])
+def test_a_counter_in_a_review_that_cannot_be_read_is_unknown_and_the_review_still_one(counters):
+    status = {"replicas": 10, "allocatedReplicas": 4, "readyReplicas": 1, "counters": counters}
+    review = parse_review({"request": {"status": status}})
+    assert reading_of(review.status, None, 0.2, NOW).demand == 4
+    with pytest.raises(CountError, match="has no counter 'players'"):
+        reading_of(review.status, AgonesDemand(counter="players").counted, 0.2, NOW)
 
 
 def test_a_list_of_agones_is_counted_by_its_values():

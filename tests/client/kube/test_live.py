@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from autopilot_client.kube.api import Kube
-from autopilot_client.kube.live import AT_ONCE, REST_SECONDS, LiveSpecs
+from autopilot_client.kube.live import AT_ONCE, FORBIDDEN_SECONDS, REST_SECONDS, LiveSpecs
 from autopilot_client.ports import KubeRefusedError, KubeUnavailableError
 from autopilot_client.rules.domain import Spec
 from autopilot_client.rules.kinds import ObjectPlace
@@ -43,6 +43,14 @@ def test_what_may_not_be_read_is_asked_for_once(live, cluster):
     cluster.refuse = {"/fleets/": 403}
     assert [live(X) for _ in range(3)] == [None] * 3
     assert len(cluster.calls) == 1
+
+
+def test_what_may_be_read_again_is_seen_after_a_while(live, cluster):
+    cluster.refuse = {"/fleets/": 403}
+    assert live(X) is None
+    cluster.refuse = {}
+    live.clock.now += FORBIDDEN_SECONDS
+    assert live(X) == Spec(20, "uid-x")
 
 
 def test_what_is_gone_is_an_error(live, cluster):

@@ -18,6 +18,7 @@ from autopilot_client.rules.messages import Message, MessageKind
 from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.operator import OperatorRules
 from autopilot_client.rules.overrides import Overrides
+from autopilot_client.rules.recalled import WeekStanding
 from autopilot_client.rules.rivals import Rivalry
 from autopilot_client.status.metrics import StatusCollector, exposition
 from testkit.client.standins import serving, wait_until
@@ -80,6 +81,16 @@ CASES = {
         {"rules": OperatorRules(Overrides(size=40, until=(("size", T0),)))},
         MessageKind.OVERRIDE,
         "an annotation rules: size 40 until 2026-09-21T14:13:20Z",
+    ),
+    "an annotation that is unclear": (
+        {"rules": OperatorRules(Overrides(mistakes=("gameserver-autopilot/size: 'many' is not a whole number",)))},
+        MessageKind.ANNOTATION,
+        "an annotation is unclear: gameserver-autopilot/size: 'many' is not",
+    ),
+    "a right that is missing": (
+        {"refused": "403", "decision": replace(FAULTY, fault=Fault.CLUSTER_UNKNOWN)},
+        MessageKind.FAULT,
+        "which right",
     ),
 }
 
@@ -254,6 +265,36 @@ def test_a_week_that_is_over_brings_its_bill():
     message = box._queue.get_nowait()
     assert (message.kind, len(message.bills)) == (MessageKind.BILL, 3)
     assert {bill.size_minutes for bill in message.bills} == {90.0}
+
+
+def test_a_client_that_was_started_in_the_week_tells_what_the_scoreboard_knows_of_it():
+    one, box = notifier()
+    one.after_pass(list(one.store.views.values()), T0, leads=True)
+    show(one.store, at=T0 + 60)
+    monday = T0 + 7 * 86400
+    one.store.standings, one.store.standings_at = {"eu/k": WeekStanding(6.5, 12.0, 30.0, 900.0)}, monday - 600
+    one.after_pass(list(one.store.views.values()), monday, leads=True)
+    message = box._queue.get_nowait()
+    assert {bill.fleet: bill.size_minutes for bill in message.bills} == {"eu/x": 90.0, "eu/k": 54000.0, "eu/o": 90.0}
+    assert "156 of 168 hours seen, 1 by the endpoint's scoreboard" in message.text
+
+
+def test_what_the_scoreboard_said_days_ago_is_of_another_week():
+    one, box = notifier()
+    one.after_pass(list(one.store.views.values()), T0, leads=True)
+    show(one.store, at=T0 + 60)
+    one.store.standings, one.store.standings_at = {"eu/k": WeekStanding(6.5, 12.0, 30.0, 900.0)}, T0
+    one.after_pass(list(one.store.views.values()), T0 + 7 * 86400, leads=True)
+    assert {bill.size_minutes for bill in box._queue.get_nowait().bills} == {90.0}
+
+
+def test_an_annotation_that_stays_unclear_is_told_once_whatever_is_written_in_it():
+    one, box = notifier()
+    for minute, words in enumerate(("'a' is no number", "'a' is no number", "'b' is no number")):
+        rules = OperatorRules(Overrides(mistakes=(f"gameserver-autopilot/size: {words}",)))
+        one.after_pass([replace(view(), rules=rules)], T0 + 60 * minute, leads=True)
+    assert box._queue.get_nowait().kind is MessageKind.ANNOTATION
+    assert box._queue.empty()
 
 
 def test_outcomes_are_counted_for_prometheus():

@@ -5,6 +5,7 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from autopilot_client.kube import api
 from autopilot_client.kube.annotations import write_overrides
 from autopilot_client.kube.lease import Alone
 from autopilot_client.notify.conditions import conditions_of
@@ -92,6 +93,18 @@ def test_an_api_server_that_is_silent_is_not_waited_for_in_each_namespace(both):
     views = both.passes()
     assert {view.decision.fault for view in views} == {Fault.CLUSTER_UNKNOWN}
     assert len(set(both.cluster.calls)) == 3
+
+
+def test_a_namespace_that_is_filled_with_huge_objects_hides_no_other(both, monkeypatch):
+    """Whoever may annotate in one namespace can make its list longer than what is read of any answer."""
+    monkeypatch.setattr(api, "LARGEST", 4000)
+    spaces = [f"eu-{number}" for number in range(5)]
+    for space in spaces:
+        both.cluster.add(f"{space}/deployments", "a", 40)
+        both.cluster.objects[f"{space}/deployments/a"]["metadata"]["annotations"] = {"x": "y" * 5000}
+    fleets = [both.fleet(namespace=space) for space in spaces]
+    both.client([*fleets, both.fleet()], cluster="west", read="list")
+    assert [view.outcome for view in both.passes()] == ["size unknown"] * 5 + ["scaled"]
 
 
 def test_a_pause_in_one_namespace_is_of_that_one_alone(both):

@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime
 
-from autopilot_client.rules.bill import Meter, begin_of, in_words, turn, week_of
+import pytest
+
+from autopilot_client.rules.bill import FleetBill, Meter, begin_of, completed, in_words, turn, week_of
+from autopilot_client.rules.recalled import WeekStanding
 
 SUNDAY = datetime(2026, 11, 29, 23, 59, tzinfo=UTC).timestamp()
 MONDAY = datetime(2026, 11, 30, 0, 0, tzinfo=UTC).timestamp()
@@ -30,6 +33,22 @@ def test_without_a_price_no_money_is_made_up():
     assert (bill.cost, bill.idle_cost) == (None, None)
     text = "the week's bill (0 of 168 hours seen): eu/a: 10 server-minutes, 1 idle, 0 missing"
     assert in_words((bill,), "USD") == text
+
+
+@pytest.mark.parametrize(
+    ("seen_hours", "standing", "size_minutes"),
+    [
+        pytest.param(10, WeekStanding(7.0, 1.0, 2.0, 3.0), 180.0, id="started in the week"),
+        pytest.param(168, WeekStanding(7.0, 1.0, 2.0, 3.0), 600.0, id="there all week"),
+        pytest.param(10, WeekStanding(0.3, 1.0, 2.0, 3.0), 600.0, id="the scoreboard knows less"),
+        pytest.param(10, None, 600.0, id="no scoreboard"),
+    ],
+)
+def test_who_has_seen_more_of_the_week_tells_of_it(seen_hours, standing, size_minutes):
+    found = completed(FleetBill("eu/a", seen_hours, 600.0, 0.0, 60.0, 5.0, 0.5), standing, 0.5)
+    assert found.size_minutes == size_minutes
+    assert found.by_scoreboard is (size_minutes == 180.0)
+    assert found.cost == (1.5 if found.by_scoreboard else 5.0)
 
 
 def test_many_fleets_are_summed_up_and_the_largest_are_named():

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autopilot_client.rules.domain import Bounds, Decision, FallbackLevel, Reading, Seen
-from autopilot_client.rules.overrides import PREFIX, bounds_with, override, read_overrides
+from autopilot_client.rules.overrides import (
+    LONGEST_SAID,
+    MOST_SAID,
+    PREFIX,
+    bounds_with,
+    override,
+    read_overrides,
+    said,
+)
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 BOUNDS = Bounds(minimum=2, maximum=200)
@@ -111,3 +119,14 @@ def test_an_override_never_takes_a_server_that_is_in_use(wanted, size, replicas,
 @given(st.dictionaries(st.sampled_from(["paused", "size", "minimum", "maximum", "size-until", "x"]), st.text()))
 def test_any_annotations_are_read_without_an_error(written):
     read_overrides({PREFIX + name: value for name, value in written.items()}, NOW)
+
+
+def test_of_many_mistakes_people_are_told_a_few_and_of_long_ones_their_beginning():
+    """An object may have 256 KiB of annotations: a log line, an Event and a message for each would be an attack."""
+    flood = {f"{PREFIX}x{n:04}": "" for n in range(5000)}
+    told = said(read_overrides(flood, NOW).mistakes)
+    assert len(told) == MOST_SAID + 1
+    assert told[-1] == f"{PREFIX}…: {5000 - MOST_SAID} more annotations are no use; take them away"
+    (long,) = said(("a" * 2**20,))
+    assert len(long) == LONGEST_SAID + 1
+    assert said(("one",)) == ("one",)
