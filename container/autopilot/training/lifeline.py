@@ -129,7 +129,7 @@ def _hang_up(connection: Connection) -> None:
         shared.shutdown(socket.SHUT_RDWR)
 
 
-class Follower:
+class Lifeline:
     """A follower's end: a connection that the head has accepted."""
 
     def __init__(self, connection: Connection, head: str) -> None:
@@ -172,7 +172,7 @@ class Follower:
         return self._told
 
 
-def follow(head: str, name: str, token: str, seconds: float, check: Callable[[], None]) -> Follower:
+def follow(head: str, name: str, token: str, seconds: float, check: Callable[[], None]) -> Lifeline:
     """Join the head. Raises JobError where it is not there within so many seconds, or has another token."""
     deadline = time.monotonic() + seconds
     while True:
@@ -180,7 +180,7 @@ def follow(head: str, name: str, token: str, seconds: float, check: Callable[[],
         try:
             connection = Client((head, PORT), authkey=token.encode())
             connection.send_bytes(name.encode())
-            return Follower(connection, head)
+            return Lifeline(connection, head)
         except AuthenticationError as error:
             raise JobError(f"RAY_AUTH_TOKEN is not the one of the head {head}: give all hosts the same") from error
         except (EOFError, OSError) as error:
