@@ -190,6 +190,50 @@ def test_a_queue_proves_an_outage():
     assert any("wait" in words for words in waiting.why.values())
 
 
+def test_arrivals_that_stop_show_a_fall_that_demand_alone_would_excuse():
+    truth = fleet()
+    reported = with_fall(to(0.87, 30))
+    during = slice(EVENT - 24, EVENT + 30)
+    assert not believe(reported[None], during).held.any()
+    counted = believe(reported[None], during, columns=Columns(arrivals_of(truth, np.zeros(30))))
+    assert counted.held[0, EVENT + 3 : EVENT + 30].all()
+    assert "sessions began" in counted.why[0, EVENT + 4]
+
+
+def test_a_counter_that_stands_still_holds_nothing_while_demand_is_the_usual():
+    truth = fleet()
+    frozen = arrivals_of(truth, np.zeros(40))
+    assert not believe(truth[None], slice(EVENT - 24, EVENT + 40), columns=Columns(frozen)).held.any()
+
+
+def test_a_fleet_that_nobody_plays_on_at_this_hour_is_closed_whatever_its_counter_says():
+    truth = fleet()
+    for day in range(DAYS):
+        truth[day * DAY + 20 * 12 : day * DAY + 23 * 12] = 0
+    counted = Columns(arrivals_of(truth, np.zeros(36)))
+    assert not believe(truth[None], slice(EVENT - 24, EVENT + 36), columns=counted).held.any()
+
+
+def test_a_fleet_that_drained_is_held_as_long_as_any_although_nobody_is_left():
+    truth, factors = fleet(), np.where(np.arange(46) < 14, drained(10, 46), 0.0)
+    counted = Columns(arrivals_of(truth, np.zeros(46)))
+    held = believe(with_fall(factors)[None], slice(EVENT - 24, EVENT + 46), columns=counted).held[0]
+    assert held[EVENT + 2 : EVENT + DEFAULT_HOLD.hold_slots].all()
+
+
+def test_an_outage_outlasts_the_longest_hold_while_players_wait_but_no_queue_is_believed_for_ever():
+    truth = np.concatenate([fleet(), fleet(seed=1)])
+    factors, start = to(0.4, 2 * DAY), 4 * DAY + 8 * 12
+    queue = np.zeros((1, len(truth)))
+    queue[0, start:] = 15
+    reported = with_fall(factors, start, truth) + queue[0]
+    believed = believe(reported[None], slice(start - 12, start + 90), columns=Columns(queue=queue))
+    longest = 2 * DEFAULT_HOLD.hold_slots
+    assert believed.held[0, start + 1 : start + longest].all()
+    after = slice(start + longest + 5, start + 90)
+    np.testing.assert_allclose(believed.demand[0, after], reported[after], atol=3)
+
+
 def test_a_counter_that_begins_again_is_no_outage():
     truth = fleet()
     counter = arrivals_of(truth, np.ones(1))

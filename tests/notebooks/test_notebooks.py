@@ -70,7 +70,7 @@ def test_training_on_this_machine_draws_the_curve_and_leaves_a_model(surrounding
     notebook = executed(NOTEBOOKS[0])
     assert "Completed: " in text(notebook)
     assert text(notebook).count("validation_score=") == 5
-    assert pictures(notebook)
+    assert len(pictures(notebook)) == 3, "the curve, the course of training, and the day"
     (model,) = tmp_path.glob("opt-ml-*/model")
     assert (model / "metadata.json").exists()
 

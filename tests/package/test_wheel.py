@@ -73,6 +73,8 @@ def test_it_holds_what_serving_needs_the_types_and_the_licence(wheel):
         "autopilot/models/default/model.tflite",
         "autopilot/models/default/1/saved_model.pb",
         "autopilot/models/webservice/model.tflite",
+        "autopilot/models/webservice-repaired/model.tflite",
+        "autopilot/training/templates/report.html",
         "autopilot/demo/sample_day.csv",
         "autopilot/backtest/templates/backtest.html",
         "autopilot/demo/templates/demo.html",

@@ -12,8 +12,8 @@ from autopilot.policy.litert import LiteRTNetwork as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, Metadata, read_metadata
 from autopilot.ports import ModelError
 from autopilot.training import export as exporting
-from autopilot.training.export import check_agreement, export, load_network, read_weights
-from autopilot.training.network import build_fleet_network, build_network, get_weights, set_weights
+from autopilot.training.export import RATIO, check_agreement, export, load_network, read_weights
+from autopilot.training.network import ExportedAction, build_fleet_network, build_network, get_weights, set_weights
 from testkit.predicting import predicted
 
 OBSERVATIONS = np.random.default_rng(1).normal(size=(64, 5)).astype(np.float32)
@@ -53,11 +53,14 @@ def test_the_saved_model_and_litert_agree(tmp_path):
 
 @pytest.mark.parametrize(
     ("action", "expected"),
-    [pytest.param("mean", lambda mean: mean, id="plain"), pytest.param("ratio", np.exp, id="ratio")],
+    [
+        pytest.param(ExportedAction(lambda seen, mean: mean), lambda mean: mean, id="plain"),
+        pytest.param(RATIO, np.exp, id="ratio"),
+    ],
 )
 def test_actions_are_deterministic_and_logits_are_means_and_log_deviations(tmp_path, action, expected):
     made = network()
-    export(made, metadata(action=action), tmp_path)
+    export(made, metadata(), tmp_path, action=action)
     ours = load_policy(tmp_path).act(OBSERVATIONS)
     mean = made(tf.constant(OBSERVATIONS)).numpy()
     np.testing.assert_allclose(ours.logits[:, :2], mean, atol=1e-5)

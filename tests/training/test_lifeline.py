@@ -8,7 +8,7 @@ import pytest
 
 from autopilot.training import lifeline
 from autopilot.training.job import JobError, Stopped
-from autopilot.training.lifeline import HeadEnded, Lead, follow
+from autopilot.training.lifeline import HeadEnded, JobHead, follow
 from testkit.server import until
 
 TOKEN = "a secret of more than sixteen characters"
@@ -28,7 +28,7 @@ def stops():
 
 @pytest.fixture
 def lead(stops):
-    made = Lead(LOCAL, ["algo-2", "algo-3"], TOKEN, stops.set)
+    made = JobHead(LOCAL, ["algo-2", "algo-3"], TOKEN, stops.set)
     yield made
     made.close()
 
@@ -153,4 +153,4 @@ def test_a_head_that_does_not_come_is_named():
 
 def test_two_heads_in_one_place_are_told(lead):
     with pytest.raises(JobError, match="does another job lead there"):
-        Lead(LOCAL, ["algo-2"], TOKEN, never)
+        JobHead(LOCAL, ["algo-2"], TOKEN, never)

@@ -138,16 +138,21 @@ def played_steps(scenario: Scenario) -> np.ndarray[tuple[int], np.dtype[np.int64
     return known[max(0, int(np.searchsorted(known, scenario.part.start, "right")) - 1) :]
 
 
+def sizes_decided(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Doubles:
+    """The size that the client would have set at every step that is played, [T] servers; NaN at the others."""
+    grid, chosen = scenario.grid, played_steps(scenario)
+    replayed = replay(scenario.fleet, scenario.series, grid.observed[chosen], config, progress)
+    sizes = np.full(len(grid), np.nan)
+    sizes[chosen] = applied(grid.demand[chosen], replayed.forecast, grid.times[chosen], config.limits)
+    return sizes
+
+
 def daily_cost(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Doubles:
     """What a fleet would have cost on each scored day, in idle server-hours, by what `config` decides: [days].
 
     The client sets its sizes; decisions are made for the steps that are played alone.
     """
-    grid, chosen = scenario.grid, played_steps(scenario)
-    replayed = replay(scenario.fleet, scenario.series, grid.observed[chosen], config, progress)
-    decided = np.full(len(grid), np.nan)
-    decided[chosen] = applied(grid.demand[chosen], replayed.forecast, grid.times[chosen], config.limits)
-    return scenario.daily(decided)[1]
+    return scenario.daily(sizes_decided(scenario, config, progress))[1]
 
 
 def decide_again(scenario: Scenario, config: ReplayConfig, progress: Progress = lambda _: None) -> Replayed:

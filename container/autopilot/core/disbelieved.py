@@ -14,8 +14,8 @@ from autopilot.core.history import Floats
 
 Servers = TypeVar("Servers", np.float32, np.float64)
 
-_GAVE_IN = 0.8
-"""A hold after which demand stays below this share of what was held had run out."""
+_GAVE_IN = 0.75
+"""A hold after which demand stays below this share of what was held had run out: at a little more, a hold is over."""
 _LEVEL_SLOTS = 6  # of a hold, longer than it takes to give in
 _AFTERWARDS = 6  # slots after a hold in which demand comes back, or does not
 _AT_FIRST = 2

@@ -25,6 +25,7 @@ SMALLEST_FALL = 2.5
 """Servers: a smaller fall costs less than a wrong hold."""
 
 _FELL_ITSELF = 0.82  # of the highest of those levels: what other days did is no fall of this one
+_STOPPED_FALLEN, _STOPPED_ERRORS = 0.92, 1.5
 _ERRORS = 3.0  # standard deviations of what is expected that still count as chance
 _PEAK, _PEAK_SLOTS, _PEAK_SHARE = np.arange(3, 37), 6, 0.85
 _CROWD, _CROWD_SHARE = np.arange(36, 145, 3), 0.90
@@ -55,27 +56,31 @@ class FleetReading(NamedTuple):
     demand  servers that were reported now
     since   slots back to the end of the last hold that ran out, or None: levels before that do not count any more
     week    [WEEK_SLOTS] servers that were reported around the same minute last week, or None
+    stopped whether sessions have ceased to begin: a smaller fall counts then, and nothing ordinary explains it
     """
 
     usual: Usual
     demand: float
     since: int | None = None
     week: Floats | None = None
+    stopped: bool = False
 
 
 def find_fall(seen: FleetReading) -> Fall | None:
     """The fall that nothing explains; None where demand is believed."""
     lags = LAGS if seen.since is None else LAGS[seen.since >= LAGS + LEVEL_SLOTS - 1]
+    share, itself, errors = FALLEN[: len(lags)], _FELL_ITSELF, _ERRORS
+    if seen.stopped:
+        share, itself, errors = np.full(len(lags), _STOPPED_FALLEN), _STOPPED_FALLEN, _STOPPED_ERRORS
     expected = seen.usual.least_expected(lags, LEVEL_SLOTS)
     with np.errstate(invalid="ignore"):
-        fallen = (seen.demand < FALLEN[: len(lags)] * expected) & (expected - seen.demand > SMALLEST_FALL)
-        fallen &= seen.demand < _FELL_ITSELF * np.nanmax(seen.usual.levels(lags, LEVEL_SLOTS), initial=0.0)
+        fallen = (seen.demand < share * expected) & (expected - seen.demand > SMALLEST_FALL)
+        fallen &= seen.demand < itself * np.nanmax(seen.usual.levels(lags, LEVEL_SLOTS), initial=0.0)
     for at in np.flatnonzero(fallen).tolist():
         error = seen.usual.error(int(lags[at]))
-        if expected[at] - seen.demand > _ERRORS * error * expected[at]:
+        if expected[at] - seen.demand > errors * error * expected[at]:
             fall = _from_before(seen.usual.expected(lags, LEVEL_SLOTS), lags, error)
-            believed = _stands(seen, fall.level) or _explained(seen, float(expected[at]), int(lags[at]))
-            return None if believed else fall
+            return None if _believed(seen, fall.level, float(expected[at]), int(lags[at])) else fall
     return None
 
 
@@ -83,6 +88,10 @@ def _from_before(expected: Doubles, lags: Columns, error: float) -> Fall:
     """The latest level from before the fall: a slow one has taken its share of the levels since it began."""
     first = int(np.flatnonzero(expected >= np.nanmax(expected) * (1 - error))[0])
     return Fall(float(expected[first]), int(lags[first]))
+
+
+def _believed(seen: FleetReading, level: float, expected: float, lag: int) -> bool:
+    return not seen.stopped and (_stands(seen, level) or _explained(seen, expected, lag))
 
 
 def _explained(seen: FleetReading, expected: float, lag: int) -> bool:

@@ -15,12 +15,14 @@ from autopilot.core.usual import Doubles
 RAMP_SLOTS = 4
 """Slots over which a hold that has run out gives in."""
 
-RECOVERED = 0.85
-"""Share of what is expected at which demand is back."""
+_RECOVERED = 0.85  # share of what is expected at which demand is back
+_BACK = 0.95  # while other signs still prove an outage: a small fall counts as well then
 _HALFWAY = 0.5
 _PATH_SLOTS = 6  # before the hold: the fall may have begun earlier than it was seen
 _EMPTY, _DEEP, _HALF_GONE = 0.02, 0.35, 0.60  # shares of what is expected
 _AT_ONCE = 0.40  # of the level before, from one observation to the next
+PROVEN, DRAINED = 2.0, 1.0
+"""Shares of the longest hold, too: while other signs prove an outage now, and where they show how it came about."""
 _PATIENCE = {"deep": 1.0, "empty": 0.75, "fast": 0.67, "half": 0.5, "slow": 0.25}  # shares of the longest hold
 _SMOOTH = 3
 _CHANCE = 3.0  # standard deviations of how many sessions happen to end
@@ -43,19 +45,23 @@ def over(hold: HoldUnderWay, error: float) -> bool:
     """Demand is back at what is expected, or twice in a row half-way back from the lowest: players join again."""
     known = hold.path[_PATH_SLOTS:]
     known = known[~np.isnan(known)]
-    if known[-1] >= min(RECOVERED, 1 - 2 * error) * hold.expected:
+    if known[-1] >= min(_RECOVERED, 1 - 2 * error) * hold.expected:
         return True
     halfway = known.min() + _HALFWAY * (hold.expected - known.min())
     return len(known) > 1 and bool(known[-2:].min() >= halfway)
 
 
-def level(hold: HoldUnderWay, rules: HoldRules, *, proven: bool) -> float | None:
+def back(error: float) -> float:
+    """The share of what is expected at which demand is back although signs still speak of an outage."""
+    return min(_BACK, 1 - 1.5 * error)
+
+
+def level(hold: HoldUnderWay, patience: float, rules: HoldRules) -> float | None:
     """The level to keep, ramped down to what is reported once patience has run out; None when that is over.
 
-    `proven`: other signs prove an outage, so that patience is the longest.
+    `patience`: for how long the fall may be held, as a share of the longest hold.
     """
-    share = 1.0 if proven else patience(hold, rules)
-    overtime = hold.slots - int(share * rules.hold_slots)
+    overtime = hold.slots - int(patience * rules.hold_slots)
     if overtime < 0:
         return hold.expected
     left = 1 - (overtime + 1) / (RAMP_SLOTS + 1)
@@ -63,7 +69,7 @@ def level(hold: HoldUnderWay, rules: HoldRules, *, proven: bool) -> float | None
 
 
 def patience(hold: HoldUnderWay, rules: HoldRules) -> float:
-    """For how long the fall may be held, as a share of the longest hold."""
+    """For how long a fall may be held that nothing proves, as a share of the longest hold."""
     known = hold.path[~np.isnan(hold.path)]
     left = float(known[-_SMOOTH:].mean()) / hold.expected
     if left < _DEEP or (known[:-1] - known[1:]).max(initial=0) > _AT_ONCE * known.max():

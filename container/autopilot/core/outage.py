@@ -61,7 +61,10 @@ def judge(windows: Windows, evidence: Evidence, rules: HoldRules) -> Belief:
     believed = _believed_before(windows, evidence)
     held, why = np.full(len(windows), np.nan), {}
     if rules.hold_slots > 0:
-        for row in suspicious(believed.demand, evidence.believed).nonzero()[0].tolist():
+        doubtful = suspicious(believed.demand, evidence.believed)
+        if evidence.arrivals is not None:
+            doubtful |= signs.may_have_stopped(evidence.arrivals)
+        for row in doubtful.nonzero()[0].tolist():
             fleet = _Fleet(windows.demand[row], believed.demand[row], row, evidence)
             found = fleet.judged(rules)
             if found is not None:
@@ -217,7 +220,8 @@ class _Fleet:
     def _begin(self) -> tuple[float, str] | None:
         waits = self._waiting >= signs.many_waiting(self._demand)
         served = self._demand - self._waiting if waits else self._demand
-        fall = find_fall(FleetReading(self._usual, served, self._since(), self._week))
+        stopped = signs.stopped(self._signs, served)
+        fall = find_fall(FleetReading(self._usual, served, self._since(), self._week, stopped))
         if fall is None:
             return None
         return self._told(fall.level, Doubt(self._demand, fall.level, 0))
@@ -234,14 +238,21 @@ class _Fleet:
         proof = signs.proof(self._signs, doubt)
         if self._over(now, proof) or signs.disproof(self._signs, doubt):
             return None
-        level = hold.level(now, rules, proven=bool(proof))
+        level = hold.level(now, self._patience(now, doubt, rules), rules)
         return None if level is None else self._told(level, doubt)
+
+    def _patience(self, now: hold.HoldUnderWay, doubt: Doubt, rules: HoldRules) -> float:
+        if signs.proof(self._signs, doubt):
+            return hold.PROVEN
+        drained = signs.drained(self._signs, doubt, now.path)
+        return max(hold.patience(now, rules), hold.DRAINED if drained else 0.0)
 
     def _over(self, now: hold.HoldUnderWay, proof: str) -> bool:
         """Whether demand is back: those who wait are part of it, but while they do, nothing is over."""
+        error = self._usual.error(min(now.slots + 2, 15))
         if proof:
-            return self._demand - self._waiting >= hold.RECOVERED * now.expected
-        return hold.over(now, self._usual.error(min(now.slots + 2, 15)))
+            return self._demand - self._waiting >= hold.back(error) * now.expected
+        return hold.over(now, error)
 
     def _since(self) -> int | None:
         """Slots since the end of a hold that ran out lately: what was expected then is not expected any more."""

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,7 @@ from autopilot.ports import ModelError
 from autopilot.training.actor_critic import distribution
 from autopilot.training.network import (
     AnyNetwork,
+    ExportedAction,
     FleetNetwork,
     Floats,
     Front,
@@ -30,8 +30,6 @@ from autopilot.training.network import (
     set_weights,
 )
 from autopilot.training.ppo import Tensor
-from autopilot.training.service.head import machines, raw_machines
-from autopilot.webservice.observation import MAX_DELTA
 
 SIGNATURE = "serving_default"
 TOLERANCE = 1e-5
@@ -39,49 +37,47 @@ TOLERANCE = 1e-5
 _STAGE = ".new"
 
 
-ACTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "ratio": lambda observations, mean: tf.exp(mean),
-    "machines": machines,
-    "raw_machines": raw_machines,
-    "mean": lambda observations, mean: mean,
-}
-"""What an exported action is of the observations and the mean, by `metadata.action`."""
-MACHINES = ("machines", "raw_machines")
-"""Actions that are whole machines to add and to remove."""
+RATIO = ExportedAction(lambda observations, mean: tf.exp(mean))
+"""Of fleets: the prediction relative to the reference demand."""
 
 
 class Served(tf.Module):
     """What is exported: observations [N, width] to deterministic actions [N, A] and logits [N, 2A]."""
 
-    def __init__(self, network: PolicyNetwork, action: str) -> None:
+    def __init__(self, network: PolicyNetwork, action: ExportedAction) -> None:
         super().__init__()
         self.network = network
         self.all_weights = list(network.variables)
-        self._action = ACTIONS[action]
+        self._decode = action.decode
         shape = tf.TensorSpec([None, network.width], tf.float32, name="observations")
         self.serve = tf.function(self._serve, input_signature=[shape])
 
     def _serve(self, observations: Tensor) -> dict[str, Tensor]:
         mean, log_std = distribution(self.network, observations)
-        return {"actions": self._action(observations, mean), "logits": tf.concat([mean, log_std], axis=1)}
+        return {"actions": self._decode(observations, mean), "logits": tf.concat([mean, log_std], axis=1)}
 
 
-def export(network: PolicyNetwork, metadata: Metadata, directory: Path, probe: Floats | None = None) -> Metadata:
+def export(
+    network: PolicyNetwork,
+    metadata: Metadata,
+    directory: Path,
+    probe: Floats | None = None,
+    action: ExportedAction = RATIO,
+) -> Metadata:
     """Write a model directory; the metadata as written, with checksum and versions.
 
     `probe` [M, width]: observations on which the two networks must agree; without it, standard normal ones.
 
-    `metadata.action` says what is exported: see ACTIONS. Built and
-    checked elsewhere first, then put in place, `metadata.json` last: a reader never sees a mixture that it would
-    accept. Raises ModelError if the two networks disagree.
+    Built and checked elsewhere first, then put in place, `metadata.json` last: a reader never sees a mixture that it
+    would accept. Raises ModelError if the two networks disagree.
     """
     with tempfile.TemporaryDirectory() as built:
         place = Path(built)
-        served = Served(network, metadata.action)
+        served = Served(network, action)
         tf.saved_model.save(served, str(place / SAVED_MODEL_DIR), signatures={SIGNATURE: served.serve})
         content = tf.lite.TFLiteConverter.from_saved_model(str(place / SAVED_MODEL_DIR)).convert()
         (place / MODEL_FILE).write_bytes(content)
-        check_agreement(place / SAVED_MODEL_DIR, content, metadata, probe)
+        check_agreement(place / SAVED_MODEL_DIR, content, metadata, probe, action.unit)
         checksum = hashlib.sha256(content).hexdigest()
         metadata = replace(metadata, model_sha256=checksum, libraries=libraries())
         (place / METADATA_FILE).write_text(metadata.to_json(), "utf-8")
@@ -89,19 +85,19 @@ def export(network: PolicyNetwork, metadata: Metadata, directory: Path, probe: F
     return metadata
 
 
-def check_agreement(saved_model: Path, content: bytes, metadata: Metadata, probe: Floats | None = None) -> float:
+def check_agreement(
+    saved_model: Path, content: bytes, metadata: Metadata, probe: Floats | None = None, unit: float = 1.0
+) -> float:
     """The largest difference between SavedModel and LiteRT on the observations of `probe`.
 
-    Raises ModelError if it is above TOLERANCE (absolute, or relative to the value; machines relative to the largest
-    change there can be).
+    Raises ModelError if it is above TOLERANCE, relative to the value, or to `unit` where that is more.
     """
     observations = _normal(metadata.width) if probe is None else probe
     signature = tf.saved_model.load(str(saved_model)).signatures[SIGNATURE]
     theirs = signature(observations=tf.constant(observations))
     actions, logits = LiteNetwork(content, metadata.width, metadata.outputs).run(observations)
     pairs = ((theirs["actions"].numpy(), actions), (theirs["logits"].numpy(), logits))
-    least = float(MAX_DELTA) if metadata.action in MACHINES else 1.0  # machines are what is left of larger numbers
-    worst = max(float((np.abs(a - b) / np.maximum(np.abs(a), least)).max()) for a, b in pairs)
+    worst = max(float((np.abs(a - b) / np.maximum(np.abs(a), unit)).max()) for a, b in pairs)
     if not worst <= TOLERANCE:
         raise ModelError(f"SavedModel and LiteRT differ by {worst:.2g}, more than {TOLERANCE}: nothing was written.")
     return worst

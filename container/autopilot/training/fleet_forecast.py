@@ -133,6 +133,7 @@ class FleetForecast:
         metrics = {"train_loss": progress.loss, "validation_score": progress.score, "best_score": progress.best}
         self._context.reporter.metrics(f"{config.stage} epoch {progress.epoch}/{config.epochs}", metrics)
         self.history.append({f"{config.stage}_loss": progress.loss, "score": progress.score})
+        self._context.show(self.network, self.history)
 
     def _save(self, stage: int, state: FitState) -> None:
         groups: dict[str, Mapping[str, Any]]

@@ -102,3 +102,4 @@ class FleetLinear:
         validation = score(self.network, valid, stages_of(self.hparams, warm=True)[0])
         self.context.reporter.metrics("linear regression", {"validation_score": validation})
         self.history.append({"score": validation})
+        self.context.show(self.network, self.history)

@@ -15,7 +15,7 @@ from autopilot.engines.serial import SerialEngine
 from autopilot.ports import Engine, EngineError
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError, Stopped, StopSignal
-from autopilot.training.lifeline import Lead, follow
+from autopilot.training.lifeline import JobHead, follow
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def check_hosts(environ: Mapping[str, str]) -> None:
 class Leading:
     """The head's side of a job that runs."""
 
-    def __init__(self, team: Team, lead: Lead) -> None:
+    def __init__(self, team: Team, lead: JobHead) -> None:
         self.team = team
         self._lead = lead
 
@@ -87,7 +87,7 @@ class Leading:
 def leading(hosts: Hosts, hparams: Hyperparameters, stop: StopSignal) -> Iterator[Leading]:
     """Wait for the followers, and work with them. Raises JobError, which names those that did not come; EngineError."""
     address = _address(hosts.current)
-    lead = Lead(address, hosts.followers, os.environ[TOKEN], stop.ask)
+    lead = JobHead(address, hosts.followers, os.environ[TOKEN], stop.ask)
     with ExitStack() as stack:
         stack.callback(lead.end, 1)  # unless it was told before
         try:

@@ -15,6 +15,7 @@ from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata,
 
 from autopilot.core.address import shown
 from autopilot.core.calibrated_rule import LONGEST_LEAD
+from autopilot.core.fleet import MOST_SERVERS, is_fleet_name
 
 
 class HyperparameterError(Exception):
@@ -223,6 +224,9 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
             "after a warm start, for a policy learns a margin for its own noise (ppo).",
         ),
     ] = 0.0
+    tensorboard: Annotated[
+        bool, Meta(description="Write the learning curves as TensorBoard logs too, to `output/tensorboard`.")
+    ] = False
     gs_inventory_url: Annotated[
         str,
         Meta(
@@ -244,6 +248,32 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 2016
     learning_freq: Annotated[Positive, Meta(description="Seconds between two of them.")] = 300.0
+    live_act: Annotated[
+        bool,
+        Meta(
+            description="Control the live fleet while it is learned: at each observation a decision of the model that "
+            "the last verdict let serve, explored, through the guardrail, answered at `/predict/FLEET`.",
+        ),
+    ] = False
+    live_exploration: Annotated[
+        float,
+        Meta(
+            description="Largest share by which a prediction is moved up or down to explore, an hour at a time "
+            "(live_act).",
+            ge=0,
+            le=0.5,
+        ),
+    ] = 0.03
+    live_fleet: Annotated[
+        str, Meta(description="What the live fleet is called: FLEET, and `{fleet}` in `gs_inventory_url`.")
+    ] = "live"
+    live_port: Annotated[
+        int, Meta(description="Where it is answered; 0: any port that is free (live_act).", ge=0, le=65535)
+    ] = 8080
+    min_servers: Annotated[int, Meta(description="The fleet's least size (live_act).", ge=0, le=MOST_SERVERS)] = 0
+    max_servers: Annotated[
+        int, Meta(description="The fleet's largest size (live_act); 0: the guardrail's alone.", ge=0, le=MOST_SERVERS)
+    ] = 0
     faithful: Annotated[
         bool,
         Meta(
@@ -488,6 +518,12 @@ def _check_combination(hparams: Hyperparameters) -> None:
         raise HyperparameterError("environment=service is learned by algorithm=ppo: there is no demand to forecast")
     if hparams.lead_minutes_min > hparams.lead_minutes_max:
         raise HyperparameterError("lead_minutes_min must not be above lead_minutes_max")
+    if hparams.live_act and not hparams.gs_inventory_url:
+        raise HyperparameterError("live_act needs gs_inventory_url: there is no live fleet to act on without it")
+    if 0 < hparams.max_servers < hparams.min_servers:
+        raise HyperparameterError("min_servers must not be above max_servers")
+    if not is_fleet_name(hparams.live_fleet):
+        raise HyperparameterError(f"live_fleet must be a name such as eu-west/shooter, not {hparams.live_fleet!r}")
     if not 0 < len(hparams.name) <= 64 or "@" in hparams.name or not hparams.name.isprintable():
         raise HyperparameterError("name must have 1 to 64 printable characters, and no @")
 

@@ -29,7 +29,7 @@ class HeadEnded:
     status: int | None
 
 
-class Lead:
+class JobHead:
     """The head's end. `on_stop` is called, in another thread, when a follower was told to stop."""
 
     def __init__(self, address: str, followers: Sequence[str], token: str, on_stop: Callable[[], None]) -> None:

@@ -9,23 +9,26 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from autopilot.core.address import shown
 from autopilot.demand.http import HttpDemand
 from autopilot.demand.series import LEAST_LEARNED_DAYS, DemandSeries
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
+from autopilot.training.verdict import LEAST_JUDGED_DAYS
 
 _TIMEOUT = 10.0
 _PATIENCE = 5
 _DAY = 86_400.0
 _LOOK_SECONDS = 1.0
 Read = Callable[[], float | None]
+Listener = Callable[[Sequence[tuple[float, float]]], None]
 
 
 class Recording:
@@ -41,6 +44,8 @@ class Recording:
         self._pairs = _written(path)
         self._ended, self._stopping = False, False
         self._error: Exception | None = None
+        self.listener: Listener = lambda _: None
+        """Is given all that was observed, oldest first, after each answer; in the thread of the recording."""
         self._thread = threading.Thread(target=self._record, name="recording", daemon=True)
 
     def __enter__(self) -> Self:
@@ -104,6 +109,7 @@ class Recording:
         with self._changed:
             self._pairs.append((at, demand))
             self._changed.notify_all()
+        self.listener(self._pairs)
 
 
 def open_recording(job: Job, hparams: Hyperparameters, stop: StopSignal) -> Recording:
@@ -115,10 +121,22 @@ def open_recording(job: Job, hparams: Hyperparameters, stop: StopSignal) -> Reco
             f"(learning_freq), span {days:.2g} days: at least {LEAST_LEARNED_DAYS:g} are needed to train on them"
         )
     source = HttpDemand(hparams.gs_inventory_url, hparams.gs_inventory_field, _TIMEOUT)
-    of_this = sha256(f"{hparams.gs_inventory_url} {hparams.gs_inventory_field}".encode()).hexdigest()[:8]
+    named = hparams.gs_inventory_url.replace("{fleet}", hparams.live_fleet)
+    of_this = sha256(f"{named} {hparams.gs_inventory_field}".encode()).hexdigest()[:8]
     path = job.checkpoints / f"live-{of_this}.csv"
     wanted = hparams.live_observations - len(_written(path))
-    return Recording(path, lambda: source.demand(["live"])[0], _clock(wanted, hparams.learning_freq, stop))
+    return Recording(path, lambda: source.demand([hparams.live_fleet])[0], _clock(wanted, hparams.learning_freq, stop))
+
+
+def live_line(hparams: Hyperparameters, recording: Recording) -> str:
+    """What a job says of its live source before it waits for it."""
+    judged = LEAST_JUDGED_DAYS / hparams.verdict_share
+    return (
+        f"recording {shown(hparams.gs_inventory_url)} into {recording.path}, {len(recording)} of "
+        f"{hparams.live_observations} observations are there; training begins with {LEAST_LEARNED_DAYS:g} days, and "
+        f"again with each day more. A model gives way to another from {judged:.0f} days on (verdict_share="
+        f"{hparams.verdict_share:g}), a rule before that"
+    )
 
 
 Opens = Callable[[Job, Hyperparameters, StopSignal], Recording]

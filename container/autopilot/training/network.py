@@ -7,7 +7,7 @@ horizon. A *head*, which begins at zero, sees both, the lead and the price, and 
 fleet needs in which growing takes the lead and shrinking does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -46,6 +46,17 @@ class Front(Protocol):
     def sample(self, observations: Floats) -> Floats:
         """The same from and to NumPy, to take scales from."""
         ...
+
+
+class ExportedAction(NamedTuple):
+    """What is exported of a network.
+
+    decode  from observations and the mean of the action, in TensorFlow
+    unit    differences of what comes of it are judged relative to this where it is smaller
+    """
+
+    decode: Callable[[Any, Any], Any]
+    unit: float = 1.0
 
 
 class PolicyNetwork(Protocol):

@@ -9,6 +9,7 @@ What the numbers of an iteration tell:
     approx_kl           how far an update moved the policy; 0.001 to 0.03 is healthy, above `target_kl` it stops early
     clip_fraction       share of samples at the clip; 0.05 to 0.3. Zero: too timid. More: lower the learning rate
     explained_variance  of the returns by the value function; should rise towards 1, below 0 it is worse than none
+    entropy             of the action's distribution; falls with the exploration
     std                 exploration, in units of the action; should fall slowly
 """
 
@@ -297,7 +298,9 @@ class Iteration:
     approx_kl: float
     clip_fraction: float
     explained_variance: float
+    policy_loss: float
     value_loss: float
+    entropy: float
     std: float
 
 
@@ -336,6 +339,8 @@ def _info(number: int, rollout: Rollout, samples: Samples, loss: Losses, model: 
         approx_kl=loss.approx_kl,
         clip_fraction=loss.clip_fraction,
         explained_variance=1.0 - error / max(spread, 1e-12),
+        policy_loss=loss.policy,
         value_loss=loss.value,
+        entropy=loss.entropy,
         std=float(np.exp(model.output_numpy(rollout.observations[-1]).log_std).mean()),
     )

@@ -1,6 +1,6 @@
 """One run of PPO on any environment: validation that picks the best weights and ends it, metric lines, checkpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -21,13 +21,23 @@ _RATE, _WARM_RATE = 3e-4, 3e-5
 _LOG_STD, _WARM_LOG_STD = -1.2, -3.0
 
 
+Watch = Callable[[Any, Sequence[Mapping[str, float]]], None]
+"""Is shown the network and the history of the run, after each new entry."""
+
+
 @dataclass(frozen=True)
 class RunContext:
-    """What a run needs from its edge: where to report, whether to stop, where to keep checkpoints."""
+    """What a run needs from its edge: where to report, whether to stop, where to keep checkpoints, and who watches."""
 
     reporter: ProgressReporter
     stop: StopSignal
     checkpoint: CheckpointFile
+    watches: Sequence[Watch] = ()
+
+    def show(self, network: Any, history: Sequence[Mapping[str, float]]) -> None:  # noqa: ANN401 - any network
+        """Show how far it has come to all who watch."""
+        for watch in self.watches:
+            watch(network, history)
 
     def resumable(self) -> Checkpoint | None:
         """The checkpoint of this very run, if there is one; says so where there is only one that cannot be used."""
@@ -159,6 +169,7 @@ class PPORun:
             metrics |= {"explained_variance": one.explained_variance, **validated.metrics}
             self._context.reporter.metrics(f"iteration {one.number + 1}/{self._config.total_iterations}", metrics)
         self.history.append(entry)
+        self._context.show(self.network, self.history)
 
     def _due(self, done: int) -> bool:
         """Whether it is time to validate, and to keep a checkpoint."""

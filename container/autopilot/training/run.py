@@ -3,17 +3,17 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 
 from autopilot.core import features
-from autopilot.core.address import shown
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows, rfc3339
-from autopilot.demand.series import LEAST_LEARNED_DAYS
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
@@ -26,15 +26,22 @@ from autopilot.training.fleet_linear import FleetLinear, LinearNetwork
 from autopilot.training.fleet_ppo import fleet_ppo
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal
-from autopilot.training.live import Opens, open_recording, rounds
+from autopilot.training.live import Opens, Recording, live_line, open_recording, rounds
+from autopilot.training.live_act import LiveActor, acts_of
+from autopilot.training.live_http import answering
+from autopilot.training.live_model import KeptModel
 from autopilot.training.network import FleetNetwork, build_fleet_network
 from autopilot.training.ppo_run import PPORun, RunContext
 from autopilot.training.progress import ProgressReporter
 from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
 from autopilot.training.report import verdict_line, write_report
+<<<<<<< HEAD
 from autopilot.training.verdict import ALONE, DEFAULT, TRAINED, Judging, Verdict
+=======
+from autopilot.training.report_story import Learned, Showing
+from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
+>>>>>>> dev
 
-REPORT = "report.html"
 _HURRIED_FLEETS = 60
 """Simulated fleets that judge a run that was told to stop: seconds, not minutes."""
 
@@ -46,7 +53,11 @@ class TrainedFleetPolicy:
     network: FleetNetwork | LinearNetwork
     base: Path | None
     history: Sequence[Mapping[str, float]] = ()
-    stopped: bool = False
+
+    @cached_property
+    def start(self) -> FleetNetwork | None:
+        """The network that it started from, as it was; None where it started from nothing."""
+        return None if self.base is None else load_fleet_network(self.base)
 
 
 def run_fleet(
@@ -57,22 +68,32 @@ def run_fleet(
     reporter = ProgressReporter()
     judging = Judging(engine, stop.check)
     for found in rounds_of(job, hparams, LiveContext(reporter, stop, opens)):
-        context = RunContext(reporter, stop, checkpoint_of(job, hparams, found))
+        showing = Showing(job, hparams, found.recorded, found.acts)
+        context = RunContext(reporter, stop, checkpoint_of(job, hparams, found), showing.watches)
         trained = learn(job, hparams, found, context)
+<<<<<<< HEAD
         verdict = serving(hparams, judged(hparams, found.recorded, trained, judging))
+=======
+        candidates = candidates_of(hparams, trained)
+        verdict = serving(hparams, judged(hparams, found.recorded, candidates, stop))
+>>>>>>> dev
         reporter.say(verdict_line(verdict))
         ratios = {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()}
         reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
-        write(job, trained, verdict, model_metadata(hparams, verdict, found.recorded), reporter)
+        metadata = write(job, trained, verdict, model_metadata(hparams, verdict, found.recorded))
+        learned = Learned(trained.start, trained.network, trained.history)
+        report = write_report(job.output, metadata, verdict, showing.story(learned, candidates, verdict, stop))
+        reporter.say(f"wrote {metadata.version} to {job.model}, the report to {report}")
 
 
 @dataclass(frozen=True)
 class Round:
     """What one round of training is given: recorded fleets, and a model directory to start from; None: what the
-    hyperparameters say."""
+    hyperparameters say. `acts`: what is decided meanwhile, where the live phase acts."""
 
     recorded: list[RecordedFleet]
     start: Path | None = None
+    acts: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -103,22 +124,42 @@ def rounds_of(job: Job, hparams: Hyperparameters, context: LiveContext) -> Itera
 def _live_rounds(
     job: Job, hparams: Hyperparameters, channel: list[RecordedFleet], context: LiveContext
 ) -> Iterator[Round]:
-    start = None
-    with context.opens(job, hparams, context.stop) as recording:
-        context.reporter.say(
-            f"recording {shown(hparams.gs_inventory_url)} into {recording.path}, {len(recording)} of "
-            f"{hparams.live_observations} observations are there; training begins with {LEAST_LEARNED_DAYS:g} days, "
-            "and again with each day more"
-        )
+    """A round with each day more, of a fleet that is recorded and, if so wished, controlled meanwhile."""
+    stop, say = context.stop, context.reporter.say
+    recording = context.opens(job, hparams, stop)
+    kept = KeptModel(recording.path.with_suffix(""), job.model)
+    base = kept.directory if kept.there else _base(job, hparams)
+    actor = LiveActor(hparams, CalibratedPolicy() if base is None else load_policy(base), acts_of(recording.path))
+    say(live_line(hparams, recording))
+    with _acting(hparams, actor, recording, say), recording:
         try:
-            for series in rounds(recording, context.stop.check):
-                live = _told(split("live", series, hparams.verdict_share), hparams, context.reporter)
-                yield Round([*channel, live], start)
-                start = job.model
+            for series in rounds(recording, stop.check):
+                live = _told(split(hparams.live_fleet, series, hparams.verdict_share), hparams, context.reporter)
+                yield Round([*channel, live], kept.start, acts_of(recording.path) if hparams.live_act else None)
+                if not stop.asked:  # what was learned in half a round was judged on simulated fleets
+                    kept.keep()
+                    actor.serve(load_policy(kept.directory))
         except Stopped:
-            if start is None:
+            if not kept.there:
                 raise
-            context.reporter.say(f"told to stop: {start} serves, and {recording.path} goes on where it stopped")
+            say(f"told to stop: {job.model} serves, and {recording.path} goes on where it stopped")
+
+
+@contextmanager
+def _acting(
+    hparams: Hyperparameters, actor: LiveActor, recording: Recording, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Let the actor decide at each observation, and answer, if that is wished."""
+    if not hparams.live_act:
+        yield
+        return
+    with answering(actor, hparams.live_port) as port:
+        recording.listener = actor.heard
+        say(
+            f"acting for {actor.fleet} with {actor.policy_name}, explored by up to {hparams.live_exploration:.0%}: "
+            f"http://localhost:{port}/predict/{actor.fleet}"
+        )
+        yield
 
 
 def gather(job: Job, hparams: Hyperparameters, reporter: ProgressReporter, stop: StopSignal) -> list[RecordedFleet]:
@@ -174,7 +215,6 @@ def learn(job: Job, hparams: Hyperparameters, found: Round, context: RunContext)
         run.run()
     except Stopped:
         context.reporter.say("told to stop: keeping the best weights so far")
-        return replace(start, history=run.history, stopped=True)
     return replace(start, history=run.history)
 
 
@@ -210,19 +250,25 @@ def base_of(job: Job, hparams: Hyperparameters) -> Path | None:
     return base
 
 
+def candidates_of(hparams: Hyperparameters, trained: TrainedFleetPolicy) -> dict[str, Policy]:
+    """The model that was started from, the calibrated rule, and the trained network, each as it would serve."""
+    start = {} if trained.start is None else {DEFAULT: as_served(hparams, trained.start)}
+    return {**start, judge.CALIBRATED: CalibratedPolicy(), TRAINED: as_served(hparams, trained.network)}
+
+
 def judged(
+<<<<<<< HEAD
     hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, judging: Judging
+=======
+    hparams: Hyperparameters, recorded: list[RecordedFleet], candidates: Mapping[str, Policy], stop: StopSignal
+>>>>>>> dev
 ) -> Verdict:
-    """Which of the model that was started from, the calibrated rule and the trained network serves.
+    """Which of the candidates serves.
 
     A run that is told to stop, while it learns or while it is judged, is judged on a few simulated fleets.
     """
-    networks = {} if trained.base is None else {DEFAULT: load_fleet_network(trained.base)}
-    candidates: dict[str, Policy] = {name: as_served(hparams, network) for name, network in networks.items()}
-    candidates |= {judge.CALIBRATED: CalibratedPolicy(), TRAINED: as_served(hparams, trained.network)}
     try:
-        if trained.stopped:
-            raise Stopped
+        stop.check()
         if recorded:
             costs = judge.recorded_costs(recorded, hparams, candidates, judging)
             return judge.decide(costs, "the last part of their own record, through the guardrail")
@@ -281,6 +327,7 @@ def model_metadata(
     )
 
 
+<<<<<<< HEAD
 def write(
     job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata, reporter: ProgressReporter
 ) -> None:
@@ -296,3 +343,9 @@ def export_chosen(directory: Path, trained: TrainedFleetPolicy, verdict: Verdict
     if verdict.chosen == DEFAULT and trained.base is not None:
         network = load_fleet_network(trained.base)
     return export(network, metadata, directory, probe())
+=======
+def write(job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata) -> Metadata:
+    """Write the model directory; its metadata as written."""
+    network = trained.start if verdict.chosen == DEFAULT and trained.start is not None else trained.network
+    return export(network, metadata, job.model, probe())
+>>>>>>> dev

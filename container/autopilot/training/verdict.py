@@ -31,7 +31,9 @@ _JUDGED_DAYS = 1  # of each simulated fleet, the last
 _RUN_UP_DAYS = 0.25
 
 _MANY_FLEETS = 8  # from so many on, chance is in the fleets; with fewer, in their days
-_LEAST_DAYS, _RESAMPLES = 3, 2000
+LEAST_JUDGED_DAYS = 3
+"""Of each of few fleets: what fewer days show may be chance."""
+_RESAMPLES = 2000
 
 Costs = Mapping[str, Sequence[Doubles]]
 """Candidate -> for each fleet the cost of each of its days, in server-hours or any unit of the fleet's own."""
@@ -88,7 +90,7 @@ def _interval(own: Sequence[Doubles], other: Sequence[Doubles]) -> Interval | No
         totals = _totals(own), _totals(other)
         drawn = rng.integers(0, len(own), (_RESAMPLES, len(own)))
         logs = [_log_ratio(totals[0][rows], totals[1][rows]) for rows in drawn]
-    elif min(map(len, own)) >= _LEAST_DAYS:
+    elif min(map(len, own)) >= LEAST_JUDGED_DAYS:
         days = [rng.integers(0, len(one), (_RESAMPLES, len(one))) for one in own]
         sums = [[one[at].sum(axis=1) for one, at in zip(fleets, days, strict=True)] for fleets in (own, other)]
         logs = [_log_ratio(*(np.array([one[at] for one in each]) for each in sums)) for at in range(_RESAMPLES)]
@@ -196,11 +198,21 @@ def simulated_costs(
 def _simulated_part(
     rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], hparams: Hyperparameters, judging: Judging
 ) -> Costs:
+    return _costs(simulated_scenarios(rng, count, hparams), hparams, candidates, check)
+
+
+def simulated_scenarios(rng: np.random.Generator, count: int, hparams: Hyperparameters) -> list[Scenario]:
+    """Simulated fleets as if they had been recorded; fewer than `count` where some had no demand to judge by."""
     traces = observed(generate_mixture(rng, count, _DAYS * DAY), rng)
+<<<<<<< HEAD
     scenarios = [
         one for row in range(count) if (one := _scenario_of_row(traces, row, lead_of_run(hparams))) is not None
     ]
     return _costs(scenarios, hparams, candidates, judging)
+=======
+    rows = (_scenario_of_row(traces, row, lead_of_run(hparams)) for row in range(count))
+    return [one for one in rows if one is not None]
+>>>>>>> dev
 
 
 def _scenario_of_row(traces: Traces, row: int, lead: Lead) -> Scenario | None:

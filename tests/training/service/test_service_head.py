@@ -8,7 +8,7 @@ from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import Metadata
 from autopilot.training.export import export
 from autopilot.training.network import build_network
-from autopilot.training.service.head import OUTPUTS, ServiceFront, machines, raw_machines
+from autopilot.training.service.head import ACTIONS, OUTPUTS, ServiceFront, machines, raw_machines
 from autopilot.webservice.observation import (
     MAX_MACHINES,
     SERVICE_FEATURES_VERSION,
@@ -71,7 +71,7 @@ def test_an_exported_network_answers_the_example_s_own_vector_in_machines(tmp_pa
     metadata = Metadata(
         "service", "service", SERVICE_FEATURES_VERSION, WIDTH_FAITHFUL, "", 5, outputs=2, action="machines"
     )
-    export(network, metadata, tmp_path)
+    export(network, metadata, tmp_path, action=ACTIONS["machines"])
     answer = load_policy(tmp_path).act(np.arange(1, 26, dtype=np.float32)[None])
     assert answer.actions.shape == (1, 2)
     assert ((answer.actions >= 0) & (answer.actions <= 10)).all()

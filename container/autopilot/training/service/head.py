@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from autopilot.training.network import Network
+from autopilot.training.network import ExportedAction, Network
 from autopilot.webservice.observation import (
     ALPHAS,
     MAX_DELTA,
@@ -80,6 +80,14 @@ def raw_machines(observations: Any, latent: Any) -> Any:  # noqa: ANN401 - tenso
     """Machines to add and to remove [N, 2], each from -1 (none) to 1 (MAX_DELTA) in `latent` [N, 2]: nothing known."""
     del observations
     return tf.clip_by_value(_of_delta(latent), 0.0, float(MAX_DELTA))
+
+
+# Machines are what is left of larger numbers: differences count relative to the largest change there can be.
+ACTIONS = {
+    "machines": ExportedAction(machines, float(MAX_DELTA)),
+    "raw_machines": ExportedAction(raw_machines, float(MAX_DELTA)),
+}
+"""What is exported of a network, by `metadata.action`."""
 
 
 def _of_delta(latent: Any) -> Any:  # noqa: ANN401 - tensors

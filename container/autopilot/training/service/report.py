@@ -8,7 +8,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from autopilot.policy.metadata import Metadata
-from autopilot.training.report import curves, paragraph, picture, settings_of, table, write_page
+from autopilot.training.report import curves, settings_of
+from autopilot.training.report_page import Heading, PageTable, Paragraph, Part, Picture, png_of, write_page
 from autopilot.training.service.plots import episode_plot, learning_plot, load_plot, standings_plot
 from autopilot.training.service.ppo import REFERENCE, near_rules
 from autopilot.webservice.evaluation import FEWEST_EPISODES, Episode, Estimate, Standing, compare, record
@@ -74,36 +75,39 @@ def write_service_report(
     """Write the report of a run, or of an evaluation (no history). `levels`: what rules earn on validation episodes."""
     standings = shown.standings
     title = metadata.version if history else f"{metadata.name}, evaluated"
-    parts = [
-        paragraph(verdict(standings)),
+    reference = (REFERENCE, shown.reference)
+    parts: list[Part] = [
+        Paragraph(verdict(standings), verdict=True),
         _standings_table(standings),
-        picture(standings_plot(standings, REFERENCE), "profit of each player", "Profit, with 95 % intervals."),
+        Picture(png_of(standings_plot(standings, REFERENCE)), "profit of each player", "Profit, with 95 % intervals."),
         *([_learning(history, levels or {})] if any("validation_profit" in entry for entry in history) else []),
-        picture(
-            episode_plot(shown.episode, (REFERENCE, shown.reference)), "one episode, minute by minute", "One episode."
+        Picture(png_of(episode_plot(shown.episode, reference)), "one episode, minute by minute", "One episode."),
+        Picture(
+            png_of(load_plot(shown.load)), "load of five services over three days", "What the services have to serve."
         ),
-        picture(load_plot(shown.load), "load of five services over three days", "What the services have to serve."),
-        *curves(history),
+        *([Heading("Learning curves"), *curves(history)] if history else []),
         *settings_of(metadata),
     ]
     write_page(path, title, parts)
 
 
-def _learning(history: History, levels: Mapping[str, float]) -> str:
+def _learning(history: History, levels: Mapping[str, float]) -> Picture:
     """Profit over training, beside what the rules earn on the same validation episodes."""
     steps = accumulate(entry["steps"] for entry in history)
     entries = [{**entry, "steps": done} for entry, done in zip(history, steps, strict=True)]
     caption = "Expected profit of the deterministic policy on the validation episodes, and of rules on the same."
-    return picture(learning_plot(entries, levels), "profit over training", caption)
+    return Picture(png_of(learning_plot(entries, levels)), "profit over training", caption)
 
 
-def _standings_table(standings: Sequence[Standing]) -> str:
+def _standings_table(standings: Sequence[Standing]) -> PageTable:
+    ordered = sorted(standings, key=lambda one: -one.profit.mean)
     head = "player", "$ an episode", f"to the {REFERENCE}", "downtime %", "machines"
     rows = [
         (one.name, _dollars(one.profit), _dollars(one.difference), f"{one.downtime:.3f}", f"{one.machines:.1f}")
-        for one in sorted(standings, key=lambda one: -one.profit.mean)
+        for one in ordered
     ]
-    return table(head, rows)
+    own = [one.name for one in ordered].index(LEARNED)
+    return PageTable("What each player earns", head, rows, own)
 
 
 def _dollars(value: Estimate) -> str:

@@ -18,7 +18,7 @@ from autopilot.training.job import Job, JobError, Stopped, StopSignal, write_ato
 from autopilot.training.network import Network, build_network, set_weights
 from autopilot.training.ppo_run import MAKES_THE_NETWORK, RunContext, best_weights
 from autopilot.training.progress import ProgressReporter
-from autopilot.training.service.head import OUTPUTS, ServiceFront
+from autopilot.training.service.head import ACTIONS, OUTPUTS, ServiceFront
 from autopilot.training.service.ppo import CONTROLS, new_network, sample, service_config, service_ppo, validation_levels
 from autopilot.training.service.report import LEARNED, Shown, interval, rewards_csv, show, verdict, write_service_report
 from autopilot.webservice.evaluation import Standing
@@ -48,11 +48,11 @@ def run_service(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
     file = CheckpointFile(job.checkpoints / CHECKPOINT, _digest(job, hparams))
     trained = _learn(_starting_point(job, hparams), hparams, RunContext(reporter, stop, file))
     # At once, because the platform gives a job that it stops two minutes, and long episodes take more to play.
-    export(trained.network, model_metadata(hparams, ()), job.model, _probe(hparams))
+    _export(trained.network, hparams, (), job.model)
     shown = evaluated(
         hparams, _act_of(job.model), hparams.evaluation_episodes, reporter
     )  # as it would serve: loaded again
-    metadata = export(trained.network, model_metadata(hparams, shown.standings), job.model, _probe(hparams))
+    metadata = _export(trained.network, hparams, shown.standings, job.model)
     write_service_report(job.output / REPORT, metadata, shown, trained.history, validation_levels(hparams))
     _leave_training(job, hparams, trained)
     reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
@@ -77,6 +77,11 @@ def evaluated(hparams: Hyperparameters, act: Act, episodes: int, reporter: Progr
     learned = next(one for one in shown.standings if one.name == LEARNED)
     reporter.metrics("evaluation", {"profit": learned.profit.mean, "gain": learned.difference.mean})
     return shown
+
+
+def _export(network: Network, hparams: Hyperparameters, standings: Sequence[Standing], directory: Path) -> Metadata:
+    metadata = model_metadata(hparams, standings)
+    return export(network, metadata, directory, _probe(hparams), ACTIONS[metadata.action])
 
 
 def model_metadata(hparams: Hyperparameters, standings: Sequence[Standing]) -> Metadata:
@@ -138,7 +143,7 @@ def act_of(path: Path, hparams: Hyperparameters) -> Act:
         return _act_of(path)
     with tempfile.TemporaryDirectory() as place:
         network = checkpointed(path / CHECKPOINT if path.is_dir() else path, hparams)
-        export(network, model_metadata(hparams, ()), Path(place), _probe(hparams))
+        _export(network, hparams, (), Path(place))
         return _act_of(Path(place))
 
 
