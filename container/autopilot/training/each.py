@@ -24,20 +24,21 @@ from autopilot.training.job import Job, JobError, Stopped, StopSignal, write_ato
 from autopilot.training.ppo_run import RunContext
 from autopilot.training.progress import ProgressReporter
 from autopilot.training.recorded import RecordedFleet, demand_files, split
-from autopilot.training.report import paragraph, table, write_page
+from autopilot.training.report import REPORT
+from autopilot.training.report_page import PageTable, Paragraph, Part, write_page
 from autopilot.training.run import (
-    REPORT,
     Round,
     base_of,
+    candidates_of,
     checkpoint_of,
-    export_chosen,
     judged,
     learn,
     model_metadata,
     run_of,
     serving,
+    write,
 )
-from autopilot.training.verdict import Judging
+from autopilot.training.verdict import HERE
 
 FLEETS = "fleets"
 INDEX = "fleets.json"
@@ -76,9 +77,9 @@ class FineTune:
             )
             trained = learn(job, self.hparams, found, context)
             self.stop.check()
-            verdict = serving(self.hparams, judged(self.hparams, found.recorded, trained, Judging()))
-            metadata = model_metadata(self.hparams, verdict, found.recorded)
-            export_chosen(job.model, trained, verdict, metadata)
+            candidates = candidates_of(self.hparams, trained)
+            verdict = serving(self.hparams, judged(self.hparams, found.recorded, candidates, HERE))
+            write(job, trained, verdict, model_metadata(self.hparams, verdict, found.recorded))
             return pack(job.model)
 
     def _start(self, place: Path) -> Path | None:
@@ -244,13 +245,13 @@ def _write_report(path: Path, entries: Sequence[Mapping[str, Any]], failures: Ma
         (one["fleet"], one["chosen"], f"{one['ratios'][one['chosen']]:.4f}", one["version"], one["directory"])
         for one in sorted(entries, key=lambda one: -one["ratios"][one["chosen"]])
     ]
-    parts = [
-        paragraph(f"{len(entries)} fleets have a model of their own, the dearest first."),
-        table(("fleet", "served", "cost relative to the calibrated rule", "version", "directory"), rows),
+    parts: list[Part] = [
+        Paragraph(f"{len(entries)} fleets have a model of their own, the dearest first."),
+        PageTable("Fleets", ("fleet", "served", "cost relative to the calibrated rule", "version", "directory"), rows),
     ]
     if failures:
         parts += [
-            paragraph(f"{len(failures)} could not be done:"),
-            table(("fleet", "why"), sorted(failures.items())),
+            Paragraph(f"{len(failures)} could not be done:"),
+            PageTable("Fleets that could not be done", ("fleet", "why"), sorted(failures.items())),
         ]
     write_page(path, "A model for each fleet", parts)

@@ -35,12 +35,8 @@ from autopilot.training.ppo_run import PPORun, RunContext
 from autopilot.training.progress import ProgressReporter
 from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
 from autopilot.training.report import verdict_line, write_report
-<<<<<<< HEAD
-from autopilot.training.verdict import ALONE, DEFAULT, TRAINED, Judging, Verdict
-=======
 from autopilot.training.report_story import Learned, Showing
-from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
->>>>>>> dev
+from autopilot.training.verdict import ALONE, DEFAULT, TRAINED, Judging, Verdict
 
 _HURRIED_FLEETS = 60
 """Simulated fleets that judge a run that was told to stop: seconds, not minutes."""
@@ -71,12 +67,8 @@ def run_fleet(
         showing = Showing(job, hparams, found.recorded, found.acts)
         context = RunContext(reporter, stop, checkpoint_of(job, hparams, found), showing.watches)
         trained = learn(job, hparams, found, context)
-<<<<<<< HEAD
-        verdict = serving(hparams, judged(hparams, found.recorded, trained, judging))
-=======
         candidates = candidates_of(hparams, trained)
-        verdict = serving(hparams, judged(hparams, found.recorded, candidates, stop))
->>>>>>> dev
+        verdict = serving(hparams, judged(hparams, found.recorded, candidates, judging))
         reporter.say(verdict_line(verdict))
         ratios = {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()}
         reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
@@ -128,7 +120,7 @@ def _live_rounds(
     stop, say = context.stop, context.reporter.say
     recording = context.opens(job, hparams, stop)
     kept = KeptModel(recording.path.with_suffix(""), job.model)
-    base = kept.directory if kept.there else _base(job, hparams)
+    base = kept.directory if kept.there else base_of(job, hparams)
     actor = LiveActor(hparams, CalibratedPolicy() if base is None else load_policy(base), acts_of(recording.path))
     say(live_line(hparams, recording))
     with _acting(hparams, actor, recording, say), recording:
@@ -257,18 +249,14 @@ def candidates_of(hparams: Hyperparameters, trained: TrainedFleetPolicy) -> dict
 
 
 def judged(
-<<<<<<< HEAD
-    hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, judging: Judging
-=======
-    hparams: Hyperparameters, recorded: list[RecordedFleet], candidates: Mapping[str, Policy], stop: StopSignal
->>>>>>> dev
+    hparams: Hyperparameters, recorded: list[RecordedFleet], candidates: Mapping[str, Policy], judging: Judging
 ) -> Verdict:
     """Which of the candidates serves.
 
     A run that is told to stop, while it learns or while it is judged, is judged on a few simulated fleets.
     """
     try:
-        stop.check()
+        judging.check()
         if recorded:
             costs = judge.recorded_costs(recorded, hparams, candidates, judging)
             return judge.decide(costs, "the last part of their own record, through the guardrail")
@@ -327,25 +315,7 @@ def model_metadata(
     )
 
 
-<<<<<<< HEAD
-def write(
-    job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata, reporter: ProgressReporter
-) -> None:
-    """Write the model directory and the report."""
-    metadata = export_chosen(job.model, trained, verdict, metadata)
-    write_report(job.output / REPORT, metadata, verdict, trained.history)
-    reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
-
-
-def export_chosen(directory: Path, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata) -> Metadata:
-    """Write the model directory of what the verdict chose; its metadata as written."""
-    network = trained.network
-    if verdict.chosen == DEFAULT and trained.base is not None:
-        network = load_fleet_network(trained.base)
-    return export(network, metadata, directory, probe())
-=======
 def write(job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata) -> Metadata:
     """Write the model directory; its metadata as written."""
     network = trained.start if verdict.chosen == DEFAULT and trained.start is not None else trained.network
     return export(network, metadata, job.model, probe())
->>>>>>> dev

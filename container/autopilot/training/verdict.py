@@ -198,21 +198,14 @@ def simulated_costs(
 def _simulated_part(
     rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], hparams: Hyperparameters, judging: Judging
 ) -> Costs:
-    return _costs(simulated_scenarios(rng, count, hparams), hparams, candidates, check)
+    return _costs(simulated_scenarios(rng, count, hparams), hparams, candidates, judging)
 
 
 def simulated_scenarios(rng: np.random.Generator, count: int, hparams: Hyperparameters) -> list[Scenario]:
     """Simulated fleets as if they had been recorded; fewer than `count` where some had no demand to judge by."""
     traces = observed(generate_mixture(rng, count, _DAYS * DAY), rng)
-<<<<<<< HEAD
-    scenarios = [
-        one for row in range(count) if (one := _scenario_of_row(traces, row, lead_of_run(hparams))) is not None
-    ]
-    return _costs(scenarios, hparams, candidates, judging)
-=======
     rows = (_scenario_of_row(traces, row, lead_of_run(hparams)) for row in range(count))
     return [one for one in rows if one is not None]
->>>>>>> dev
 
 
 def _scenario_of_row(traces: Traces, row: int, lead: Lead) -> Scenario | None:
