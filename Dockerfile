@@ -2,6 +2,7 @@
 #
 #   docker build -t autopilot .                          train, serve and backtest (TensorFlow: about 2 GB)
 #   docker build -t autopilot:serve --target serve .     serve only
+#   docker build -t autopilot:ray --target ray .         train, serve and backtest, and Ray: jobs of several hosts
 #
 # Built by BuildKit and by the legacy builder alike. A package index other than the default one is given by build
 # arguments (build.sh passes on your own settings); they exist in the build stages only.
@@ -84,3 +85,26 @@ COPY --from=build-full /opt/venv /opt/venv
 ARG REVISION=unknown
 ARG VERSION=unknown
 LABEL org.opencontainers.image.revision=${REVISION} org.opencontainers.image.version=${VERSION}
+
+FROM build-full AS build-ray
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_TRUSTED_HOST
+COPY container/requirements-ray.txt /tmp/
+# Beside what is there, which goes first: one layer more, and the others as they are.
+RUN python3 -m venv /tmp/pip \
+    && /tmp/pip/bin/python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile \
+        --disable-pip-version-check --target /opt/ray -r /tmp/requirements-ray.txt \
+    && rm -rf /opt/ray/ray/dashboard/client /opt/ray/ray/jars /opt/ray/ray/rllib /opt/ray/bin \
+    && find /opt/ray -type d -name tests -prune -exec rm -rf {} + \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ray \
+    && chmod -R o+rX /opt/ray
+
+FROM full AS ray
+COPY --from=build-ray /opt/ray /opt/ray
+# Ray's workers compute what the trainer would, to the last bit.
+ENV TF_ENABLE_ONEDNN_OPTS=0
+RUN echo /opt/ray >/opt/venv/lib/python3.13/site-packages/ray.pth
+
+# Without a target: the full image.
+FROM full AS default

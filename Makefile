@@ -54,6 +54,11 @@ train: ## train a policy: make train ARGS="--root /tmp/ml -p algorithm=ppo" (ARG
 test: all ## every test that needs no Docker engine and no Kubernetes (ARGS goes to pytest)
 	@$(PYTHON_IN_VENV) -m pytest -m "not engine and not kube" $(ARGS)
 
+.PHONY: ray
+ray: all ## the tests of what works on a Ray cluster; Ray goes to .venv/ray, beside what is tested otherwise
+	@[ .venv/ray/.done -nt container/requirements-ray.txt ] || { scripts/with-progress.sh setup $(PYTHON_IN_VENV) -m pip install --no-deps --disable-pip-version-check --upgrade --target .venv/ray -r container/requirements-ray.txt && touch .venv/ray/.done; }
+	@PYTHONPATH=$(CURDIR)/.venv/ray $(PYTHON_IN_VENV) -m pytest -k "ray" tests/engines $(ARGS)
+
 .PHONY: lint
 lint: all ## ruff, mypy, shellcheck, hadolint
 	@.venv/bin/ruff check $(LINTED)

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Build the image and push it to Amazon ECR.
 #
-#   ./build.sh [--local] [--target serve] [NAME]    the container            (NAME: autopilot, or autopilot-serve)
+#   ./build.sh [--local] [--target TARGET] [NAME]   the container            (NAME: autopilot, or autopilot-TARGET)
 #   ./build.sh [--local] client [NAME]              the in-cluster client    (NAME: autopilot-client)
 #
 #   --local          only build
 #   --target serve   the slim image that only serves
+#   --target ray     the full image, and Ray: training jobs of several hosts, backtests on a cluster
 #
 # Environment:
 #   AWS_REGION       region of the registry (default: AWS_DEFAULT_REGION, then what your AWS configuration says)
@@ -25,7 +26,7 @@ read_arguments() {
         case $1 in
             -h | --help) usage; exit 0 ;;
             --local) push=no ;;
-            --target) [ $# -ge 2 ] || die "--target needs a name: serve or full"; target=$2; shift ;;
+            --target) [ $# -ge 2 ] || die "--target needs a name: serve, full or ray"; target=$2; shift ;;
             --target=*) target=${1#*=} ;;
             -*) die "unknown option $1; see ./build.sh --help" ;;
             client) what=client ;;
@@ -34,10 +35,10 @@ read_arguments() {
         shift
     done
     case $what:$target in
-        container: | container:full) name=${name:-autopilot} ;;
-        container:serve) name=${name:-autopilot-serve} ;;
+        container: | container:full) name=${name:-autopilot} target=full ;;
+        container:serve | container:ray) name=${name:-autopilot-$target} ;;
         client:) name=${name:-autopilot-client} ;;
-        *) die "--target takes serve or full, and is for the container only" ;;
+        *) die "--target takes serve, full or ray, and is for the container only" ;;
     esac
 }
 

@@ -173,7 +173,7 @@ def test_the_model_channel_takes_the_archive_that_the_platform_leaves_there(job,
     model_archive_of(BUILT_IN_MODEL, job.root / "input/data/model")
     seen = []
 
-    def run(job, told, stop):
+    def run(job, told, stop, engine):
         seen.append((load_policy(job.channel("model")).name, (job.channel("model") / "1/saved_model.pb").is_file()))
 
     monkeypatch.setattr("autopilot.training.run.run_fleet", run)

@@ -155,7 +155,7 @@ def test_a_job_learns_from_a_matchmaker_while_it_records_it(tmp_path, tiny, matc
             if (tmp_path / "model" / "metadata.json").exists():
                 looked.set()  # the first model is there: the next day may come
 
-    run_fleet(Job(tmp_path), hparams, Watched(), opens)
+    run_fleet(Job(tmp_path), hparams, Watched(), opens=opens)
     told = capsys.readouterr().out
     assert told.count("recorded fleet live: ") == 2
     assert "recorded fleet live: 577 observations" in told

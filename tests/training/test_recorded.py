@@ -21,7 +21,7 @@ from autopilot.training.recorded import (
     weigh,
 )
 from autopilot.training.report import verdict_line
-from autopilot.training.verdict import decide, recorded_costs, scenario_of, simulated_costs
+from autopilot.training.verdict import Judging, decide, recorded_costs, scenario_of, simulated_costs
 
 DAY = 86400.0
 LEAD = (10.0, 15.0)
@@ -230,8 +230,8 @@ def test_the_verdict_can_be_stopped():
         raise Stopped
 
     for judging in (
-        lambda: recorded_costs([fleet()], Hyperparameters(), CANDIDATES, stopped),
-        lambda: simulated_costs(4, Hyperparameters(), CANDIDATES, stopped),
+        lambda: recorded_costs([fleet()], Hyperparameters(), CANDIDATES, Judging(check=stopped)),
+        lambda: simulated_costs(4, Hyperparameters(), CANDIDATES, Judging(check=stopped)),
     ):
         with pytest.raises(Stopped):
             judging()

@@ -16,7 +16,7 @@ OBJECT_STORE_BYTES = 200_000_000
 """What a node keeps of functions, items and results; what is more goes to its disk. Ours are a megabyte at most."""
 _CHECK_SECONDS = 0.5
 _RETRIES = 3
-_QUIET = {
+QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody outside of this run
     "RAY_task_oom_retries": str(_RETRIES),  # without: for ever
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -24,10 +24,22 @@ _QUIET = {
 }
 
 
+def resource_of(host: str) -> str:
+    """The resource that a node has where it is that host of a job, and no other has."""
+    return f"autopilot-host-{host}"
+
+
+def joined() -> set[str]:
+    """The hosts of a job whose nodes are alive."""
+    prefix = resource_of("")
+    alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    return {name.removeprefix(prefix) for resources in alive for name in resources if name.startswith(prefix)}
+
+
 @contextmanager
 def ray_engine(workers: int, address: str = "") -> Iterator["RayEngine"]:
     """The engine of a cluster of this machine with so many workers, or of the one at `address`. Raises EngineError."""
-    for name, value in _QUIET.items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     where: dict[str, Any] = {"address": address} if address else {
         "address": "local", "num_cpus": workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False,
@@ -81,10 +93,33 @@ class RayEngine:
             for one in running:
                 ray.cancel(one, force=True)
 
+    def everywhere(
+        self, hosts: Sequence[str], check: Callable[[], None], function: Callable[[], Result]
+    ) -> list[Result]:
+        """What each host of a job makes of a function, in their order. Raises EngineError where one is lost."""
+        running = [_call.options(resources={resource_of(host): 1}).remote(function) for host in hosts]
+        while True:
+            check()
+            _, left = ray.wait(running, num_returns=len(running), timeout=_CHECK_SECONDS)
+            lost = sorted({hosts[running.index(one)] for one in left} - joined())
+            if lost:
+                raise EngineError(f"{', '.join(lost)} was lost before its part of the data was read")
+            if not left:
+                break
+        try:
+            return list(ray.get(running))
+        except exceptions.RayError as error:
+            raise EngineError(f"a host could not read its part of the data: {error}") from error
+
 
 @ray.remote(max_retries=_RETRIES)
 def _apply(function: Callable[[Any], Any], item: Any) -> Any:  # noqa: ANN401 - whatever the function takes and gives
     return attempt(function, item)
+
+
+@ray.remote(max_retries=_RETRIES, num_cpus=0)
+def _call(function: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the function gives
+    return function()
 
 
 def _finished(running: list[Any], check: Callable[[], None]) -> Sequence[Any]:

@@ -5,6 +5,7 @@ may people who mount one. An archive comes from outside: it must not write besid
 """
 
 import gzip
+import io
 import tarfile
 import tempfile
 import zlib
@@ -52,6 +53,19 @@ def unpack(archive: Path, place: Path) -> None:
         raise ArchiveError(f"{archive}: {error}. Make it with: tar -czf {ARCHIVE_FILE} -C MODEL_DIR .") from error
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError) as error:
         raise ArchiveError(f"{archive} cannot be unpacked ({error}). Copy it again.") from error
+
+
+def pack(directory: Path) -> bytes:
+    """An archive of a model directory: the same bytes for the same content."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream, tarfile.open(fileobj=stream, mode="w") as tar:
+        for path in sorted(directory.rglob("*")):
+            entry = tarfile.TarInfo(str(path.relative_to(directory)))
+            if path.is_file():
+                content = path.read_bytes()
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def _unpack(tar: tarfile.TarFile, place: Path) -> None:

@@ -3,16 +3,19 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
 
 from autopilot.demand.series import DemandCsvError
+from autopilot.engines.choose import EngineChoice, open_engine
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import ModelError
+from autopilot.ports import EngineError, ModelError
+from autopilot.training.hosts import Hosts, Team, alone, check_hosts, leading, lend
 from autopilot.training.hyperparameters import (
     HyperparameterError,
     Hyperparameters,
@@ -21,7 +24,7 @@ from autopilot.training.hyperparameters import (
 )
 from autopilot.training.job import MODEL_CHANNEL, Job, JobError, StopSignal, job_from_env
 
-_EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError)
+_EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError, EngineError)
 """Errors whose message is for the user: no stack trace."""
 
 _CHANNELS = {"fleet": ("training", MODEL_CHANNEL), "service": ("checkpoint", MODEL_CHANNEL)}
@@ -45,7 +48,9 @@ class _Teaching(click.Command):
 @click.option(
     "-p", "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated."
 )
-def train(root: Path | None, overrides: tuple[str, ...]) -> None:
+@click.option("--engine", type=click.Choice(["serial", "processes", "ray"]), help="As -p engine=…")
+@click.option("--address", metavar="HOST:PORT", help="As -p address=…: a Ray cluster to join.")
+def train(root: Path | None, overrides: tuple[str, ...], engine: str | None, address: str | None) -> None:
     """Train a policy, as SageMaker's `train` does.
 
     Under the job's directory it reads input/config/hyperparameters.json and, where there are any, CSV files of your own
@@ -56,9 +61,11 @@ def train(root: Path | None, overrides: tuple[str, ...]) -> None:
     A first try, half a minute: train --root /tmp/ml -p fleets=500 -p epochs=5
     PPO, in the simulator:      train --root /tmp/ml -p algorithm=ppo
     A web service:              train --root /tmp/ml -p environment=service
+    Each fleet its own model:   train --root /tmp/ml -p models=each --engine processes
     """
     job = Job(root) if root is not None else job_from_env(os.environ)
-    sys.exit(run_job(job, pairs(overrides)))
+    short = {"engine": engine, "address": address}
+    sys.exit(run_job(job, pairs(overrides) | {name: value for name, value in short.items() if value is not None}))
 
 
 def main() -> None:
@@ -83,19 +90,42 @@ def run_job(job: Job, overrides: Mapping[str, str]) -> int:
     """
     stop = StopSignal()
     stop.listen()
+    return _status_of(job, lambda: _run(job, hyperparameters_of(job, overrides, os.environ), stop))
+
+
+def _status_of(job: Job, action: Callable[[], int]) -> int:
+    """The exit status of an action, and of one that fails; the latter's reason is left in the failure file."""
     try:
-        hparams = hyperparameters_of(job, overrides, os.environ)
-        if not job.writes():
-            print("another host trains: nothing to do here", flush=True)
-            return 0
-        job.check_whole()
-        job.check_writable(trains=not hparams.evaluate_steps)
-        _train(job, hparams, stop)
-        job.succeed()
+        return action()
     except _EXPECTED as error:
         return _failed(job, str(error), "")
     except Exception as error:  # noqa: BLE001 - the contract's last line: every failure leaves its reason
         return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _run(job: Job, hparams: Hyperparameters, stop: StopSignal) -> int:
+    quiet_tensorflow()  # before any process is begun that may use it
+    hosts = Hosts(job.hosts(), job.current_host())
+    if len(hosts.names) <= 1:
+        with open_engine(EngineChoice(hparams.engine, hparams.workers, hparams.address)) as engine:
+            return _lead(job, hparams, stop, Team(engine))
+    check_hosts(os.environ)
+    if not job.writes():
+        lend(hosts, hparams, stop)
+        job.succeed()
+        return 0
+    with leading(hosts, hparams, stop) as led:
+        status = _status_of(job, lambda: _lead(job, hparams, stop, led.team))
+        led.end(status)
+    return status
+
+
+def _lead(job: Job, hparams: Hyperparameters, stop: StopSignal, team: Team) -> int:
+    """Train on the host that writes."""
+    job.check_whole(("training",) if hparams.models == "each" else ())
+    job.check_writable(trains=not hparams.evaluate_steps)
+    _train(job, hparams, stop, team)
+    job.succeed()
     return 0
 
 
@@ -124,18 +154,25 @@ def quiet_tensorflow() -> None:
         os.environ.setdefault(name, value)
 
 
-def _train(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
+def _train(job: Job, hparams: Hyperparameters, stop: StopSignal, team: Team) -> None:
     """Import what trains, after the hyperparameters are known to be good: it costs seconds, and 500 MB."""
     used = _CHANNELS[hparams.environment]
     for name in job.unused_channels(used):
         print(f"channel {name!r} is not read: environment={hparams.environment} reads {', '.join(used)}", flush=True)
-    quiet_tensorflow()
-    if hparams.environment == "service":
-        from autopilot.training.service.run import run_service as run  # noqa: PLC0415
-    else:
-        from autopilot.training.run import run_fleet as run  # noqa: PLC0415
     with _with_model(job) as ready:
-        run(ready, hparams, stop)
+        if hparams.environment == "service":
+            from autopilot.training.service.run import run_service  # noqa: PLC0415
+
+            run_service(ready, hparams, stop)
+        elif hparams.models == "each":
+            from autopilot.training.each import find_fleets, run_each  # noqa: PLC0415
+
+            find = partial(find_fleets, job, hparams)
+            run_each(ready, hparams, stop, team.engine, partial(team.everywhere if job.dealt_out() else alone, find))
+        else:
+            from autopilot.training.run import run_fleet  # noqa: PLC0415
+
+            run_fleet(ready, hparams, stop, team.engine)
 
 
 @contextmanager

@@ -110,6 +110,32 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
             description="Decisions of each simulated fleet, in rows of twelve (forecast).",
         ),
     ] = 96
+    models: Annotated[
+        Literal["one", "each"],
+        Meta(
+            description="`one` model for all recorded fleets; `each`: for each of them a model of its own, in "
+            "model/fleets (fleet).",
+        ),
+    ] = "one"
+    engine: Annotated[
+        Literal["serial", "processes", "ray"],
+        Meta(
+            description="What independent parts are worked on by: one after the other, in processes, or on a Ray "
+            "cluster. The results are the same. Several hosts of a job are a Ray cluster, whatever is said here.",
+        ),
+    ] = "serial"
+    workers: Annotated[
+        int,
+        Meta(description="Parts at once on each host; 0: as many as it has processors.", ge=0, le=1024),
+    ] = 0
+    address: Annotated[
+        str,
+        Meta(description="A Ray cluster to join, `host:port`; empty: one that begins and ends with the job."),
+    ] = ""
+    join_minutes: Annotated[
+        float,
+        Meta(description="How long the hosts of a job wait for one another.", ge=0.01, le=1440),
+    ] = 10.0
     verdict_share: Annotated[
         float,
         Meta(
@@ -331,9 +357,13 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 50
 
+    def of_result(self) -> dict[str, Any]:
+        """All that what comes of a run depends on, by name: not where it is worked on."""
+        return {name: value for name, value in structs.asdict(self).items() if name not in _PLACES}
+
     def as_metadata(self) -> dict[str, Any]:
         """All of them by name, as a report and a model's metadata may say them: no secret of an address."""
-        return structs.asdict(self) | {"gs_inventory_url": self.gs_inventory_url and shown(self.gs_inventory_url)}
+        return self.of_result() | {"gs_inventory_url": self.gs_inventory_url and shown(self.gs_inventory_url)}
 
     @property
     def idle_cost(self) -> float:
@@ -359,6 +389,9 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
 def _layers(text: str) -> tuple[int, ...]:
     return tuple(int(size) for size in text.split(","))
 
+
+_PLACES = ("engine", "workers", "address", "join_minutes")
+"""Hyperparameters that say where work is done."""
 
 _SERVICE = {
     "algorithm": "ppo",
@@ -477,6 +510,10 @@ def _takes(kind: Type) -> str:
 def _check_combination(hparams: Hyperparameters) -> None:
     _check_layers("hidden", hparams.hidden)
     _check_layers("head_hidden", hparams.head_hidden)
+    if hparams.models == "each" and (hparams.environment == "service" or hparams.gs_inventory_url):
+        raise HyperparameterError("models=each is for the recorded fleets of a training channel alone")
+    if hparams.address and hparams.engine != "ray":
+        raise HyperparameterError("address is that of a Ray cluster to join: it needs engine=ray")
     if hparams.environment == "service" and hparams.algorithm != "ppo":
         raise HyperparameterError("environment=service is learned by algorithm=ppo: there is no demand to forecast")
     if hparams.lead_minutes_min > hparams.lead_minutes_max:

@@ -84,14 +84,27 @@ class Job:
             return None
         return next((one for one in sorted(directory.iterdir()) if one.name.lower() == name.lower()), None)
 
-    def writes(self) -> bool:
-        """Whether this host is the one that trains and writes: the first of the sorted hosts. Raises JobError."""
-        resources = self.config("resourceconfig.json")
-        hosts = resources.get("hosts") or []
-        current = resources.get("current_host")
+    def hosts(self) -> tuple[str, ...]:
+        """The names of the job's hosts, in order: the first is the head. Empty where none is told. Raises JobError."""
+        hosts = self.config("resourceconfig.json").get("hosts") or []
         if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
             raise JobError("resourceconfig.json: hosts must be a list of names")
-        return not hosts or current is None or current == min(hosts)
+        return tuple(sorted(set(hosts)))
+
+    def current_host(self) -> str:
+        """The name of this host: the head's where it is not told. Raises JobError where the job has no such host."""
+        hosts = self.hosts()
+        current = self.config("resourceconfig.json").get("current_host")
+        if current is None and len(hosts) <= 1:
+            return hosts[0] if hosts else ""
+        if hosts and current not in hosts:
+            raise JobError(f"resourceconfig.json: current_host {current!r:.100} must be one of {', '.join(hosts)}")
+        return str(current)
+
+    def writes(self) -> bool:
+        """Whether this host is the one that trains and writes: the head. Raises JobError."""
+        hosts = self.hosts()
+        return not hosts or self.current_host() == hosts[0]
 
     def unused_channels(self, used: Collection[str]) -> list[str]:
         """Channels of the job that nobody will read: perhaps a name that was meant otherwise."""
@@ -99,14 +112,25 @@ class Job:
         names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
         return [name for name in names if name not in used and not name.startswith(".")]
 
-    def check_whole(self) -> None:
-        """Raises JobError if a channel's files are dealt out among several hosts: only one of them trains."""
-        hosts = self.config("resourceconfig.json").get("hosts") or []
-        for name, config in self.config("inputdataconfig.json").items():
-            if len(hosts) > 1 and isinstance(config, dict) and config.get("S3DistributionType") == "ShardedByS3Key":
+    def dealt_out(self) -> list[str]:
+        """Channels whose files are dealt out among several hosts: each has a part of them. Raises JobError."""
+        if len(self.hosts()) <= 1:
+            return []
+        configs = self.config("inputdataconfig.json").items()
+        return [
+            name
+            for name, config in configs
+            if isinstance(config, dict) and config.get("S3DistributionType") == "ShardedByS3Key"
+        ]
+
+    def check_whole(self, independent: Collection[str] = ()) -> None:
+        """Raises JobError if a channel's files are dealt out, except where they are independent of one another."""
+        for name in self.dealt_out():
+            if name not in independent:
                 raise JobError(
-                    f"the {name} channel is dealt out among {len(hosts)} hosts (ShardedByS3Key), and only one of them "
-                    "trains: use FullyReplicated, or one host"
+                    f"the {name} channel is dealt out among {len(self.hosts())} hosts (ShardedByS3Key), and one model "
+                    "is trained on all of it: use FullyReplicated, or one host; the training channel may be dealt out "
+                    "with models=each"
                 )
 
     def check_writable(self, *, trains: bool = True) -> None:
@@ -169,6 +193,10 @@ class StopSignal:
         signal.signal(signal.SIGTERM, self._note)
         signal.signal(signal.SIGINT, self._note)
 
+    def ask(self) -> None:
+        """Note that the job is to stop."""
+        self.asked = True
+
     def check(self) -> None:
         """Raises Stopped if the job was told to stop."""
         if self.asked:
@@ -176,4 +204,4 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        self.asked = True
+        self.ask()

@@ -45,7 +45,7 @@ def read_channel(
 
     `check` is called before each file, and may raise to end it.
     """
-    files = [path for path in sorted(directory.iterdir()) if _is_demand(path)]
+    files = demand_files(directory)
     if not files:
         names = ", ".join(sorted(path.name for path in directory.iterdir())[:5]) or "nothing"
         raise JobError(f"the training channel holds no .csv file (found {names}): put one file a fleet there")
@@ -57,6 +57,11 @@ def read_channel(
                 raise JobError(f"two files of the training channel hold a fleet called {name!r}: rename or remove one")
             fleets[name] = split(name, series, verdict_share)
     return list(fleets.values())
+
+
+def demand_files(directory: Path) -> list[Path]:
+    """The CSV files of a channel, plain or gzip, by name."""
+    return [path for path in sorted(directory.iterdir()) if _is_demand(path)]
 
 
 def left_out(directory: Path) -> list[str]:

@@ -11,14 +11,13 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
-from msgspec import structs
 
 from autopilot.core import features
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows, rfc3339
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
-from autopilot.ports import Policy
+from autopilot.ports import Engine, Policy
 from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
 from autopilot.training.export import export, load_fleet_network, make_reproducible
@@ -37,7 +36,7 @@ from autopilot.training.progress import ProgressReporter
 from autopilot.training.recorded import RecordedFleet, left_out, read_channel, recorded_traces, split
 from autopilot.training.report import verdict_line, write_report
 from autopilot.training.report_story import Learned, Showing
-from autopilot.training.verdict import DEFAULT, TRAINED, Verdict
+from autopilot.training.verdict import ALONE, DEFAULT, TRAINED, Judging, Verdict
 
 _HURRIED_FLEETS = 60
 """Simulated fleets that judge a run that was told to stop: seconds, not minutes."""
@@ -57,16 +56,19 @@ class TrainedFleetPolicy:
         return None if self.base is None else load_fleet_network(self.base)
 
 
-def run_fleet(job: Job, hparams: Hyperparameters, stop: StopSignal, opens: Opens = open_recording) -> None:
+def run_fleet(
+    job: Job, hparams: Hyperparameters, stop: StopSignal, engine: Engine = ALONE, opens: Opens = open_recording
+) -> None:
     """Train, judge and write a fleet policy. Raises JobError, DemandCsvError or ModelError for what users can fix."""
     make_reproducible()
     reporter = ProgressReporter()
+    judging = Judging(engine, stop.check)
     for found in rounds_of(job, hparams, LiveContext(reporter, stop, opens)):
         showing = Showing(job, hparams, found.recorded, found.acts)
         context = RunContext(reporter, stop, checkpoint_of(job, hparams, found), showing.watches)
         trained = learn(job, hparams, found, context)
         candidates = candidates_of(hparams, trained)
-        verdict = serving(hparams, judged(hparams, found.recorded, candidates, stop))
+        verdict = serving(hparams, judged(hparams, found.recorded, candidates, judging))
         reporter.say(verdict_line(verdict))
         ratios = {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()}
         reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
@@ -118,7 +120,7 @@ def _live_rounds(
     stop, say = context.stop, context.reporter.say
     recording = context.opens(job, hparams, stop)
     kept = KeptModel(recording.path.with_suffix(""), job.model)
-    base = kept.directory if kept.there else _base(job, hparams)
+    base = kept.directory if kept.there else base_of(job, hparams)
     actor = LiveActor(hparams, CalibratedPolicy() if base is None else load_policy(base), acts_of(recording.path))
     say(live_line(hparams, recording))
     with _acting(hparams, actor, recording, say), recording:
@@ -173,15 +175,20 @@ def _told(fleet: RecordedFleet, hparams: Hyperparameters, reporter: ProgressRepo
 
 
 def checkpoint_of(job: Job, hparams: Hyperparameters, found: Round) -> CheckpointFile:
-    """Where this very run keeps its checkpoint: other hyperparameters, features, data or another model to start from
-    are another run."""
-    base = found.start or _base(job, hparams)
+    """Where this very run keeps its checkpoint."""
+    return CheckpointFile(
+        job.checkpoints / "run.npz", run_of(hparams, found.recorded, found.start or base_of(job, hparams))
+    )
+
+
+def run_of(hparams: Hyperparameters, recorded: Sequence[RecordedFleet], base: Path | None) -> str:
+    """Tells runs apart: other hyperparameters, features, data or another model to start from are another run."""
     start = "" if base is None else read_metadata(base).model_sha256
-    parts = [structs.asdict(hparams), features.FEATURES_VERSION, start]
+    parts = [hparams.of_result(), features.FEATURES_VERSION, start]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for fleet in found.recorded:
+    for fleet in recorded:
         digest.update(fleet.series.times.tobytes() + fleet.series.demand.tobytes())
-    return CheckpointFile(job.checkpoints / "run.npz", digest.hexdigest())
+    return digest.hexdigest()
 
 
 def learn(job: Job, hparams: Hyperparameters, found: Round, context: RunContext) -> TrainedFleetPolicy:
@@ -210,14 +217,15 @@ def starting_point(job: Job, hparams: Hyperparameters, before: Path | None = Non
     """
     if hparams.algorithm == "linear":
         return TrainedFleetPolicy(LinearNetwork(), None)
-    base = before or _base(job, hparams)
+    base = before or base_of(job, hparams)
     if base is None:
         return TrainedFleetPolicy(build_fleet_network(hparams.layers, hparams.head_layers, hparams.seed), None)
     load_policy(base)  # other features, or a damaged file: better said now than after hours
     return TrainedFleetPolicy(load_fleet_network(base), base)
 
 
-def _base(job: Job, hparams: Hyperparameters) -> Path | None:
+def base_of(job: Job, hparams: Hyperparameters) -> Path | None:
+    """The model directory that the hyperparameters say to start from; None: a new network. Raises JobError."""
     recorded = job.channel("training") is not None or bool(hparams.gs_inventory_url)
     channel, built_in = job.channel("model"), BUILT_IN_MODEL if (BUILT_IN_MODEL / "metadata.json").exists() else None
     if hparams.warm_start == "none" or hparams.algorithm == "linear":  # which is solved, from nothing
@@ -241,18 +249,18 @@ def candidates_of(hparams: Hyperparameters, trained: TrainedFleetPolicy) -> dict
 
 
 def judged(
-    hparams: Hyperparameters, recorded: list[RecordedFleet], candidates: Mapping[str, Policy], stop: StopSignal
+    hparams: Hyperparameters, recorded: list[RecordedFleet], candidates: Mapping[str, Policy], judging: Judging
 ) -> Verdict:
     """Which of the candidates serves.
 
     A run that is told to stop, while it learns or while it is judged, is judged on a few simulated fleets.
     """
     try:
-        stop.check()
+        judging.check()
         if recorded:
-            costs = judge.recorded_costs(recorded, hparams, candidates, stop.check)
+            costs = judge.recorded_costs(recorded, hparams, candidates, judging)
             return judge.decide(costs, "the last part of their own record, through the guardrail")
-        costs = judge.simulated_costs(hparams.validation_fleets, hparams, candidates, stop.check)
+        costs = judge.simulated_costs(hparams.validation_fleets, hparams, candidates, judging)
         return judge.decide(costs, "simulated, never trained on")
     except Stopped:
         costs = judge.simulated_costs(_HURRIED_FLEETS, hparams, candidates)

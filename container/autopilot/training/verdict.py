@@ -16,7 +16,8 @@ from autopilot.core.cost import Doubles, Interval
 from autopilot.core.fleet import Lead
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.demand.series import DemandSeries
-from autopilot.ports import Policy
+from autopilot.engines.serial import SerialEngine
+from autopilot.ports import Engine, ItemFailure, Policy, never
 from autopilot.sim.demand import DAY
 from autopilot.sim.games import generate_mixture
 from autopilot.sim.traces import Traces, observed
@@ -103,28 +104,59 @@ Check = Callable[[], None]
 """Called now and then, and may raise to end it."""
 
 
+ALONE = SerialEngine()
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Where fleets are judged, and what may end it."""
+
+    engine: Engine = ALONE
+    check: Check = never
+
+
+HERE = Judging()
+
+
 def recorded_costs(
     fleets: Sequence[RecordedFleet],
     hparams: Hyperparameters,
     candidates: Mapping[str, Policy],
-    check: Check = lambda: None,
+    judging: Judging = HERE,
 ) -> Costs:
     """Cost of each candidate on the part of each fleet that was kept for the verdict, through the guardrail.
 
     Raises JobError where there is nothing to score: see `scenario_of`.
     """
     scenarios = [scenario_of(fleet, lead_of_run(hparams)) for fleet in fleets]
-    return _costs(scenarios, hparams, candidates, check)
+    return _costs(scenarios, hparams, candidates, judging)
 
 
 def _costs(
-    scenarios: Sequence[Scenario], hparams: Hyperparameters, candidates: Mapping[str, Policy], check: Check
+    scenarios: Sequence[Scenario], hparams: Hyperparameters, candidates: Mapping[str, Policy], judging: Judging
 ) -> Costs:
-    costs: dict[str, list[Doubles]] = {name: [] for name in candidates}
-    for scenario in (replace(one, missing_price=hparams.missing_price) for one in scenarios):
-        for name, policy in candidates.items():
-            config = ReplayConfig(policy, scenario.lead, hparams.missing_price)
-            costs[name].append(daily_cost(scenario, config, lambda _: check()))
+    priced = [replace(one, missing_price=hparams.missing_price) for one in scenarios]
+    by_place = dict(judging.engine.map(_CostOf(candidates), priced, judging.check))
+    each = [_unfailed(scenario, by_place[place]) for place, scenario in enumerate(scenarios)]
+    return {name: [costs[name] for costs in each] for name in candidates}
+
+
+@dataclass(frozen=True)
+class _CostOf:
+    """The function of one scenario: what it costs by each candidate."""
+
+    candidates: Mapping[str, Policy]
+
+    def __call__(self, scenario: Scenario) -> Mapping[str, Doubles]:
+        return {
+            name: daily_cost(scenario, ReplayConfig(policy, scenario.lead, scenario.missing_price))
+            for name, policy in self.candidates.items()
+        }
+
+
+def _unfailed(scenario: Scenario, costs: Mapping[str, Doubles] | ItemFailure) -> Mapping[str, Doubles]:
+    if isinstance(costs, ItemFailure):
+        raise JobError(f"{scenario.fleet} could not be judged: {costs}")
     return costs
 
 
@@ -149,21 +181,24 @@ def scenario_of(fleet: RecordedFleet, lead: Lead) -> Scenario:
 
 
 def simulated_costs(
-    count: int, hparams: Hyperparameters, candidates: Mapping[str, Policy], check: Check = lambda: None
+    count: int,
+    hparams: Hyperparameters,
+    candidates: Mapping[str, Policy],
+    judging: Judging = HERE,
 ) -> Costs:
     """Cost of each candidate on simulated fleets, played as recorded ones are."""
     rng = np.random.default_rng((hparams.seed, 11))
     parts = []
     for done in range(0, count, 200):
-        check()
-        parts.append(_simulated_part(rng, min(200, count - done), candidates, hparams, check))
+        judging.check()
+        parts.append(_simulated_part(rng, min(200, count - done), candidates, hparams, judging))
     return {name: [days for part in parts for days in part[name]] for name in candidates}
 
 
 def _simulated_part(
-    rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], hparams: Hyperparameters, check: Check
+    rng: np.random.Generator, count: int, candidates: Mapping[str, Policy], hparams: Hyperparameters, judging: Judging
 ) -> Costs:
-    return _costs(simulated_scenarios(rng, count, hparams), hparams, candidates, check)
+    return _costs(simulated_scenarios(rng, count, hparams), hparams, candidates, judging)
 
 
 def simulated_scenarios(rng: np.random.Generator, count: int, hparams: Hyperparameters) -> list[Scenario]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata, read_metadata
 from autopilot.ports import ModelError
@@ -203,7 +201,7 @@ def _digest(job: Job, hparams: Hyperparameters) -> str:
     """Tells runs apart: other hyperparameters, features or another model to start from are another run."""
     channel = None if hparams.warm_start == "none" else job.channel("model")
     start = "" if channel is None else read_metadata(channel).model_sha256
-    parts = [structs.asdict(hparams), SERVICE_FEATURES_VERSION, start]
+    parts = [hparams.of_result(), SERVICE_FEATURES_VERSION, start]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
