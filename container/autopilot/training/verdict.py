@@ -18,7 +18,7 @@ from autopilot.core.history import SLOT_SECONDS
 from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
 from autopilot.sim.demand import DAY
-from autopilot.sim.games import generate_mixture
+from autopilot.sim.mixture import generate_mixture
 from autopilot.sim.traces import Traces, observed
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError
