@@ -42,6 +42,7 @@ def a_shown_store(names: Sequence[str] = FEW, price: float | None = 0.1, judged:
         store.begin(at - 0.31)
         store.publish(list(_views(store, at)), at)
     if judged:
+        store.standings_at = NOW
         for row, name in enumerate(names):
             store.standings[name] = WeekStanding(7.0, 3.3 + row, 1_623.0, 19_280.0 / (row + 1), None, SENTENCE)
     return store

@@ -96,6 +96,64 @@ def test_a_conflict_during_a_fault_never_lowers_what_somebody_else_raised(world)
     assert world.cluster.size("deployments/a") == 300
 
 
+def write(**words):
+    def change(cluster):
+        metadata = cluster.objects["deployments/a"]["metadata"]
+        metadata["annotations"] = {f"gameserver-autopilot/{name}": value for name, value in words.items()}
+        cluster.resize("deployments/a", cluster.size("deployments/a"))
+
+    return change
+
+
+def resize(size):
+    return lambda cluster: cluster.resize("deployments/a", size)
+
+
+def another_tool_writes(cluster):
+    cluster.objects["deployments/a"]["metadata"]["annotations"] = {"example.com/owner": "somebody"}
+    resize(cluster.size("deployments/a"))(cluster)
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "outcome", "after"),
+    [
+        pytest.param(80, write(paused="true"), "changed meanwhile", 80, id="paused, and not lowered"),
+        pytest.param(40, write(paused="true"), "changed meanwhile", 40, id="paused, and not raised"),
+        pytest.param(80, write(size="75"), "changed meanwhile", 80, id="a size is written"),
+        pytest.param(80, write(minimum="75"), "changed meanwhile", 80, id="a minimum is written"),
+        pytest.param(40, write(maximum="50"), "changed meanwhile", 40, id="a maximum is written"),
+        pytest.param(80, resize(120), "changed meanwhile", 120, id="scaled up by hand"),
+        pytest.param(80, resize(70), "changed meanwhile", 70, id="scaled down by hand, to more than is needed"),
+        pytest.param(80, resize(50), "scaled", 60, id="scaled down by hand, to less than is needed"),
+        pytest.param(80, another_tool_writes, "changed meanwhile", 80, id="another tool's annotation: none is removed"),
+        pytest.param(40, another_tool_writes, "scaled", 60, id="another tool's annotation: it grows"),
+        pytest.param(80, resize(80), "scaled", 60, id="a change of the status alone"),
+    ],
+)
+def test_what_people_changed_during_the_pass_is_not_undone_in_it(world, before, change, outcome, after):
+    def meddle(path):
+        world.cluster.before_patch = lambda path: None
+        change(world.cluster)
+
+    world.cluster.resize("deployments/a", before)
+    world.client([world.fleet(stabilization_minutes=0)])
+    world.cluster.before_patch = meddle
+    (view,) = world.passes()
+    assert (view.outcome, world.cluster.size("deployments/a")) == (outcome, after)
+
+
+def test_the_pass_after_such_a_change_decides_with_it(world):
+    def meddle(path):
+        world.cluster.before_patch = lambda path: None
+        write(size="75")(world.cluster)
+
+    world.cluster.resize("deployments/a", 80)
+    world.client([world.fleet(stabilization_minutes=0)])
+    world.cluster.before_patch = meddle
+    (view,) = world.passes(2)
+    assert (view.outcome, world.cluster.size("deployments/a")) == ("scaled", 75)
+
+
 def test_what_was_decided_for_one_object_is_not_done_to_another_of_its_name(world):
     def remake(path):
         world.cluster.before_patch = lambda path: None

@@ -1,8 +1,10 @@
 """The client's page in a real browser: all fleets at a glance, for everybody, at a desk and on a phone."""
 
+import json
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from html import unescape
 
 import pytest
 
@@ -10,7 +12,7 @@ from autopilot_client.config.document import Server
 from autopilot_client.kube.lease import Alone
 from autopilot_client.rules.notices import OutageHold
 from autopilot_client.rules.recalled import RecalledSlot, held_since
-from autopilot_client.status.overview import STATES, overview
+from autopilot_client.status.overview import STATES, as_json, overview
 from autopilot_client.status.page import PageQuery, render
 from autopilot_client.status.server import HttpServer
 from autopilot_client.status.store import StatusStore
@@ -77,6 +79,16 @@ def test_the_week_is_the_scoreboards_where_there_is_one_and_what_was_seen_elsewh
     assert "Since Monday this client has seen" in seen
     without_price = text_of(a_shown_store(price=None, judged=False))
     assert "USD" not in without_price
+
+
+@pytest.mark.parametrize(("minutes", "shown"), [(0, True), (29, True), (30, False), (24 * 60, False)])
+def test_figures_of_a_scoreboard_that_is_away_are_not_shown_as_those_of_now(minutes, shown):
+    store = a_shown_store()
+    store.standings_at = NOW - 60 * minutes
+    text, told = text_of(store), json.dumps(as_json(store, "", NOW))
+    assert [SENTENCE in text, SENTENCE in told, "by the endpoint's scoreboard" in unescape(text)] == [shown] * 3
+    assert ("as this client has seen them" in text) is not shown
+    assert "Since Monday this client has seen" in told
 
 
 def test_after_a_restart_the_chart_has_what_the_endpoint_remembers_and_the_client_wins():
