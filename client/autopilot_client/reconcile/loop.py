@@ -17,11 +17,11 @@ from autopilot_client.notify.notifier import Notifier
 from autopilot_client.ports import KubeRefusedError, KubeSilentError, KubeUnavailableError
 from autopilot_client.reconcile.follow_up import FollowUp, news_of
 from autopilot_client.reconcile.gather import Gathered, Outside, gather
-from autopilot_client.rules.domain import SKEW_SECONDS, Decision, FallbackLevel
+from autopilot_client.rules.domain import SKEW_SECONDS, Decision
 from autopilot_client.rules.ladder import Memory
 from autopilot_client.rules.notices import holding
 from autopilot_client.rules.operator import OperatorRules, decide_within, insisted
-from autopilot_client.rules.overrides import Overrides
+from autopilot_client.rules.overrides import Overrides, written
 from autopilot_client.rules.plan import Hold, Scale, plan
 from autopilot_client.rules.rivals import NO_RIVAL, Rivalry, near, undone, watch
 from autopilot_client.status import cloudwatch
@@ -231,19 +231,15 @@ class Loop:
         return PlanOutcome("scaled", resize)
 
     def _scale(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
-        """Patch; after a conflict look again, once, and patch what is then right. Raises KubeError."""
+        """Patch; after a conflict look again, once, and do what is right still. Raises KubeError."""
         try:
             return self._patch(decided, target, wanted)
         except KubeRefusedError as error:
             if error.status != 409:
                 raise
-        before, target = target, read_one(self.outside.kube_of(decided.fleet), decided.fleet.target)
-        if target.uid != before.uid:
-            return Hold("made anew")
-        allocation = decided.decision.allocation or 0
-        sure = decided.decision.level is FallbackLevel.ANSWER and not target.rolling
-        again = plan(target.replicas, allocation if sure else max(allocation, target.replicas))
-        return again if isinstance(again, Hold) else self._patch(decided, target, again)
+        now = read_one(self.outside.kube_of(decided.fleet), decided.fleet.target)
+        again = _after_conflict(target, now, decided.decision)
+        return again if isinstance(again, Hold) else self._patch(decided, now, again)
 
     def _patch(self, decided: DecidedFleet, target: Target, wanted: Scale) -> Scale | Hold:
         kube, fleet = self.outside.kube_of(decided.fleet), decided.fleet
@@ -267,3 +263,18 @@ class Loop:
         refused = decided.gathered.refused or outcome.refused
         rules = (decided.rules, hold, decided.rivalry, store.lead(decided.fleet), decided.insisted, refused)
         return View(decided.fleet, seen, decided.decision, outcome.word, size, decided.memory.last, *rules)
+
+
+def _after_conflict(then: Target, now: Target, decision: Decision) -> Scale | Hold:
+    """What of a decision that was made for an object as it was `then` may be done to it as it is `now`.
+
+    What people have written meanwhile waits for the next pass, which decides with it. So does every removal, unless
+    size and annotations are still those that it was decided with.
+    """
+    if now.uid != then.uid:
+        return Hold("made anew")
+    again = plan(now.replicas, decision.allocation)
+    same = now.replicas == then.replicas and now.annotations == then.annotations and not now.rolling
+    if written(now.annotations) != written(then.annotations) or (again.removes and not same):
+        return Hold("changed meanwhile")
+    return again

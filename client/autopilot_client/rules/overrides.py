@@ -50,28 +50,33 @@ class Overrides:
 NO_OVERRIDES = Overrides()
 
 
+def written(annotations: Mapping[str, str]) -> dict[str, str]:
+    """What stands under our prefix, by its name without it."""
+    return {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
+
+
 def read_overrides(annotations: Mapping[str, str], now: float) -> Overrides:
     """The overrides of a Deployment or Fleet that are in force at `now` (seconds since the epoch)."""
-    written = {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
+    words = written(annotations)
     values: dict[str, bool | int] = {}
     until: list[tuple[str, float]] = []
     ended: list[tuple[str, float]] = []
     mistakes = [f"{PREFIX}{name}: unknown, and ignored; {_KNOWN}" for name in unknown_names(annotations)]
     for name, read in _READERS.items():
-        if name not in written:
+        if name not in words:
             continue
-        (value, wrong), (end, endless) = read(written[name].strip()), _end(written.get(f"{name}-until"))
-        mistakes += [f"{PREFIX}{name}: {written[name][:40]!r} {wrong}"] if wrong else []
+        (value, wrong), (end, endless) = read(words[name].strip()), _end(words.get(f"{name}-until"))
+        mistakes += [f"{PREFIX}{name}: {words[name][:40]!r} {wrong}"] if wrong else []
         if value is None:
             continue
-        mistakes += [f"{PREFIX}{name}-until: {written[f'{name}-until'][:40]!r} {endless}"] if endless else []
+        mistakes += [f"{PREFIX}{name}-until: {words[f'{name}-until'][:40]!r} {endless}"] if endless else []
         if end > now:
             values[name] = value
             until += [(name, end)] if end < FOREVER else []
         elif value is not False:
             ended.append((name if value is True else f"{name} {value}", end))
     found = Overrides(**values, until=tuple(until), mistakes=tuple(mistakes))  # type: ignore[arg-type]
-    return _consistent(replace(found, ended=tuple(ended), resumed=written.get(RESUMED, "")))
+    return _consistent(replace(found, ended=tuple(ended), resumed=words.get(RESUMED, "")))
 
 
 MOST_SAID = 10
@@ -88,8 +93,7 @@ def said(mistakes: Sequence[str]) -> tuple[str, ...]:
 
 def unknown_names(annotations: Mapping[str, str]) -> list[str]:
     """What is written under our prefix and is no name of ours, in order."""
-    written = (key.removeprefix(PREFIX) for key in annotations if key.startswith(PREFIX))
-    return sorted(name for name in written if name not in NAMES and not name.startswith(SCHEDULE))
+    return sorted(name for name in written(annotations) if name not in NAMES and not name.startswith(SCHEDULE))
 
 
 def _boolean(text: str) -> tuple[bool, str]:

@@ -22,7 +22,7 @@ class FleetLine:
     """One fleet: what it needs and has, and what is to be said of it. None: not known.
 
     bill      what this client has seen in the week under way
-    standing  what the endpoint's scoreboard says of the last seven days
+    standing  what the endpoint's scoreboard says of the last seven days until now
     price     of one server and hour
     """
 
@@ -72,7 +72,7 @@ def line_of(store: StatusStore, view: View, now: float) -> FleetLine:
         tuple(_faults(view, store.held_since.get(name))),
         tuple(_said_by_people(view, now)),
         store.bill(view.fleet),
-        store.standings.get(name),
+        store.standings_of(now).get(name),
         view.fleet.price_per_server_hour,
     )
 

@@ -54,5 +54,6 @@ OUTCOMES = {
     "observed": "a dry run: nothing is changed",
     "served": "Agones or KEDA ask, and set it",
     "not leader": "the other replica acts",
+    "changed meanwhile": "somebody changed it during the pass: the next one decides anew",
     "held": "somebody else keeps setting the size: it is left alone",
 }
