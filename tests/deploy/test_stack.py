@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -146,8 +147,31 @@ def test_nothing_learns_where_no_image_for_it_is_named(resources):
     template = yaml.safe_load((STACK / "template.yaml").read_text())
     assert template["Parameters"]["LearningImageUri"]["Default"] == ""
     learning = {name: one for name, one in resources.items() if name.startswith("Learning")}
-    assert len(learning) == 7
-    assert {one["Condition"] for one in learning.values()} == {"HasLearning"}
+    assert len(learning) == 8
+    conditions = {name: one["Condition"] for name, one in learning.items()}
+    assert conditions.pop("LearningBucket") == "MakesLearningBucket"
+    assert set(conditions.values()) == {"HasLearning"}
+
+
+def test_a_bucket_that_stayed_is_never_in_the_way_and_can_be_taken_again(resources):
+    template = yaml.safe_load((STACK / "template.yaml").read_text())
+    bucket = resources["LearningBucket"]
+    assert bucket["DeletionPolicy"] == "Retain"
+    assert "BucketName" not in bucket["Properties"], "a fixed name is taken already by the bucket that stayed"
+    named = template["Parameters"]["LearningBucketName"]
+    for name, right in {
+        "": True,
+        "stack-learningbucket-1abc": True,
+        "Upper": False,
+        "a": False,
+        "b" * 64: False,
+    }.items():
+        assert bool(re.fullmatch(named["AllowedPattern"], name)) is right, name
+    assert template["Conditions"]["MakesLearningBucket"] == {
+        "Fn::And": [{"Condition": "HasLearning"}, {"Fn::Equals": [{"Ref": "LearningBucketName"}, named["Default"]]}]
+    }
+    used = {"Fn::If": ["MakesLearningBucket", {"Ref": "LearningBucket"}, {"Ref": "LearningBucketName"}]}
+    assert resources["LearningStateMachine"]["Properties"]["DefinitionSubstitutions"]["Bucket"] == used
 
 
 def test_an_execution_that_learns_and_ends_without_telling_is_told_by_a_rule(resources):
@@ -164,4 +188,5 @@ def test_roles_are_handed_to_sagemaker_alone(resources):
 def test_what_learns_writes_into_its_own_bucket_alone_and_reads_the_table(resources):
     granted = {one["Sid"]: one for one in statements(resources, "LearningRole")}
     assert granted["ReadHistory"]["Action"] == ["dynamodb:BatchGetItem", "dynamodb:Scan"]
-    assert "autopilot-learning-${AWS::AccountId}" in granted["Objects"]["Resource"]["Fn::Sub"]
+    bucket = resources["LearningStateMachine"]["Properties"]["DefinitionSubstitutions"]["Bucket"]
+    assert granted["Objects"]["Resource"] == {"Fn::Sub": ["arn:${AWS::Partition}:s3:::${Bucket}/*", {"Bucket": bucket}]}

@@ -60,6 +60,22 @@ def test_a_short_past_is_left_out_in_words(tmp_path, run, served):
     assert "no fleet has 2 days of history" in done.output
 
 
+def test_where_it_is_asked_for_nothing_yet_is_written_down_and_is_no_failure(tmp_path, run, served):
+    waiting = tmp_path / "output" / "message"
+    served("eu/new", days_of(1))
+    done = run("--nothing-yet", waiting)
+    assert done.exit_code == 0, done.output
+    assert waiting.read_text().startswith("no fleet has 2 days of history")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_can_be_exported_leaves_no_word_of_nothing_yet_and_a_refusal_stays_one(tmp_path, run, served):
+    served("eu/racer", days_of(3))
+    assert run("--nothing-yet", tmp_path / "message").exit_code == 0
+    assert run("--nothing-yet", tmp_path / "message", "--fleet", "no/such").exit_code == 2
+    assert not (tmp_path / "message").exists()
+
+
 def test_the_slot_that_is_being_written_is_not_taken():
     source = MemoryHistory()
     source.record([Observed("eu", NOW - 300, 5), Observed("eu", NOW, 6), Observed("eu", NOW + 60, 7)])

@@ -119,6 +119,9 @@ def policies(made) -> dict[str, list[Statement]]:
     for name, resource in resources.items():
         for policy in resource["Properties"].get("Policies", []):
             found[f"{name}/{policy['PolicyName']}"] = policy["PolicyDocument"]["Statement"]
+        if resource["Type"] == "AWS::IAM::RolePolicy":
+            policy = resource["Properties"]
+            found[f"{policy['RoleName']['Ref']}/{policy['PolicyName']}"] = policy["PolicyDocument"]["Statement"]
     return found
 
 
@@ -197,10 +200,25 @@ def test_every_other_resource_lies_in_this_account_or_in_a_bucket_that_was_named
 
 def _bounded(resource: Any) -> bool:
     if isinstance(resource, dict):  # of the template: another resource of it, or a text with the account in it
-        return "Ref" in resource or "Fn::GetAtt" in resource or "${AWS::AccountId}" in resource["Fn::Sub"]
+        return "Ref" in resource or "Fn::GetAtt" in resource or _within(resource["Fn::Sub"])
     named = ("arn:aws:s3:::models/autopilot/", "arn:aws:s3:::answers/autopilot/", "arn:aws:s3:::capture/autopilot/")
     buckets = ("arn:aws:s3:::models", "arn:aws:s3:::answers", "arn:aws:s3:::capture")
     return resource == "*" or f":{ACCOUNT}:" in resource or resource.startswith(named) or resource in buckets
+
+
+def _within(text: Any) -> bool:
+    """A text with the account in it, or objects of the bucket that the stack makes or is given."""
+    if isinstance(text, str):
+        return "${AWS::AccountId}" in text
+    learned = {"Fn::If": ["MakesLearningBucket", {"Ref": "LearningBucket"}, {"Ref": "LearningBucketName"}]}
+    return bool(text[0].startswith("arn:${AWS::Partition}:s3:::${Bucket}") and text[1] == {"Bucket": learned})
+
+
+def test_models_that_were_learned_are_all_that_the_container_reads_in_s3(policies):
+    (learned,) = policies["ServingRole/learned"]
+    assert learned["Action"] == ["s3:GetObject"]
+    assert learned["Resource"]["Fn::Sub"][0] == "arn:${AWS::Partition}:s3:::${Bucket}/models/*"
+    assert not [one for one in policies["ServingRole/least"] if "s3:" in json.dumps(one["Action"])]
 
 
 def test_services_may_take_a_role_for_this_account_alone(made):
@@ -208,7 +226,9 @@ def test_services_may_take_a_role_for_this_account_alone(made):
         json.loads(call.parameters["AssumeRolePolicyDocument"]) for call in made if call.operation == "CreateRole"
     ]
     resources = yaml.safe_load((STACK / "template.yaml").read_text())["Resources"]
-    trusts += [one["Properties"]["AssumeRolePolicyDocument"] for one in resources.values() if "Role" in one["Type"]]
+    trusts += [
+        one["Properties"]["AssumeRolePolicyDocument"] for one in resources.values() if one["Type"] == "AWS::IAM::Role"
+    ]
     trusts += [
         one["Properties"]["PolicyDocument"] for one in resources.values() if one["Type"] == "AWS::SNS::TopicPolicy"
     ]

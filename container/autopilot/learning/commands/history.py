@@ -41,16 +41,36 @@ def history() -> None:
     "--since", type=DaysType(), default=f"{MOST_DAYS - 1}d", show_default=True, metavar="SPAN", help="36h, 14d"
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Directory for the files.")
-def export(store: str | None, fleets: tuple[str, ...], since: float, out: Path) -> None:
+@click.option(
+    "--nothing-yet",
+    "waiting",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File for the reason where there is nothing to export yet: that is no failure then (exit code 0).",
+)
+def export(store: str | None, fleets: tuple[str, ...], since: float, out: Path, waiting: Path | None) -> None:
     """Write what fleets needed as `demand.csv`, for the training channel of `train`, and its contents as `export.json`.
 
     Outages that the hold did not believe are gaps in the demand, and listed in `export.json`; so are fleets of less
     than two days. It may run while the endpoint writes: only slots that are over are taken.
     """
     settings = settings_for(store)
-    with opened(settings) as source:
-        for line in write_export(settings, source, since, fleets, out):
-            click.echo(line)
+    try:
+        with opened(settings) as source:
+            for line in write_export(settings, source, since, fleets, out):
+                click.echo(line)
+    except NothingYetError as error:
+        if not waiting:
+            raise
+        _put_off(waiting, str(error))
+
+
+def _put_off(waiting: Path, reason: str) -> None:
+    try:
+        waiting.parent.mkdir(parents=True, exist_ok=True)
+        waiting.write_text(f"{reason}\n", "utf-8")
+    except OSError as error:
+        raise RefusedError(f"{error.filename}: {error.strerror}") from error
+    click.echo(f"nothing yet: {reason}")
 
 
 def write_export(settings: Settings, source: History, since: float, fleets: Sequence[str], out: Path) -> Iterator[str]:

@@ -15,13 +15,21 @@ from autopilot_deploy.core.stack.states import State, call, choice
 
 CONDITION = "HasLearning"
 MACHINE, FAILED = "LearningStateMachine", "LearningFailed"
-BUCKET = "autopilot-learning-${AWS::AccountId}-${AWS::Region}"
+MAKES_BUCKET = "MakesLearningBucket"
+_BUCKET = {"Fn::If": [MAKES_BUCKET, {"Ref": "LearningBucket"}, {"Ref": "LearningBucketName"}]}
+_EXPORTS, _MODELS = "exports", "models"
+"""Prefixes in the bucket: what passes, and what may be serving for years."""
 _FAILURE = "Tell of the failure"
 _ATTEMPTS, _POLL_SECONDS, _LONGEST_JOB = 3, 60, 6 * 3600
 _GAINED = "verdict:gained"
 _SAID = "$states.errorOutput.Error & ': ' & $states.errorOutput.Cause"
 _TABLE = "dynamodb://${HistoryTable}"
 _OUTPUT = "/opt/ml/processing/output"
+_MESSAGE = "/opt/ml/output/message"
+"""What a processing job writes here is the ExitMessage of its description."""
+_EXPORT = query(f"'s3://${{Bucket}}/{_EXPORTS}/' & $run & '/training'")
+_UNSEEN_CONDITION = {"Metadata": {"cfn-lint": {"config": {"ignore_checks": ["W1031"]}}}}
+"""The linter reads the bucket's ARN with the parameter's default, the empty name, which the condition rules out."""
 
 
 def learning_machine() -> State:
@@ -33,7 +41,7 @@ def learning_machine() -> State:
         "TimeoutSeconds": 2 * _ATTEMPTS * _LONGEST_JOB,
         "StartAt": "Name the run",
         "States": _begin()
-        | _job("export", "ProcessingJob", _export(), "Train")
+        | _job("export", "ProcessingJob", _export(), "Is there anything?")
         | _job("train", "TrainingJob", _train(), "Is it better?")
         | _end(),
     }
@@ -52,7 +60,7 @@ def _name(job: str) -> str:
 
 def _export() -> Json:
     output = {
-        "S3Uri": query("'s3://${Bucket}/' & $run & '/training'"),
+        "S3Uri": _EXPORT,
         "LocalPath": _OUTPUT,
         "S3UploadMode": "EndOfJob",
     }
@@ -62,7 +70,7 @@ def _export() -> Json:
         "RoleArn": "${LearningRoleArn}",
         "AppSpecification": {
             "ImageUri": "${LearningImageUri}",
-            "ContainerArguments": ["history", "export", "--since", "14d", "--out", _OUTPUT],
+            "ContainerArguments": ["history", "export", "--since", "14d", "--out", _OUTPUT, "--nothing-yet", _MESSAGE],
         },
         "Environment": {"AUTOPILOT_HISTORY": _TABLE},
         "ProcessingOutputConfig": {"Outputs": [{"OutputName": "training", "S3Output": output}]},
@@ -72,7 +80,7 @@ def _export() -> Json:
 
 
 def _train() -> Json:
-    source = {"S3DataType": "S3Prefix", "S3Uri": query("'s3://${Bucket}/' & $run & '/training'")}
+    source = {"S3DataType": "S3Prefix", "S3Uri": _EXPORT}
     return {
         "TrainingJobName": _name("train"),
         "RoleArn": "${LearningRoleArn}",
@@ -83,7 +91,7 @@ def _train() -> Json:
         },
         "HyperParameters": {"name": "learned"},
         "InputDataConfig": [{"ChannelName": "training", "DataSource": {"S3DataSource": source}}],
-        "OutputDataConfig": {"S3OutputPath": query("'s3://${Bucket}/' & $run")},
+        "OutputDataConfig": {"S3OutputPath": query(f"'s3://${{Bucket}}/{_MODELS}/' & $run")},
         "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": _LONGEST_JOB},
     }
@@ -94,9 +102,6 @@ def _job(verb: str, kind: str, arguments: Json, following: str) -> dict[str, Sta
     begin, wait, look = verb.capitalize(), f"Wait for the {verb}", f"Look at the {verb}"
     ended, again = f"Has the {verb} ended?", f"Begin the {verb} anew"
     reason = "$states.result.FailureReason"
-    gained = f"$sum([$states.result.FinalMetricDataList[MetricName = '{_GAINED}'].Value]) > 0.5"
-    artifacts = "$exists($states.result.ModelArtifacts) ? $states.result.ModelArtifacts.S3ModelArtifacts : ''"
-    found = {"gained": query(gained), "artifacts": query(artifacts)} if kind == "TrainingJob" else {}
     seen = {"status": query(f"$states.result.{kind}Status"), "reason": query(f"$exists({reason}) ? {reason} : ''")}
     return {
         begin: call(
@@ -106,7 +111,7 @@ def _job(verb: str, kind: str, arguments: Json, following: str) -> dict[str, Sta
         look: call(
             f"sagemaker:describe{kind}",
             {f"{kind}Name": _name(verb)},
-            Assign=seen | found,
+            Assign=seen | _found(kind),
             Output={},
             Catch=_failing(f"the {verb} could not be looked at"),
             Next=ended,
@@ -122,13 +127,25 @@ def _job(verb: str, kind: str, arguments: Json, following: str) -> dict[str, Sta
     }
 
 
+def _found(kind: str) -> State:
+    """What a job that has ended says of its result."""
+    if kind == "ProcessingJob":
+        return {"nothing": query("$exists($states.result.ExitMessage) ? $trim($states.result.ExitMessage) : ''")}
+    gained = f"$sum([$states.result.FinalMetricDataList[MetricName = '{_GAINED}'].Value]) > 0.5"
+    artifacts = "$exists($states.result.ModelArtifacts) ? $states.result.ModelArtifacts.S3ModelArtifacts : ''"
+    return {"gained": query(gained), "artifacts": query(artifacts)}
+
+
 def _end() -> dict[str, State]:
     learned = (
         "{'model': $model, 'shadow': $model & '-s', 'artifacts': $artifacts, 'run': $run, "
         "'next': 'deploy with the second as a shadow variant; with the first, once it has proven itself'}"
     )
     kept = "{'run': $run, 'artifacts': $artifacts, 'next': 'nothing: what serves is as good'}"
+    none = "{'run': $run, 'reason': $nothing, 'next': 'nothing: the schedule asks again'}"
     return {
+        "Is there anything?": choice(("$nothing = ''", "Train"), default="Tell that there is nothing yet"),
+        "Tell that there is nothing yet": _told("'Nothing to learn from yet'", none, "Learned"),
         "Is it better?": choice(("$gained", "Make the model"), default="Tell that nothing is better"),
         "Make the model": _model("$model", DEFAULT_METRICS, {}, "Make its shadow"),
         "Make its shadow": _model(
@@ -169,10 +186,14 @@ def _failing(what: str) -> list[State]:
 
 
 def resources(names: Names, tags: Sequence[Json], topic: Json) -> dict[str, Json]:
-    """Bucket, roles, machine, schedule, and the rule that tells of an execution that could not tell by itself."""
+    """Bucket, rights, machine, schedule, and the rule that tells of an execution that could not tell by itself."""
     made = {
         "LearningBucket": _bucket(tags),
-        "LearningRole": _role(names, "sagemaker.amazonaws.com", _job_statements(names), tags),
+        "LearningServingPolicy": _serving_policy(names),
+        "LearningRole": {
+            **_role(names, "sagemaker.amazonaws.com", _job_statements(names), tags),
+            **_UNSEEN_CONDITION,
+        },
         "LearningMachineRole": _role(names, "states.amazonaws.com", _machine_statements(names, topic), tags),
         MACHINE: _machine(tags, topic),
         "LearningScheduleRole": _role(
@@ -188,20 +209,44 @@ def resources(names: Names, tags: Sequence[Json], topic: Json) -> dict[str, Json
     return {name: {"Type": one["Type"], "Condition": CONDITION, **one} for name, one in made.items()}
 
 
+def conditions() -> dict[str, Json]:
+    """When the stack learns, and when it makes the bucket for that."""
+    return {
+        CONDITION: {"Fn::And": [{"Condition": "HasImage"}, {"Fn::Not": [_empty("LearningImageUri")]}]},
+        MAKES_BUCKET: {"Fn::And": [{"Condition": CONDITION}, _empty("LearningBucketName")]},
+    }
+
+
+def _empty(parameter: str) -> Json:
+    return {"Fn::Equals": [{"Ref": parameter}, ""]}
+
+
 def _bucket(tags: Sequence[Json]) -> Json:
+    """Named by CloudFormation: it stays when the stack goes, and must not stand in the way of the next one."""
     closed = dict.fromkeys(("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True)
-    expire = {"Id": "learned", "Status": "Enabled", "ExpirationInDays": 365}
+    expire = {"Id": "exports", "Status": "Enabled", "Prefix": f"{_EXPORTS}/", "ExpirationInDays": 365}
     return {
         "Type": "AWS::S3::Bucket",
+        "Condition": MAKES_BUCKET,
         "DeletionPolicy": "Retain",
         "UpdateReplacePolicy": "Retain",
         "Properties": {
-            "BucketName": BUCKET,
             "PublicAccessBlockConfiguration": closed,
             "LifecycleConfiguration": {"Rules": [expire]},
             "Tags": tags,
         },
     }
+
+
+def _serving_policy(names: Names) -> Json:
+    """The role that the machine's models name may read them."""
+    read = _allow("Learned", ["s3:GetObject"], _in_bucket(names, f"/{_MODELS}/*"))
+    properties = {"PolicyName": "learned", "RoleName": {"Ref": "ServingRole"}, "PolicyDocument": iam.document([read])}
+    return {"Type": "AWS::IAM::RolePolicy", "Properties": properties}
+
+
+def _in_bucket(names: Names, path: str) -> Json:
+    return {"Fn::Sub": [f"arn:{names.partition}:s3:::${{Bucket}}{path}", {"Bucket": _BUCKET}]}
 
 
 def _role(names: Names, service: str, statements: list[Json], tags: Sequence[Json]) -> Json:
@@ -215,14 +260,13 @@ def _allow(sid: str, actions: list[str], resource: object) -> Json:
 
 
 def _job_statements(names: Names) -> list[Json]:
-    bucket = f"arn:{names.partition}:s3:::{BUCKET}"
     groups = ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"]
     return [
         *iam.log_statements(names, groups),
         *iam.repository_statements(names.arn("ecr", "repository/${RepositoryName}")),
         _allow("ReadHistory", ["dynamodb:BatchGetItem", "dynamodb:Scan"], {"Fn::GetAtt": ["HistoryTable", "Arn"]}),
-        _allow("Objects", ["s3:GetObject", "s3:PutObject"], f"{bucket}/*"),
-        _allow("Bucket", ["s3:ListBucket"], bucket),
+        _allow("Objects", ["s3:GetObject", "s3:PutObject"], _in_bucket(names, "/*")),
+        _allow("Bucket", ["s3:ListBucket"], _in_bucket(names, "")),
     ]
 
 
@@ -253,7 +297,7 @@ def _machine(tags: Sequence[Json], topic: Json) -> Json:
         "LearningImageUri": {"Ref": "LearningImageUri"},
         "LearningRoleArn": {"Fn::GetAtt": ["LearningRole", "Arn"]},
         "ServingRoleArn": {"Fn::GetAtt": ["ServingRole", "Arn"]},
-        "Bucket": {"Ref": "LearningBucket"},
+        "Bucket": _BUCKET,
         "HistoryTable": {"Ref": "HistoryTable"},
         "EndpointName": {"Ref": "EndpointName"},
     }
@@ -297,5 +341,12 @@ def parameters() -> dict[str, Json]:
             "Description": "When: EventBridge's cron or rate, in UTC.",
             "Default": "cron(40 3 ? * MON *)",
             "AllowedPattern": r"(cron|rate)\(.+\)",
+        },
+        "LearningBucketName": {
+            "Type": "String",
+            "Description": "Bucket of an earlier stack, or another, to keep exports and models in; empty: one is made.",
+            "Default": "",
+            "AllowedPattern": r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?",
+            "ConstraintDescription": "The name of a bucket in this region, or nothing.",
         },
     }

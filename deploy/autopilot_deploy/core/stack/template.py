@@ -40,14 +40,7 @@ def template() -> dict[str, Any]:
             f"Has{what}": {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
             for what, parameter in (("Email", "NotificationEmail"), ("Key", "TopicKmsKeyId"), ("Image", "ImageUri"))
         }
-        | {
-            learning.CONDITION: {
-                "Fn::And": [
-                    {"Condition": "HasImage"},
-                    {"Fn::Not": [{"Fn::Equals": [{"Ref": "LearningImageUri"}, ""]}]},
-                ]
-            }
-        },
+        | learning.conditions(),
         "Resources": {name: filled(one) for name, one in resources.items()},
         "Outputs": {
             "StateMachineArn": {"Value": {"Ref": MACHINE}},
