@@ -289,10 +289,15 @@ def test_a_damaged_model_to_start_from_fails_the_job(forecast, tmp_path, tiny):
     assert "another checksum" in failure(one)
 
 
-def test_a_host_that_is_not_the_first_ends_at_once_and_writes_nothing(tmp_path, tiny):
-    resources = {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]}
+@pytest.mark.parametrize("host", ["algo-1", "algo-2"])
+def test_several_hosts_that_cannot_work_together_fail_with_the_remedy_and_write_nothing(
+    tmp_path, tiny, host, monkeypatch
+):
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    resources = {"current_host": host, "hosts": ["algo-1", "algo-2"]}
     one = job(tmp_path, tiny, **{"resourceConfig.json": resources})
-    assert run_job(one, {}) == 0
+    assert run_job(one, {}) == 1
+    assert failure(one).startswith("a job of several hosts needs ")
     assert not one.model.exists()
 
 
