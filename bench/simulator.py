@@ -27,12 +27,17 @@ import numpy.typing as npt
 
 from autopilot.sim.demand import DAY, generate
 from autopilot.sim.games import generate_games
+from autopilot.sim.services import generate_services
 
 Doubles = npt.NDArray[np.float64]
 Generator = Callable[[np.random.Generator, int, int], npt.NDArray[np.float32]]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-GENERATORS: dict[str, Generator] = {"sim/demand.py": generate, "sim/games.py": generate_games}
+GENERATORS: dict[str, Generator] = {
+    "sim/demand.py": generate,
+    "sim/games.py": generate_games,
+    "sim/services.py": generate_services,
+}
 MEASURES = ("growth", "keeps", "repeats", "error", "kurtosis", "jumps", "worst", "swing")
 QUANTILES = (0.1, 0.5, 0.9)
 STEP = 10

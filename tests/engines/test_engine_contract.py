@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from autopilot.engines.choose import EngineChoice, open_engine
-from autopilot.ports import ItemFailure
+from autopilot.ports import EngineError, ItemFailure
 from tests.engines.work import KilledAt, Waiting, process_of, squared
 
 RAY = pytest.param(
@@ -117,3 +117,13 @@ def test_an_item_that_kills_every_worker_is_told_and_the_others_are_done(elsewhe
     assert isinstance(failure := outcomes.pop(5), ItemFailure)
     assert failure.kind == "WorkerLost"
     assert outcomes == {number: number * number for number in range(12) if number != 5}
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install '.[ray]'")
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:none", "nowhere"])
+def test_a_ray_cluster_that_nobody_answers_for_is_said_at_once(address):
+    with (
+        pytest.raises(EngineError, match=f"the Ray cluster at {address} cannot be joined"),
+        open_engine(EngineChoice("ray", address=address)),
+    ):
+        pass

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from autopilot.sim.demand import DAY
-from autopilot.sim.games import GamesConfig, generate_games, generate_mixture
+from autopilot.sim.games import GamesConfig, generate_games
 
 QUIET = GamesConfig(
     servers=(500, 500), one_player_per_server=0, players_per_server=(1000, 1000), resets=0, maintenance=0,
@@ -44,9 +44,3 @@ def test_sizes_reach_from_a_handful_to_thousands():
     means = games(200, days=1).mean(axis=1)
     assert means.min() < 10
     assert means.max() > 5000
-
-
-def test_half_of_the_mixture_are_games():
-    mixture = generate_mixture(np.random.default_rng(3), 5, DAY)
-    assert mixture.shape == (5, DAY)
-    assert generate_mixture(np.random.default_rng(3), 1, DAY).shape == (1, DAY)

@@ -152,6 +152,13 @@ def test_leads_reach_from_minutes_to_an_hour_and_prices_from_two_to_twenty():
     assert 19 < price.max() <= 20
 
 
+@pytest.mark.parametrize("usual", [(10, 15), (10, 10), (30, 30), (60, 60)])
+def test_leads_that_people_have_are_drawn_as_they_are(usual):
+    far = np.full(2000, features.far_minutes(usual[1]), np.float32)
+    lead = draw_leads(np.random.default_rng(0), far)
+    assert (lead == usual).all(axis=1).mean() > 0.1
+
+
 def test_weights_survive_the_way_through_numpy(simulated):
     first, second = build_fleet_network((8, 8), (8,), seed=1), build_fleet_network((8, 8), (8,), seed=2)
     set_weights(second, get_weights(first))

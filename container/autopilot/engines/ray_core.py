@@ -1,6 +1,7 @@
 """A Ray cluster: one that begins and ends here, or one to join. Ray's core alone; neither Tune nor RLlib."""
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -15,6 +16,7 @@ from autopilot.ports import EngineError, Item, ItemFailure, Result, never
 OBJECT_STORE_BYTES = 200_000_000
 """What a node keeps of functions, items and results; what is more goes to its disk. Ours are a megabyte at most."""
 _CHECK_SECONDS = 0.5
+_REACH_SECONDS = 5.0
 _RETRIES = 3
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody outside of this run
@@ -44,6 +46,8 @@ def ray_engine(workers: int, address: str = "") -> Iterator["RayEngine"]:
     where: dict[str, Any] = {"address": address} if address else {
         "address": "local", "num_cpus": workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False,
     }  # fmt: skip
+    if address:
+        _reach(address)
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", **where)
     except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
@@ -52,6 +56,15 @@ def ray_engine(workers: int, address: str = "") -> Iterator["RayEngine"]:
         yield RayEngine()
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Ray would wait for minutes, and say nothing. Raises EngineError where nobody listens."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise EngineError(_unreachable(address, error)) from error
 
 
 def _unreachable(address: str, error: Exception) -> str:

@@ -11,7 +11,7 @@ from autopilot.environments.render import Levels
 from autopilot.sim.demand import DAY
 from autopilot.sim.environment import ACTION_LIMIT, Draw, FleetEnvironment, Plan
 from autopilot.sim.fleet import FleetConfig
-from autopilot.sim.games import generate_mixture
+from autopilot.sim.mixture import generate_mixture
 from autopilot.sim.traces import observed
 
 OBSERVATION_LIMIT = 1e4

@@ -16,7 +16,6 @@ from autopilot.sim.demand import (
     WEEK,
     Doubles,
     Rng,
-    generate,
     log_uniform,
     ornstein,
     per_minute,
@@ -190,12 +189,3 @@ def _times(rng: Rng, minutes: Doubles, every: tuple[float, float]) -> Doubles:
 
 def _one(rng: Rng, bounds: tuple[float, float]) -> float:
     return float(log_uniform(rng, bounds, 1)[0])
-
-
-def generate_mixture(rng: Rng, count: int, minutes: int) -> Floats:
-    """Demand [F, T] of `count` fleets to learn from and to be judged on: the wide ones of sim/demand.py, and games."""
-    wide = (count + 1) // 2
-    parts = [generate(rng, wide, minutes)]
-    if count > wide:
-        parts.append(generate_games(rng, count - wide, minutes))
-    return np.concatenate(parts)

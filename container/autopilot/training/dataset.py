@@ -13,7 +13,7 @@ from autopilot.core.fleet import MISSING_PRICE
 from autopilot.core.history import SLOTS_PER_DAY, WEEK_BEFORE, Floats, Windows
 from autopilot.core.series import SlottedSeries
 from autopilot.sim.demand import DAY
-from autopilot.sim.games import generate_mixture
+from autopilot.sim.mixture import generate_mixture
 from autopilot.training.closed_loop import Shortfall, draw_lead_steps, shortfall, target_sizes
 
 Rng = np.random.Generator

@@ -7,7 +7,7 @@ from autopilot.sim.demand import DAY
 from autopilot.sim.environment import WARM_UP_SLOTS, Draw, FleetEnvironment, Plan
 from autopilot.sim.evaluation import calibrated_player, paired, play, ratio_player
 from autopilot.sim.fleet import FleetConfig
-from autopilot.sim.games import generate_mixture
+from autopilot.sim.mixture import generate_mixture
 from autopilot.sim.traces import Traces, Whole, observed
 from autopilot.training.actor_critic import NetworkActorCritic
 from autopilot.training.hyperparameters import Hyperparameters

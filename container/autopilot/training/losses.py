@@ -21,7 +21,7 @@ LEAST_COST = 0.02
 _MOST_RATIO = 200.0
 _NOW, _SCALE = (features.FEATURE_NAMES.index(name) for name in ("near_demand_now", "far_scale"))
 _LEAST_SCALE = 1e-3
-_BELOW_NOW = 0.1
+_BELOW_NOW = 0.3
 """How much of a difference counts where a size makes none: below the demand of now."""
 
 

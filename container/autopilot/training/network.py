@@ -160,7 +160,7 @@ class FleetNetwork(tf.Module):
         """The size relative to the reference demand, [N, 1].
 
         What lies below the demand of now makes no difference to a fleet, and so teaches the head nothing: there the
-        trunk's forecast stands.
+        trunk's forecast stands, as far down as some change of demand points: margins are not taken from what is in use.
         """
         seen = self.horizons(observations)
         near, far = seen
@@ -169,7 +169,9 @@ class FleetNetwork(tf.Module):
         weights = _perceptron(tf.concat(parts, axis=1), self.head_kernels, self.head_biases)
         terms = tf.concat([near.terms, far.terms], axis=1)
         corrected = highest + tf.reduce_sum(terms * weights, axis=1, keepdims=True)
-        return tf.maximum(corrected, tf.minimum(highest, observations[:, _NOW : _NOW + 1]))
+        now = observations[:, _NOW : _NOW + 1]
+        deepest = tf.reduce_min(terms, axis=1, keepdims=True)  # no term of a fleet that never changes is below zero
+        return tf.maximum(tf.maximum(corrected, tf.minimum(highest, now)), now + tf.minimum(deepest, 0.0))
 
     def log_unit(self, observations: Any) -> Any:  # noqa: ANN401 - tensors
         """Log of the unit that the action is explored in, [N, 1]: the error scale, times the size of the terms.

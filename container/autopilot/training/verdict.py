@@ -19,7 +19,7 @@ from autopilot.demand.series import DemandSeries
 from autopilot.engines.serial import SerialEngine
 from autopilot.ports import Engine, ItemFailure, Policy, never
 from autopilot.sim.demand import DAY
-from autopilot.sim.games import generate_mixture
+from autopilot.sim.mixture import generate_mixture
 from autopilot.sim.traces import Traces, observed
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import JobError

@@ -18,7 +18,7 @@ from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, Floats
 from autopilot.sim.demand import DAY
 from autopilot.sim.environment import observe_all
 from autopilot.sim.fleet import FleetConfig, count_cost, draw_leads, play
-from autopilot.sim.games import generate_mixture
+from autopilot.sim.mixture import generate_mixture
 from autopilot.sim.traces import Traces, observed, traces_from_observations
 from autopilot.training.forecast import predict
 from autopilot.training.job import write_atomically
