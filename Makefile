@@ -11,7 +11,7 @@ help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
-demo: ## replay a recorded day through a real server, and chart what was decided
+demo: ## replay simulated days through a real server, and chart what was decided
 	@scripts/setup-venv.sh demo
 	@$(PYTHON_IN_VENV) -m autopilot.cli demo
 

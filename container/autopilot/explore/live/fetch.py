@@ -4,6 +4,7 @@ aiohttp, because its time-out is for an exchange as a whole, where most clients 
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -19,6 +20,13 @@ _PIECE = 65_536
 
 class NotFoundError(FollowError):
     """There is no such page: whoever answers is something else."""
+
+
+class _Resolver(ThreadPoolExecutor):
+    """Where names are resolved. Nothing can end that early, so nobody waits for it: `asyncio.run` would."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class FollowedAddress:
             raise FollowError(without_secrets(_words(error), self.url)) from error
 
     async def _exchange(self, url: str, body: bytes | None) -> bytes:
+        asyncio.get_running_loop().set_default_executor(_Resolver(1))
         timeout = aiohttp.ClientTimeout(self.seconds)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         async with (

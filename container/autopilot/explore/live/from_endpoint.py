@@ -13,6 +13,7 @@ MOST_FLEETS = 100
 """Fleets that one look asks for: with the day before, what one question may hold. Others are chosen by name."""
 _LATE_SLOTS = 3
 HELD = "held"
+_NO_WEEK = " The figures of the week are not to be had: at /scoreboard, {}."
 
 
 class _Past(msgspec.Struct, frozen=True):
@@ -49,9 +50,9 @@ def look(address: FollowedAddress, chosen: Sequence[str]) -> Sight:
     names = list(chosen) or _names(address)
     shown = names[:MOST_FLEETS]
     pasts = _ask(address, shown, 6.0).past if shown else []
-    said = _scoreboard(address)
+    said, trouble = _scoreboard(address)
     fleets = [_sight(one, said.get(one.fleet, ())) for one in pasts]
-    about = "An endpoint: what it remembers. The size in the cluster is the client's to know."
+    about = f"An endpoint: what it remembers. The size in the cluster is the client's to know.{trouble}"
     return Sight(about, sorted(fleets, key=lambda one: (one.state == "", one.fleet)), len(names) - len(shown))
 
 
@@ -84,13 +85,17 @@ def _ask(address: FollowedAddress, fleets: Sequence[str], hours: float) -> _Answ
         raise FollowError(f"its answer is not what an endpoint of this version says: {cut(str(error))}") from error
 
 
-def _scoreboard(address: FollowedAddress) -> dict[str, tuple[str, ...]]:
-    """What its scoreboard says of the week, fleet by fleet; nothing where it keeps none."""
+def _scoreboard(address: FollowedAddress) -> tuple[dict[str, tuple[str, ...]], str]:
+    """What its scoreboard says of the week, fleet by fleet; nothing where it keeps none. With a sentence if unwell."""
     try:
         board = msgspec.json.decode(address.fetch("/scoreboard"), type=_Scoreboard)
-    except (NotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}
-    return {one.fleet: tuple(_sentences(one)) for one in board.fleets}
+    except NotFoundError:
+        return {}, ""
+    except FollowError as error:
+        return {}, _NO_WEEK.format(error)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}, _NO_WEEK.format("its answer is not what an endpoint of this version says")
+    return {one.fleet: tuple(_sentences(one)) for one in board.fleets}, ""
 
 
 def _sentences(one: _Judged) -> Iterator[str]:
