@@ -88,6 +88,41 @@ def test_an_endpoint_is_followed_by_what_it_remembers(tmp_path):
         assert (named.fleet, named.state) == ("eu/unheard", "silent")
 
 
+BOARDS = {
+    "unwell": ((503, b'{"code": "scoreboard_unavailable"}'), "it answers 503."),
+    "of another version": ((200, b"[]"), "its answer is not what an endpoint of this version says."),
+    "none": ((404, b""), ""),
+}
+
+
+@pytest.mark.parametrize(("board", "words"), BOARDS.values(), ids=BOARDS.keys())
+def test_an_endpoint_whose_scoreboard_is_unwell_keeps_its_fleets(board, words):
+    past = {"fleet": "eu/x", "start": "2026-10-10T12:00:00Z", "demand": [80, 82], "forecast": [81, 83]}
+    answers = {"/invocations": as_json({"past": [past], "fleets": ["eu/x"]}), "/scoreboard": board}
+    with serving(lambda _, path, *__: answers.get(path, (404, b""))) as url:
+        now = following(url).follow()
+    assert now.trouble == ""
+    assert [one.fleet for one in now.sight.fleets] == ["eu/x"]
+    assert now.sight.about.partition(" The figures of the week are not to be had: at /scoreboard, ")[2] == words
+    assert bool(words) == ("week" in now.sight.about)
+
+
+def test_a_name_that_is_slow_to_resolve_costs_one_look_and_no_more(monkeypatch):
+    goes_on, resolved = threading.Event(), threading.Event()
+
+    def slow(*_, **__):
+        goes_on.wait(20)
+        resolved.set()
+        raise socket.gaierror("nobody knows")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    now = following("http://slow.example:8000", seconds=0.4).follow()
+    assert "within 0.4 s" in now.trouble
+    assert not resolved.is_set(), "the look waited for the name"
+    goes_on.set()
+    assert resolved.wait(30)
+
+
 def test_who_goes_away_is_said_what_was_seen_stays_and_is_found_again():
     with a_client() as url:
         follower = following(url)

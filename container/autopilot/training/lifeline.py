@@ -133,7 +133,7 @@ class JobHead:
             connection.close()
 
     def _who(self, connection: Connection) -> str:
-        """The name of somebody who has the token. Raises AuthenticationError, and EOFError or OSError for a stranger."""
+        """The name of somebody who has the token. Raises AuthenticationError, EOFError and OSError for others."""
         try:
             with _within(HANDSHAKE_SECONDS * 2, connection):
                 deliver_challenge(connection, self._token)
@@ -260,7 +260,7 @@ def _join(head: str, name: str, token: bytes, seconds: float) -> Connection:
             answer_challenge(connection, token)
             deliver_challenge(connection, token)
             connection.send_bytes(name.encode())
-    except AssertionError as error:
+    except AssertionError as error:  # how answer_challenge says that it was no challenge
         connection.close()
         raise OSError("what answers there is no head") from error
     except BaseException:
