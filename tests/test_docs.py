@@ -1,5 +1,6 @@
 """The pages: short where they should be short, and every link leads somewhere."""
 
+import json
 import re
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def test_the_readme_fits_a_readers_patience():
 def test_every_page_of_the_docs_is_linked_from_the_readme():
     linked = {Path(link).name for link in targets(ROOT / "README.md")}
     assert {page.name for page in (ROOT / "docs").glob("*.md")} <= linked
+
+
+def test_answers_that_are_shown_name_the_model_that_is_built_in():
+    built_in = json.loads((ROOT / "container/autopilot/models/default/metadata.json").read_text())
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    shown = {name for page in pages for name in re.findall(r"default@[0-9a-f]{8}", page.read_text())}
+    assert shown == {f"default@{built_in['model_sha256'][:8]}"}
 
 
 def test_every_file_that_contributors_are_sent_to_is_there():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from autopilot.core.history import rfc3339
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.learning.commands import learn as module
 from autopilot.learning.commands.learn import learn
 from autopilot.learning.models import CANDIDATE, CURRENT, keep_as, name_of, promote
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import Decided, Observed
-from testkit.models import rewrite_metadata
+from testkit.models import renamed_model, rewrite_metadata
 from tests.learning.conftest import NOW, days_of
 
 DAY = 86400.0
@@ -196,3 +198,111 @@ def test_a_webhook_that_is_not_there_costs_nothing(run, root, stored, untrained,
     done = run("--auto", "--days", "3", "--notify-url-file", tmp_path / "url")
     assert done.exit_code == 0, done.output
     assert "told nobody: MaxRetryError" in done.output
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "said"),
+    [
+        ("the directory cannot be made", "file/models", "watch: given up after 3 attempts"),
+        ("the record cannot be replaced", "models", "learned.json cannot be written: "),
+    ],
+)
+def test_models_that_cannot_be_written_are_said_to_the_webhook(
+    store, root, stored, tmp_path, told, monkeypatch, case, name, said
+):
+    url, texts = told
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    (tmp_path / "url").write_text(url)
+    (tmp_path / "file").touch()
+    (root / "learned.json").mkdir()
+    stored("eu", days_of(3))
+    arguments = ["--store", store, "--models", str(tmp_path / name), "--notify-url-file", str(tmp_path / "url")]
+    done = CliRunner().invoke(learn, arguments)
+    assert (done.exit_code, type(done.exception)) == (1, SystemExit), case
+    (text,) = texts
+    assert said in text
+    assert said in done.output
+    assert f"record: {tmp_path / name / 'learned.json'} cannot be written: " in text
+    assert "Errno" not in text
+    assert not list(root.glob(".learned*"))
+
+
+FIRST_PASS = NOW // DAY * DAY + 13200  # 03:40
+
+
+class Mornings:
+    """Passes at 03:40, day after day, over one fleet that is observed until five minutes before.
+
+    The training process is made up: it leaves the built-in network, which learned until the last observation.
+    trained  the days, from 0, on which it ran
+    """
+
+    def __init__(self, store: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.trained: list[int] = []
+        self._store, self._root, self._monkeypatch = store, root, monkeypatch
+        self._day, self._written = 0, FIRST_PASS - 10 * DAY
+        monkeypatch.setattr(module.subprocess, "run", self._train)
+
+    def said(self, day: int, *more: str, observed: bool = True) -> dict[str, str]:
+        """What each step of that morning's pass said."""
+        self._day, at = day, FIRST_PASS + day * DAY
+        if observed:
+            self._observe(np.arange(self._written, at, 300.0))
+        self._monkeypatch.setattr("autopilot.learning.commands.asked.time.time", lambda: at)
+        done = CliRunner().invoke(learn, ["--store", self._store, "--models", str(self._root), "--every", "7d", *more])
+        assert done.exit_code == 0, done.output
+        return {one["step"]: one["text"] for one in json.loads((self._root / "learned.json").read_text())["steps"]}
+
+    def _observe(self, times: np.ndarray) -> None:
+        demand = np.round(100 + 50 * np.sin(times / DAY * 2 * np.pi)) + np.arange(len(times)) % 3
+        history = SqliteHistory(self._store.removeprefix("sqlite:///"))
+        history.record([Observed("eu", *one) for one in zip(times.tolist(), demand.tolist(), strict=True)])
+        history.close()
+        self._written = float(times[-1]) + 300
+
+    def _train(self, words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        job = Path(words[words.index("--root") + 1])
+        renamed_model(job / "model", f"day{self._day}")
+        rewrite_metadata(job / "model", learned_until=rfc3339(self._written - 300))
+        (job / "output/data").mkdir(parents=True)
+        (job / "output/data/report.html").touch()
+        self.trained.append(self._day)
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+
+@pytest.fixture
+def mornings(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mornings:
+    return Mornings(store, tmp_path / "kept", monkeypatch)
+
+
+def test_trained_at_3_40_a_candidate_that_wins_every_week_serves_on_the_eighth_day(mornings, tmp_path, untrained):
+    promote(tmp_path / "kept", untrained)
+    said = [mornings.said(day, "--auto") for day in range(9)]
+    assert "4 whole days are stored that it did not learn from, 7 are asked for" in said[5]["candidate"]
+    assert said[5]["train"] == "not yet: the last training was 5.0 days ago"
+    assert "6 whole days are stored" in said[7]["candidate"]
+    assert "is on trial until 7 whole days are stored that it did not learn from" in said[7]["train"]
+    assert said[8]["candidate"].endswith("over 7 days: it serves")
+    assert name_of(tmp_path / "kept" / CURRENT).startswith("day0@")
+    assert mornings.trained == [0, 8]
+
+
+def test_a_candidate_without_proof_gives_way_when_its_trial_is_over(mornings, tmp_path):
+    said = [mornings.said(day, "--auto") for day in range(9)]
+    assert "that is no proof that it is less" in said[8]["candidate"]
+    assert mornings.trained == [0, 8]
+    assert name_of(tmp_path / "kept" / CANDIDATE).startswith("day8@")
+
+
+def test_a_candidate_whose_days_never_come_is_not_waited_for_for_ever(mornings):
+    for day in range(12):
+        mornings.said(day, "--auto", observed=day < 3)
+    assert mornings.trained == [0, 11]
+
+
+def test_a_proven_candidate_stays_until_somebody_promotes_it(mornings, tmp_path, untrained):
+    promote(tmp_path / "kept", untrained)
+    said = [mornings.said(day) for day in range(13)]
+    assert "autopilot promote" in said[12]["candidate"]
+    assert "has proven itself, and is to be promoted first" in said[12]["train"]
+    assert mornings.trained == [0]

@@ -13,7 +13,7 @@ from autopilot.core.cost import Interval
 from autopilot.demand.series import DemandSeries
 from autopilot.learning.commands.models import promote_model, rollback
 from autopilot.learning.models import promote, roll_back
-from autopilot.learning.promotion import Case, DailyCosts, case_for, has_lost, held
+from autopilot.learning.promotion import Case, DailyCosts, case_for, case_of, has_lost, held
 from autopilot.learning.stored import StoredFleet
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
@@ -109,6 +109,38 @@ def test_what_was_promoted_is_taken_back_where_it_has_lost(case, ratios, lost):
     costs = DailyCosts("eu", range(len(ratios)), np.full(len(ratios), 10.0), 10 * np.array(ratios))
     assert has_lost([costs]) == lost, case
     assert not has_lost([])
+
+
+def free_fleet(own: float) -> DailyCosts:
+    """A fleet that what serves plays at no cost, for nine days, and a candidate at some."""
+    return DailyCosts("us", range(9), np.zeros(9), np.full(9, own))
+
+
+def test_servers_that_idle_where_what_serves_costs_nothing_count_against_a_candidate():
+    better = DailyCosts("eu", range(9), np.full(9, 10.0), np.full(9, 9.0))
+    assert list(case_of([better, free_fleet(0.0)]).objections(7)) == []
+    worse = case_of([better, free_fleet(1200.0)])
+    assert worse.ratio == pytest.approx(1.9)
+    assert worse.worst == ("us", np.inf)
+    proof, fleet_of_it = worse.objections(7)
+    assert "its cost is 190.0 % of the served policy's" in proof
+    assert fleet_of_it == "us costs nothing with what serves, and would with it"
+
+
+def test_where_all_of_it_costs_nothing_nothing_can_cost_less():
+    with pytest.raises(ValueError, match="with any cost"):
+        case_of([free_fleet(0.0)])
+    case = case_of([free_fleet(1.0)])
+    assert list(case.objections(7)) == [
+        "what serves has cost nothing on these 9 days: nothing costs less",
+        "us costs nothing with what serves, and would with it",
+    ]
+
+
+def test_what_was_promoted_is_taken_back_where_it_costs_and_what_it_replaced_did_not():
+    better = DailyCosts("eu", range(9), np.full(9, 10.0), np.full(9, 9.0))
+    assert not has_lost([better, free_fleet(0.0)])
+    assert has_lost([better, free_fleet(1200.0)])
 
 
 def test_without_a_whole_day_there_is_nothing_to_compare_on():

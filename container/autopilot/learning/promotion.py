@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf, isinf
 
 import numpy as np
 
@@ -26,9 +27,9 @@ _HELD_SECONDS = 1800.0
 class Case:
     """A candidate beside the served policy, fleet by fleet over the same days; each fleet weighs the same.
 
-    ratio     its cost to the served policy's, all fleets together
-    interval  95 %, by bootstrap over days; None: fewer than three days
-    worst     the fleet on which it is dearest, and the ratio there
+    ratio     its cost to the served policy's, all fleets together; infinite where that costs nothing
+    interval  95 %, by bootstrap over days; None: fewer than three days, or the served policy costs nothing
+    worst     the fleet on which it is dearest, and the ratio there; infinite where the served policy costs nothing
     days      on which both were played
     """
 
@@ -39,14 +40,18 @@ class Case:
 
     def objections(self, least_days: int) -> Iterator[str]:
         """Why the candidate may not be promoted by itself; none: it may."""
-        if self.days < least_days or self.interval is None:
+        if self.days < least_days:
             yield f"{self.days} whole days are stored that it did not learn from, {least_days} are asked for"
+        elif self.interval is None:
+            yield f"what serves has cost nothing on these {self.days} days: nothing costs less"
         elif self.interval.high >= 1:
             yield (
                 f"its cost is {100 * self.ratio:.1f} % of the served policy's, 95 % interval "
                 f"{100 * self.interval.low:.1f} to {100 * self.interval.high:.1f} %: that is no proof that it is less"
             )
-        if self.worst[1] > MOST_LOST:
+        if isinf(self.worst[1]):
+            yield f"{self.worst[0]} costs nothing with what serves, and would with it"
+        elif self.worst[1] > MOST_LOST:
             yield f"{self.worst[0]} would cost {100 * self.worst[1]:.0f} % of what it does"
 
 
@@ -76,7 +81,7 @@ def case_of(costs: Iterable[DailyCosts]) -> Case:
     own, served, worst = _pooled(costs)
     if not len(own):
         raise ValueError("no fleet has a whole day of history with any cost: there is nothing to compare on")
-    return Case(float(own.sum() / served.sum()), ratio_interval(own, served), worst, len(own))
+    return Case(_ratio(own, served), ratio_interval(own, served), worst, len(own))
 
 
 def has_lost(costs: Iterable[DailyCosts]) -> bool:
@@ -93,18 +98,32 @@ def has_lost(costs: Iterable[DailyCosts]) -> bool:
 
 
 def _pooled(costs: Iterable[DailyCosts]) -> tuple[Doubles, Doubles, tuple[str, float]]:
-    """What both cost on each day in order [D], each fleet in units of its own mean; and where `own` is dearest."""
+    """What both cost on each day in order [D], and where `own` is dearest.
+
+    Each fleet counts in units of the mean of `served` there; where that is nothing, of the mean of `own`: then it weighs
+    as a fleet does that comes to cost twice what it did. Fleets that cost nothing with either say nothing.
+    """
     pooled: dict[int, tuple[float, float]] = {}
     worst = ("", 0.0)
     for one in costs:
-        if (scale := float(one.served.mean()) if len(one.served) else 0.0) <= 0:
+        if not (scale := _unit(one)):
             continue
-        worst = max(worst, (one.fleet, float(one.own.sum() / one.served.sum())), key=lambda each: each[1])
+        worst = max(worst, (one.fleet, _ratio(one.own, one.served)), key=lambda each: each[1])
         for day, mine, other in zip(one.days, one.own / scale, one.served / scale, strict=True):
             before = pooled.get(day, (0.0, 0.0))
             pooled[day] = before[0] + mine, before[1] + other
     own, served = np.array([pooled[day] for day in sorted(pooled)]).reshape(-1, 2).T
     return own, served, worst
+
+
+def _unit(costs: DailyCosts) -> float:
+    """What one is, of a fleet's costs; 0 where neither model has cost anything."""
+    return next((float(one.mean()) for one in (costs.served, costs.own) if one.any()), 0.0)
+
+
+def _ratio(own: Doubles, served: Doubles) -> float:
+    """What one costs to the other, which may be nothing."""
+    return float(own.sum() / served.sum()) if served.any() else inf
 
 
 def costs_of(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Policy) -> Iterator[DailyCosts]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +33,7 @@ from autopilot.learning.models import (
     CANDIDATE,
     CURRENT,
     PREVIOUS,
+    checked,
     drop,
     first_day_unseen,
     keep_as,
@@ -40,7 +42,7 @@ from autopilot.learning.models import (
     promote,
     roll_back,
 )
-from autopilot.learning.promotion import HELD_DAYS, DailyCosts, case_of, costs_of, has_lost, held
+from autopilot.learning.promotion import HELD_DAYS, Case, DailyCosts, case_of, costs_of, has_lost, held
 from autopilot.learning.stored import read_fleet
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
@@ -49,6 +51,8 @@ from autopilot.wiring import build_policy
 
 PASS_FILE, JOB, REPORT = "learned.json", "job", "report.html"
 _ATTEMPTS, _PAUSE_SECONDS = 3, 20.0
+_PATIENCE_DAYS = 3
+"""So much longer than it asks for a trial may take: days of which too little is known do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ def learn(**given: object) -> None:
 
     As often as --every says, the last days are exported and trained on; where that job's verdict is for the result, it
     becomes the candidate. With --auto a candidate is promoted once it has proven itself on days that it did not learn
-    from, and taken back where it then costs more than what it replaced, three days in a row. Exit code 0 also where
-    there is nothing to learn from yet; 1 where a step gave up.
+    from, and taken back where it then costs more than what it replaced, three days in a row. While a candidate is on
+    trial nothing else is trained. Exit code 0 also where there is nothing to learn from yet; 1 where a step gave up.
     """
     request = LearnRequest(**given)  # type: ignore[arg-type]
     settings = settings_for(request.store)
@@ -107,7 +111,9 @@ def learn(**given: object) -> None:
     for one in LearningPass(request, settings).steps():
         click.echo(f"{one.step}: {one.text}")
         reports.append(one)
-    _keep(request, reports)
+    if unkept := _keep(request.models, reports):
+        click.echo(f"{unkept.step}: {unkept.text}", err=True)
+        reports.append(unkept)
     worth = [one for one in reports if one.changed or one.failed]
     if request.notify_url_file and worth:
         text = "\n".join(f"{one.step}: {one.text}" for one in worth)
@@ -116,9 +122,25 @@ def learn(**given: object) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _keep(request: LearnRequest, reports: list[StepReport]) -> None:
+def _keep(root: Path, reports: list[StepReport]) -> StepReport | None:
+    """Write what the pass came to beside the models, whole or not at all; a report of its own where that fails."""
     told = {"at": rfc3339(now()), "steps": [asdict(one) for one in reports]}
-    (request.models / PASS_FILE).write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    unfinished = root / f".{PASS_FILE}.{os.getpid()}"
+    try:
+        unfinished.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+        os.replace(unfinished, root / PASS_FILE)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        return StepReport("record", f"{root / PASS_FILE} cannot be written: {_words(error)}", failed=True)
+    return None
+
+
+def _words(error: Exception) -> str:
+    """An error as a user reads it: an operating system's by its place and reason."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 class LearningPass:
@@ -127,6 +149,8 @@ class LearningPass:
     def __init__(self, request: LearnRequest, settings: Settings) -> None:
         self._request, self._settings = request, settings
         self._root, self._at = request.models, now()
+        self._awaited = ""
+        """What training waits for, in words: it would replace the candidate."""
 
     def steps(self) -> Iterator[StepReport]:
         """Do each step, and say what it came to."""
@@ -141,8 +165,8 @@ class LearningPass:
                 return StepReport(name, str(error))
             except (UnavailableError, TrainingError, OSError) as error:
                 if not left:
-                    return StepReport(name, f"given up after {_ATTEMPTS} attempts: {error}", failed=True)
-                click.echo(f"{name}: {error}; it is tried again")
+                    return StepReport(name, f"given up after {_ATTEMPTS} attempts: {_words(error)}", failed=True)
+                click.echo(f"{name}: {_words(error)}; it is tried again")
                 time.sleep(_PAUSE_SECONDS)
             except (ModelError, RefusedError, ValueError) as error:  # which is no better a minute later
                 return StepReport(name, str(error), failed=True)
@@ -167,17 +191,26 @@ class LearningPass:
         return f"{lost} costs more than what it replaced: {back} serves again", True
 
     def _consider(self) -> tuple[str, bool]:
-        """Promote the candidate where it has proven itself."""
+        """Promote the candidate where it has proven itself; until its trial is over nothing may replace it."""
         candidate, current = self._root / CANDIDATE, self._root / CURRENT
         if not candidate.exists():
             return "none", False
-        name, since = name_of(candidate), first_day_unseen(candidate)
+        name, since, asked = checked(candidate), first_day_unseen(candidate), self._request.days
+        if int(self._at // DAY_SECONDS) - since < asked + _PATIENCE_DAYS:
+            self._awaited = f"{name} is on trial until {asked} whole days are stored that it did not learn from"
         try:
             case = case_of(one.since(since) for one in self._costs(current, candidate))
         except ValueError:
             return f"{name} has no whole day behind it that it did not learn from", False
-        if objections := list(case.objections(self._request.days)):
+        if objections := list(case.objections(asked)):
+            self._awaited = self._awaited if case.days < asked else ""
             return f"{name} is not promoted: {'; '.join(objections)}", False
+        self._awaited = f"{name} has proven itself, and is to be promoted first"
+        return self._proven(candidate, name, case)
+
+    def _proven(self, candidate: Path, name: str, case: Case) -> tuple[str, bool]:
+        """Promote a candidate that has proven itself, or say how."""
+        current = self._root / CURRENT
         said = f"{name} costs {100 * case.ratio:.1f} % of {name_of(current)} over {case.days} days"
         if not self._request.auto:
             return f"{said}: autopilot promote {candidate} --to {self._root}", True
@@ -185,6 +218,7 @@ class LearningPass:
             return f"{said}; an outage is held for {', '.join(waiting)}: promoted when it is over", False
         promote(self._root, candidate)
         drop(self._root, CANDIDATE)
+        self._awaited = ""
         return f"{said}: it serves", True
 
     def _learn(self) -> tuple[str, bool]:
@@ -192,6 +226,8 @@ class LearningPass:
         mark = self._root / REPORT
         if mark.exists() and (age := (self._at - mark.stat().st_mtime) / DAY_SECONDS) < self._request.every - 0.5:
             return f"not yet: the last training was {age:.1f} days ago", False
+        if self._awaited:
+            return f"not yet: {self._awaited}", False
         if find_spec("tensorflow") is None:
             raise RefusedError("TensorFlow is not here: run it in the image `autopilot`, not in `autopilot:serve`")
         job = self._root / JOB
