@@ -100,8 +100,8 @@ def has_lost(costs: Iterable[DailyCosts]) -> bool:
 def _pooled(costs: Iterable[DailyCosts]) -> tuple[Doubles, Doubles, tuple[str, float]]:
     """What both cost on each day in order [D], and where `own` is dearest.
 
-    Each fleet counts in units of the mean of `served` there; where that is nothing, of the mean of `own`: then it weighs
-    as a fleet does that comes to cost twice what it did. Fleets that cost nothing with either say nothing.
+    Each fleet counts in units of the mean of `served` there; where that is nothing, of the mean of `own`: it then
+    weighs as a fleet that comes to cost twice what it did. Fleets that cost nothing with either say nothing.
     """
     pooled: dict[int, tuple[float, float]] = {}
     worst = ("", 0.0)
