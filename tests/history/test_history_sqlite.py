@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from autopilot.core.history import DaySlots
+from autopilot.history import sqlite as sqlite_module
 from autopilot.history.breaker import Breaker
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
@@ -128,6 +129,7 @@ def test_a_directory_that_nobody_may_enter_is_unavailable(open_directory: Path) 
 FULL_DISK = """
 import resource, sys
 from autopilot.history.breaker import Breaker
+from autopilot.history import sqlite as sqlite_module
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import HistoryUnavailableError, Observed
 
@@ -295,6 +297,7 @@ def test_fleets_that_are_observed_no_more_are_swept(path: Path) -> None:
 
 FORK = """
 import os, sys
+from autopilot.history import sqlite as sqlite_module
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, Observed
 
@@ -338,3 +341,23 @@ def test_a_file_of_version_0_1_0_is_read_and_goes_on(path: Path) -> None:
     assert (seen(day), decided(day)) == ({120: 86, 121: 32}, {120: 97})
     assert day is not None
     assert day.needed[120] == 88.5
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_a_file_that_another_process_prepares_between_two_looks_is_ours(tmp_path, monkeypatch, looks):
+    path = tmp_path / "h.sqlite3"
+
+    class Interrupted(sqlite3.Connection):
+        left = looks
+
+        def execute(self, statement, *values):
+            if statement.startswith(("PRAGMA user_version", "SELECT count(*) FROM sqlite_master")):
+                Interrupted.left -= 1
+                if Interrupted.left == 0:
+                    with contextlib.closing(sqlite3.connect(path, timeout=0)) as other:
+                        sqlite_module._create(other)
+            return super().execute(statement, *values)
+
+    connection = sqlite3.connect(path, factory=Interrupted, isolation_level=None)
+    assert sqlite_module._version(connection) in {0, sqlite_module.SCHEMA_VERSION}
+    connection.close()

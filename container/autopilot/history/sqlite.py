@@ -411,10 +411,12 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
 
 def _version(connection: sqlite3.Connection) -> int:
     """The version of the file's schema; 0 for an empty file."""
+    # In this order: whoever made the tables between the two looks has written the version with them.
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version not in (0, *_READABLE):
         raise sqlite3.OperationalError(f"has schema {version}, this version knows {SCHEMA_VERSION}: use another file")
-    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if version == 0 and tables:
         raise sqlite3.OperationalError("is a database of something else: use another file")
     return version
 
