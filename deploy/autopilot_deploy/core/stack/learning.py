@@ -11,7 +11,8 @@ from autopilot_deploy.core.payload import DEFAULT_METRICS
 from autopilot_deploy.core.requests import SHADOW_METRICS, container_environment
 from autopilot_deploy.core.services import iam
 from autopilot_deploy.core.stack.jsonata import query
-from autopilot_deploy.core.stack.states import State, call, choice
+from autopilot_deploy.core.stack.parts import allow, log_delivery, machine, role, tells_of_an_abort
+from autopilot_deploy.core.stack.states import SAID, State, call, choice
 
 CONDITION = "HasLearning"
 MACHINE, FAILED = "LearningStateMachine", "LearningFailed"
@@ -22,7 +23,6 @@ _EXPORTS, _MODELS = "exports", "models"
 _FAILURE = "Tell of the failure"
 _ATTEMPTS, _POLL_SECONDS, _LONGEST_JOB = 3, 60, 6 * 3600
 _GAINED = "verdict:gained"
-_SAID = "$states.errorOutput.Error & ': ' & $states.errorOutput.Cause"
 _TABLE = "dynamodb://${HistoryTable}"
 _OUTPUT = "/opt/ml/processing/output"
 _MESSAGE = "/opt/ml/output/message"
@@ -182,7 +182,7 @@ def _told(subject: str, message: str, following: str) -> State:
 
 
 def _failing(what: str) -> list[State]:
-    return [{"ErrorEquals": ["States.ALL"], "Assign": {"problem": query(f"'{what}: ' & {_SAID}")}, "Next": _FAILURE}]
+    return [{"ErrorEquals": ["States.ALL"], "Assign": {"problem": query(f"'{what}: ' & {SAID}")}, "Next": _FAILURE}]
 
 
 def resources(names: Names, tags: Sequence[Json], topic: Json) -> dict[str, Json]:
@@ -191,20 +191,20 @@ def resources(names: Names, tags: Sequence[Json], topic: Json) -> dict[str, Json
         "LearningBucket": _bucket(tags),
         "LearningServingPolicy": _serving_policy(names),
         "LearningRole": {
-            **_role(names, "sagemaker.amazonaws.com", _job_statements(names), tags),
+            **role(names, "sagemaker.amazonaws.com", _job_statements(names), tags),
             **_UNSEEN_CONDITION,
         },
-        "LearningMachineRole": _role(names, "states.amazonaws.com", _machine_statements(names, topic), tags),
+        "LearningMachineRole": role(names, "states.amazonaws.com", _machine_statements(names, topic), tags),
         MACHINE: _machine(tags, topic),
-        "LearningScheduleRole": _role(
+        "LearningScheduleRole": role(
             names, "events.amazonaws.com",
-            [_allow("Start", ["states:StartExecution"], {"Ref": MACHINE})], tags,
+            [allow("Start", "states", "StartExecution", {"Ref": MACHINE})], tags,
         ),
         "LearningSchedule": {"Type": "AWS::Events::Rule", "Properties": {
             "Description": "Retraining by the clock.", "ScheduleExpression": {"Ref": "LearningScheduleExpression"},
             "Targets": [{"Id": "machine", "Arn": {"Ref": MACHINE},
                          "RoleArn": {"Fn::GetAtt": ["LearningScheduleRole", "Arn"]}}]}},
-        "LearningEndedUntold": _ended_untold(topic),
+        "LearningEndedUntold": tells_of_an_abort(MACHINE, topic),
     }  # fmt: skip
     return {name: {"Type": one["Type"], "Condition": CONDITION, **one} for name, one in made.items()}
 
@@ -240,7 +240,7 @@ def _bucket(tags: Sequence[Json]) -> Json:
 
 def _serving_policy(names: Names) -> Json:
     """The role that the machine's models name may read them."""
-    read = _allow("Learned", ["s3:GetObject"], _in_bucket(names, f"/{_MODELS}/*"))
+    read = allow("Learned", "s3", "GetObject", _in_bucket(names, f"/{_MODELS}/*"))
     properties = {"PolicyName": "learned", "RoleName": {"Ref": "ServingRole"}, "PolicyDocument": iam.document([read])}
     return {"Type": "AWS::IAM::RolePolicy", "Properties": properties}
 
@@ -249,44 +249,30 @@ def _in_bucket(names: Names, path: str) -> Json:
     return {"Fn::Sub": [f"arn:{names.partition}:s3:::${{Bucket}}{path}", {"Bucket": _BUCKET}]}
 
 
-def _role(names: Names, service: str, statements: list[Json], tags: Sequence[Json]) -> Json:
-    policy = {"PolicyName": "least", "PolicyDocument": iam.document(statements)}
-    properties = {"AssumeRolePolicyDocument": iam.trust(names, service), "Policies": [policy], "Tags": tags}
-    return {"Type": "AWS::IAM::Role", "Properties": properties}
-
-
-def _allow(sid: str, actions: list[str], resource: object) -> Json:
-    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
-
-
 def _job_statements(names: Names) -> list[Json]:
     groups = ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"]
     return [
         *iam.log_statements(names, groups),
         *iam.repository_statements(names.arn("ecr", "repository/${RepositoryName}")),
-        _allow("ReadHistory", ["dynamodb:BatchGetItem", "dynamodb:Scan"], {"Fn::GetAtt": ["HistoryTable", "Arn"]}),
-        _allow("Objects", ["s3:GetObject", "s3:PutObject"], _in_bucket(names, "/*")),
-        _allow("Bucket", ["s3:ListBucket"], _in_bucket(names, "")),
+        allow("ReadHistory", "dynamodb", "BatchGetItem Scan", {"Fn::GetAtt": ["HistoryTable", "Arn"]}),
+        allow("Objects", "s3", "GetObject PutObject", _in_bucket(names, "/*")),
+        allow("Bucket", "s3", "ListBucket", _in_bucket(names, "")),
     ]
 
 
 def _machine_statements(names: Names, topic: Json) -> list[Json]:
     jobs = [names.arn("sagemaker", f"{kind}-job/autopilot-learn-*") for kind in ("processing", "training")]
     roles = [{"Fn::GetAtt": [role, "Arn"]} for role in ("LearningRole", "ServingRole")]
-    deliver = (
-        "CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries",
-        "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups",
-    )  # fmt: skip
-    operations = ("CreateProcessingJob", "DescribeProcessingJob", "CreateTrainingJob", "DescribeTrainingJob")
+    operations = "CreateProcessingJob DescribeProcessingJob CreateTrainingJob DescribeTrainingJob"
     return [
-        _allow("Jobs", [f"sagemaker:{one}" for one in operations], jobs),
-        _allow("Model", ["sagemaker:CreateModel"], names.arn("sagemaker", "model/${EndpointName}-*")),
+        allow("Jobs", "sagemaker", operations, jobs),
+        allow("Model", "sagemaker", "CreateModel", names.arn("sagemaker", "model/${EndpointName}-*")),
         {
-            **_allow("HandRoles", ["iam:PassRole"], roles),
+            **allow("HandRoles", "iam", "PassRole", roles),
             "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         },
-        _allow("Tell", ["sns:Publish"], topic),
-        _allow("LogDelivery", [f"logs:{one}" for one in deliver], "*"),
+        allow("Tell", "sns", "Publish", topic),
+        log_delivery(),
     ]
 
 
@@ -301,30 +287,7 @@ def _machine(tags: Sequence[Json], topic: Json) -> Json:
         "HistoryTable": {"Ref": "HistoryTable"},
         "EndpointName": {"Ref": "EndpointName"},
     }
-    log = {"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["MachineLog", "Arn"]}}}
-    properties = {
-        "Type": "STANDARD",
-        "DefinitionUri": "learn.asl.json",
-        "DefinitionSubstitutions": substituted,
-        "Role": {"Fn::GetAtt": ["LearningMachineRole", "Arn"]},
-        "Logging": {"Level": "ERROR", "IncludeExecutionData": False, "Destinations": [log]},
-        "Tags": {one["Key"]: one["Value"] for one in tags},
-    }
-    return {"Type": "AWS::Serverless::StateMachine", "Properties": properties}
-
-
-def _ended_untold(topic: Json) -> Json:
-    pattern = {
-        "source": ["aws.states"],
-        "detail-type": ["Step Functions Execution Status Change"],
-        "detail": {"status": ["ABORTED", "TIMED_OUT"], "stateMachineArn": [{"Ref": MACHINE}]},
-    }
-    described = "An execution that is aborted or times out cannot tell by itself."
-    targets = [{"Id": "topic", "Arn": topic}]
-    return {
-        "Type": "AWS::Events::Rule",
-        "Properties": {"Description": described, "EventPattern": pattern, "Targets": targets},
-    }
+    return machine("learn.asl.json", substituted, "LearningMachineRole", {one["Key"]: one["Value"] for one in tags})
 
 
 def parameters() -> dict[str, Json]:

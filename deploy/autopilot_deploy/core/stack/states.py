@@ -8,7 +8,7 @@ from autopilot_deploy.core.stack.jsonata import query
 State = dict[str, Any]
 PUT_BACK = "Put auto scaling back"
 """Where every failure goes."""
-_SAID = "$states.errorOutput.Error & ': ' & $states.errorOutput.Cause"
+SAID = "$states.errorOutput.Error & ': ' & $states.errorOutput.Cause"
 _QUICKLY = {"IntervalSeconds": 2, "MaxAttempts": 3, "BackoffRate": 2.0, "JitterStrategy": "FULL"}
 _RETRIES: Mapping[str, list[State]] = {
     "sagemaker": [
@@ -77,7 +77,7 @@ def choice(*choices: tuple[str, str] | tuple[str, str, State], default: str, **m
 
 def failing(what: str, **assigned: object) -> list[State]:
     """Catch everything: what could not be done, and what AWS says."""
-    problem = query(f"'{what}: ' & {_SAID}")
+    problem = query(f"'{what}: ' & {SAID}")
     return [{"ErrorEquals": ["States.ALL"], "Assign": {"problem": problem, **assigned}, "Next": PUT_BACK}]
 
 

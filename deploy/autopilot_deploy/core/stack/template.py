@@ -15,6 +15,15 @@ from autopilot_deploy.core.services import dynamodb, iam, logs
 from autopilot_deploy.core.stack import api, learning
 from autopilot_deploy.core.stack.input import LONGEST_ENDPOINT_NAME
 from autopilot_deploy.core.stack.machine import FAILED
+from autopilot_deploy.core.stack.parts import (
+    allow,
+    log_delivery,
+    machine,
+    resource,
+    role,
+    tells_of_an_abort,
+    tells_of_the_end,
+)
 
 NAMES = Names("${EndpointName}", "${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
 MACHINE = "AutoScalingModelEndpointDeploymentStateMachine"
@@ -105,10 +114,6 @@ def _parameters() -> dict[str, Json]:
     }
 
 
-def _resource(kind: str, properties: Json, **more: object) -> Json:
-    return {"Type": f"AWS::{kind}", **more, "Properties": properties}
-
-
 def _topic() -> dict[str, Json]:
     publish = {
         "Effect": "Allow",
@@ -119,9 +124,9 @@ def _topic() -> dict[str, Json]:
     }
     key = {"Fn::If": ["HasKey", {"Ref": "TopicKmsKeyId"}, {"Ref": "AWS::NoValue"}]}
     return {
-        "Topic": _resource("SNS::Topic", {"KmsMasterKeyId": key, "Tags": _TAG_LIST}),
-        "TopicPolicy": _resource("SNS::TopicPolicy", {"Topics": [_TOPIC], "PolicyDocument": iam.document([publish])}),
-        "Subscription": _resource(
+        "Topic": resource("SNS::Topic", {"KmsMasterKeyId": key, "Tags": _TAG_LIST}),
+        "TopicPolicy": resource("SNS::TopicPolicy", {"Topics": [_TOPIC], "PolicyDocument": iam.document([publish])}),
+        "Subscription": resource(
             "SNS::Subscription",
             {"TopicArn": _TOPIC, "Protocol": "email", "Endpoint": {"Ref": "NotificationEmail"}},
             Condition="HasEmail",
@@ -135,7 +140,7 @@ def _store() -> dict[str, Json]:
     recovery = dynamodb.switch_on_recovery(NAMES, "").parameters["PointInTimeRecoverySpecification"]
     more = {"TimeToLiveSpecification": expiry, "PointInTimeRecoverySpecification": recovery, "Tags": _TAG_LIST}
     return {
-        "HistoryTable": _resource(
+        "HistoryTable": resource(
             "DynamoDB::Table", table | more, DeletionPolicy="Retain", UpdateReplacePolicy="Retain"
         ),
         "EndpointLog": _log_group(NAMES.log_group),
@@ -145,13 +150,7 @@ def _store() -> dict[str, Json]:
 
 def _log_group(name: str) -> Json:
     kept = {"LogGroupName": name, "RetentionInDays": {"Ref": "LogRetentionDays"}, "Tags": _TAG_LIST}
-    return _resource("Logs::LogGroup", kept, DeletionPolicy="Delete", UpdateReplacePolicy="Delete")
-
-
-def _role(service: str, statements: list[Json]) -> Json:
-    policy = {"PolicyName": "least", "PolicyDocument": iam.document(statements)}
-    trust = iam.trust(NAMES, service)
-    return _resource("IAM::Role", {"AssumeRolePolicyDocument": trust, "Policies": [policy], "Tags": _TAG_LIST})
+    return resource("Logs::LogGroup", kept, DeletionPolicy="Delete", UpdateReplacePolicy="Delete")
 
 
 def _serving() -> dict[str, Json]:
@@ -172,31 +171,20 @@ def _serving() -> dict[str, Json]:
         "Tags": _TAG_LIST,
     }
     return {
-        "ServingRole": _role("sagemaker.amazonaws.com", statements),
-        "Model": _resource("SageMaker::Model", model, Condition="HasImage"),
+        "ServingRole": role(NAMES, "sagemaker.amazonaws.com", statements, _TAG_LIST),
+        "Model": resource("SageMaker::Model", model, Condition="HasImage"),
     }
 
 
 def _machine() -> dict[str, Json]:
-    machine = {
-        "Type": "STANDARD",
-        "DefinitionUri": "deploy.asl.json",
-        "DefinitionSubstitutions": {
-            "TopicArn": _TOPIC,
-            "Environment": {"Ref": "Environment"},
-            "DeadlineMinutes": {"Ref": "DeadlineMinutes"},
-        },
-        "Role": {"Fn::GetAtt": ["MachineRole", "Arn"]},
-        "Logging": {
-            "Level": "ERROR",
-            "IncludeExecutionData": False,
-            "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["MachineLog", "Arn"]}}}],
-        },
-        "Tags": _TAGS,
+    substituted = {
+        "TopicArn": _TOPIC,
+        "Environment": {"Ref": "Environment"},
+        "DeadlineMinutes": {"Ref": "DeadlineMinutes"},
     }
     return {
-        "MachineRole": _role("states.amazonaws.com", _machine_statements()),
-        MACHINE: _resource("Serverless::StateMachine", machine),
+        "MachineRole": role(NAMES, "states.amazonaws.com", _machine_statements(), _TAG_LIST),
+        MACHINE: machine("deploy.asl.json", substituted, "MachineRole", _TAGS),
     }
 
 
@@ -204,66 +192,44 @@ def _machine_statements() -> list[Json]:
     configs = NAMES.arn("sagemaker", "endpoint-config/${EndpointName}-*")
     endpoint = NAMES.sagemaker("endpoint", "@").replace("@", NAMES.endpoint)
     scaling = "sagemaker.application-autoscaling.amazonaws.com"
-    role = f"role/aws-service-role/{scaling}/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    linked = f"role/aws-service-role/{scaling}/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
     return [
-        _allow(
+        allow(
             "Endpoint", "sagemaker",
             "CreateEndpoint DescribeEndpoint UpdateEndpoint DeleteEndpoint UpdateEndpointWeightsAndCapacities AddTags",
             [endpoint, configs],
         ),
-        _allow(
+        allow(
             "CreateAndUse", "sagemaker",
             "CreateEndpoint UpdateEndpoint CreateEndpointConfig DeleteEndpointConfig", [configs],
         ),
-        _allow("ReadConfigs", "sagemaker", "DescribeEndpointConfig", [NAMES.arn("sagemaker", "endpoint-config/*")]),
-        _allow("UseModels", "sagemaker", "CreateEndpointConfig", [NAMES.arn("sagemaker", "model/*")]),
-        _allow(
+        allow("ReadConfigs", "sagemaker", "DescribeEndpointConfig", [NAMES.arn("sagemaker", "endpoint-config/*")]),
+        allow("UseModels", "sagemaker", "CreateEndpointConfig", [NAMES.arn("sagemaker", "model/*")]),
+        allow(
             "Targets", "application-autoscaling",
             "RegisterScalableTarget DeregisterScalableTarget PutScalingPolicy",
             NAMES.arn("application-autoscaling", "scalable-target/*"),
         ),
-        _allow("ReadTargets", "application-autoscaling", "DescribeScalableTargets DescribeScalingPolicies", "*"),
-        _allow("ListConfigs", "sagemaker", "ListEndpointConfigs", "*"),
-        _allow(
+        allow("ReadTargets", "application-autoscaling", "DescribeScalableTargets DescribeScalingPolicies", "*"),
+        allow("ListConfigs", "sagemaker", "ListEndpointConfigs", "*"),
+        allow(
             "ScalingAlarms", "cloudwatch", "PutMetricAlarm DescribeAlarms DeleteAlarms",
             NAMES.arn("cloudwatch", "alarm:TargetTracking-endpoint/${EndpointName}/*"),
         ),
-        _allow("ScalingRole", "iam", "CreateServiceLinkedRole", f"arn:{NAMES.partition}:iam::{NAMES.account}:{role}")
+        allow("ScalingRole", "iam", "CreateServiceLinkedRole", f"arn:{NAMES.partition}:iam::{NAMES.account}:{linked}")
         | {"Condition": {"StringLike": {"iam:AWSServiceName": scaling}}},
-        _allow("Tell", "sns", "Publish", _TOPIC),
-        _allow(
-            "LogDelivery", "logs",
-            "CreateLogDelivery GetLogDelivery UpdateLogDelivery DeleteLogDelivery ListLogDeliveries "
-            "PutResourcePolicy DescribeResourcePolicies DescribeLogGroups", "*",
-        ),
+        allow("Tell", "sns", "Publish", _TOPIC),
+        log_delivery(),
     ]  # fmt: skip
-
-
-def _allow(sid: str, service: str, operations: str, resource: object) -> dict[str, Any]:
-    actions = [f"{service}:{one}" for one in operations.split()]
-    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
 
 
 def _rules() -> dict[str, Json]:
     untold = {"status": ["FAILED"], "error": [{"anything-but": FAILED}, {"exists": False}]}
+    broke = "An execution that breaks by itself, not through its last state, has told nobody."
     return {
-        "EndedOtherwise": _rule(
-            "An execution that is aborted or times out cannot tell by itself.", {"status": ["ABORTED", "TIMED_OUT"]}
-        ),
-        "EndedUntold": _rule(
-            "An execution that breaks by itself, not through its last state, has told nobody.", untold
-        ),
+        "EndedOtherwise": tells_of_an_abort(MACHINE, _TOPIC),
+        "EndedUntold": tells_of_the_end(MACHINE, _TOPIC, untold, broke),
     }
-
-
-def _rule(description: str, detail: Json) -> Json:
-    pattern = {
-        "source": ["aws.states"],
-        "detail-type": ["Step Functions Execution Status Change"],
-        "detail": {**detail, "stateMachineArn": [{"Ref": MACHINE}]},
-    }
-    targets = [{"Id": "topic", "Arn": _TOPIC}]
-    return _resource("Events::Rule", {"Description": description, "EventPattern": pattern, "Targets": targets})
 
 
 def _monitoring() -> dict[str, Json]:
@@ -272,8 +238,8 @@ def _monitoring() -> dict[str, Json]:
     requests = zip(ALARMS, alarms(NAMES, MetricSources(), None), strict=True)
     names = {alarm: "".join(word.capitalize() for word in alarm.split("-")) + "Alarm" for alarm in ALARMS}
     return {
-        "Dashboard": _resource(
+        "Dashboard": resource(
             "CloudWatch::Dashboard", {"DashboardName": NAMES.dashboard, "DashboardBody": {"Fn::Sub": body}}
         ),
-        **{names[alarm]: _resource("CloudWatch::Alarm", request | told) for alarm, request in requests},
+        **{names[alarm]: resource("CloudWatch::Alarm", request | told) for alarm, request in requests},
     }
