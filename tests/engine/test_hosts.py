@@ -86,6 +86,10 @@ class Cluster:
         self.running[host] = container
         return container
 
+    def start_all(self, roots):
+        for host, root in roots.items():
+            self.start(host, root)
+
     def ended(self, host):
         """The exit status; waits for the end."""
         return int(docker("wait", self.running[host].name, timeout=PATIENCE).stdout)
@@ -124,8 +128,7 @@ def test_three_hosts_each_with_a_part_of_the_fleets_and_one_killed_give_what_one
     hosts = ["algo-1", "algo-2", "algo-3"]
     roots = {host: opt_ml(tmp_path / host, hosts, host, range(at, FLEETS, 3)) for at, host in enumerate(hosts)}
     with cluster(image, network) as job:
-        for host in reversed(hosts):  # the head comes last
-            job.start(host, roots[host])
+        job.start_all(dict(reversed(roots.items())))  # the head comes last
         until(lambda: kept(roots["algo-1"]), "a first fleet is done", PATIENCE)
         docker("kill", "--signal=KILL", job.running["algo-3"].name)
         assert job.ended("algo-1") == 0, job.running["algo-1"].log()
@@ -140,8 +143,7 @@ def test_a_head_that_is_killed_fails_its_followers_and_goes_on_where_it_was(imag
     hosts = ["algo-1", "algo-2"]
     roots = {host: opt_ml(tmp_path / host, hosts, host, range(FLEETS)) for host in hosts}
     with cluster(image, network) as job:
-        for host in hosts:
-            job.start(host, roots[host])
+        job.start_all(roots)
         until(lambda: kept(roots["algo-1"]), "a first fleet is done", PATIENCE)
         docker("kill", "--signal=KILL", job.running["algo-1"].name)
         assert job.ended("algo-2") == 1
@@ -149,8 +151,7 @@ def test_a_head_that_is_killed_fails_its_followers_and_goes_on_where_it_was(imag
     assert not (roots["algo-1"] / "model").exists()
     done = len(kept(roots["algo-1"]))
     with cluster(image, network) as job:
-        for host in hosts:
-            job.start(host, roots[host])
+        job.start_all(roots)
         assert job.ended("algo-1") == 0, job.running["algo-1"].log()
         assert job.ended("algo-2") == 0, job.running["algo-2"].log()
         assert f"{FLEETS} recorded fleets, {done} of them done before" in job.running["algo-1"].log()
@@ -163,8 +164,7 @@ def test_a_follower_that_is_told_to_stop_stops_the_job_in_good_order(image, netw
     hosts = ["algo-1", "algo-2"]
     roots = {host: opt_ml(tmp_path / host, hosts, host, range(FLEETS)) for host in hosts}
     with cluster(image, network) as job:
-        for host in hosts:
-            job.start(host, roots[host])
+        job.start_all(roots)
         until(lambda: kept(roots["algo-1"]), "a first fleet is done", PATIENCE)
         docker("kill", "--signal=TERM", job.running["algo-2"].name)
         assert job.ended("algo-1") == 0, job.running["algo-1"].log()

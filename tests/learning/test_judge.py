@@ -31,7 +31,7 @@ class Doubling:
         return Predictions(servers, np.zeros((len(servers), 1), np.float32), np.empty((len(servers), 0), np.float32))
 
     def act(self, observations):
-        raise NotImplementedError
+        raise AssertionError("a judgement asks for predictions of windows, not for raw actions")
 
 
 CONFIG = JudgeConfig(ReplayConfig(Doubling()))

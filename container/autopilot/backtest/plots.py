@@ -14,7 +14,7 @@ from autopilot.backtest.excerpts import Excerpt
 from autopilot.backtest.table import TableRow
 from autopilot.core.cost import Doubles
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "autopilot",  # the same figure is the same text
     "font.size": 11.5,
     "axes.spines.top": False,
@@ -28,7 +28,7 @@ _DEMAND, _ALLOCATION, _BUFFER, _MISSING, _HELD = "#222222", "#0b62a8", "#c77700"
 
 def excerpt_plot(excerpt: Excerpt) -> str:
     """Demand with the servers that would have been ready with the autopilot and with the best fixed buffer."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _figure(7, 3.6)
         at = _as_days(excerpt.times)
         axes.plot(at, excerpt.buffer, color=_BUFFER, lw=1, ls=":", drawstyle="steps-post", label="best fixed buffer")
@@ -62,7 +62,7 @@ def _highest(excerpt: Excerpt) -> float:
 
 def daily_plot(days: Doubles, own: Doubles, buffer: Doubles) -> str:
     """Missing server-hours day by day, the autopilot's beside the best fixed buffer's."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _figure(7, 2.8)
         at = np.append(_as_days(days), days[-1] / 86400 + 1)
         axes.stairs(buffer, at, color=_BUFFER, lw=1.4, ls=":", baseline=None, label="best fixed buffer")
@@ -75,7 +75,7 @@ def daily_plot(days: Doubles, own: Doubles, buffer: Doubles) -> str:
 
 def cost_plot(shown: Sequence[TableRow]) -> str:
     """Cost by rule, cheapest first: what idle servers cost, and what missing ones cost on top."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _figure(7, 0.8 + 0.34 * len(shown))
         over = [row.score.over for row in shown]
         under = [row.score.missing_price * row.score.under for row in shown]

@@ -224,7 +224,8 @@ class _Fleet:
         fall = find_fall(FleetReading(self._usual, served, self._since(), self._week, stopped))
         if fall is None:
             return None
-        return self._told(fall.level, Doubt(self._demand, fall.level, 0))
+        doubt = Doubt(self._demand, fall.level, 0)
+        return self._told(fall.level, doubt, signs.proof(self._signs, doubt))
 
     def _go_on(self, began: int, rules: HoldRules) -> tuple[float, str] | None:
         slots = min(4, began)
@@ -238,12 +239,10 @@ class _Fleet:
         proof = signs.proof(self._signs, doubt)
         if self._over(now, proof) or signs.disproof(self._signs, doubt):
             return None
-        level = hold.level(now, self._patience(now, doubt, rules), rules)
-        return None if level is None else self._told(level, doubt)
+        level = hold.level(now, hold.PROVEN if proof else self._patience(now, doubt, rules), rules)
+        return None if level is None else self._told(level, doubt, proof)
 
     def _patience(self, now: hold.HoldUnderWay, doubt: Doubt, rules: HoldRules) -> float:
-        if signs.proof(self._signs, doubt):
-            return hold.PROVEN
         drained = signs.drained(self._signs, doubt, now.path)
         return max(hold.patience(now, rules), hold.DRAINED if drained else 0.0)
 
@@ -260,7 +259,7 @@ class _Fleet:
             return None
         return since_ran_out(self._reported[-_RECENT_SLOTS:], self._held[-_RECENT_SLOTS:])
 
-    def _told(self, level: float, doubt: Doubt) -> tuple[float, str] | None:
+    def _told(self, level: float, doubt: Doubt, proof: str) -> tuple[float, str] | None:
         level = min(level, _SOME_NOISE * self._usual.highest())
         if not level > self._demand:
             return None
@@ -268,5 +267,4 @@ class _Fleet:
         if doubt.slots:
             words.append(f"for {doubt.slots * _SLOT_MINUTES} min")
         told = " ".join(words)
-        proof = signs.proof(self._signs, doubt)
         return level, f"{told}; {proof}" if proof else told

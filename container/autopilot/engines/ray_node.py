@@ -15,7 +15,6 @@ from typing import IO
 from autopilot.engines.ray_core import OBJECT_STORE_BYTES, QUIET, resource_of
 
 PORT = 6379
-TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of the variable
 _END_SECONDS = 15.0
 _LOST_NODES = {
     "RAY_health_check_period_ms": "2000",

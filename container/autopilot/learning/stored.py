@@ -49,7 +49,7 @@ def read_fleet(history: History, fleet: str, until: float, days: float = MOST_DA
     """
     stop = slot_of(until)
     first = stop - int(days * SLOTS_PER_DAY)
-    wanted = [day_of(first) + timedelta(days=at) for at in range((day_of(stop) - day_of(first)).days + 1)]
+    wanted = _days(first, stop)
     read = history.read([(fleet, day) for day in wanted])
     unread = [day.isoformat() for day, slots in zip(wanted, read, strict=True) if slots is None]
     if unread:
@@ -82,7 +82,7 @@ def read_pasts(history: History, fleets: Sequence[str], at: float, hours: float)
     """
     stop = slot_of(at) + 1
     first = stop - max(1, round(hours * 3600 / SLOT_SECONDS))
-    days = [day_of(first) + timedelta(days=back) for back in range((day_of(stop - 1) - day_of(first)).days + 1)]
+    days = _days(first, stop - 1)
     wanted = [(fleet, day) for fleet in fleets for day in days]
     try:
         read = history.read(wanted) if wanted else []
@@ -92,6 +92,11 @@ def read_pasts(history: History, fleets: Sequence[str], at: float, hours: float)
     parts = (read[row * len(days) : (row + 1) * len(days)] for row in range(len(fleets)))
     return [_past(fleet, dict(zip(days, part, strict=True)), (first, stop), why)
             for fleet, part in zip(fleets, parts, strict=True)]  # fmt: skip
+
+
+def _days(first: int, last: int) -> list[date]:
+    """The UTC days of two slots and between them."""
+    return [day_of(first) + timedelta(days=at) for at in range((day_of(last) - day_of(first)).days + 1)]
 
 
 def _past(fleet: str, days: dict[date, DaySlots | None], slots: tuple[int, int], why: str) -> FleetPast:

@@ -4,7 +4,7 @@ Meant to be read without colour: lines differ in style, areas in hatching.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -13,17 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autopilot.core.cost import Doubles
+from autopilot.training.plot_style import STYLE
 from autopilot.training.watched import CourseRow
 
-_STYLE: dict[Any, Any] = {
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-}
+_STYLE = STYLE | {"font.size": 11}
 _DEMAND, _AFTER, _BEFORE, _MISSING = "#222222", "#0b62a8", "#a35c00", "#c0232c"
 
 

@@ -1,27 +1,16 @@
 """What a client's page says of its fleets, as its JSON."""
 
-from typing import Any
+from dataclasses import replace
 
 import msgspec
 
 from autopilot.explore.live.fetch import FollowedAddress
-from autopilot.explore.live.sight import MOST_FLEETS, FleetCourse, FleetSight, FollowError, Sight, cut
-
-
-class _Fleet(msgspec.Struct, frozen=True):
-    fleet: str
-    state: str = ""
-    demand: float | None = None
-    in_use: float | None = None
-    forecast: float | None = None
-    size: float | None = None
-    reason: str = ""
-    notes: list[str] = []
+from autopilot.explore.live.sight import MOST_FLEETS, FleetCourse, FleetSight, Sight, cut, understood
 
 
 class _Status(msgspec.Struct, frozen=True):
     about: str
-    fleets: list[_Fleet]
+    fleets: list[FleetSight]
     left_out: int = 0
 
 
@@ -35,26 +24,20 @@ class _Course(msgspec.Struct, frozen=True):
 
 def look(address: FollowedAddress) -> Sight:
     """All its fleets. Raises FollowError; NotFoundError where it is no client."""
-    status = _read(address, "/v1/fleets", msgspec.json.Decoder(_Status))
+    status = understood(address.fetch("/v1/fleets"), _Status, "a client")
     shown, beyond = status.fleets[:MOST_FLEETS], max(0, len(status.fleets) - MOST_FLEETS)
     return Sight(f"A client. {cut(status.about)}", [_sight(one) for one in shown], beyond + max(0, status.left_out))
 
 
 def course(address: FollowedAddress, fleet: str, query: str) -> FleetCourse:
     """The last hours of one fleet; `query` is its name as an address has it. Raises FollowError."""
-    read = _read(address, f"/v1/course?fleet={query}", msgspec.json.Decoder(_Course))
+    read = understood(address.fetch(f"/v1/course?fleet={query}"), _Course, "a client")
     count = len(read.times)
     return FleetCourse(fleet, read.times, read.demand, read.forecast, read.size, [None] * count,
                        [cut(one) for one in read.reasons])  # fmt: skip
 
 
-def _read(address: FollowedAddress, path: str, decoder: msgspec.json.Decoder[Any]) -> Any:  # noqa: ANN401 - the decoder's type
-    try:
-        return decoder.decode(address.fetch(path))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FollowError(f"its answer is not what a client of this version says: {cut(str(error))}") from error
-
-
-def _sight(one: _Fleet) -> FleetSight:
-    return FleetSight(cut(one.fleet), cut(one.state), one.demand, one.in_use, one.forecast, one.size, cut(one.reason),
-                      tuple(cut(note) for note in one.notes[:20]))  # fmt: skip
+def _sight(one: FleetSight) -> FleetSight:
+    """The same, with texts no longer than anybody reads."""
+    notes = tuple(cut(note) for note in one.notes[:20])
+    return replace(one, fleet=cut(one.fleet), state=cut(one.state), reason=cut(one.reason), notes=notes)

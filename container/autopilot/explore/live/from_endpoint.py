@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from autopilot.explore.live.fetch import FollowedAddress, NotFoundError
-from autopilot.explore.live.sight import FleetCourse, FleetSight, FollowError, Sight, cut
+from autopilot.explore.live.sight import FleetCourse, FleetSight, FollowError, Sight, cut, understood
 
 MOST_FLEETS = 100
 """Fleets that one look asks for: with the day before, what one question may hold. Others are chosen by name."""
@@ -79,10 +79,7 @@ def _names(address: FollowedAddress) -> list[str]:
 def _ask(address: FollowedAddress, fleets: Sequence[str], hours: float) -> _Answer:
     """What is remembered. Raises FollowError."""
     answer = address.fetch("/invocations", msgspec.json.encode({"past": fleets, "hours": hours}))
-    try:
-        return msgspec.json.decode(answer, type=_Answer)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FollowError(f"its answer is not what an endpoint of this version says: {cut(str(error))}") from error
+    return understood(answer, _Answer, "an endpoint")
 
 
 def _scoreboard(address: FollowedAddress) -> tuple[dict[str, tuple[str, ...]], str]:

@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+Told = TypeVar("Told")
 
 MOST_FLEETS = 2000
 """Fleets that are shown: whatever comes beyond them is counted."""
@@ -74,3 +79,11 @@ class FleetCourse:
 def cut(text: str) -> str:
     """A text of somebody else's server, no longer than anybody reads."""
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+
+
+def understood(answer: bytes, kind: type[Told], who: str) -> Told:
+    """What an answer says. Raises FollowError where it is nothing that `who` would say."""
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FollowError(f"its answer is not what {who} of this version says: {cut(str(error))}") from error

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
+from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.core.history import rfc3339
 from autopilot.learning.commands.asked import (
     DaysType,
@@ -22,8 +22,10 @@ from autopilot.learning.commands.asked import (
     RefusedError,
     UnavailableError,
     chosen,
+    held_now,
     now,
     opened,
+    replay_of,
     settings_for,
     store_option,
 )
@@ -42,7 +44,7 @@ from autopilot.learning.models import (
     promote,
     roll_back,
 )
-from autopilot.learning.promotion import HELD_DAYS, Case, DailyCosts, case_of, costs_of, has_lost, held
+from autopilot.learning.promotion import Case, DailyCosts, case_of, costs_of, has_lost
 from autopilot.learning.stored import read_fleet
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
@@ -268,15 +270,12 @@ class LearningPass:
         return job / "model"
 
     def _costs(self, served: Path, own: Path) -> Iterator[DailyCosts]:
-        settings = self._settings
-        config = ReplayConfig(
-            build_policy(served), settings.lead(), settings.autopilot_missing_price, settings.guardrail_rules()
-        )
-        policy, midnight = build_policy(own), self._at // DAY_SECONDS * DAY_SECONDS
-        with opened(settings) as history:
+        config, policy = replay_of(self._settings, build_policy(served)), build_policy(own)
+        midnight = self._at // DAY_SECONDS * DAY_SECONDS
+        with opened(self._settings) as history:
             for fleet in chosen(history, ()):
                 yield from costs_of([read_fleet(history, fleet, midnight)], config, policy)
 
     def _held(self) -> list[str]:
         with opened(self._settings) as history:
-            return held((read_fleet(history, fleet, self._at, HELD_DAYS) for fleet in chosen(history, ())), self._at)
+            return held_now(history, chosen(history, ()), self._at)

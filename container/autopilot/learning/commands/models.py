@@ -5,10 +5,19 @@ from pathlib import Path
 
 import click
 
-from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
-from autopilot.learning.commands.asked import RefusedError, chosen, now, opened, settings_for, store_option
+from autopilot.backtest.replay import DAY_SECONDS
+from autopilot.learning.commands.asked import (
+    RefusedError,
+    chosen,
+    held_now,
+    now,
+    opened,
+    replay_of,
+    settings_for,
+    store_option,
+)
 from autopilot.learning.models import CURRENT, checked, first_day_unseen, promote, roll_back
-from autopilot.learning.promotion import HELD_DAYS, Case, case_for, held
+from autopilot.learning.promotion import Case, case_for
 from autopilot.learning.stored import StoredFleet, read_fleet
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.policy.model_archive import unpacked
@@ -71,7 +80,7 @@ def _consider(settings: Settings, root: Path, candidate: Path, days: int | None)
     at = now()
     with opened(settings) as history:
         fleets = chosen(history, ())
-        if waiting := held((read_fleet(history, fleet, at, HELD_DAYS) for fleet in fleets), at):
+        if waiting := held_now(history, fleets, at):
             raise DeferredError(f"an outage is held for {', '.join(waiting)}: promote when it is over")
         if days is None:
             return
@@ -84,8 +93,7 @@ def _consider(settings: Settings, root: Path, candidate: Path, days: int | None)
 
 def _case(settings: Settings, root: Path, candidate: Path, fleets: Iterable[StoredFleet]) -> Case:
     serving = root / CURRENT
-    policy = build_policy(serving if serving.exists() else BUILT_IN_MODEL)
-    config = ReplayConfig(policy, settings.lead(), settings.autopilot_missing_price, settings.guardrail_rules())
+    config = replay_of(settings, build_policy(serving if serving.exists() else BUILT_IN_MODEL))
     try:
         return case_for(fleets, config, build_policy(candidate), first_day_unseen(candidate))
     except ValueError as error:

@@ -1,9 +1,16 @@
 """Names of fields that are not ours: one that is nearly ours is a slip and is refused, another is ignored and told."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
-from autopilot.serve.wire.errors import RequestError, path
+import msgspec
+
+from autopilot.serve.wire.errors import RequestError, decoded, invalid, path
+
+Form = TypeVar("Form", bound=msgspec.Struct)
+
+_object = msgspec.json.Decoder(dict[str, Any])
 
 _ELSEWHERE = {"min": "limits.min", "max": "limits.max", "timestamp": "observed_at", "time": "observed_at"}
 """Where a field of another name, or in another place, belongs."""
@@ -27,6 +34,22 @@ def unknown_names(names: Collection[str], known: Collection[str], where: str) ->
         return ()
     listed = ", ".join(repr(name[:_LONGEST]) for name in unknown[:_TOLD]) + (", …" if len(unknown) > _TOLD else "")
     return (f"not known here, and ignored: {listed}",)
+
+
+def object_of(body: bytes, kind: type[Form]) -> tuple[Form, tuple[str, ...]]:
+    """A JSON object of one form, and warnings for what it holds besides. Raises RequestError."""
+    given = decoded(_object, body)
+    warnings = unknown_names(given, kind.__struct_encode_fields__, "")
+    try:
+        return known_fields(given, kind), warnings
+    except msgspec.ValidationError as error:
+        raise invalid(error, "") from error
+
+
+def known_fields(given: Mapping[str, Any], kind: type[Form]) -> Form:
+    """The fields that the form knows, as one. Raises msgspec.ValidationError."""
+    names = kind.__struct_encode_fields__
+    return msgspec.convert({name: given[name] for name in names if name in given}, kind)
 
 
 def _meant(name: str, known: Collection[str]) -> str | None:

@@ -4,7 +4,6 @@ Meant to be read without colour: lines differ in style, areas in hatching.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,19 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
+from autopilot.training.plot_style import STYLE
 from autopilot.webservice.evaluation import Episode, Estimate, Standing
 from autopilot.webservice.observation import Array
 
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "autopilot",  # the same figure is the same text
-    "font.size": 10.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-}
+_STYLE = STYLE | {"font.size": 10.5}
 _LOAD, _ABLE, _STARTING, _MISSING, _REFERENCE = "#222222", "#0b62a8", "#c77700", "#c0232c", "#777777"
 _DASHES = ("--", ":", "-.", (0, (9, 3)), (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))
 _MINUTES_PER_DAY = 1440

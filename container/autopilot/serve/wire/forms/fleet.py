@@ -7,7 +7,7 @@ import msgspec
 from autopilot.core.fleet import is_fleet_name
 from autopilot.serve.wire.errors import RequestError, decoded, invalid
 from autopilot.serve.wire.forms.parsed import Document, Fleets
-from autopilot.serve.wire.names import ENVELOPE, unknown_names
+from autopilot.serve.wire.names import ENVELOPE, known_fields, unknown_names
 from autopilot.serve.wire.requests import FIELDS, LIMITS, FleetIn, RequestContext
 from autopilot.service import Ask
 
@@ -64,7 +64,7 @@ def _with_unknown(body: bytes | msgspec.Raw, where: str, context: RequestContext
             inner = f"{where}.limits" if where else "limits"
             warnings += unknown_names(limits, LIMITS, inner)
             given["limits"] = {name: limits[name] for name in LIMITS if name in limits}
-        known = msgspec.convert({name: given[name] for name in FIELDS if name in given}, FleetIn)
+        known = known_fields(given, FleetIn)
     except RequestError as error:
         raise _about(body, error) from error
     except msgspec.ValidationError as error:

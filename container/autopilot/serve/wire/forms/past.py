@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -10,9 +10,9 @@ from msgspec import Meta
 from autopilot.core.history import SLOT_SECONDS, Floats, rfc3339
 from autopilot.learning.stored import MOST_DAYS, FleetPast
 from autopilot.serve.wire.answers import ErrorOut
-from autopilot.serve.wire.errors import RequestError, decoded, invalid
+from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.parsed import Document, Past
-from autopilot.serve.wire.names import unknown_names
+from autopilot.serve.wire.names import object_of
 from autopilot.serve.wire.requests import Name, RequestContext
 
 MOST_FLEET_DAYS = 256
@@ -57,10 +57,6 @@ class PastAnswerOut(msgspec.Struct, kw_only=True, omit_defaults=True):
     warnings: list[str] = []
 
 
-FIELDS = PastIn.__struct_encode_fields__
-_object = msgspec.json.Decoder(dict[str, Any])
-
-
 def accepts(document: Document) -> bool:
     """Whether a JSON object is this."""
     return "past" in document and "fleet" not in document
@@ -68,12 +64,7 @@ def accepts(document: Document) -> bool:
 
 def read(_: Document, body: bytes, context: RequestContext) -> Past:
     """The fleets and the hours. Raises RequestError."""
-    given = decoded(_object, body)
-    warnings = unknown_names(given, FIELDS, "")
-    try:
-        asked = msgspec.convert({name: given[name] for name in FIELDS if name in given}, PastIn)
-    except msgspec.ValidationError as error:
-        raise invalid(error, "") from error
+    asked, warnings = object_of(body, PastIn)
     days = len(asked.past) * (math.ceil(asked.hours / DAY_HOURS) + 1)
     if days > MOST_FLEET_DAYS:
         message = f"{days} days of fleets in one request, {MOST_FLEET_DAYS} at most: ask for fewer fleets, or hours"

@@ -1,6 +1,6 @@
 """A web service's minute as a JSON object, and the machines that answer it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -8,9 +8,9 @@ from msgspec import Meta
 from autopilot.core.fleet import FLEET_NAME
 from autopilot.core.history import rfc3339
 from autopilot.serve.wire.answers import RawResults, raw_results
-from autopilot.serve.wire.errors import RequestError, decoded, invalid
+from autopilot.serve.wire.errors import RequestError
 from autopilot.serve.wire.forms.parsed import Document, Service
-from autopilot.serve.wire.names import unknown_names
+from autopilot.serve.wire.names import object_of
 from autopilot.serve.wire.requests import RequestContext, Time, seconds
 from autopilot.webservice.advice import Advice, ServiceMinute
 from autopilot.webservice.observation import MAX_DELTA, MAX_LOAD, MAX_MACHINES, WARM_UP_MINUTES
@@ -65,9 +65,7 @@ class ServiceAnswerOut(msgspec.Struct):
     Prediction: AdviceOut
 
 
-FIELDS = ServiceIn.__struct_encode_fields__
 DOWN_SHARE = 0.005
-_object = msgspec.json.Decoder(dict[str, Any])
 
 
 def accepts(document: Document) -> bool:
@@ -77,12 +75,7 @@ def accepts(document: Document) -> bool:
 
 def read(_: Document, body: bytes, context: RequestContext) -> Service:
     """The minute. Raises RequestError."""
-    given = decoded(_object, body)
-    warnings = unknown_names(given, FIELDS, "")
-    try:
-        told = msgspec.convert({name: given[name] for name in FIELDS if name in given}, ServiceIn)
-    except msgspec.ValidationError as error:
-        raise invalid(error, "") from error
+    told, warnings = object_of(body, ServiceIn)
     if told.failed > told.transactions:
         message = f"failed: {told.failed:g} of {told.transactions:g} transactions cannot have failed"
         raise RequestError(400, "bad_value", message, "failed")
