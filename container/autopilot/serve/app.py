@@ -18,7 +18,7 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.as_served import replay_as_served
 from autopilot.learning.board import Board
 from autopilot.learning.judge import DailyJudge, JudgeConfig
 from autopilot.learning.models import load_candidate
@@ -122,8 +122,8 @@ def _judged(
     """The same, each of whose fleets is judged once a day; as it is where there is nothing to judge by."""
     if settings.history_place().kind == "off" or settings.sagemaker_batch:
         return autopilot
-    replay = ReplayConfig(autopilot.policy, rules=settings.guardrail_rules(), events=settings.events())
-    config = JudgeConfig(replay, must_earn(settings, autopilot.policy), settings.autopilot_server_hour, candidate)
+    replay, price = replay_as_served(settings, autopilot.policy), settings.autopilot_server_hour
+    config = JudgeConfig(replay, must_earn(settings, autopilot.policy), price, candidate)
     return replace(autopilot, judge=DailyJudge(autopilot.history.store, config, board, count=metrics.judged))
 
 
