@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS judged (fleet TEXT PRIMARY KEY, day INTEGER, asked TEXT, by_rule INTEGER, drifts INTEGER,
+CREATE TABLE IF NOT EXISTS judged (fleet TEXT PRIMARY KEY, until REAL, asked TEXT, by_rule INTEGER, drifts INTEGER,
                                    entry BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sums (fleet TEXT, days REAL, player TEXT, missing REAL, idle REAL, paid REAL, cost REAL,
                                  PRIMARY KEY (fleet, days, player)) WITHOUT ROWID;
 """
 _PAGE_BYTES = 4096
-_LAST_DAYS = 1
-"""A fleet that nobody asked about on the last whole day is none of those that are served."""
+_KEPT_SECONDS = 86400.0
+"""Longer than it stands: a fleet that nobody asked about on the last whole day is none of those that are served."""
 _WAIT_SECONDS = 5.0
 
 
@@ -39,11 +39,18 @@ class PlayerSums(NamedTuple):
     fleets: int = 1
 
 
+class Verdict(NamedTuple):
+    """Whether the calibrated rule serves a fleet, and until when that stands, epoch seconds."""
+
+    by_rule: bool
+    until: float
+
+
 @dataclass(frozen=True, slots=True)
 class BoardEntry:
     """One fleet's judgement.
 
-    day      UTC day since the epoch on which it was judged, by the days before it
+    until    epoch seconds: from then on more is known, and it is judged anew
     asked    whatever else it depends on: a fleet that is asked for otherwise is judged anew
     by_rule  whether the calibrated rule serves it
     drifts   whether its forecast errors have left what they were
@@ -51,7 +58,7 @@ class BoardEntry:
     """
 
     fleet: str
-    day: int
+    until: float
     asked: str
     by_rule: bool
     json: bytes
@@ -70,23 +77,21 @@ class Board:
 
     def keep(self, one: BoardEntry) -> None:
         """Write a fleet's judgement in place of the one before. Raises BoardError."""
-        entry = (one.fleet, one.day, one.asked, one.by_rule, one.drifts, zlib.compress(one.json))
+        entry = (one.fleet, one.until, one.asked, one.by_rule, one.drifts, zlib.compress(one.json))
         with self._table() as table:
-            table.execute("DELETE FROM sums WHERE fleet IN (SELECT fleet FROM judged WHERE day < ?) OR fleet = ?",
-                          (one.day - _LAST_DAYS, one.fleet))  # fmt: skip
-            table.execute("DELETE FROM judged WHERE day < ?", (one.day - _LAST_DAYS,))
+            table.execute("DELETE FROM sums WHERE fleet IN (SELECT fleet FROM judged WHERE until < ?) OR fleet = ?",
+                          (one.until - _KEPT_SECONDS, one.fleet))  # fmt: skip
+            table.execute("DELETE FROM judged WHERE until < ?", (one.until - _KEPT_SECONDS,))
             table.execute("INSERT OR REPLACE INTO judged VALUES (?, ?, ?, ?, ?, ?)", entry)
             table.executemany(
                 "INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?)", [(one.fleet, *sums[:-1]) for sums in one.sums]
             )
 
-    def by_rule(self, fleet: str, day: int, asked: str) -> bool | None:
-        """Whether the rule serves a fleet, if it was judged on that day as it is asked for; else None.
-
-        Raises BoardError.
-        """
-        rows = self._rows("SELECT by_rule FROM judged WHERE fleet = ? AND day = ? AND asked = ?", (fleet, day, asked))
-        return bool(rows[0][0]) if rows else None
+    def verdict(self, fleet: str, at: float, asked: str) -> Verdict | None:
+        """Who serves a fleet, if what was judged as it is asked for stands at a time; else None. Raises BoardError."""
+        question = "SELECT by_rule, until FROM judged WHERE fleet = ? AND asked = ? AND until > ?"
+        rows = self._rows(question, (fleet, asked, at))
+        return Verdict(bool(rows[0][0]), rows[0][1]) if rows else None
 
     def entries(self, fleets: Sequence[str], most: int) -> list[bytes]:
         """What is to read of these fleets, or of all where none is named, by name; at most so many. BoardError."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autopilot.backtest.earning import trial_of
+from autopilot.backtest.replay import PART_SECONDS
 from autopilot.core.cost import Score
 from autopilot.core.decide import FleetContext
 from autopilot.core.fleet import Lead
@@ -25,19 +26,19 @@ def judged(
     stored: StoredFleet,
     context: FleetContext,
     config: JudgeConfig,
-    when: tuple[int, str],
+    when: tuple[float, str],
     lead_before: Lead | None = None,
 ) -> BoardEntry:
     """Let everybody play a fleet as it is asked for.
 
-    when         its UTC day, and what else the judgement depends on
+    when         until when it stands (epoch seconds), and what else it depends on
     lead_before  the lead of the judgement before, as far as that is known
     """
     replay = replace(config.replay, lead=context.lead, missing_price=context.missing_price, limits=context.now.limits)
     found, by_rule, note, drift = list[FleetStanding](), False, "", _new_lead(lead_before, context.lead)
     try:
         played = play_fleet(stored, replay, config.candidate)
-        found, by_rule = standings(played), config.earns and _serves_rule(played, when[0])
+        found, by_rule = standings(played), config.earns and _serves_rule(played, context)
         drift = drift or str(fleet_drift(played) or "")
     except ValueError as error:  # too little is stored, or too rarely observed, to play anything
         note = str(error)
@@ -47,9 +48,9 @@ def judged(
     return BoardEntry(stored.fleet, *when, by_rule, json.dumps(told, allow_nan=False).encode(), sums, bool(drift))
 
 
-def _serves_rule(played: PlayedFleet, day: int) -> bool:
+def _serves_rule(played: PlayedFleet, context: FleetContext) -> bool:
     trial = trial_of(played.scenario, played.sizes[POLICY], played.sizes[RULE])
-    return bool(trial.serves_rule(np.array([day]))[0])
+    return bool(trial.serves_rule(np.array([context.now.observed_at // PART_SECONDS], np.int64))[0])
 
 
 def _new_lead(before: Lead | None, now: Lead) -> str:
