@@ -1,6 +1,6 @@
 """What it costs that the policy has to earn its place, on made-up fleets that it is bad at. Prints, and judges nothing.
 
-    python bench/earning.py [--model DIR] [--lead 10-15 30] [--drawn 24] [--seed 1]
+    python bench/earning.py [--model DIR] [--lead 10-15 30] [--drawn 18] [--seed 1]
 
 Each fleet lives for three weeks. `policy` is the policy's cost to the calibrated rule's, `earned` that of whichever had
 earned more until then: over the last 14 days, with a week before them that was judged, and over the first 14, when
@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=BUILT_IN_MODEL, help="a model directory (default: the default)")
     parser.add_argument("--lead", type=parse_lead, nargs="+", default=[Lead(), Lead(30, 30)], help="12, or 10-15")
-    parser.add_argument("--drawn", type=int, default=24, help="fleets that are drawn, beside those written down")
+    parser.add_argument("--drawn", type=int, default=18, help="fleets that are drawn, beside those written down")
     parser.add_argument("--seed", type=int, default=1, help="of the drawn ones")
     args = parser.parse_args()
     policy = build_policy(args.model)

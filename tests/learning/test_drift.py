@@ -6,6 +6,7 @@ import pytest
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.decide import FleetContext
 from autopilot.core.fleet import FleetNow, Lead
+from autopilot.core.trained_on import TrainedOn
 from autopilot.demand.series import DemandSeries
 from autopilot.history.memory import MemoryHistory
 from autopilot.learning.board import Board
@@ -65,3 +66,20 @@ def test_a_new_lead_is_said_with_both(config):
     judge.judge(FleetContext(FleetNow("eu", MIDNIGHT + 60, 100.0), Lead(30, 30)))
     assert b'"drift": "the lead is 30 to 30 minutes, and was 10 to 15"' in board.entries(["eu"], 1)[0]
     assert board.counts() == (1, 0, 1)
+
+
+def test_a_lead_that_training_did_not_know_is_said(config):
+    known = TrainedOn((5, 60), load_policy(BUILT_IN_MODEL).trained_on.days)
+    board = Board()
+    judge = DailyJudge(MemoryHistory(), JudgeConfig(config, trained_on=known), board)
+    judge.judge(FleetContext(FleetNow("eu", MIDNIGHT, 100.0), Lead(2, 3)))
+    said = b'"drift": "the lead is 2 to 3 minutes, and training knew none that ends after 5 to 60"'
+    assert said in board.entries(["eu"], 1)[0]
+
+
+def test_the_built_in_policy_says_what_it_learned_from(config):
+    known = load_policy(BUILT_IN_MODEL).trained_on
+    assert known.lead_minutes == (5, 60)
+    assert [one.lead for one in known.days] == [15, 30, 60]
+    found = fleet_drift(play_fleet(stored(np.concatenate([noisy(1), new_season(3)])), config), known)
+    assert found is None or found.shown is not None

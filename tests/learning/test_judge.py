@@ -60,7 +60,9 @@ def test_a_policy_that_loses_for_days_gives_way(judge):
     assert judge.serves_rule(at(NOW + 60)) is True
 
 
-@pytest.mark.parametrize(("case", "fleet", "when"), [("unknown", "us", NOW), ("six hours old", "eu", NOW - 4.75 * 86400)])
+@pytest.mark.parametrize(
+    ("case", "fleet", "when"), [("unknown", "us", NOW), ("six hours old", "eu", NOW - 4.75 * 86400)]
+)
 def test_of_a_fleet_with_too_short_a_past_the_policy_stays(judge, case, fleet, when):
     assert judge.judge(at(when, fleet)) is False, case
 

@@ -2,8 +2,9 @@
 
 The days are gone through in order, so that the verdict rests on the costs alone: whoever knows them comes to the same.
 Policy and rule are judged on the days since they last changed places, at most a week of them. They change places where
-chance does not explain the difference (bootstrap over days), or where one day after the other was lost by far. The
-first day of a fleet is looked at in parts, by what was lost by far alone: how parts differ by chance nobody knows yet.
+chance does not explain the difference (bootstrap over days) over the last three or more, for what was before a fleet
+changed says nothing of it; or where one day after the other was lost by far. The first day of a fleet is looked at in
+parts, by what was lost by far alone: how parts differ by chance nobody knows yet.
 """
 
 import numpy as np
@@ -59,7 +60,12 @@ def _lost(own: Doubles, other: Doubles) -> bool:
     """Whether who serves cost more than who does not, over whole days."""
     if _lost_by_far(own, other):
         return True
-    if len(own) < _LEAST_DAYS or own.sum() <= _LOST_BY * other.sum():
+    spans = range(_LEAST_DAYS, len(own) + 1)
+    return any(_lost_beyond_chance(own[-days:], other[-days:]) for days in spans)
+
+
+def _lost_beyond_chance(own: Doubles, other: Doubles) -> bool:
+    if own.sum() <= _LOST_BY * other.sum():
         return False
     interval = ratio_interval(own, other)
     return interval is None or interval.low > 1

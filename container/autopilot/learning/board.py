@@ -39,7 +39,7 @@ class PlayerSums(NamedTuple):
     fleets: int = 1
 
 
-class Verdict(NamedTuple):
+class ServedBy(NamedTuple):
     """Whether the calibrated rule serves a fleet, and until when that stands, epoch seconds."""
 
     by_rule: bool
@@ -87,11 +87,11 @@ class Board:
                 "INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?)", [(one.fleet, *sums[:-1]) for sums in one.sums]
             )
 
-    def verdict(self, fleet: str, at: float, asked: str) -> Verdict | None:
+    def verdict(self, fleet: str, at: float, asked: str) -> ServedBy | None:
         """Who serves a fleet, if what was judged as it is asked for stands at a time; else None. Raises BoardError."""
         question = "SELECT by_rule, until FROM judged WHERE fleet = ? AND asked = ? AND until > ?"
         rows = self._rows(question, (fleet, asked, at))
-        return Verdict(bool(rows[0][0]), rows[0][1]) if rows else None
+        return ServedBy(bool(rows[0][0]), rows[0][1]) if rows else None
 
     def entries(self, fleets: Sequence[str], most: int) -> list[bytes]:
         """What is to read of these fleets, or of all where none is named, by name; at most so many. BoardError."""

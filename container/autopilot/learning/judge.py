@@ -16,8 +16,9 @@ from typing import NamedTuple
 from autopilot.backtest.replay import DAY_SECONDS, PART_SECONDS, ReplayConfig
 from autopilot.core.decide import FleetContext
 from autopilot.core.fleet import Lead
+from autopilot.core.trained_on import TrainedOn
 from autopilot.learning.background import Background
-from autopilot.learning.board import Board, BoardError, Verdict
+from autopilot.learning.board import Board, BoardError, ServedBy
 from autopilot.learning.stored import StoredFleet, read_fleet
 from autopilot.ports import History, HistoryUnavailableError, Policy
 
@@ -60,12 +61,14 @@ class JudgeConfig:
     earns        whether the rule takes over from a policy that loses to it; else it is only written down
     server_hour  price of one server-hour; None: no money
     candidate    a model that does not serve, to be played as well
+    trained_on   what the policy that serves learned from; None: not known
     """
 
     replay: ReplayConfig
     earns: bool = True
     server_hour: float | None = None
     candidate: Policy | None = None
+    trained_on: TrainedOn | None = None
 
 
 class DailyJudge:
@@ -122,7 +125,7 @@ class DailyJudge:
         entry = judged(stored, context, self._config, (until, asked), before and before.lead)
         if entry.drifts:
             log.warning("%s has drifted: /scoreboard says what moved", fleet)
-        self._decree(context, Verdict(entry.by_rule, until))
+        self._decree(context, ServedBy(entry.by_rule, until))
         self._board.keep(entry)
         self._count(JudgementOutcome.JUDGED)
         return entry.by_rule
@@ -136,7 +139,7 @@ class DailyJudge:
         part = at // PART_SECONDS * PART_SECONDS
         return read_fleet(self._history, fleet, part), part + PART_SECONDS
 
-    def _shared(self, fleet: str, at: float, asked: str) -> Verdict | None:
+    def _shared(self, fleet: str, at: float, asked: str) -> ServedBy | None:
         try:
             return self._board.verdict(fleet, at, asked)
         except BoardError:  # who serves does not depend on it: `keep` will say what is wrong
@@ -147,7 +150,7 @@ class DailyJudge:
         names = [one and one.name for one in (self._config.replay.policy, self._config.candidate)]
         return repr((context.lead, context.missing_price, context.now.limits, names))
 
-    def _decree(self, context: FleetContext, verdict: Verdict) -> None:
+    def _decree(self, context: FleetContext, verdict: ServedBy) -> None:
         fleet, before = context.now.fleet, self._verdicts.get(context.now.fleet)
         if verdict.by_rule != (before is not None and before.by_rule):
             log.warning("%s is served by %s from now on: it costs less there", fleet, _NAMES[verdict.by_rule])

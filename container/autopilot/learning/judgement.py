@@ -12,6 +12,7 @@ from autopilot.core.cost import Score
 from autopilot.core.decide import FleetContext
 from autopilot.core.fleet import Lead
 from autopilot.core.history import rfc3339
+from autopilot.core.trained_on import TrainedOn
 from autopilot.learning.board import BoardEntry, PlayerSums
 from autopilot.learning.drift import fleet_drift
 from autopilot.learning.judge import JudgeConfig
@@ -35,11 +36,12 @@ def judged(
     lead_before  the lead of the judgement before, as far as that is known
     """
     replay = replace(config.replay, lead=context.lead, missing_price=context.missing_price, limits=context.now.limits)
-    found, by_rule, note, drift = list[FleetStanding](), False, "", _new_lead(lead_before, context.lead)
+    found, by_rule, note = list[FleetStanding](), False, ""
+    drift = _new_lead(lead_before, context.lead, config.trained_on)
     try:
         played = play_fleet(stored, replay, config.candidate)
         found, by_rule = standings(played), config.earns and _serves_rule(played, context)
-        drift = drift or str(fleet_drift(played) or "")
+        drift = drift or str(fleet_drift(played, config.trained_on) or "")
     except ValueError as error:  # too little is stored, or too rarely observed, to play anything
         note = str(error)
     told = _told(stored.fleet, context.now.observed_at, by_rule, note) | {"drift": drift}
@@ -53,11 +55,14 @@ def _serves_rule(played: PlayedFleet, context: FleetContext) -> bool:
     return bool(trial.serves_rule(np.array([context.now.observed_at // PART_SECONDS], np.int64))[0])
 
 
-def _new_lead(before: Lead | None, now: Lead) -> str:
-    """What to say of a lead that is another than it was: every forecast has a new task."""
-    if before is None or before == now:
-        return ""
-    return f"the lead is {now.shortest:g} to {now.longest:g} minutes, and was {before.shortest:g} to {before.longest:g}"
+def _new_lead(before: Lead | None, now: Lead, training: TrainedOn | None) -> str:
+    """What to say of a lead that is another than it was, for every forecast has a new task, or than training had."""
+    said = []
+    if before is not None and before != now:
+        said.append(f"was {before.shortest:g} to {before.longest:g}")
+    if training is not None and not training.covers(now):
+        said.append("training knew none that ends after {:g} to {:g}".format(*training.lead_minutes))
+    return f"the lead is {now.shortest:g} to {now.longest:g} minutes, and {', and '.join(said)}" if said else ""
 
 
 def _told(fleet: str, at: float, by_rule: bool, note: str) -> dict[str, Any]:

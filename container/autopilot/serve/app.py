@@ -37,7 +37,7 @@ from autopilot.serve.wire.content_types import JSON
 from autopilot.serve.wire.errors import RequestError
 from autopilot.service import Autopilot
 from autopilot.settings import Settings
-from autopilot.wiring import build, build_services, must_earn
+from autopilot.wiring import build, build_services, must_earn, trained_on
 
 BATCHED_MB = 1
 """Size of a batch job's requests: some 20,000 rows, which one worker decides within its time-out."""
@@ -123,7 +123,8 @@ def _judged(
     if settings.history_place().kind == "off" or settings.sagemaker_batch:
         return autopilot
     replay, price = replay_as_served(settings, autopilot.policy), settings.autopilot_server_hour
-    config = JudgeConfig(replay, must_earn(settings, autopilot.policy), price, candidate)
+    earns, known = must_earn(settings, autopilot.policy), trained_on(autopilot.policy)
+    config = JudgeConfig(replay, earns, price, candidate, known)
     return replace(autopilot, judge=DailyJudge(autopilot.history.store, config, board, count=metrics.judged))
 
 
