@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autopilot.core.drift import LEAST_BEFORE, RECENT_DAYS, day_features, drift_of
+from autopilot.core.drift import LEAST_BEFORE, RECENT_DAYS, beyond_training, day_features, drift_of
 from autopilot.core.fleet import Lead
 from autopilot.core.trained_on import FEATURES, DaySpread, TrainedOn
 
@@ -116,7 +116,7 @@ def test_what_moved_is_held_against_training_as_far_as_that_is_known():
 )
 def test_a_young_fleet_is_held_against_training(case, off, scale, said):
     spread = DaySpread(15, 0.25, SPREAD.features | {"noise": (0.0, 1e9)})
-    found = drift_of(np.array(off), day_features(scale * demand(2), 3), spread)
+    found = beyond_training(np.array(off), day_features(scale * demand(2), 3), spread)
     assert (found is None) == (said is None), case
     if said:
         assert str(found).startswith("forecast errors are 0.35 of the level, beyond what training showed (0.25); ")
@@ -125,12 +125,12 @@ def test_a_young_fleet_is_held_against_training(case, off, scale, said):
 
 def test_one_server_more_or_less_is_no_news_of_a_tiny_fleet():
     tiny = day_features(demand(2, level=2), 3)
-    assert drift_of(np.array([0.45, 0.45]), tiny, SPREAD) is None
-    assert drift_of(np.array([0.9, 0.9]), tiny, SPREAD) is not None
+    assert beyond_training(np.array([0.45, 0.45]), tiny, SPREAD) is None
+    assert beyond_training(np.array([0.9, 0.9]), tiny, SPREAD) is not None
 
 
-def test_without_a_word_of_training_a_young_fleet_is_held_against_nothing():
-    assert drift_of(np.array([9.0, 9.0]), day_features(demand(2), 3)) is None
+def test_of_less_than_two_days_nobody_can_say():
+    assert beyond_training(np.array([9.0]), day_features(demand(1), 3), SPREAD) is None
 
 
 @pytest.mark.parametrize(("lead", "of"), [(Lead(), 15), (Lead(3, 3), 15), (Lead(20, 30), 30), (Lead(60, 60), 30)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autopilot.learning.board import Board, BoardEntry, BoardError, PlayerSums
+from autopilot.learning.board import Board, BoardEntry, BoardError, FleetCounts, PlayerSums
 
 
 def entry(fleet: str = "eu", day: int = 20_000, by_rule: bool = False, missing: float = 1.0) -> BoardEntry:
@@ -25,7 +25,7 @@ def board(request: pytest.FixtureRequest, tmp_path: Path) -> Board:
 def test_the_last_judgement_of_a_fleet_stands(board):
     board.keep(entry(missing=1.0))
     board.keep(entry(missing=2.0, by_rule=True))
-    assert board.counts() == (1, 1, 0)
+    assert board.counts() == FleetCounts(1, by_rule=1)
     assert {one.missing for one in board.totals()} == {2.0}
 
 
@@ -65,13 +65,13 @@ def test_fleets_are_read_by_name_and_no_more_than_asked_for(board):
 def test_what_another_process_writes_is_there_at_once(tmp_path):
     path = tmp_path / "board"
     board = Board(str(path))
-    assert board.counts() == (0, 0, 0)
+    assert board.counts() == FleetCounts(0)
     script = (
         "import sys; from autopilot.learning.board import *;"
         "Board(sys.argv[1]).keep(BoardEntry('eu', 2e9, 'x', True, b'{}'))"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], check=True)
-    assert board.counts() == (1, 1, 0)
+    assert board.counts() == FleetCounts(1, by_rule=1)
 
 
 def test_a_file_that_is_no_table_is_said_in_words(tmp_path):

@@ -1,9 +1,9 @@
-"""Whether a fleet's forecasts have become worse than they were for weeks, or than its policy ever saw when it learned,
-and which of its habits moved with them.
+"""Whether a fleet's forecasts have become worse than they were for weeks, and which of its habits moved with them; and
+whether they are worse than any that its policy saw when it learned, which is no news of the fleet.
 
 The last two days are held against the days before them, of which there must be a week, so that a weekend is no news.
 Both must lie outside: half as bad again as the usual day, further from it than days differ among themselves, and worse
-than any two of them. They are held against training as well, however young the fleet is.
+than any two of them.
 """
 
 from dataclasses import dataclass
@@ -95,15 +95,11 @@ def _likeness(demand: Doubles) -> Doubles:
     return out
 
 
-def drift_of(errors: Doubles, features: Doubles, training: DaySpread | None = None) -> Drift | BeyondTraining | None:
+def drift_of(errors: Doubles, features: Doubles, training: DaySpread | None = None) -> Drift | None:
     """What the last of D days in order show: errors [D], and `day_features` of the same days. None: nothing new.
 
     training  what the policy saw when it learned; None: not known
     """
-    return _unlike_before(errors, features, training) or _unlike_training(errors, features, training)
-
-
-def _unlike_before(errors: Doubles, features: Doubles, training: DaySpread | None) -> Drift | None:
     errors, features = errors[-MOST_BEFORE - RECENT_DAYS :], features[-MOST_BEFORE - RECENT_DAYS :]
     if len(errors) < LEAST_BEFORE + RECENT_DAYS:
         return None
@@ -121,9 +117,10 @@ def _unlike_before(errors: Doubles, features: Doubles, training: DaySpread | Non
     )
 
 
-def _unlike_training(errors: Doubles, features: Doubles, training: DaySpread | None) -> BeyondTraining | None:
+def beyond_training(errors: Doubles, features: Doubles, training: DaySpread) -> BeyondTraining | None:
+    """Whether the last of D days in order are harder than those that the policy learned from; arguments as above."""
     now, days = errors[-RECENT_DAYS:], features[-RECENT_DAYS:]
-    if training is None or len(now) < RECENT_DAYS:
+    if len(now) < RECENT_DAYS:
         return None
     one_server = 1 / np.maximum(days[:, FEATURES.index("level")], 1.0)  # no forecast of a tiny fleet is better
     if not (now > np.maximum(training.error, one_server)).all():

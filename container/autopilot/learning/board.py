@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS judged (fleet TEXT PRIMARY KEY, until REAL, asked TEXT, by_rule INTEGER, drifts INTEGER,
-                                   entry BLOB) WITHOUT ROWID;
+                                   unlike INTEGER, entry BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sums (fleet TEXT, days REAL, player TEXT, missing REAL, idle REAL, paid REAL, cost REAL,
                                  PRIMARY KEY (fleet, days, player)) WITHOUT ROWID;
 """
@@ -46,6 +46,15 @@ class ServedBy(NamedTuple):
     until: float
 
 
+class FleetCounts(NamedTuple):
+    """Fleets that were judged; of them, those that the rule serves, that drift, and that are beyond training."""
+
+    judged: int
+    by_rule: int = 0
+    drifting: int = 0
+    beyond_training: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class BoardEntry:
     """One fleet's judgement.
@@ -54,6 +63,7 @@ class BoardEntry:
     asked    whatever else it depends on: a fleet that is asked for otherwise is judged anew
     by_rule  whether the calibrated rule serves it
     drifts   whether its forecast errors have left what they were
+    unlike   whether they, or its lead, are beyond what the policy saw when it learned
     json     what people read of it: one JSON object
     """
 
@@ -64,6 +74,7 @@ class BoardEntry:
     json: bytes
     sums: Sequence[PlayerSums] = ()
     drifts: bool = False
+    unlike: bool = False
 
 
 class Board:
@@ -77,12 +88,12 @@ class Board:
 
     def keep(self, one: BoardEntry) -> None:
         """Write a fleet's judgement in place of the one before. Raises BoardError."""
-        entry = (one.fleet, one.until, one.asked, one.by_rule, one.drifts, zlib.compress(one.json))
+        entry = (one.fleet, one.until, one.asked, one.by_rule, one.drifts, one.unlike, zlib.compress(one.json))
         with self._table() as table:
             table.execute("DELETE FROM sums WHERE fleet IN (SELECT fleet FROM judged WHERE until < ?) OR fleet = ?",
                           (one.until - _KEPT_SECONDS, one.fleet))  # fmt: skip
             table.execute("DELETE FROM judged WHERE until < ?", (one.until - _KEPT_SECONDS,))
-            table.execute("INSERT OR REPLACE INTO judged VALUES (?, ?, ?, ?, ?, ?)", entry)
+            table.execute("INSERT OR REPLACE INTO judged VALUES (?, ?, ?, ?, ?, ?, ?)", entry)
             table.executemany(
                 "INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?)", [(one.fleet, *sums[:-1]) for sums in one.sums]
             )
@@ -99,10 +110,10 @@ class Board:
         question = f"SELECT entry FROM judged {wanted} ORDER BY fleet LIMIT ?"  # noqa: S608 - question marks alone
         return [zlib.decompress(entry) for (entry,) in self._rows(question, (*fleets, most))]
 
-    def counts(self) -> tuple[int, int, int]:
-        """How many fleets were judged, are served by the rule, and drift. Raises BoardError."""
-        ((fleets, by_rule, drifting),) = self._rows("SELECT count(*), total(by_rule), total(drifts) FROM judged")
-        return int(fleets), int(by_rule), int(drifting)
+    def counts(self) -> FleetCounts:
+        """How many fleets were judged, and what of them. Raises BoardError."""
+        ((fleets, *flagged),) = self._rows("SELECT count(*), total(by_rule), total(drifts), total(unlike) FROM judged")
+        return FleetCounts(fleets, *map(int, flagged))
 
     def totals(self) -> list[PlayerSums]:
         """Every player's sums over all fleets, for each period. Raises BoardError."""

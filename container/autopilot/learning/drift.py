@@ -1,11 +1,13 @@
 """The drift of a played fleet: how far what the policy asked for was from what the lead then needed, day by day."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.backtest.scenario import Scenario
 from autopilot.core.cost import Doubles
-from autopilot.core.drift import BeyondTraining, Drift, day_features, drift_of
+from autopilot.core.drift import BeyondTraining, Drift, beyond_training, day_features, drift_of
 from autopilot.core.trained_on import FEATURES, TrainedOn
 from autopilot.learning.scoreboard import POLICY, PlayedFleet
 
@@ -13,10 +15,20 @@ _LEAST_KNOWN = 0.8
 """Share of a day's steps: a day of which less is known is left out."""
 
 
-def fleet_drift(played: PlayedFleet, training: TrainedOn | None = None) -> Drift | BeyondTraining | None:
-    """Whether the last two days' forecasts left what the weeks before showed, or training, as far as that is known."""
-    spread = None if training is None else training.spread(played.scenario.lead)
-    return drift_of(*errors_and_features(played.scenario, played.sizes[POLICY]), spread)
+class Findings(NamedTuple):
+    """How the last two days' forecasts did: beside the weeks before, and beside training; None: nothing to say."""
+
+    drift: Drift | None
+    beyond_training: BeyondTraining | None
+
+
+def look_for_drift(played: PlayedFleet, training: TrainedOn | None = None) -> Findings:
+    """Whether the last two days' forecasts left what the weeks before showed, and training, as far as it is known."""
+    errors, features = errors_and_features(played.scenario, played.sizes[POLICY])
+    if training is None:
+        return Findings(drift_of(errors, features), None)
+    spread = training.spread(played.scenario.lead)
+    return Findings(drift_of(errors, features, spread), beyond_training(errors, features, spread))
 
 
 def errors_and_features(scenario: Scenario, sizes: Doubles) -> tuple[Doubles, Doubles]:

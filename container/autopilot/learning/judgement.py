@@ -14,7 +14,7 @@ from autopilot.core.fleet import Lead
 from autopilot.core.history import rfc3339
 from autopilot.core.trained_on import TrainedOn
 from autopilot.learning.board import BoardEntry, PlayerSums
-from autopilot.learning.drift import fleet_drift
+from autopilot.learning.drift import look_for_drift
 from autopilot.learning.judge import JudgeConfig
 from autopilot.learning.scoreboard import POLICY, RULE, FleetStanding, PlayedFleet, play_fleet, standings
 from autopilot.learning.stored import StoredFleet
@@ -37,17 +37,20 @@ def judged(
     """
     replay = replace(config.replay, lead=context.lead, missing_price=context.missing_price, limits=context.now.limits)
     found, by_rule, note = list[FleetStanding](), False, ""
-    drift = _new_lead(lead_before, context.lead, config.trained_on)
+    drift, unlike = _new_lead(lead_before, context.lead), _unknown_lead(context.lead, config.trained_on)
     try:
         played = play_fleet(stored, replay, config.candidate)
         found, by_rule = standings(played), config.earns and _serves_rule(played, context)
-        drift = drift or str(fleet_drift(played, config.trained_on) or "")
+        seen = look_for_drift(played, config.trained_on)
+        drift, unlike = drift or str(seen.drift or ""), unlike or str(seen.beyond_training or "")
     except ValueError as error:  # too little is stored, or too rarely observed, to play anything
         note = str(error)
-    told = _told(stored.fleet, context.now.observed_at, by_rule, note) | {"drift": drift}
+    told = _told(stored.fleet, context.now.observed_at, by_rule, note)
+    told |= {"drift": drift, "beyond_training": unlike}
     told["standings"] = [_rounded(entry(one, config.server_hour)) for one in found]
     sums = [_sums(one.days, player, score) for one in found for player, score in one.scores.items()]
-    return BoardEntry(stored.fleet, *when, by_rule, json.dumps(told, allow_nan=False).encode(), sums, bool(drift))
+    content = json.dumps(told, allow_nan=False).encode()
+    return BoardEntry(stored.fleet, *when, by_rule, content, sums, bool(drift), bool(unlike))
 
 
 def _serves_rule(played: PlayedFleet, context: FleetContext) -> bool:
@@ -55,14 +58,19 @@ def _serves_rule(played: PlayedFleet, context: FleetContext) -> bool:
     return bool(trial.serves_rule(np.array([context.now.observed_at // PART_SECONDS], np.int64))[0])
 
 
-def _new_lead(before: Lead | None, now: Lead, training: TrainedOn | None) -> str:
-    """What to say of a lead that is another than it was, for every forecast has a new task, or than training had."""
-    said = []
-    if before is not None and before != now:
-        said.append(f"was {before.shortest:g} to {before.longest:g}")
-    if training is not None and not training.covers(now):
-        said.append("training knew none that ends after {:g} to {:g}".format(*training.lead_minutes))
-    return f"the lead is {now.shortest:g} to {now.longest:g} minutes, and {', and '.join(said)}" if said else ""
+def _new_lead(before: Lead | None, now: Lead) -> str:
+    """What to say of a lead that is another than it was: every forecast has a new task."""
+    if before is None or before == now:
+        return ""
+    return f"the lead is {now.shortest:g} to {now.longest:g} minutes, and was {before.shortest:g} to {before.longest:g}"
+
+
+def _unknown_lead(now: Lead, training: TrainedOn | None) -> str:
+    """What to say of a lead that the policy did not learn."""
+    if training is None or training.covers(now):
+        return ""
+    least, most = training.lead_minutes
+    return f"the lead ends after {now.longest:g} minutes; in training leads ended after {least:g} to {most:g}"
 
 
 def _told(fleet: str, at: float, by_rule: bool, note: str) -> dict[str, Any]:
