@@ -12,9 +12,10 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decide import Decisions, FleetContext, Reports, SizeMemory, decide
+from autopilot.core.cost import MISSING_PRICE
+from autopilot.core.decide import Decisions, FleetContext, Reports, decide
 from autopilot.core.evidence import Evidence, evidence_of
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead
+from autopilot.core.fleet import DEFAULT_LEAD, Decision, FleetNow, Lead
 from autopilot.core.guardrail import GuardrailRules, allocate_without_demand
 from autopilot.core.history import (
     DAYS_BACK,
@@ -29,6 +30,7 @@ from autopilot.core.history import (
 from autopilot.core.replayed import replayed
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.signs import COUNTED
+from autopilot.core.stabilization import SizeMemory
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
 from autopilot.ports import Decided, DemandSource, Judge, Observed, Policy, Shadow
 
@@ -298,7 +300,7 @@ def _status(recalled: Recalled, recent: Floats) -> HistoryStatus:
 
 def _sizes_before(ask: Ask, recalled: Recalled, rules: GuardrailRules) -> SizeMemory:
     """The sizes that were decided for a fleet before, as far as its history has them."""
-    memory = SizeMemory(rules)
+    memory = SizeMemory(rules.stabilization_minutes)
     if recalled.history is not None:
         needs, sizes = _last_slots(recalled.history, ask.now.observed_at, memory.reach)
         first = slot_of(ask.now.observed_at) + 1 - len(sizes)
