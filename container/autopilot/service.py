@@ -27,6 +27,7 @@ from autopilot.core.history import (
     slot_of,
     stack_windows,
 )
+from autopilot.core.outage import judge
 from autopilot.core.replayed import replayed
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.signs import COUNTED
@@ -156,6 +157,20 @@ class Autopilot:
                     yield refusal
                 else:
                     yield next(answers) if ask.demand_known else self._without_demand(ask)
+
+    def why_held(self, fleet: str, at: float) -> str:
+        """What spoke for the outage hold of a fleet in the slot of `at`, in words, as far as its history remembers it.
+
+        Queue and live sessions are not remembered. Empty where nothing is held, or nothing is known.
+        """
+        history, slot = self.history.look_back(fleet, at), slot_of(at)
+        (demand,) = history.demand_between(slot, slot + 1).tolist()
+        if math.isnan(demand):
+            return ""
+        counted = history.arrivals_between(slot, slot + 1)
+        now = FleetNow(fleet, at, demand, arrivals=None if counted is None else _last(counted))
+        windows, evidence = _reports([Ask(now)], [Recalled(history, "ok")])
+        return judge(windows, evidence, self.operator.rules.hold).why.get(0, "")
 
     def _refused(self, ask: Ask) -> Refusal | None:
         if not ask.demand_known and self.demand is None:
