@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.soak.cluster import SoakCluster
 from bench.soak.door import Door
-from bench.soak.endpoint import SoakEndpoint, free_port
+from bench.soak.endpoint import SoakEndpoint
 from bench.soak.faults import SoakFault
 from bench.soak.matchmaker import Matchmaker
 from bench.soak.options import Options
@@ -24,6 +24,7 @@ from bench.soak.rival import Rival
 from bench.soak.world import Cast
 from testkit.client.api_server import TOOLS, ApiServer
 from testkit.client.standins import serving
+from testkit.ports import free_port
 
 NAMES = ("one", "two")
 DOOR_MODES = {
