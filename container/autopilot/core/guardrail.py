@@ -13,6 +13,8 @@ from autopilot.core.hold_rules import DEFAULT_HOLD, SLOT_MINUTES, HoldRules
 
 MAX_PREDICTION_RATIO = 10
 """A prediction above this many times the highest recent need is a broken model, not a forecast."""
+_DUST = 1e-9
+"""What a sum of floats may be off by, as a share of it: no server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,7 @@ NO_OVERRIDE = Override()
 
 def whole(servers: float) -> int:
     """Round up to a whole server; a hair above a whole number (float error) is that number."""
-    return ceil(servers - _dust(servers))
-
-
-def _dust(servers: float) -> float:
-    """What a sum of floats may be off by: no server."""
-    return 1e-9 * max(1.0, abs(servers))
+    return ceil(servers - _DUST * max(1.0, abs(servers)))
 
 
 def usable(prediction: float, now: FleetNow, peak: float) -> bool:
@@ -120,7 +117,7 @@ def apply_guardrail(
         wanted, reason = lowest, Reason.DEMAND_FLOOR
     wanted, reason = _with_added(wanted, lowest, reason, override)
     allocation, reason = _within_limits(wanted, reason, now, override)
-    return Decision(allocation, reason, trusted and prediction < need - _dust(need), forecast, recommended)
+    return Decision(allocation, reason, trusted and prediction < need - _DUST * max(1.0, need), forecast, recommended)
 
 
 def allocate_without_demand(
@@ -177,16 +174,12 @@ def _with_added(wanted: int, lowest: int, reason: Reason, override: Override) ->
 
 def _within_limits(wanted: int, reason: Reason, now: FleetNow, override: Override) -> tuple[int, Reason]:
     limits = now.limits
-    minimum, by_minimum = _bound(limits.minimum, override.minimum, Reason.AT_MINIMUM)
-    maximum, by_maximum = _bound(limits.maximum, override.maximum, Reason.AT_MAXIMUM)
-    if minimum is not None and wanted < minimum:
-        wanted, reason = minimum, by_minimum
+    minimum = limits.minimum if override.minimum is None else override.minimum
+    maximum = limits.maximum if override.maximum is None else override.maximum
+    if wanted < minimum:
+        wanted, reason = minimum, Reason.AT_MINIMUM if override.minimum is None else Reason.SCHEDULED
     if maximum is not None and wanted > maximum:
-        wanted, reason = maximum, by_maximum
+        wanted, reason = maximum, Reason.AT_MAXIMUM if override.maximum is None else Reason.SCHEDULED
         if wanted < now.sessions:
             wanted, reason = now.sessions, Reason.DEMAND_FLOOR
     return wanted, reason
-
-
-def _bound(own: int | None, scheduled: int | None, reason: Reason) -> tuple[int | None, Reason]:
-    return (own, reason) if scheduled is None else (scheduled, Reason.SCHEDULED)
