@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple, cast
 import numpy as np
 
 from autopilot.core.history import (
-    NOTHING,
     DAYS_BACK,
+    NOTHING,
     SLOT_SECONDS,
     SLOTS_PER_DAY,
     DaySlots,
@@ -369,7 +369,7 @@ def _observations_in(days: Iterable[DaySlots | None]) -> int:
 
 
 def _observations(day: DaySlots) -> int:
-    return int(np.count_nonzero(~np.isnan(day.demand)))
+    return 0 if day.demand is NOTHING else int(np.count_nonzero(~np.isnan(day.demand)))
 
 
 def _or_none(day: DaySlots) -> DaySlots | None:
