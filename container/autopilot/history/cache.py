@@ -162,7 +162,7 @@ class RecentHistory:
             self._look_up(place, today, found, missing)
         if missing:
             found |= self._read(missing)
-        return self._recalled(place, today, found).history or FleetHistory({})
+        return self._recalled(place, today, _gathered(place, found)).history or FleetHistory({})
 
     def remember(self, decided: Sequence[Decided]) -> None:
         """Keep decisions beside the observations, unless the store has them already. Best effort."""
