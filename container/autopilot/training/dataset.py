@@ -57,8 +57,8 @@ class Rows:
 
     observations [R, K, WIDTH], whose lead and price are nominal; demand [R, K] servers when they are made;
     needed [R, K, 2] servers at the near and the far horizon; step_minutes [R] between two decisions; weight [R] in the
-    mean of the loss; fleet [R] its number; rules [F, 3, P] mean servers missing and idle, and those ordered a minute, under
-    each of P simple rules
+    mean of the loss; fleet [R] its number; rules [F, 3, P] mean servers missing and idle, and those ordered a minute,
+    under each of P simple rules
     """
 
     observations: Floats

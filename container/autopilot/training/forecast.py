@@ -131,9 +131,7 @@ def draw_prices(rng: np.random.Generator, count: int, config: ForecastConfig) ->
     return np.where(rng.random(count) < 0.3, config.missing_price, drawn).astype(np.float32)
 
 
-def batch_of(
-    rows: Rows, lead: Floats, price: Floats, rng: np.random.Generator, start_minutes: float = 0.0
-) -> Batch:
+def batch_of(rows: Rows, lead: Floats, price: Floats, rng: np.random.Generator, start_minutes: float = 0.0) -> Batch:
     """The rows under leads [B, 2] and prices [B], and what is random for them."""
     count, length = rows.demand.shape
     observations = rows.observations.copy()

@@ -69,8 +69,8 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     start_minutes: Annotated[
         NotNegative,
         Meta(
-            description="What starting a server costs, in minutes of an idle one: the closed loop learns it (forecast), "
-            "and the verdict counts it.",
+            description="What starting a server costs, in minutes of an idle one: the closed loop learns it "
+            "(forecast), and the verdict counts it.",
         ),
     ] = 0.0
     over_prov_factor: Annotated[
