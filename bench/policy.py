@@ -5,9 +5,10 @@
 Without files, the traces beside the project are played, as their scorer puts them on a grid and scales them to a mean
 of so many servers. Every trace is decided again at each observation by what serves (hold, policy, guardrail), and the
 sizes that the client would set are played in the simulated fleet: growth takes the lead, shrinking is at once. `ratio`
-is the cost relative to the cheapest rule or buffer in hindsight, `with boot` the same where servers that boot, which are
-paid too, are counted for both; `to buffer` relative to the cheapest buffer; `starts` and `cancels` are a day, in per
-cent of the fleet. Beside it: that rule, Agones' buffers, HPA, and the same policy as 0.1.0 applied it (it looked ten minutes ahead, and the highest size of fifteen minutes stood, what was in use included).
+is the cost relative to the cheapest rule or buffer in hindsight, `with boot` the same where servers that boot, which
+are paid too, are counted for both, `to buffer` relative to the cheapest buffer; `starts` and `cancels` are a day, in
+per cent of the fleet. Beside it: that rule, Agones' buffers, HPA, and the same policy as 0.1.0 applied it (it looked
+ten minutes ahead, and the highest size of fifteen minutes stood, what was in use included).
 """
 
 import argparse
