@@ -23,7 +23,7 @@ class Served:
 
     def __init__(self, account: Account, policy_of: Callable[[str], str] = _named_by_its_data) -> None:
         self.account, self.policy_of, self.config = account, policy_of, "autopilot-first"
-        account._invoke_endpoint = lambda call: self._answer(call)
+        account._invoke_endpoint = self._answer
         self.make("CreateModel", ModelName="autopilot-model", ExecutionRoleArn=SERVING_ROLE, PrimaryContainer={
             "Image": "registry/autopilot:serve", "Environment": ENVIRONMENT})  # fmt: skip
         variant = {"VariantName": "AllTraffic", "ModelName": "autopilot-model", "InstanceType": "ml.c5.large",
@@ -50,4 +50,3 @@ class Served:
         assert asked["history"] == [], "something is stored of it"
         policy = self.policy_of(self.model()["PrimaryContainer"].get("ModelDataUrl", ""))
         return {"Body": json.dumps({"Prediction": {"policy": policy}})}
-

@@ -87,11 +87,12 @@ def run(account: Account, payload: object, path: Path = DEFINITION, **substitute
     name = f"m{next(_count)}"
     machine = client.create_state_machine(name=name, definition=definition(path, **substituted), roleArn=ROLE)
     started = client.start_execution(stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps(payload))
-    seen = _ended(client, started["executionArn"])
+    seen = ended(client, started["executionArn"])
     return Ended(seen["status"], seen.get("cause", ""), json.loads(seen.get("output", "{}")), told)
 
 
-def _ended(client: Any, arn: str) -> Any:
+def ended(client: Any, arn: str) -> Any:
+    """What is said of an execution at its end."""
     until = time.monotonic() + PATIENCE
     while (seen := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
         assert time.monotonic() < until, "the machine does not end"

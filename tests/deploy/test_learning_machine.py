@@ -3,11 +3,13 @@
 import json
 from fnmatch import fnmatchcase
 
+import boto3
 import pytest
 import yaml
 
 from autopilot_deploy.core.shapes import operation
 from testkit.aws import machine
+from testkit.aws.account import REGION
 from testkit.aws.learned import ENVIRONMENT, SERVING_ROLE, Served
 from testkit.aws.machine import LEARNING, run
 from tests.deploy.test_state_machine import _action
@@ -77,7 +79,9 @@ def put(served, name, url=None, beside=None, previous=None):
         container["Environment"] |= {"LEARNING_PREVIOUS": previous, "LEARNING_SINCE": "2026-11-20T04:00:00Z"}
     served.make("CreateModel", ModelName=name, ExecutionRoleArn=SERVING_ROLE, PrimaryContainer=container)
     (variant,) = served.make("DescribeEndpointConfig", EndpointConfigName="autopilot-first")["ProductionVariants"]
-    served.make("CreateEndpointConfig", EndpointConfigName=f"c-{name}", ProductionVariants=[variant | {"ModelName": name}])
+    served.make(
+        "CreateEndpointConfig", EndpointConfigName=f"c-{name}", ProductionVariants=[variant | {"ModelName": name}]
+    )
     served.make("UpdateEndpoint", EndpointName="autopilot", EndpointConfigName=f"c-{name}")
     while served.endpoint()["EndpointStatus"] != "InService":
         pass
@@ -115,6 +119,7 @@ def test_the_config_stays_as_it_is_but_for_the_model_and_an_alarm_rolls_it_back(
     Jobs(account)
     learn(account)
     (config,), (update,) = account.asked("CreateEndpointConfig"), account.asked("UpdateEndpoint")
+    assert account.asked("CreateModel")[0]["Tags"] == config["Tags"]
     (variant,) = config["ProductionVariants"]
     assert (variant["InstanceType"], variant["InitialInstanceCount"]) == ("ml.c5.large", 2)
     assert {"Key": "gameserver-autopilot:endpoint", "Value": "autopilot"} in config["Tags"]
@@ -471,7 +476,59 @@ def test_an_execution_of_the_longest_jobs_fits_the_events_that_it_may_have():
     states = json.loads(LEARNING.read_text())["States"]
     events = 9  # a wait, a task and a choice, entered and left, and the task's call
     longest = sum(
-        3 * states[name]["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"] / states[f"Wait for the {job}"]["Seconds"]
+        3
+        * states[name]["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"]
+        / states[f"Wait for the {job}"]["Seconds"]
         for name, job in (("Trial", "trial"), ("Export", "export"), ("Train", "train"))
     )
     assert longest * events < 25_000 - 2_000
+
+
+# The command line
+
+
+@pytest.fixture
+def stack(account, served):
+    """The machine, under the name by which the command line finds it; a look at an execution waits for its end."""
+    client = boto3.client("stepfunctions", region_name=REGION)
+    client.create_state_machine(
+        name="autopilot-learning", definition=machine.definition(LEARNING), roleArn=machine.ROLE
+    )
+    account._publish = lambda call: {}
+    account._describe_execution = lambda call: machine.ended(client, call.parameters["executionArn"])
+
+
+def test_the_command_line_promotes_and_says_who_answers_now(cli, account, served, stack):
+    put(served, "autopilot-beside", beside=CANDIDATE)
+    Jobs(account, trial="promote: learned@83be1d07 was asked for")
+    result = cli("promote", "autopilot")
+    assert result.exit_code == 0, result.output
+    assert f"{served.policy_of(CANDIDATE)} answers now, default@28db5018 did before" in result.stdout
+    assert "to undo it: python -m autopilot_deploy rollback autopilot" in result.stdout
+
+
+def test_the_command_line_goes_back(cli, account, served, stack):
+    put(served, "autopilot-new", CANDIDATE, previous="built-in")
+    result = cli("rollback", "autopilot")
+    assert result.exit_code == 0, result.output
+    assert f"default@28db5018 answers now, {served.policy_of(CANDIDATE)} did before" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("trial", "code", "said"),
+    [("deferred: an outage is held for eu/racer", 3, "not now: deferred: an outage"),
+     ("refused: features_version 3", 1, "promote: not promoted: refused: features_version 3")],
+)  # fmt: skip
+def test_what_is_put_off_or_refused_has_an_exit_code_of_its_own(cli, account, served, stack, trial, code, said):
+    put(served, "autopilot-beside", beside=CANDIDATE)
+    Jobs(account, trial=trial)
+    result = cli("promote", "autopilot")
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert untouched(account)
+
+
+def test_without_the_stack_the_way_to_serve_another_model_is_named(cli, account, served):
+    result = cli("promote", "autopilot")
+    assert result.exit_code == 1
+    assert "deploy PAYLOAD --model-data" in result.stderr

@@ -78,10 +78,12 @@ class TimeType(click.ParamType[float | None, str]):
 @click.command()
 @store_option
 @click.option("--models", required=True, type=click.Path(path_type=Path, file_okay=False),
-              help="Where `served`, `candidate` and `previous` are, each a model or a model.tar.gz in a directory.")  # fmt: skip
-@click.option("--promoted-at", type=TimeType(), default="-", help="When `served` took the place of `previous`; - never.")
+              help="Where `served`, `candidate` and `previous` are: directories with a model or its archive.")  # fmt: skip
+@click.option(
+    "--promoted-at", type=TimeType(), default="-", help="When `served` took the place of `previous`; - never."
+)
 @click.option("--days", default=7, show_default=True, type=click.IntRange(3, 14), help="Whole days that proof takes.")
-@click.option("--asked", is_flag=True, help="A person asks for the candidate: it needs no proof, but outages defer it.")
+@click.option("--asked", is_flag=True, help="A person asks for the candidate: no proof is needed.")
 @click.option("--answer", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File for the outcome.")
 def trial(**given: object) -> None:
     """Say what is to become of a candidate, and of a model that was promoted; change nothing.

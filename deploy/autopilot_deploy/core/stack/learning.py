@@ -1,4 +1,4 @@
-"""Retraining by the clock: a schedule, and what the state machine of it needs: a bucket, roles, rights and parameters."""
+"""Retraining by the clock: a schedule, and what its state machine needs: a bucket, roles, rights and parameters."""
 
 from collections.abc import Sequence
 
@@ -114,7 +114,7 @@ def _machine_statements(names: Names, topic: Json) -> list[Json]:
         allow("Configs", "sagemaker", "CreateEndpointConfig UpdateEndpoint AddTags", configs),
         allow("UseModels", "sagemaker", "CreateEndpointConfig", every[1]),
         allow("Look", "sagemaker", "DescribeEndpointConfig DescribeModel", every),
-        allow("Model", "sagemaker", "CreateModel", models),
+        allow("Model", "sagemaker", "CreateModel AddTags", models),
         {
             **allow("HandRoles", "iam", "PassRole", roles),
             "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},

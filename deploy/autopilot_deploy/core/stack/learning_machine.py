@@ -1,4 +1,4 @@
-"""The state machine that learns by the clock: a trial of what is there, an export, a training, a candidate, a promotion.
+"""The state machine that learns by the clock: a trial of what is there, an export, a training, a promotion.
 
 Each job is tried again, every end but an uneventful one is told to the topic. Started by hand with {"ask": "promote"}
 or {"ask": "rollback"} it does that alone.

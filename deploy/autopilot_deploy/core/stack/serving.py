@@ -27,6 +27,8 @@ _OF_CONFIG = (
 )
 _QUESTION = '{"fleet": "who-serves", "demand": 0, "history": []}'
 """A fleet that brings its history along: it is answered like any other, and nothing is stored of it."""
+_TAGS = literal([{"Key": TAG, "Value": "${EndpointName}"}, {"Key": "environment", "Value": "${Environment}"}])
+"""By the first, `destroy` knows what is the endpoint's."""
 _POLL_SECONDS, _BAKED_SECONDS = 30, 300
 _BUSY = "$status in ['Updating', 'SystemUpdating', 'RollingBack', 'Creating']"
 
@@ -85,15 +87,15 @@ def _model_seen() -> State:
     container = "$states.result.PrimaryContainer"
     env = f"{container}.Environment"
     beside = f"{container}.AdditionalModelDataSources[ChannelName = '{CHANNEL}'].S3DataSource.S3Uri"
+    theirs = f"$not($k in {literal(list(_OURS))})"
     found = {"served": (f"{container}.ModelDataUrl", BUILT_IN), "candidate": (beside, ""),
              "previous": (f"{env}.{_PREVIOUS}", ""), "since": (f"{env}.{_SINCE}", "")}  # fmt: skip
+    archive = f"$exists({container}.ModelDataUrl) or $not($exists({container}.ModelDataSource))"
     return {
         "made": query(_kept("$states.result", _OF_MODEL)),
         "container": query(_kept(container, _OF_CONTAINER)),
-        "environment": query(merged("{}", f"$sift({env}, function($x, $k) {{ $not($k in {literal(list(_OURS))}) }})")),
-        "readable": query(
-            f"$exists({container}) and ($exists({container}.ModelDataUrl) or $not($exists({container}.ModelDataSource)))"
-        ),
+        "environment": query(merged("{}", f"$sift({env}, function($x, $k) {{ {theirs} }})")),
+        "readable": query(f"$exists({container}) and ({archive})"),
         **{name: query(f"$exists({one}) ? {one} : '{other}'") for name, (one, other) in found.items()},
     }
 
@@ -172,16 +174,13 @@ def _model_request() -> str:
         f"$wanted.served != '{BUILT_IN}' ? {{'ModelDataUrl': $wanted.served}} : {{}}",
         f"$wanted.candidate != '' ? {beside} : {{}}",
     )
-    return merged("$made", f"{{'ModelName': $name, 'PrimaryContainer': {container}}}")
+    return merged("$made", f"{{'ModelName': $name, 'PrimaryContainer': {container}, 'Tags': {_TAGS}}}")
 
 
 def _config_request() -> str:
     """The config in service with another model, under a name that the machine that deploys knows as its own."""
-    tags = literal(
-        [{"Key": TAG, "Value": "${EndpointName}"}, {"Key": "environment", "Value": "${Environment}"}],
-    )
     variants = "[$map($live.ProductionVariants, function($v) { $merge([$v, {'ModelName': $name}]) })]"
-    named = f"{{'EndpointConfigName': $config, 'ProductionVariants': {variants}, 'Tags': {tags}}}"
+    named = f"{{'EndpointConfigName': $config, 'ProductionVariants': {variants}, 'Tags': {_TAGS}}}"
     return merged("$live", named)
 
 
