@@ -27,8 +27,8 @@ from autopilot.backtest.comparison import AUTOPILOT, compare
 from autopilot.backtest.earning import earned
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.backtest.scenario import Scenario, decide_again, scenario_for
-from autopilot.core.cost import Score, regular
-from autopilot.core.fleet import MISSING_PRICE, Lead, parse_lead
+from autopilot.core.cost import MISSING_PRICE, Score, regular
+from autopilot.core.fleet import Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.core.hold_rules import HoldRules
 from autopilot.demand.csv_file import read_demand_csv

@@ -12,9 +12,10 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decide import Decisions, FleetContext, Reports, SizeMemory, decide
+from autopilot.core.cost import MISSING_PRICE
+from autopilot.core.decide import Decisions, FleetContext, Reports, decide
 from autopilot.core.evidence import Evidence, evidence_of
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead
+from autopilot.core.fleet import DEFAULT_LEAD, Decision, FleetNow, Lead
 from autopilot.core.guardrail import GuardrailRules, allocate_without_demand
 from autopilot.core.history import (
     DAYS_BACK,
@@ -26,9 +27,11 @@ from autopilot.core.history import (
     slot_of,
     stack_windows,
 )
+from autopilot.core.outage import judge
 from autopilot.core.replayed import replayed
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.signs import COUNTED
+from autopilot.core.stabilization import SizeMemory
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
 from autopilot.ports import Decided, DemandSource, Judge, Observed, Policy, Shadow
 
@@ -154,6 +157,20 @@ class Autopilot:
                     yield refusal
                 else:
                     yield next(answers) if ask.demand_known else self._without_demand(ask)
+
+    def why_held(self, fleet: str, at: float) -> str:
+        """What spoke for the outage hold of a fleet in the slot of `at`, in words, as far as its history remembers it.
+
+        Queue and live sessions are not remembered. Empty where nothing is held, or nothing is known.
+        """
+        history, slot = self.history.look_back(fleet, at), slot_of(at)
+        (demand,) = history.demand_between(slot, slot + 1).tolist()
+        if math.isnan(demand):
+            return ""
+        counted = history.arrivals_between(slot, slot + 1)
+        now = FleetNow(fleet, at, demand, arrivals=None if counted is None else _last(counted))
+        windows, evidence = _reports([Ask(now)], [Recalled(history, "ok")])
+        return judge(windows, evidence, self.operator.rules.hold).why.get(0, "")
 
     def _refused(self, ask: Ask) -> Refusal | None:
         if not ask.demand_known and self.demand is None:
@@ -298,7 +315,7 @@ def _status(recalled: Recalled, recent: Floats) -> HistoryStatus:
 
 def _sizes_before(ask: Ask, recalled: Recalled, rules: GuardrailRules) -> SizeMemory:
     """The sizes that were decided for a fleet before, as far as its history has them."""
-    memory = SizeMemory(rules)
+    memory = SizeMemory(rules.stabilization_minutes)
     if recalled.history is not None:
         needs, sizes = _last_slots(recalled.history, ask.now.observed_at, memory.reach)
         first = slot_of(ask.now.observed_at) + 1 - len(sizes)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopilot.core.fleet import FleetNow, Limits, Reason
+from autopilot.core.fleet import FleetNow, Limits, Reason, whole
 from autopilot.core.guardrail import (
     NO_OVERRIDE,
     GuardrailRules,
@@ -15,7 +15,6 @@ from autopilot.core.guardrail import (
     Recent,
     allocate_without_demand,
     apply_guardrail,
-    whole,
 )
 
 SERVERS = st.floats(0, 1e7)

@@ -88,6 +88,18 @@ def test_an_endpoint_is_followed_by_what_it_remembers(tmp_path):
         assert (named.fleet, named.state) == ("eu/unheard", "silent")
 
 
+@pytest.mark.parametrize(("why", "said"), [("demand 5 where 82 is expected", 1), ("", 0)])
+def test_a_hold_of_an_endpoint_is_shown_with_what_speaks_for_it(why, said):
+    past = {"fleet": "eu/x", "start": "2026-10-10T12:00:00Z", "demand": [80, 5], "forecast": [81, 83],
+            "believed": [None, 82], "why": why}  # fmt: skip
+    answers = {"/invocations": as_json({"past": [past], "fleets": ["eu/x"]})}
+    with serving(lambda _, path, *__: answers.get(path, (404, b""))) as url:
+        (fleet,) = following(url).follow().sight.fleets
+    assert fleet.state == "held"
+    assert fleet.notes[0] == "The report of 5 is not believed: 82 servers are kept for its players."
+    assert list(fleet.notes[1:]) == [f"What speaks for it: {why}."] * said
+
+
 BOARDS = {
     "unwell": ((503, b'{"code": "scoreboard_unavailable"}'), "it answers 503."),
     "of another version": ((200, b"[]"), "its answer is not what an endpoint of this version says."),

@@ -239,6 +239,20 @@ def test_looking_records_nothing(shelf: Shelf, recent: RecentHistory) -> None:
     assert set(looked.history.days) == {TODAY, YESTERDAY}
 
 
+def test_looking_back_sees_the_days_that_a_decision_sees_and_records_nothing(
+    shelf: Shelf, recent: RecentHistory
+) -> None:
+    fill(shelf, TEN, 9)
+    before = len(shelf.days)
+    history = recent.look_back("shooter", TEN)
+    assert set(history.days) >= {TODAY - timedelta(days=back) for back in (0, 1, 2, 7)}
+    assert len(shelf.days) == before
+    recent.look_back("shooter", TEN)
+    assert shelf.reads[-1] == [("shooter", TODAY)]  # the days before are in memory
+    shelf.fails = {"read"}
+    assert recent.look_back("shooter", TEN).days == {}
+
+
 def test_a_fleet_that_failed_does_not_spoil_the_others(shelf: Shelf, recent: RecentHistory) -> None:
     shelf.fails = {"b"}
     recalled = recent.recall([Observed(fleet, TEN, 1) for fleet in "abc"])

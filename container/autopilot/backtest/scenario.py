@@ -19,9 +19,19 @@ from autopilot.backtest.replay import (
     decide_moments,
     replay,
 )
-from autopilot.core.cost import Course, Doubles, Flags, RegularSeries, Score, regular, score, scored_steps
-from autopilot.core.decide import applied
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Lead, Limits
+from autopilot.core.cost import (
+    MISSING_PRICE,
+    Course,
+    Doubles,
+    Flags,
+    RegularSeries,
+    Score,
+    regular,
+    score,
+    scored_steps,
+)
+from autopilot.core.fleet import DEFAULT_LEAD, Lead, Limits
+from autopilot.core.stabilization import applied
 from autopilot.demand.series import DemandSeries
 from autopilot.sim.fleet import draw_leads, play
 

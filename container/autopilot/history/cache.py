@@ -140,6 +140,23 @@ class RecentHistory:
         status: Status = "off" if self._off else "ok" if days else "unavailable"
         return Recalled(FleetHistory(days), status)
 
+    def look_back(self, fleet: str, at: float) -> FleetHistory:
+        """As `look`, with all earlier days that a decision would see; empty where the store does not answer."""
+        place = _Place(fleet, day_of(slot_of(at)), at)
+        found: Days = {}
+        missing: dict[FleetDay, bool] = {}
+        try:
+            (today,) = self._history.read([(fleet, place.day)])
+        except HistoryUnavailableError:
+            today = None
+        if today is None:
+            return FleetHistory({})
+        with self._lock:
+            self._look_up(place, today, found, missing)
+        if missing:
+            found |= self._read(missing)
+        return self._recalled(place, today, found).history or FleetHistory({})
+
     def remember(self, decided: Sequence[Decided]) -> None:
         """Keep decisions beside the observations, unless the store has them already. Best effort."""
         with self._lock:

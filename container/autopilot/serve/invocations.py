@@ -165,9 +165,10 @@ class Invocations:
     def _past(self, autopilot: Autopilot, parsed: Past) -> RawReply:
         store = autopilot.history.store
         names = None if parsed.fleets else self._names(store)
-        return json_reply(
-            encoder.write(past.write(read_pasts(store, parsed.fleets, parsed.at, parsed.hours), parsed, names))
-        )
+        pasts = read_pasts(store, parsed.fleets, parsed.at, parsed.hours)
+        held = [(one.fleet, one.held_at) for one in pasts if one.held_at is not None][: past.MOST_EXPLAINED]
+        whys = {fleet: autopilot.why_held(fleet, at) for fleet, at in held}
+        return json_reply(encoder.write(past.write(pasts, parsed, whys, names)))
 
     def _names(self, store: History) -> list[str]:
         if self.settings.history_place().kind == "dynamodb":

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from autopilot.core import features
-from autopilot.core.fleet import MISSING_PRICE
+from autopilot.core.cost import MISSING_PRICE
 from autopilot.core.history import SLOTS_PER_DAY, WEEK_BEFORE, Floats, Windows
 from autopilot.core.series import SlottedSeries
 from autopilot.sim.demand import DAY

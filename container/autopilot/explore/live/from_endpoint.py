@@ -23,6 +23,7 @@ class _Past(msgspec.Struct, frozen=True):
     demand: list[float | None] = []
     forecast: list[float | None] = []
     believed: list[float | None] = []
+    why: str = ""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -108,16 +109,18 @@ def _sight(one: _Past, said: Sequence[str]) -> FleetSight:
     demand, forecast = one.demand[at] or 0.0, one.forecast[at] if at < len(one.forecast) else None
     believed = one.believed[at] if at < len(one.believed) else None
     late = len(one.demand) - 1 - at
-    notes = [*_why(demand, believed), *_silence(late, one.slot_minutes), *said]
+    notes = [*_hold(demand, believed, one.why), *_silence(late, one.slot_minutes), *said]
     size = None if forecast is None else math.ceil(max(demand, forecast))
     return FleetSight(cut(one.fleet), HELD if believed is not None else "silent" if late > _LATE_SLOTS else "",
                       demand, demand, forecast, size, "outage hold" if believed is not None else "",
                       tuple(notes))  # fmt: skip
 
 
-def _why(demand: float, believed: float | None) -> Iterator[str]:
+def _hold(demand: float, believed: float | None, why: str) -> Iterator[str]:
     if believed is not None:
         yield f"The report of {demand:g} is not believed: {believed:g} servers are kept for its players."
+        if why:
+            yield f"What speaks for it: {cut(why)}."
 
 
 def _silence(late: int, slot_minutes: float) -> Iterator[str]:

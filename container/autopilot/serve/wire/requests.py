@@ -8,18 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from autopilot.core.fleet import (
-    CHEAPEST_MISSING,
-    DEAREST_MISSING,
-    FLEET_NAME,
-    LONGEST_LEAD,
-    MOST_SERVERS,
-    FleetNow,
-    Lead,
-    Limits,
-    lead_of,
-    parse_lead,
-)
+from autopilot.core.cost import CHEAPEST_MISSING, DEAREST_MISSING
+from autopilot.core.fleet import FLEET_NAME, LONGEST_LEAD, MOST_SERVERS, FleetNow, Lead, Limits, lead_of, parse_lead
 from autopilot.serve.wire.errors import RequestError, path
 from autopilot.service import Ask
 
