@@ -78,7 +78,7 @@ class TimeType(click.ParamType[float | None, str]):
 @click.command()
 @store_option
 @click.option("--models", required=True, type=click.Path(path_type=Path, file_okay=False),
-              help="Where `served`, `candidate` and `previous` are: directories with a model or its archive.")  # fmt: skip
+              help="Where `served`, `candidate` and `previous` are: directories, each with a model.")  # fmt: skip
 @click.option(
     "--promoted-at", type=TimeType(), default="-", help="When `served` took the place of `previous`; - never."
 )
