@@ -18,7 +18,7 @@ def _named_by_its_data(url: str) -> str:
     return f"studio@{zlib.crc32(url.encode()):08x}" if url else "default@28db5018"
 
 
-class Served:
+class ServedEndpoint:
     """An endpoint in service; `policy_of`: who answers for the model data of a container, which may be none."""
 
     def __init__(self, account: Account, policy_of: Callable[[str], str] = _named_by_its_data) -> None:

@@ -10,7 +10,7 @@ import yaml
 from autopilot_deploy.core.shapes import operation
 from testkit.aws import machine
 from testkit.aws.account import REGION
-from testkit.aws.learned import ENVIRONMENT, SERVING_ROLE, Served
+from testkit.aws.learned import ENVIRONMENT, SERVING_ROLE, ServedEndpoint
 from testkit.aws.machine import LEARNING, run
 from tests.deploy.test_state_machine import _action
 
@@ -26,7 +26,7 @@ def _interpreter(monkeypatch, account):
 
 @pytest.fixture
 def served(account):
-    return Served(account)
+    return ServedEndpoint(account)
 
 
 class Jobs:

@@ -38,7 +38,7 @@ class DeadlineError(DeployError):
     exit_code = 3
 
 
-class DeferredError(DeployError):
+class PutOffError(DeployError):
     """It may be done later; the message says when."""
 
     exit_code = 3

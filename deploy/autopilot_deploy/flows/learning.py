@@ -3,7 +3,7 @@
 import json
 
 from autopilot_deploy.core.call import Json
-from autopilot_deploy.core.errors import AwsError, DeferredError, DeployError
+from autopilot_deploy.core.errors import AwsError, DeployError, PutOffError
 from autopilot_deploy.core.services import machines
 from autopilot_deploy.flows.apply import DeployContext
 
@@ -14,7 +14,7 @@ _PUT_OFF = "A promotion is put off"
 def ask(what: str, context: DeployContext) -> str:
     """Have the machine promote, or go back, and wait for its end; what came of it, in words.
 
-    Raises DeferredError where an outage puts it off, DeadlineError, and DeployError.
+    Raises PutOffError where an outage puts it off, DeadlineError, and DeployError.
     """
     arn = _start(what, context)
     context.console.say(f"started {arn}")
@@ -23,7 +23,7 @@ def ask(what: str, context: DeployContext) -> str:
         raise DeployError(f"{what}: {ended.get('cause') or ended['status']}")
     said = json.loads(ended["output"])
     if said["said"] == _PUT_OFF:
-        raise DeferredError(f"not now: {said['trial']}")
+        raise PutOffError(f"not now: {said['trial']}")
     return f"{said['said']}: {said['answers']} answers now, {said['before']} did before. {said['next']}"
 
 

@@ -33,7 +33,7 @@ from autopilot.settings import Settings
 SERVED = "served"
 
 
-class Outcome(StrEnum):
+class NextStep(StrEnum):
     """What is to be done next."""
 
     PROMOTE = "promote"
@@ -107,12 +107,12 @@ _LONGEST_ANSWER = 900
 """Characters: SageMaker hands on 1 KB of what a processing job says."""
 
 
-def decided(request: TrialRequest, settings: Settings) -> tuple[Outcome, str]:
+def decided(request: TrialRequest, settings: Settings) -> tuple[NextStep, str]:
     """What is to be done, and why. Raises ClickException where the store does not answer."""
     try:
         candidate = _candidate(request.models / CANDIDATE)
     except ModelError as error:
-        return Outcome.REFUSED if request.asked else Outcome.TRAIN, f"the candidate cannot serve: {error}"
+        return NextStep.REFUSED if request.asked else NextStep.TRAIN, f"the candidate cannot serve: {error}"
     if request.asked:
         return _asked(settings, candidate)
     with tempfile.TemporaryDirectory(prefix="autopilot-trial-") as place:
@@ -131,17 +131,17 @@ def _candidate(place: Path) -> str:
         return checked(model)
 
 
-def _asked(settings: Settings, candidate: str) -> tuple[Outcome, str]:
+def _asked(settings: Settings, candidate: str) -> tuple[NextStep, str]:
     if not candidate:
-        return Outcome.REFUSED, "there is no candidate"
+        return NextStep.REFUSED, "there is no candidate"
     try:
         with opened(settings) as history:
             held = held_now(history, chosen(history, ()), now())
     except NothingYetError:
         held = []
     if held:
-        return Outcome.DEFERRED, f"an outage is held for {', '.join(held)}: promote {candidate} when it is over"
-    return Outcome.PROMOTE, f"{candidate} was asked for"
+        return NextStep.DEFERRED, f"an outage is held for {', '.join(held)}: promote {candidate} when it is over"
+    return NextStep.PROMOTE, f"{candidate} was asked for"
 
 
 def _lay_out(request: TrialRequest, root: Path) -> None:
@@ -155,7 +155,7 @@ def _lay_out(request: TrialRequest, root: Path) -> None:
         os.utime(root / CURRENT, (request.promoted_at, request.promoted_at), follow_symlinks=False)
 
 
-def _proven(request: TrialRequest, root: Path, settings: Settings) -> tuple[Outcome, str]:
+def _proven(request: TrialRequest, root: Path, settings: Settings) -> tuple[NextStep, str]:
     """The first two steps of a pass of `learn`, on copies."""
     wanted = LearnRequest(request.store, root, 14.0, 7.0, True, request.days, None, ())
     learning = LearningPass(wanted, settings)
@@ -163,12 +163,12 @@ def _proven(request: TrialRequest, root: Path, settings: Settings) -> tuple[Outc
     if failed := [one.text for one in (watch, candidate) if one.failed]:
         raise click.ClickException("; ".join(failed))
     if watch.changed:
-        return Outcome.TAKE_BACK, _found(watch)
+        return NextStep.TAKE_BACK, _found(watch)
     if candidate.changed:
-        return Outcome.PROMOTE, _found(candidate)
+        return NextStep.PROMOTE, _found(candidate)
     if learning.deferred:
-        return Outcome.DEFERRED, candidate.text
-    return Outcome.WAIT if learning.awaited else Outcome.TRAIN, f"{watch.text}; candidate: {candidate.text}"
+        return NextStep.DEFERRED, candidate.text
+    return NextStep.WAIT if learning.awaited else NextStep.TRAIN, f"{watch.text}; candidate: {candidate.text}"
 
 
 def _found(report: StepReport) -> str:
