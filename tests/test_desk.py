@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testkit.ports import free_ports
+from testkit.ports import free_port
 from testkit.server import until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ def desk():
     """The script, running, and the port of the page."""
     if not Path(sys.executable).is_relative_to(ROOT / ".venv"):
         pytest.skip("desk.sh runs in the checkout's own .venv")
-    ports = dict(zip(("ENDPOINT_PORT", "WORLD_PORT", "PAGE_PORT"), map(str, free_ports(3)), strict=True))
+    ports = {name: str(free_port()) for name in ("ENDPOINT_PORT", "WORLD_PORT", "PAGE_PORT")}
     process = subprocess.Popen(
         [str(ROOT / "local-test" / "desk.sh"), "--boot", "1-2"],
         env=os.environ | ports,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testkit.ports import free_ports
+from testkit.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"
@@ -53,7 +53,7 @@ def plain(line: str) -> str:
 @pytest.fixture
 def followed(tmp_path):
     """What each command printed, in a copy of what the tutorial uses of the checkout, on free ports."""
-    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    ports = {port: str(free_port()) for port in PORTS}
     for name in USED:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(on_ports((ROOT / name).read_text(), ports if name.endswith(".yaml") else {}))

@@ -205,6 +205,13 @@ def test_while_the_store_fails_a_worker_goes_by_what_it_saw(shelf: Shelf, recent
     assert window(looked, TEN + 1200)[-3:-1].tolist() == [88, 89]
 
 
+def test_what_a_worker_saw_of_ten_thousand_fleets_is_kept(shelf: Shelf) -> None:
+    recent = RecentHistory(shelf, max_bytes=112 << 20)  # the default of the settings
+    shelf.fails = {"record", "read"}
+    recent.recall([Observed(f"fleet {number}", TEN, 86) for number in range(10_000)])
+    assert all(recent.look(f"fleet {number}", TEN).history is not None for number in range(0, 10_000, 999))
+
+
 def test_an_outage_over_midnight_keeps_both_days(shelf: Shelf, recent: RecentHistory) -> None:
     shelf.fails = {"record", "read"}
     for slot in range(-3, 3):

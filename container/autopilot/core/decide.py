@@ -4,7 +4,7 @@ Serving, replay, backtest and the verdict of a training run call the same functi
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isnan, nan
 from typing import NamedTuple
 
@@ -114,7 +114,7 @@ def decide_believed(
         recent = Recent(fallbacks.get(row, nan), peak, None if isnan(held) else held, last, highest, one.by_rule)
         decision = apply_guardrail(prediction, one.now, recent, rules, one.override)
         if memories:
-            decision = replace(decision, recommended=memories[row].keep(slot, decision.recommended, one.now.need))
+            decision = decision._replace(recommended=memories[row].keep(slot, decision.recommended, one.now.need))
         each.append(decision)
     return Decisions(each, predictions, belief)
 

@@ -104,8 +104,7 @@ def parse_lead(text: str) -> Lead:
     return lead_of(shortest, longest)
 
 
-@dataclass(frozen=True, slots=True)
-class FleetNow:
+class FleetNow(NamedTuple):
     """One fleet at the time of a decision.
 
     fleet        the key of its history
@@ -129,7 +128,7 @@ class FleetNow:
     @property
     def need(self) -> float:
         """Servers needed now: demand and the queue."""
-        return self.demand + self.waiting
+        return self.demand + (self.queue or 0.0)
 
     @property
     def waiting(self) -> float:
@@ -137,8 +136,7 @@ class FleetNow:
         return self.queue or 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The allocation for one fleet, in whole servers, and the rule that decided it.
 
     under_provisioned  the policy asked for less than is needed now (the seeds' "false positive")

@@ -163,16 +163,12 @@ def _with_added(wanted: int, lowest: int, reason: Reason, override: Override) ->
 
 def _within_limits(wanted: int, reason: Reason, now: FleetNow, override: Override) -> tuple[int, Reason]:
     limits = now.limits
-    minimum, by_minimum = _bound(limits.minimum, override.minimum, Reason.AT_MINIMUM)
-    maximum, by_maximum = _bound(limits.maximum, override.maximum, Reason.AT_MAXIMUM)
-    if minimum is not None and wanted < minimum:
-        wanted, reason = minimum, by_minimum
+    minimum = limits.minimum if override.minimum is None else override.minimum
+    maximum = limits.maximum if override.maximum is None else override.maximum
+    if wanted < minimum:
+        wanted, reason = minimum, Reason.AT_MINIMUM if override.minimum is None else Reason.SCHEDULED
     if maximum is not None and wanted > maximum:
-        wanted, reason = maximum, by_maximum
+        wanted, reason = maximum, Reason.AT_MAXIMUM if override.maximum is None else Reason.SCHEDULED
         if wanted < now.sessions:
             wanted, reason = now.sessions, Reason.DEMAND_FLOOR
     return wanted, reason
-
-
-def _bound(own: int | None, scheduled: int | None, reason: Reason) -> tuple[int | None, Reason]:
-    return (own, reason) if scheduled is None else (scheduled, Reason.SCHEDULED)
