@@ -431,7 +431,12 @@ def _day_of(part: Part) -> date:
 
 def _keys(fleet: str, day: date) -> list[Key]:
     """Where a day of a fleet stands: the item of older versions, and the quarters."""
-    return [(fleet, f"{day.isoformat()}{hour}") for hour in ("", "T00", "T06", "T12", "T18")]
+    return [(fleet, name) for name in _names(day)]
+
+
+@lru_cache(maxsize=64)
+def _names(day: date) -> tuple[str, ...]:
+    return tuple(f"{day.isoformat()}{hour}" for hour in ("", "T00", "T06", "T12", "T18"))
 
 
 def _key(key: Key) -> dict[str, dict[str, str]]:
