@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from testkit.ports import free_port
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
@@ -68,13 +70,6 @@ def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T
             return result
         time.sleep(0.02)
     raise AssertionError(f"in vain: {what}")
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_open(port: int) -> bool:

@@ -119,6 +119,25 @@ def test_an_endpoint_whose_scoreboard_is_unwell_keeps_its_fleets(board, words):
     assert bool(words) == ("week" in now.sight.about)
 
 
+@pytest.mark.parametrize("judged", [["us/b", "eu/a"], []])
+def test_on_dynamodb_the_fleets_are_those_of_the_scoreboard_for_no_table_is_scanned(judged):
+    def handle(_, path, body):
+        if path == "/scoreboard":
+            return as_json({"fleets": [{"fleet": name} for name in judged]})
+        if path != "/invocations":
+            return 404, b""
+        if not (asked := json.loads(body)["past"]):
+            return as_json({"error": {"message": "past: name the fleets, for no table is scanned"}}, 400)
+        pasts = [{"fleet": one, "start": "2026-10-10T12:00:00Z", "demand": [80], "forecast": [81]} for one in asked]
+        return as_json({"past": pasts})
+
+    with serving(handle) as url:
+        now = following(url).follow()
+    assert [one.fleet for one in (now.sight.fleets if now.sight else [])] == sorted(judged)
+    said = now.sight.about if now.sight else now.trouble
+    assert ("these are the fleets of its scoreboard" if judged else "wait until they are at /scoreboard") in said
+
+
 def test_a_name_that_is_slow_to_resolve_costs_one_look_and_no_more(monkeypatch):
     goes_on, resolved = threading.Event(), threading.Event()
 

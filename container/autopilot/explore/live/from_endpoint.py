@@ -1,7 +1,7 @@
 """What an endpoint remembers of fleets, and its scoreboard where it keeps one."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -13,6 +13,7 @@ MOST_FLEETS = 100
 """Fleets that one look asks for: with the day before, what one question may hold. Others are chosen by name."""
 _LATE_SLOTS = 3
 HELD = "held"
+_OF_SCOREBOARD = " Its table is not scanned: these are the fleets of its scoreboard; --fleet names others."
 _NO_WEEK = " The figures of the week are not to be had: at /scoreboard, {}."
 
 
@@ -48,12 +49,12 @@ class _Scoreboard(msgspec.Struct, frozen=True):
 
 def look(address: FollowedAddress, chosen: Sequence[str]) -> Sight:
     """The fleets that are chosen, or the first of all. Raises FollowError."""
-    names = list(chosen) or _names(address)
+    said, trouble = _scoreboard(address)
+    names, whose = (list(chosen), "") if chosen else _names(address, said)
     shown = names[:MOST_FLEETS]
     pasts = _ask(address, shown, 6.0).past if shown else []
-    said, trouble = _scoreboard(address)
     fleets = [_sight(one, said.get(one.fleet, ())) for one in pasts]
-    about = f"An endpoint: what it remembers. The size in the cluster is the client's to know.{trouble}"
+    about = f"An endpoint: what it remembers. The size in the cluster is the client's to know.{whose}{trouble}"
     return Sight(about, sorted(fleets, key=lambda one: (one.state == "", one.fleet)), len(names) - len(shown))
 
 
@@ -70,11 +71,14 @@ def course(address: FollowedAddress, fleet: str) -> FleetCourse:
     return FleetCourse(fleet, times, past.demand, past.forecast, [None] * count, believed, [""] * count)
 
 
-def _names(address: FollowedAddress) -> list[str]:
+def _names(address: FollowedAddress, judged: Collection[str]) -> tuple[list[str], str]:
+    """All fleets, with a sentence where they are not the store's: a table is not scanned, but its fleets are judged."""
     try:
-        return _ask(address, [], 1.0).fleets or []
+        return _ask(address, [], 1.0).fleets or [], ""
     except FollowError as error:
-        raise FollowError(f"{error}; name the fleets with --fleet") from error
+        if judged:
+            return sorted(judged), _OF_SCOREBOARD
+        raise FollowError(f"{error}; name the fleets with --fleet, or wait until they are at /scoreboard") from error
 
 
 def _ask(address: FollowedAddress, fleets: Sequence[str], hours: float) -> _Answer:
