@@ -29,7 +29,7 @@ from autopilot.wiring import build_policy
 
 DAYS, JUDGED = 21, 14
 SLOT = np.arange(DAYS * 288)
-TIMES = 1_790_035_200 + 300.0 * SLOT
+TIMES: Doubles = 1_790_035_200 + 300.0 * SLOT
 
 
 def made_up() -> dict[str, Doubles]:
@@ -56,7 +56,7 @@ def drawn(count: int, seed: int) -> Iterator[tuple[str, Doubles]]:
         demand = size * (1 + height * shape)
         name = f"{('levels', 'saw', 'wave')[kind]} of {5 * period} minutes"
         noisy = number // 3 % 2 == 1
-        yield f"{name}, noise" if noisy else name, rng.poisson(demand).astype(float) if noisy else demand
+        yield f"{name}, noise" if noisy else name, (rng.poisson(demand) if noisy else demand).astype(np.float64)
 
 
 def ratios_of(name: str, demand: Doubles, alone: ReplayConfig) -> tuple[list[float], float]:
