@@ -152,8 +152,10 @@ class Walk:
                     self.events.append((at, said))
                     if not against:
                         before, served, since = served, candidate, at
-                candidate, trained_at = self.train(served, at), at
-                self.events.append((at, "candidate" if candidate else "nothing better found"))
+                    candidate = None
+                if at + WEEK < len(self.days):  # a trial that ends after the trace decides nothing
+                    candidate, trained_at = self.train(served, at), at
+                    self.events.append((at, "candidate" if candidate else "nothing better found"))
             yield served
 
 
