@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import math
 import os
 import resource
 import signal
@@ -22,7 +23,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from autopilot.serve.commands import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
 from autopilot.serve.worker_count import most_resident_bytes
-from autopilot.settings import Settings
 
 _TERM = (signal.SIGTERM,)
 # A worker that is told to stop before it has handlers of its own would never hear of it, and the stop would take all
@@ -48,7 +48,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     sockets: list[Any]  # gunicorn's own, around a socket.socket
     decisions: "Sequence[DecisionServer]" = ()
-    _most_bytes = most_resident_bytes(Settings().autopilot_history_cache_mb)
+    _most_bytes = math.inf  # until the application says what it may remember
     _has_grown = False
 
     def init_signals(self) -> None:
