@@ -4,6 +4,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +18,6 @@ from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR
 from autopilot.ports import ModelError
 from autopilot.training.actor_critic import distribution
 from autopilot.training.network import (
-    AnyNetwork,
     ExportedAction,
     FleetNetwork,
     Floats,
@@ -24,8 +25,8 @@ from autopilot.training.network import (
     Network,
     PolicyNetwork,
     Weights,
-    build_fleet_network,
     build_network,
+    fleet_network_of,
     layer_sizes,
     set_weights,
 )
@@ -139,22 +140,21 @@ def load_network(directory: Path, front: Front | None = None) -> Network:
     weights = read_weights(directory)
     inputs, *hidden, actions = layer_sizes(weights) or (1, 1)
     network = build_network(inputs, tuple(hidden), actions, front=front)
-    _fill(network, weights, directory)
+    with _of_our_kind(directory):
+        set_weights(network, weights)
     return network
 
 
 def load_fleet_network(directory: Path) -> FleetNetwork:
     """The fleets' network of a model directory, to train further. Raises ModelError if there is none that fits."""
-    weights = read_weights(directory)
-    hidden, head_hidden = (layer_sizes(weights, prefix)[1:-1] for prefix in ("trunk_", "head_"))
-    network = build_fleet_network(hidden or (1,), head_hidden)
-    _fill(network, weights, directory)
-    return network
+    with _of_our_kind(directory):
+        return fleet_network_of(read_weights(directory))
 
 
-def _fill(network: AnyNetwork, weights: Weights, directory: Path) -> None:
+@contextmanager
+def _of_our_kind(directory: Path) -> Iterator[None]:
     try:
-        set_weights(network, weights)
+        yield
     except ValueError as error:
         raise ModelError(f"The network in {directory} is of another kind: {error}") from error
 
