@@ -28,6 +28,6 @@ def engine_of(scheduler: SchedulerName, engine: Engine) -> Engine:
         from autopilot.engines.ray_tune import AshaEngine  # noqa: PLC0415 - Ray Tune costs seconds, and is an extra
     except ImportError as error:
         raise EngineError(
-            f"scheduler=asha needs Ray Tune, which is not whole here ({error}): pip install 'gameserver-autopilot[tune]'"
+            f"scheduler=asha needs Ray Tune, which is not whole ({error}): pip install 'gameserver-autopilot[tune]'"
         ) from error
     return AshaEngine()

@@ -1,8 +1,8 @@
 """Ray Tune's ASHA on the Ray cluster that this process has joined: items that are behind are given up.
 
-An item tells its cost now and then. At its 2nd, 6th, 18th time, and so on, it goes on only if it is among the best third
-of those that have come so far (asynchronous successive halving, Li et al. 2020). Who is there first depends on the
-machines, and so does what is given up: the results are not the same everywhere, as those of other engines are.
+An item tells its cost now and then. At its 2nd, 6th, 18th time, and so on, it goes on only if it is among the best
+third of those that have come so far (asynchronous successive halving, Li et al. 2020). Who is there first depends on
+the machines, and so does what is given up: the results are not the same everywhere, as those of other engines are.
 """
 
 import os
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray import tune
@@ -36,7 +36,9 @@ Reporting = Callable[[Any, Callable[[float], None]], Any]
 
 
 class AshaEngine:
-    """As ports.Engine; items may also be given up. The function is called with an item and what to tell its cost."""
+    """As ports.Engine; items may also be given up. The function is called with a second argument: what to tell the
+    item's cost.
+    """
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], check: Callable[[], None] = never
@@ -48,7 +50,7 @@ class AshaEngine:
         if not todo:
             return
         with tempfile.TemporaryDirectory(prefix="autopilot-tune-") as place, ThreadPoolExecutor(1) as pool:
-            running = pool.submit(_fit, _tuner(function, todo, place, _Heard(heard), _Told(stop)))
+            running = pool.submit(_fit, _tuner(cast("Reporting", function), todo, place, _Heard(heard), _Told(stop)))
             try:
                 yield from _until_done(running.done, heard, check)
             finally:
@@ -68,9 +70,7 @@ def _until_done(
             yield heard.get(timeout=_CHECK_SECONDS)
 
 
-def _tuner(
-    function: Reporting, items: Sequence[Any], place: str, heard: "_Heard", told: "_Told"
-) -> tune.Tuner:
+def _tuner(function: Reporting, items: Sequence[Any], place: str, heard: "_Heard", told: "_Told") -> tune.Tuner:
     box = ray.remote(_Box).options(num_cpus=0).remote()
     heard.box = box
     trial = tune.with_parameters(_trial, function=function, items=items, box=box)

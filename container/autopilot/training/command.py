@@ -51,7 +51,7 @@ class _Teaching(click.Command):
 )
 @click.option("--engine", type=click.Choice(["serial", "processes", "ray"]), help="As -p engine=…")
 @click.option("--address", metavar="HOST:PORT", help="As -p address=…: a Ray cluster to join.")
-@click.option("--trials", metavar="N", help="As -p trials=…: so many trainings, of which the best is judged and written.")
+@click.option("--trials", metavar="N", help="As -p trials=…: so many trainings, the best of which is judged.")
 def train(root: Path | None, overrides: tuple[str, ...], **short: str | None) -> None:
     """Train a policy, as SageMaker's `train` does.
 

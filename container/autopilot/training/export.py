@@ -24,7 +24,6 @@ from autopilot.training.network import (
     Front,
     Network,
     PolicyNetwork,
-    Weights,
     build_network,
     fleet_network_of,
     layer_sizes,
@@ -131,8 +130,12 @@ def libraries() -> dict[str, str]:
 
 
 def make_reproducible() -> None:
-    """Let TensorFlow add in the same order every time: the same seed, the same network, to the last bit."""
+    """Let TensorFlow add in the same order every time: the same seed, the same network, to the last bit.
+
+    And let it not warn that the functions of one network after the other are traced: they are different ones.
+    """
     tf.config.experimental.enable_op_determinism()
+    tf.get_logger().setLevel("ERROR")
 
 
 def load_network(directory: Path, front: Front | None = None) -> Network:

@@ -1,4 +1,4 @@
-"""The trials of a search, ranked: what each cost on validation fleets, which was chosen, and which were not finished."""
+"""The trials of a search, ranked: what each cost on validation fleets, which was chosen, which were not done."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -57,8 +57,8 @@ class Leaderboard:
         done = sum(entry.state == "done" for entry in self.entries)
         chosen = "none is done" if self.chosen is None else f"trial {self.chosen.number} is chosen"
         return (
-            f"{len(self.entries)} trials, {done} done: {chosen}, by the cost of {self.compared_on}, relative to the best "
-            "simple rule in hindsight. The verdict is on what this choice did not see."
+            f"{len(self.entries)} trials, {done} done: {chosen}, by the cost of {self.compared_on}, relative to the "
+            "best simple rule in hindsight. The verdict is on what this choice did not see."
         )
 
     @property

@@ -1,7 +1,7 @@
 """The search of hyperparameters: what may vary and within which bounds, and the trials that a seed draws of it.
 
-    {"learning_rate": {"min": 0.0001, "max": 0.001, "log": true}, "weight_decay": {"min": 0, "max": 0.3},
-     "hidden": ["64,64,64", "128,128"], "epochs": [10, 20]}
+{"learning_rate": {"min": 0.0001, "max": 0.001, "log": true}, "weight_decay": {"min": 0, "max": 0.3},
+ "hidden": ["64,64,64", "128,128"], "epochs": [10, 20]}
 """
 
 from collections.abc import Mapping
@@ -145,7 +145,7 @@ def _values(name: str, given: list[Value]) -> _Values:
 
 def _numbers(name: str, bounds: Bounds) -> _Numbers:
     low, high = _within(name, bounds.min), _within(name, bounds.max)
-    if isinstance(low, bool | str):
+    if isinstance(low, bool | str) or isinstance(high, bool | str):
         raise HyperparameterError(f"search: {name} is no number: give a list of values")
     if not low < high:
         raise HyperparameterError(f"search: {name} needs a min below its max, not {low:g} and {high:g}")

@@ -98,7 +98,7 @@ class Try:
 
 
 def run_trials(job: Job, hparams: Hyperparameters, stop: StopSignal, engine: Engine) -> None:
-    """Train all trials, then judge and write the one with the least cost. Those that were done before are not done again.
+    """Train all trials, then judge and write the one with the least cost. Those that were done before are not again.
 
     A trial that fails is told, and costs no other. Raises JobError where none can be done, and as `run_fleet` does.
     """
@@ -132,7 +132,7 @@ def _kept(job: Job, search: Search, hparams: Hyperparameters, found: Round) -> l
 
 def _compared_on(hparams: Hyperparameters, recorded: Sequence[RecordedFleet]) -> str:
     if recorded:
-        return f"{len(recorded)} recorded fleets, in the part before that of the verdict that no training learns from"
+        return f"recorded fleets ({len(recorded)}), in a part before that of the verdict, which no training learns from"
     return f"{hparams.validation_fleets} simulated fleets"
 
 
@@ -197,4 +197,6 @@ class _Trials:
             return Entry(number, values, "given up", outcome.cost, str(outcome))
         if outcome is None:
             return Entry(number, values, "not begun", why="the job was told to stop")
-        return Entry(number, values, "failed", why=outcome.message if outcome.kind == JobError.__name__ else str(outcome))
+        return Entry(
+            number, values, "failed", why=outcome.message if outcome.kind == JobError.__name__ else str(outcome)
+        )
