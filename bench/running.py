@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from testkit.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 SAVED_MODEL = ROOT / "container" / "autopilot" / "models" / "default" / "1"
@@ -85,12 +86,6 @@ def missing_tools(*tools):
     """What to install before a server can be loaded; empty where nothing is missing."""
     missing = [tool for tool in tools or ("nginx", "wrk") if not shutil.which(tool)]
     return f"{' and '.join(missing)} not found (Debian: apt-get install nginx-light wrk)" if missing else ""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

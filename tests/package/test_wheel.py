@@ -12,7 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from autopilot import __version__
-from testkit.server import PATIENCE, ROOT, Running, free_port, until
+from testkit.ports import free_port
+from testkit.server import PATIENCE, ROOT, Running, until
 from tests.security.packages import asked
 
 FILES = {

@@ -16,7 +16,8 @@ from autopilot.backtest.comparison import Comparison
 from autopilot.backtest.fleet_job import Compared, CompareFleet, FleetToCompare, fleets_to_compare
 from autopilot.backtest.replay import Progress, ReplayConfig
 from autopilot.backtest.scenario import Scenario
-from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, Lead, Limits, parse_lead
+from autopilot.core.cost import CHEAPEST_MISSING, DEAREST_MISSING
+from autopilot.core.fleet import Lead, Limits, parse_lead
 from autopilot.core.history import rfc3339
 from autopilot.demand.csv_file import fleet_of
 from autopilot.demand.series import DemandCsvError

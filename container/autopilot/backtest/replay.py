@@ -8,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.calibrated_rule import calibrated
-from autopilot.core.decide import Doubles, FleetContext, SizeMemory, decide_believed
+from autopilot.core.cost import MISSING_PRICE
+from autopilot.core.decide import Doubles, FleetContext, decide_believed
 from autopilot.core.disbelieved import settled
 from autopilot.core.evidence import Evidence
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, FleetNow, Lead, Limits, Reason
+from autopilot.core.fleet import DEFAULT_LEAD, FleetNow, Lead, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.core.history import SLOT_SECONDS, Windows
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.outage import Belief, judge
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.series import SlottedSeries, slotted
+from autopilot.core.stabilization import SizeMemory
 from autopilot.core.usual import PAST_SLOTS
 from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
@@ -164,7 +166,7 @@ def decide_moments(
 ) -> Replayed:
     """Decide at moments in order, once it is known what is believed. `reported`: times and demand of all, [D] each."""
     times, demand = reported
-    count, memory = len(times), SizeMemory(config.rules)
+    count, memory = len(times), SizeMemory(config.rules.stabilization_minutes)
     out = Replayed(np.empty(count), np.empty(count), np.empty(count), np.empty(count, np.uint8), np.empty(count))
     for rows, windows, belief in moments:
         contexts = _contexts(fleet, times[rows], demand[rows], config)

@@ -19,9 +19,19 @@ from autopilot.backtest.replay import (
     decide_moments,
     replay,
 )
-from autopilot.core.cost import Course, Doubles, Flags, RegularSeries, Score, regular, score, scored_steps
-from autopilot.core.decide import applied
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Lead, Limits
+from autopilot.core.cost import (
+    MISSING_PRICE,
+    Course,
+    Doubles,
+    Flags,
+    RegularSeries,
+    Score,
+    regular,
+    score,
+    scored_steps,
+)
+from autopilot.core.fleet import DEFAULT_LEAD, Lead, Limits
+from autopilot.core.stabilization import applied
 from autopilot.demand.series import DemandSeries
 from autopilot.sim.fleet import draw_leads, play
 
@@ -33,7 +43,10 @@ _DRAWS = 3
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is played: a fleet's series, its regular form, the lead, and which steps count ([T])."""
+    """What is played: a fleet's series, its regular form, the lead, and which steps count ([T]).
+
+    start_minutes: what starting a server costs in `daily`, in minutes of an idle one.
+    """
 
     fleet: str
     series: DemandSeries
@@ -43,6 +56,7 @@ class Scenario:
     missing_price: float = MISSING_PRICE
     limits: Limits = field(default_factory=Limits)
     run_up_days: float = _RUN_UP_DAYS
+    start_minutes: float = 0.0
 
     @cached_property
     def part(self) -> slice:
@@ -98,10 +112,12 @@ class Scenario:
         counted = self.scored[part]
         demand = self.grid.demand[part][counted]
         hours = self.grid.step_minutes / 60
-        ready = np.stack([course.ready[counted] for course in self.courses(decided)])
+        courses = self.courses(decided)
+        ready = np.stack([course.ready[counted] for course in courses])
         missing, idle = (np.maximum(one, 0).mean(axis=0) * hours for one in (demand - ready, ready - demand))
         _, place = self.days
-        cost = self.missing_price * missing + idle
+        starts = courses[0].ordered[counted] * (self.start_minutes / 60)  # whatever the lead: sizes alone order
+        cost = self.missing_price * missing + idle + starts
         return np.bincount(place, missing).astype(np.float64), np.bincount(place, cost).astype(np.float64)
 
     @cached_property

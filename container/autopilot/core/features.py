@@ -330,9 +330,11 @@ def _filled(values: Floats, known: Bools) -> Floats:
     first = known.argmax(axis=1)[:, None]  # a young fleet's past is its first demand
     np.copyto(out, np.take_along_axis(out, first, axis=1), where=columns < first)
     known |= columns < first
-    for row in np.flatnonzero(~known.all(axis=1)):
+    unknown = ~known.any(axis=1)
+    out[unknown] = 0
+    for row in np.flatnonzero(~known.all(axis=1) & ~unknown):
         at = np.flatnonzero(known[row])
-        out[row] = np.interp(columns, at, out[row, at]) if len(at) else 0
+        out[row] = np.interp(columns, at, out[row, at])
     return out
 
 

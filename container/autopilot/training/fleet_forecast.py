@@ -30,6 +30,7 @@ def stages_of(hparams: Hyperparameters, warm: bool) -> list[ForecastConfig]:
         patience=hparams.patience,
         lead_minutes=(hparams.lead_minutes_min, hparams.lead_minutes_max),
         missing_price=hparams.missing_price,
+        start_minutes=hparams.start_minutes,
     )
     alone = hparams.ensemble == 1
     epochs: list[tuple[Stage, int]] = [("forecast", hparams.forecast_epochs), ("closed_loop", hparams.epochs)]

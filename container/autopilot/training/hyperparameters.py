@@ -67,6 +67,13 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     lead_minutes_max: Annotated[Lead, Meta(description="Longest provisioning lead time, likewise.")] = 15.0
     missing_weight: Annotated[Positive, Meta(description="Cost of one missing server-minute.")] = 5.0
     idle_weight: Annotated[Positive, Meta(description="Cost of one idle server-minute.")] = 1.0
+    start_minutes: Annotated[
+        NotNegative,
+        Meta(
+            description="What starting a server costs, in minutes of an idle one: the closed loop learns it "
+            "(forecast), and the verdict counts it.",
+        ),
+    ] = 0.0
     over_prov_factor: Annotated[
         NotNegative,
         Meta(

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core import features
-from autopilot.core.cost import RegularSeries, regular
-from autopilot.core.fleet import MISSING_PRICE
+from autopilot.core.cost import MISSING_PRICE, RegularSeries, regular
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.core.series import series_windows
 from autopilot.demand.csv_file import read_fleets_csv
