@@ -71,7 +71,7 @@ class Leaderboard:
     @property
     def head(self) -> list[str]:
         """The columns of `rows`."""
-        return ["trial", "cost", *self.entries[0].values, ""]
+        return ["trial", "cost", *self.entries[0].values, "outcome"]
 
     def rows(self) -> list[list[str]]:
         """A row a trial, the best first."""

@@ -70,8 +70,8 @@ class TrainingStory:
     day: DayCurves | None = None
     fleets: Sequence[ShownFleet] = ()
     acted: DayCurves | None = None
-    board: Leaderboard | None = None
     next_steps: Sequence[tuple[str, str]] = field(default=())
+    board: Leaderboard | None = None
 
 
 def write_report(out: Path, metadata: Metadata, verdict: Verdict, story: TrainingStory) -> Path:

@@ -39,7 +39,7 @@ SEARCHED: Mapping[str, tuple[str, ...]] = {
 Value = bool | int | float | str
 
 
-class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Between(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Any number from `min` to `max`; log: evenly by its logarithm."""
 
     min: float
@@ -50,7 +50,7 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Numbers(NamedTuple):
     """Numbers between bounds, whole ones or any."""
 
-    bounds: Bounds
+    bounds: Between
     whole: bool
 
     def draw(self, rng: np.random.Generator) -> int | float:
@@ -129,12 +129,12 @@ def _dimension(name: str, raw: bytes, algorithm: str) -> _Numbers | _Values:
         why = f"{name!r} cannot vary; {can}" if known else unknown(name, SEARCHED[algorithm])
         raise HyperparameterError(f"search: {why}")
     try:
-        given = msgspec.json.decode(raw, type=Bounds | list[Value])
+        given = msgspec.json.decode(raw, type=Between | list[Value])
     except msgspec.ValidationError as error:
         raise HyperparameterError(
             f'search: {name} takes a list of values, or an object {{"min": …, "max": …, "log": true or false}}: {error}'
         ) from error
-    return _numbers(name, given) if isinstance(given, Bounds) else _values(name, given)
+    return _numbers(name, given) if isinstance(given, Between) else _values(name, given)
 
 
 def _values(name: str, given: list[Value]) -> _Values:
@@ -143,7 +143,7 @@ def _values(name: str, given: list[Value]) -> _Values:
     return _Values(tuple(map(partial(_within, name), given)))
 
 
-def _numbers(name: str, bounds: Bounds) -> _Numbers:
+def _numbers(name: str, bounds: Between) -> _Numbers:
     low, high = _within(name, bounds.min), _within(name, bounds.max)
     if isinstance(low, bool | str) or isinstance(high, bool | str):
         raise HyperparameterError(f"search: {name} is no number: give a list of values")
@@ -151,7 +151,7 @@ def _numbers(name: str, bounds: Bounds) -> _Numbers:
         raise HyperparameterError(f"search: {name} needs a min below its max, not {low:g} and {high:g}")
     if bounds.log and low <= 0:
         raise HyperparameterError(f"search: {name} needs a min above 0 where log is true, not {low:g}")
-    return _Numbers(Bounds(float(low), float(high), bounds.log), isinstance(low, int))
+    return _Numbers(Between(float(low), float(high), bounds.log), isinstance(low, int))
 
 
 def _within(name: str, value: Any) -> Value:  # noqa: ANN401 - JSON
