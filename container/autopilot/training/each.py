@@ -171,12 +171,7 @@ class _Kept:
 
     def keep(self, fleet: str, archive: bytes) -> None:
         """Keep it. Raises JobError where there is no room."""
-        try:
-            write_atomically(self._path(fleet), archive)
-        except OSError as error:
-            raise JobError(
-                f"{self._path(fleet)} cannot be written ({error.strerror or error}): give the checkpoints more room"
-            ) from error
+        write_atomically(self._path(fleet), archive)
 
     def model(self, fleet: str, place: Path | None = None) -> Metadata | None:
         """The metadata of the model, which is left in `place`; None where there is none, or a damaged one."""

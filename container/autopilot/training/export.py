@@ -17,6 +17,7 @@ from autopilot.policy.litert import LiteRTNetwork as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata
 from autopilot.ports import ModelError
 from autopilot.training.actor_critic import distribution
+from autopilot.training.job import written
 from autopilot.training.network import (
     ExportedAction,
     FleetNetwork,
@@ -108,7 +109,15 @@ def _normal(width: int) -> Floats:
 
 
 def install(built: Path, directory: Path) -> None:
-    """Move a complete model into place. Between the steps the directory holds no `metadata.json`, so no model."""
+    """Move a complete model into place. Between the steps the directory holds no `metadata.json`, so no model.
+
+    Raises JobError where there is no room for it: what was there before stays.
+    """
+    with written(directory):
+        _install(built, directory)
+
+
+def _install(built: Path, directory: Path) -> None:
     stage = directory / _STAGE
     directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(stage, ignore_errors=True)
