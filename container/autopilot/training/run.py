@@ -344,5 +344,7 @@ def model_metadata(
 
 def write(job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata) -> Metadata:
     """Write the model directory; its metadata as written."""
+    if trained.base is not None:  # it has seen what that one has, and more
+        metadata = replace(metadata, trained_on=read_metadata(trained.base).trained_on)
     network = trained.start if verdict.chosen == DEFAULT and trained.start is not None else trained.network
     return export(network, metadata, job.model, probe())
