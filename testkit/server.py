@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 30
 START = """
 import os, signal, sys
+from testkit.ports import free_port
 from autopilot.serve.supervisor import main
 signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[3:] == ["nohup"] else signal.SIG_DFL)
 sys.exit(main(os.environ, sys.argv[1], sys.argv[2]))

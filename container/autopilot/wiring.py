@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from autopilot.core.trained_on import TrainedOn
 from autopilot.history.cache import RecentHistory
 from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
@@ -43,6 +44,11 @@ def build(settings: Settings) -> Autopilot:
 def must_earn(settings: Settings, policy: Policy) -> bool:
     """Whether a policy has to earn its place on each fleet: the rule itself has not, and a batch has no days."""
     return settings.autopilot_earn == "on" and not settings.sagemaker_batch and isinstance(policy, LearnedPolicy)
+
+
+def trained_on(policy: Policy) -> TrainedOn | None:
+    """What a policy learned from; None for one that does not say, and for the rule, which learned nothing."""
+    return policy.trained_on if isinstance(policy, LearnedPolicy) else None
 
 
 def build_policy(directory: Path) -> Policy:

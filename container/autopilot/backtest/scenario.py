@@ -35,6 +35,8 @@ from autopilot.core.stabilization import applied
 from autopilot.demand.series import DemandSeries
 from autopilot.sim.fleet import draw_leads, play
 
+Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+
 _WARM_UP_DAYS = 7.0
 _LARGEST_WARM_UP = 0.25  # of the series
 _RUN_UP_DAYS = 2.0
@@ -108,6 +110,10 @@ class Scenario:
 
     def daily(self, decided: Doubles) -> tuple[Doubles, Doubles]:
         """Missing server-hours, and the cost in idle ones, of each UTC day with scored steps: [days] both."""
+        return self.costs(decided, self.days[1])
+
+    def costs(self, decided: Doubles, place: Places) -> tuple[Doubles, Doubles]:
+        """The same for any periods; `place` [S] says in which of them each scored step lies."""
         part = self.part
         counted = self.scored[part]
         demand = self.grid.demand[part][counted]
@@ -115,16 +121,19 @@ class Scenario:
         courses = self.courses(decided)
         ready = np.stack([course.ready[counted] for course in courses])
         missing, idle = (np.maximum(one, 0).mean(axis=0) * hours for one in (demand - ready, ready - demand))
-        _, place = self.days
         starts = courses[0].ordered[counted] * (self.start_minutes / 60)  # whatever the lead: sizes alone order
         cost = self.missing_price * missing + idle + starts
         return np.bincount(place, missing).astype(np.float64), np.bincount(place, cost).astype(np.float64)
 
     @cached_property
-    def days(self) -> tuple[Doubles, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    def days(self) -> tuple[Doubles, Places]:
         """The start of each UTC day with scored steps, and which of them each scored step lies in."""
-        day, place = np.unique(self.grid.times[self.scored] // DAY_SECONDS, return_inverse=True)
-        return day * DAY_SECONDS, place
+        return self.periods(DAY_SECONDS)
+
+    def periods(self, seconds: int) -> tuple[Doubles, Places]:
+        """The same for periods of so many seconds, counted from the epoch."""
+        period, place = np.unique(self.grid.times[self.scored] // seconds, return_inverse=True)
+        return period * seconds, place
 
 
 def scenario_for(
