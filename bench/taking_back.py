@@ -36,7 +36,7 @@ def promoted(before: Doubles, own: Doubles) -> Iterator[tuple[Doubles, Doubles]]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PromotionOutcome:
     """One trace and direction, over all beginnings: costs to those of what served before.
 
     promoted     of the promoted model, had nobody taken it back, on all of the trace
@@ -58,16 +58,18 @@ class Outcome:
         return f"{self.name:44}{self.beginnings:5}{percent}{100 * self.back:8.0f}{self.worse:7}"
 
 
-def outcome(name: str, before: Doubles, own: Doubles) -> Outcome:
+def outcome(name: str, before: Doubles, own: Doubles) -> PromotionOutcome:
     """What comes of a model that is promoted on each of the days [D], by the costs of both."""
     found = list(promoted(before, own))
     paid = [float(one.sum() / other.sum()) for one, other in found]
     back = float(np.mean([one[-1] == other[-1] for one, other in found]))
     worse = max(longest_worse(one, other) for one, other in found)
-    return Outcome(name, len(found), float(own.sum() / before.sum()), float(np.mean(paid)), max(paid), back, worse)
+    return PromotionOutcome(
+        name, len(found), float(own.sum() / before.sum()), float(np.mean(paid)), max(paid), back, worse
+    )
 
 
-def picture(outcomes: Sequence[Outcome], path: Path) -> None:
+def picture(outcomes: Sequence[PromotionOutcome], path: Path) -> None:
     """Each trace and direction, the dearest model first: what was promoted, and what was paid."""
     ordered = sorted(outcomes, key=lambda one: one.promoted)
     figure, axis = plt.subplots(figsize=(9, 0.28 * len(ordered) + 1.2), layout="constrained")

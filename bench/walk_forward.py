@@ -51,7 +51,7 @@ _LONGEST_LINE = 12
 
 
 @dataclass
-class Fleet:
+class TraceFleet:
     """One trace as a fleet, and what each model costs on its whole days."""
 
     name: str
@@ -92,7 +92,7 @@ class Walk:
     """Fleets that are learned from together, and what happened to the models that were made of them."""
 
     name: str
-    fleets: Sequence[Fleet]
+    fleets: Sequence[TraceFleet]
     place: Path
     settings: Mapping[str, str]
     events: list[tuple[int, str]] = field(default_factory=list)
@@ -177,9 +177,9 @@ def joined(slots: Doubles, demand: Doubles, step: int) -> tuple[Doubles, Doubles
     return kept, np.interp(kept, slots, demand)
 
 
-def fleets_of(name: str) -> list[Fleet]:
+def fleets_of(name: str) -> list[TraceFleet]:
     """The fleets of a trace, or of a studio."""
-    return [Fleet(path.name.partition(".")[0], fleet(path)) for path in sorted(TRACES.glob(f"{name}.csv.gz"))]
+    return [TraceFleet(path.name.partition(".")[0], fleet(path)) for path in sorted(TRACES.glob(f"{name}.csv.gz"))]
 
 
 def longest_worse(served: Doubles, default: Doubles) -> int:
