@@ -64,9 +64,8 @@ def outcome(name: str, before: Doubles, own: Doubles) -> PromotionOutcome:
     paid = [float(one.sum() / other.sum()) for one, other in found]
     back = float(np.mean([one[-1] == other[-1] for one, other in found]))
     worse = max(longest_worse(one, other) for one, other in found)
-    return PromotionOutcome(
-        name, len(found), float(own.sum() / before.sum()), float(np.mean(paid)), max(paid), back, worse
-    )
+    stayed = float(own.sum() / before.sum())
+    return PromotionOutcome(name, len(found), stayed, float(np.mean(paid)), max(paid), back, worse)
 
 
 def picture(outcomes: Sequence[PromotionOutcome], path: Path) -> None:
