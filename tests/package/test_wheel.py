@@ -23,6 +23,7 @@ FILES = {
     "deploy": ["deploy/requirements.txt"],
     "explore": ["container/requirements-explore.txt"],
     "ray": ["container/requirements-ray.txt"],
+    "tune": ["container/requirements-ray.txt", "container/requirements-tune.txt"],
 }
 """The requirement files that each extra, and the package itself, stand for."""
 
