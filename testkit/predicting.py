@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from autopilot.core.cost import MISSING_PRICE
 from autopilot.core.decide import Predictions
-from autopilot.core.fleet import MISSING_PRICE
 from autopilot.core.history import Windows
 from autopilot.ports import Policy
 

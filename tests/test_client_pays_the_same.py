@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from autopilot.backtest.replay import ReplayConfig, replay
-from autopilot.core.decide import applied
 from autopilot.core.fleet import Limits
+from autopilot.core.stabilization import applied
 from autopilot.demand.csv_file import DemandSeries
 from autopilot.serve.app import create_app
 from autopilot.settings import Settings

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autopilot.core.fleet import MISSING_PRICE
+from autopilot.core.cost import MISSING_PRICE
 from bench.soak.faults import SoakFault
 from bench.soak.options import Options
 from bench.soak.world import buffer_sizes, perfect_sizes, played_by_rule

@@ -76,6 +76,10 @@ COMMANDS = {
         "autopilot.learning.commands.learn:learn",
         "One pass of retraining by the clock: watch, consider the candidate, train, tell.",
     ),
+    "trial": LazyCommand(
+        "autopilot.learning.commands.trial:trial",
+        "Say whether a candidate is to be promoted, without doing it: for machines that serve models elsewhere.",
+    ),
     "history": LazyCommand(
         "autopilot.learning.commands.history:history", "Export what a store remembers of your fleets, to train on it."
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +45,7 @@ class ItemFailure:
         return f"{self.kind}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """One observation to remember: what a fleet needed at a time (seconds since the epoch, UTC)."""
 
     fleet: str
@@ -54,8 +53,7 @@ class Observed:
     demand: float
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """One decision to remember, in whole servers, in the slot of the observation that it was made for.
 
     allocation  the forecast of that moment alone: what stabilization compares with must not feed on itself
@@ -106,6 +104,18 @@ class History(Protocol):
 
     def close(self) -> None:
         """Write what is pending, within a second, and let go of connections."""
+        ...
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """A History that reads the days of many fleets far faster than it writes them."""
+
+    def read_today(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
+        """The day of each observation as it is stored, without it; None where it could not be read in time.
+
+        Raises HistoryUnavailableError if nothing could be read.
+        """
         ...
 
 

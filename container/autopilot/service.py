@@ -5,16 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.decide import Decisions, FleetContext, Reports, SizeMemory, decide
+from autopilot.core.cost import MISSING_PRICE
+from autopilot.core.decide import Decisions, FleetContext, Reports, decide
 from autopilot.core.evidence import Evidence, evidence_of
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead
+from autopilot.core.fleet import DEFAULT_LEAD, Decision, FleetNow, Lead
 from autopilot.core.guardrail import GuardrailRules, allocate_without_demand
 from autopilot.core.history import (
     DAYS_BACK,
@@ -26,9 +28,11 @@ from autopilot.core.history import (
     slot_of,
     stack_windows,
 )
+from autopilot.core.outage import judge
 from autopilot.core.replayed import replayed
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.signs import COUNTED
+from autopilot.core.stabilization import SizeMemory
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
 from autopilot.ports import Decided, DemandSource, Judge, Observed, Policy, Shadow
 
@@ -50,8 +54,7 @@ class HistoryStatus(StrEnum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One fleet to decide for.
 
     now      the fleet; its demand is ignored where `demand_known` is false
@@ -68,8 +71,7 @@ class Ask:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A decision and what it was made from.
 
     recent        the last five demands or fewer, oldest first, now included
@@ -155,6 +157,20 @@ class Autopilot:
                 else:
                     yield next(answers) if ask.demand_known else self._without_demand(ask)
 
+    def why_held(self, fleet: str, at: float) -> str:
+        """What spoke for the outage hold of a fleet in the slot of `at`, in words, as far as its history remembers it.
+
+        Queue and live sessions are not remembered. Empty where nothing is held, or nothing is known.
+        """
+        history, slot = self.history.look_back(fleet, at), slot_of(at)
+        (demand,) = history.demand_between(slot, slot + 1).tolist()
+        if math.isnan(demand):
+            return ""
+        counted = history.arrivals_between(slot, slot + 1)
+        now = FleetNow(fleet, at, demand, arrivals=None if counted is None else _last(counted))
+        windows, evidence = _reports([Ask(now)], [Recalled(history, "ok")])
+        return judge(windows, evidence, self.operator.rules.hold).why.get(0, "")
+
     def _refused(self, ask: Ask) -> Refusal | None:
         if not ask.demand_known and self.demand is None:
             return Refusal("missing", "demand is missing and GS_INVENTORY_URL is not set: send one of them", "demand")
@@ -176,7 +192,7 @@ class Autopilot:
         filled = list(asks)
         for i, demand in zip(missing, self.demand.demand([asks[i].now.fleet for i in missing]), strict=True):
             if demand is not None:
-                filled[i] = replace(asks[i], now=replace(asks[i].now, demand=demand), demand_known=True)
+                filled[i] = asks[i]._replace(now=asks[i].now._replace(demand=demand), demand_known=True)
         return filled
 
     def _without_demand(self, ask: Ask) -> Answer | Refusal:
@@ -208,7 +224,7 @@ class Autopilot:
         memories = [_sizes_before(*one, rules) for one in zip(asks, recalled, strict=True)] if rules.remember else []
         made = decide(contexts, Reports(windows, evidence), memories, self.policy.predict, rules)
         self._remember(asks, made)
-        answers = [self._answer(row, asks[row], recalled[row], (windows, made)) for row in range(len(asks))]
+        answers = self._answers(asks, recalled, windows, made)
         if self.shadow is not None:
             self.shadow.decided(contexts, made)
         return answers
@@ -244,22 +260,37 @@ class Autopilot:
             if ask.pairs is None
         ])  # fmt: skip
 
-    def _answer(self, row: int, ask: Ask, recalled: Recalled, made: tuple[Windows, Decisions]) -> Answer:
-        windows, (decisions, predictions, belief) = made
-        seen = windows.demand[row]
-        known = np.flatnonzero(~np.isnan(seen))
-        recent = seen[known[-FEW_OBSERVATIONS:]]
-        lead = ask.lead or self.operator.lead
-        span = (len(seen) - 1 - int(known[0])) * SLOT_SECONDS / 60
-        return Answer(ask.now, decisions[row], float(predictions.servers[row]), predictions.actions[row],
-                      predictions.logits[row], recent, _status(recalled, recent), self.policy.name, lead.end,
-                      why=belief.why.get(row, ""), warnings=_warnings(ask, span, lead))  # fmt: skip
+    def _answers(
+        self, asks: Sequence[Ask], recalled: Sequence[Recalled], windows: Windows, made: Decisions
+    ) -> list[Answer]:
+        """What is answered for each, in order."""
+        decisions, predictions, belief = made
+        operators, policy, answers = self.operator.lead, self.policy.name, []
+        first, recent = _observed(windows.demand)
+        for row, (ask, before, prediction) in enumerate(zip(asks, recalled, predictions.servers.tolist(), strict=True)):
+            lead = ask.lead or operators
+            plain = ask.lead is None and ask.pairs is None
+            answers.append(
+                Answer(ask.now, decisions[row], prediction, predictions.actions[row], predictions.logits[row],
+                       recent[row], _status(before, recent[row]), policy, lead.end, True, belief.why.get(row, ""),
+                       () if plain else _warnings(ask, windows.demand.shape[1] - 1 - first[row], lead))
+            )  # fmt: skip
+        return answers
 
 
-def _warnings(ask: Ask, span: float, lead: Lead) -> tuple[str, ...]:
-    """What the caller should know of the history that the answer rests on, which spans so many minutes."""
-    warnings = []
-    if (ask.lead is not None or ask.pairs is not None) and span < lead.longest:
+def _observed(demand: Floats) -> tuple[list[int], list[Floats]]:
+    """Of N windows the column of the first observation, and the last few observations, oldest first."""
+    known = ~np.isnan(demand)
+    recent = list(demand[:, -FEW_OBSERVATIONS:])
+    for row in np.flatnonzero(~known[:, -FEW_OBSERVATIONS:].all(axis=1)).tolist():
+        recent[row] = demand[row, np.flatnonzero(known[row])[-FEW_OBSERVATIONS:]]
+    return known.argmax(axis=1).tolist(), recent
+
+
+def _warnings(ask: Ask, slots: int, lead: Lead) -> tuple[str, ...]:
+    """What the caller should know of the history that the answer rests on, which spans so many slots."""
+    warnings, span = [], slots * SLOT_SECONDS / 60
+    if span < lead.longest:
         warnings.append(_SHORT_HISTORY.format(span, lead.longest))
     until = ask.now.observed_at
     unused = sum(not until - _LOOKED_BACK <= at <= until for at, _ in ask.pairs or ())
@@ -291,14 +322,17 @@ def _reports(asks: Sequence[Ask], recalled: Sequence[Recalled]) -> tuple[Windows
     return windows, evidence_of([ask.now for ask in asks], histories, slots)
 
 
+_STATUSES = {status.value: status for status in HistoryStatus}
+
+
 def _status(recalled: Recalled, recent: Floats) -> HistoryStatus:
-    status = HistoryStatus(recalled.status)
+    status = _STATUSES[recalled.status]
     return HistoryStatus.COLD if status is HistoryStatus.OK and len(recent) < FEW_OBSERVATIONS else status
 
 
 def _sizes_before(ask: Ask, recalled: Recalled, rules: GuardrailRules) -> SizeMemory:
     """The sizes that were decided for a fleet before, as far as its history has them."""
-    memory = SizeMemory(rules)
+    memory = SizeMemory(rules.stabilization_minutes)
     if recalled.history is not None:
         needs, sizes = _last_slots(recalled.history, ask.now.observed_at, memory.reach)
         first = slot_of(ask.now.observed_at) + 1 - len(sizes)

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, MISSING_PRICE, MOST_SERVERS, Lead, parse_lead
+from autopilot.core.cost import CHEAPEST_MISSING, DEAREST_MISSING, MISSING_PRICE
+from autopilot.core.fleet import MOST_SERVERS, Lead, parse_lead
 from autopilot.core.guardrail import GuardrailRules, Override
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event

@@ -21,6 +21,7 @@ from autopilot_deploy.core.payload import DEFAULT_METRICS, wanted_from
 from autopilot_deploy.core.plan import ChangePlan
 from autopilot_deploy.core.services.logs import KEPT_DAYS
 from autopilot_deploy.flows import dashboard as dashboard_flow
+from autopilot_deploy.flows import learning as learning_flow
 from autopilot_deploy.flows import stack as stack_flow
 from autopilot_deploy.flows import status as status_flow
 from autopilot_deploy.flows.apply import DeployContext, rehearse
@@ -87,8 +88,8 @@ def _with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
 def main(context: click.Context, region: str | None, timeout: float) -> None:
     """From an image to an auto-scaling SageMaker endpoint, and back to an empty account.
 
-    Exit codes: 0 done; 1 AWS refused or the deployment failed; 2 the input is wrong; 3 the time is over and AWS is
-    still at work; 4 a permission is missing.
+    Exit codes: 0 done; 1 AWS refused or the deployment failed; 2 the input is wrong; 3 not yet: the time is over and
+    AWS is still at work, or an outage puts a promotion off; 4 a permission is missing.
     """
     context.ensure_object(dict)
     context.obj.setdefault("connect", lambda *how: AwsSession(connect_aws(*how), SystemClock()))
@@ -230,6 +231,25 @@ def transform(endpoint: str, source: str, target: str, job: str | None, **rest: 
     run_transform(
         BatchRequest(source, target, job=named, **rest), _context(endpoint, _StdoutConsole(), rest["dry_run"])
     )
+
+
+@main.command()
+@_endpoint
+@_with_exit_codes
+def promote(endpoint: str) -> None:
+    """Let the candidate serve that decides beside the model of ENDPOINT: the stack's state machine does it.
+
+    Without a proof, but not while an outage is held (exit code 3). Alarms roll it back; `rollback` undoes it.
+    """
+    click.echo(learning_flow.ask("promote", _context(endpoint, _StderrConsole())))
+
+
+@main.command()
+@_endpoint
+@_with_exit_codes
+def rollback(endpoint: str) -> None:
+    """Let the model serve ENDPOINT again that served before the last promotion."""
+    click.echo(learning_flow.ask("rollback", _context(endpoint, _StderrConsole())))
 
 
 @main.command()

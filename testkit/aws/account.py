@@ -74,6 +74,7 @@ class Account:
     """An Aws over moto. `script`: how the next creation or update of the endpoint goes. `denied`: actions refused."""
 
     _publish: Callable[[AwsCall], Any]
+    _invoke_endpoint: Callable[[AwsCall], Any]
 
     def __init__(self, script: str = "fine") -> None:
         self._moto = _shared()

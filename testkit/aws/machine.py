@@ -30,8 +30,12 @@ DEFINITION = Path(__file__).parents[2] / "deploy" / "stack" / "deploy.asl.json"
 LEARNING = DEFINITION.with_name("learn.asl.json")
 TOPIC = f"arn:aws:sns:{REGION}:123456789012:deployments"
 ROLE = "arn:aws:iam::123456789012:role/machine"
-_SERVICES = {"applicationautoscaling": "application-autoscaling"}
-_ERRORS = {"sagemaker": "SageMaker", "applicationautoscaling": "ApplicationAutoScaling"}
+_SERVICES = {"applicationautoscaling": "application-autoscaling", "sagemakerruntime": "sagemaker-runtime"}
+_ERRORS = {
+    "sagemaker": "SageMaker",
+    "applicationautoscaling": "ApplicationAutoScaling",
+    "sagemakerruntime": "SageMakerRuntime",
+}
 _count = itertools.count()
 PATIENCE = 120
 """Seconds until a machine that has not ended hangs: on a loaded computer one may take many."""
@@ -47,17 +51,17 @@ class Ended(NamedTuple):
 
 
 SUBSTITUTED = {
-    "TopicArn": TOPIC, "Environment": "test", "DeadlineMinutes": "30", "ImageUri": "registry/autopilot:serve",
-    "LearningImageUri": "registry/autopilot:1", "LearningRoleArn": "arn:aws:iam::123456789012:role/learning",
-    "ServingRoleArn": "arn:aws:iam::123456789012:role/serving", "Bucket": "learned", "HistoryTable": "history",
-    "EndpointName": "autopilot",
+    "TopicArn": TOPIC, "Environment": "test", "DeadlineMinutes": "30", "LearningImageUri": "registry/autopilot:1",
+    "LearningRoleArn": "arn:aws:iam::123456789012:role/learning", "Bucket": "learned", "HistoryTable": "history",
+    "EndpointName": "autopilot", "AutoPromote": "false", "ProofDays": "7", "TrainEveryDays": "7",
+    "RollbackAlarm": "autopilot-autopilot-errors", "StackNumber": "0a1b2c3d",
 }  # fmt: skip
 """What the template puts into the definitions."""
 
 
-def definition(minutes: int, path: Path = DEFINITION) -> str:
+def definition(path: Path = DEFINITION, **substituted: str) -> str:
     """A machine as it is deployed, with its waits and retries cut to nothing."""
-    given = {f"${{{name}}}": value for name, value in (SUBSTITUTED | {"DeadlineMinutes": str(minutes)}).items()}
+    given = {f"${{{name}}}": value for name, value in (SUBSTITUTED | substituted).items()}
     text = path.read_text()
     for name, value in given.items():
         text = text.replace(name, value)
@@ -75,19 +79,20 @@ def states_of(machine: dict[str, Any]) -> list[dict[str, Any]]:
     return here + [inner for state in here if "ItemProcessor" in state for inner in states_of(state["ItemProcessor"])]
 
 
-def run(account: Account, payload: object, minutes: int = 30, path: Path = DEFINITION) -> Ended:
-    """Run a machine to its end."""
+def run(account: Account, payload: object, path: Path = DEFINITION, **substituted: str) -> Ended:
+    """Run a machine to its end. `substituted`: what the template puts in otherwise."""
     told: list[tuple[str, dict[str, Any]]] = []
     account._publish = lambda call: told.append((call.parameters["Subject"], json.loads(call.parameters["Message"])))
     client = boto3.client("stepfunctions", region_name=REGION)
     name = f"m{next(_count)}"
-    machine = client.create_state_machine(name=name, definition=definition(minutes, path), roleArn=ROLE)
+    machine = client.create_state_machine(name=name, definition=definition(path, **substituted), roleArn=ROLE)
     started = client.start_execution(stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps(payload))
-    seen = _ended(client, started["executionArn"])
+    seen = ended(client, started["executionArn"])
     return Ended(seen["status"], seen.get("cause", ""), json.loads(seen.get("output", "{}")), told)
 
 
-def _ended(client: Any, arn: str) -> Any:
+def ended(client: Any, arn: str) -> Any:
+    """What is said of an execution at its end."""
     until = time.monotonic() + PATIENCE
     while (seen := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
         assert time.monotonic() < until, "the machine does not end"
@@ -126,6 +131,12 @@ def _declare(bindings: dict[str, Any]) -> str:
     return "".join(f"{name}:={json.dumps(value, default=str)};" for name, value in bindings.items())
 
 
+def _with_blobs(parameters: dict[str, Any]) -> dict[str, Any]:
+    """A machine writes the bytes of a request's body as text."""
+    body = parameters.get("Body")
+    return parameters | {"Body": body.encode()} if isinstance(body, str) else parameters
+
+
 class _Client:
     """A boto3 client whose calls go to the account."""
 
@@ -134,7 +145,7 @@ class _Client:
 
     def __getattr__(self, name: str) -> Any:
         operation = "".join(part.capitalize() for part in name.split("_"))
-        return lambda **parameters: self._make(AwsCall(self._service, operation, parameters))
+        return lambda **parameters: self._make(AwsCall(self._service, operation, _with_blobs(parameters)))
 
     def _make(self, call: AwsCall) -> dict[str, Any]:
         try:

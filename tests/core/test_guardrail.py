@@ -1,13 +1,12 @@
 """The guardrail's promises, for any input whatever, and its rules one by one."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopilot.core.fleet import FleetNow, Limits, Reason
+from autopilot.core.fleet import FleetNow, Limits, Reason, whole
 from autopilot.core.guardrail import (
     NO_OVERRIDE,
     GuardrailRules,
@@ -15,7 +14,6 @@ from autopilot.core.guardrail import (
     Recent,
     allocate_without_demand,
     apply_guardrail,
-    whole,
 )
 
 SERVERS = st.floats(0, 1e7)
@@ -42,7 +40,7 @@ def decide(prediction: float, now: FleetNow, recent: Recent, **rules: float):
 
 
 def fleet(demand: float = 80.0, **fields: object) -> FleetNow:
-    return replace(FleetNow("f", 0.0, demand), **fields)  # type: ignore[arg-type]
+    return FleetNow("f", 0.0, demand)._replace(**fields)  # type: ignore[arg-type]
 
 
 @given(ANYTHING, FLEETS, RECENTS, RULES, OVERRIDES)

@@ -197,7 +197,7 @@ def test_the_default_policy_is_the_command_lines(account, seed_payload, seed_mod
 
 def test_what_never_ends_is_a_time_out(account, seed_payload, seed_model):
     account.script = "never ends"
-    assert_failed(run(account, seed_payload, minutes=0), "time-out: the endpoint is still Creating")
+    assert_failed(run(account, seed_payload, DeadlineMinutes="0"), "time-out: the endpoint is still Creating")
 
 
 def test_a_failed_endpoint_is_deleted_and_made_anew(account, seed_payload, seed_model):
@@ -306,7 +306,7 @@ def test_every_action_and_literal_parameter_is_one_that_aws_has():
 
 
 def _action(resource):
-    services = {"applicationautoscaling": "application-autoscaling"}
+    services = {"applicationautoscaling": "application-autoscaling", "sagemakerruntime": "sagemaker-runtime"}
     service, action = re.fullmatch(r"arn:aws:states:::(?:aws-sdk:)?(\w+):(\w+)", resource).groups()
     return services.get(service, service), action[0].upper() + action[1:]
 

@@ -88,6 +88,18 @@ def test_an_endpoint_is_followed_by_what_it_remembers(tmp_path):
         assert (named.fleet, named.state) == ("eu/unheard", "silent")
 
 
+@pytest.mark.parametrize(("why", "said"), [("demand 5 where 82 is expected", 1), ("", 0)])
+def test_a_hold_of_an_endpoint_is_shown_with_what_speaks_for_it(why, said):
+    past = {"fleet": "eu/x", "start": "2026-10-10T12:00:00Z", "demand": [80, 5], "forecast": [81, 83],
+            "believed": [None, 82], "why": why}  # fmt: skip
+    answers = {"/invocations": as_json({"past": [past], "fleets": ["eu/x"]})}
+    with serving(lambda _, path, *__: answers.get(path, (404, b""))) as url:
+        (fleet,) = following(url).follow().sight.fleets
+    assert fleet.state == "held"
+    assert fleet.notes[0] == "The report of 5 is not believed: 82 servers are kept for its players."
+    assert list(fleet.notes[1:]) == [f"What speaks for it: {why}."] * said
+
+
 BOARDS = {
     "unwell": ((503, b'{"code": "scoreboard_unavailable"}'), "it answers 503."),
     "of another version": ((200, b"[]"), "its answer is not what an endpoint of this version says."),
@@ -105,6 +117,25 @@ def test_an_endpoint_whose_scoreboard_is_unwell_keeps_its_fleets(board, words):
     assert [one.fleet for one in now.sight.fleets] == ["eu/x"]
     assert now.sight.about.partition(" The figures of the week are not to be had: at /scoreboard, ")[2] == words
     assert bool(words) == ("week" in now.sight.about)
+
+
+@pytest.mark.parametrize("judged", [["us/b", "eu/a"], []])
+def test_on_dynamodb_the_fleets_are_those_of_the_scoreboard_for_no_table_is_scanned(judged):
+    def handle(_, path, body):
+        if path == "/scoreboard":
+            return as_json({"fleets": [{"fleet": name} for name in judged]})
+        if path != "/invocations":
+            return 404, b""
+        if not (asked := json.loads(body)["past"]):
+            return as_json({"error": {"message": "past: name the fleets, for no table is scanned"}}, 400)
+        pasts = [{"fleet": one, "start": "2026-10-10T12:00:00Z", "demand": [80], "forecast": [81]} for one in asked]
+        return as_json({"past": pasts})
+
+    with serving(handle) as url:
+        now = following(url).follow()
+    assert [one.fleet for one in (now.sight.fleets if now.sight else [])] == sorted(judged)
+    said = now.sight.about if now.sight else now.trouble
+    assert ("these are the fleets of its scoreboard" if judged else "wait until they are at /scoreboard") in said
 
 
 def test_a_name_that_is_slow_to_resolve_costs_one_look_and_no_more(monkeypatch):

@@ -22,6 +22,7 @@ from autopilot.core.history import (
 from autopilot.history.cache import Recalled, RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
+from testkit.server import until
 
 TODAY = date(2026, 11, 20)
 YESTERDAY = TODAY - timedelta(days=1)
@@ -205,6 +206,13 @@ def test_while_the_store_fails_a_worker_goes_by_what_it_saw(shelf: Shelf, recent
     assert window(looked, TEN + 1200)[-3:-1].tolist() == [88, 89]
 
 
+def test_what_a_worker_saw_of_ten_thousand_fleets_is_kept(shelf: Shelf) -> None:
+    recent = RecentHistory(shelf, max_bytes=112 << 20)  # the default of the settings
+    shelf.fails = {"record", "read"}
+    recent.recall([Observed(f"fleet {number}", TEN, 86) for number in range(10_000)])
+    assert all(recent.look(f"fleet {number}", TEN).history is not None for number in range(0, 10_000, 999))
+
+
 def test_an_outage_over_midnight_keeps_both_days(shelf: Shelf, recent: RecentHistory) -> None:
     shelf.fails = {"record", "read"}
     for slot in range(-3, 3):
@@ -237,6 +245,20 @@ def test_looking_records_nothing(shelf: Shelf, recent: RecentHistory) -> None:
     assert (looked.status, len(shelf.days)) == ("ok", before)
     assert looked.history is not None
     assert set(looked.history.days) == {TODAY, YESTERDAY}
+
+
+def test_looking_back_sees_the_days_that_a_decision_sees_and_records_nothing(
+    shelf: Shelf, recent: RecentHistory
+) -> None:
+    fill(shelf, TEN, 9)
+    before = len(shelf.days)
+    history = recent.look_back("shooter", TEN)
+    assert set(history.days) >= {TODAY - timedelta(days=back) for back in (0, 1, 2, 7)}
+    assert len(shelf.days) == before
+    recent.look_back("shooter", TEN)
+    assert shelf.reads[-1] == [("shooter", TODAY)]  # the days before are in memory
+    shelf.fails = {"read"}
+    assert recent.look_back("shooter", TEN).days == {}
 
 
 def test_a_fleet_that_failed_does_not_spoil_the_others(shelf: Shelf, recent: RecentHistory) -> None:
@@ -356,3 +378,28 @@ def test_a_store_that_is_slow_to_read_is_not_asked_for_every_part(
     recalled = list(recent.recall_each([Observed(f"fleet {number}", TEN, 86) for number in range(4)], 2))
     assert shelf.reads == []
     assert [one.degraded for one in recalled] == [True] * 4
+
+
+def test_days_of_many_fleets_that_there_was_no_time_for_are_read_aside_for_the_next_call(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autopilot.history.cache._READ_SECONDS", 0.0)
+    recent = RecentHistory(shelf)
+    fleets = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
+    fill(shelf, TEN, 9, "fleet 49")
+    assert [one.degraded for one in recent.recall(fleets)] == [True] * 50
+    until(lambda: not any(one.degraded for one in recent.recall(fleets)), "days that are read aside")
+    assert not np.isnan(window(recent.recall(fleets)[49], TEN)).any()
+
+
+def test_what_is_read_aside_ends_with_a_store_that_fails_and_is_tried_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autopilot.history.cache._READ_SECONDS", 0.0)
+    recent = RecentHistory(shelf)
+    fleets = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
+    shelf.fails = {"read"}
+    recent.recall(fleets)
+    until(lambda: "history-reads" not in {thread.name for thread in threading.enumerate()}, "the end of the reading")
+    shelf.fails = set()
+    until(lambda: not any(one.degraded for one in recent.recall(fleets)), "days that are read aside")

@@ -14,6 +14,8 @@ import yaml
 from autopilot.history import dynamodb
 from autopilot_deploy.core import plan
 from autopilot_deploy.core.account import AccountState
+from autopilot_deploy.core.call import AwsCall
+from autopilot_deploy.core.errors import iam_action
 from autopilot_deploy.core.names import Names
 from autopilot_deploy.core.payload import wanted_from
 from autopilot_deploy.core.services import iam
@@ -78,6 +80,7 @@ EVERYWHERE = {
     "ImageLogin": "GetAuthorizationToken knows no resources",
     "ReadTargets": "DescribeScalableTargets knows no resources",
     "ListConfigs": "ListEndpointConfigs knows no resources",
+    "ListTrainings": "ListTrainingJobs knows no resources",
     "LogDelivery": "the log delivery API knows no resources",
     "Network": "Describe* of EC2 knows no resources, and the interfaces do not exist yet",
 }
@@ -131,10 +134,10 @@ def called_by_code() -> set[str]:
     history = {f"dynamodb:{_camel(name)}" for name in re.findall(r"_connected\(\)\.(\w+)\(", source)}
     machines = [json.loads((STACK / name).read_text()) for name in ("deploy.asl.json", "learn.asl.json")]
     states = [state for machine in machines for state in states_of(machine)]
-    tasks = [_action(task["Resource"]) for task in states if task["Type"] == "Task"]
+    tasks = [AwsCall(*_action(task["Resource"]), {}) for task in states if task["Type"] == "Task"]
     assert history
     assert tasks
-    return history | {f"{service}:{operation}" for service, operation in tasks}
+    return history | {iam_action(task) for task in tasks}
 
 
 def _camel(name: str) -> str:
@@ -208,14 +211,16 @@ def _bounded(resource: Any) -> bool:
 
 def _within(text: Any) -> bool:
     """A text with the account in it, or objects of the bucket that the stack makes or is given."""
-    if isinstance(text, str):
-        return "${AWS::AccountId}" in text
+    if "${AWS::AccountId}" in text or "${AWS::AccountId}" in text[0]:
+        return True
     learned = {"Fn::If": ["MakesLearningBucket", {"Ref": "LearningBucket"}, {"Ref": "LearningBucketName"}]}
     return bool(text[0].startswith("arn:${AWS::Partition}:s3:::${Bucket}") and text[1] == {"Bucket": learned})
 
 
 def test_models_that_were_learned_are_all_that_the_container_reads_in_s3(policies):
-    (learned,) = policies["ServingRole/learned"]
+    learned, alarm = policies["ServingRole/learned"]
+    assert alarm["Action"] == "cloudwatch:DescribeAlarms"
+    assert [one["Fn::Sub"].rpartition(":")[2] for one in alarm["Resource"]] == ["autopilot-${EndpointName}-errors"]
     assert learned["Action"] == ["s3:GetObject"]
     assert learned["Resource"]["Fn::Sub"][0] == "arn:${AWS::Partition}:s3:::${Bucket}/models/*"
     assert not [one for one in policies["ServingRole/least"] if "s3:" in json.dumps(one["Action"])]

@@ -1,5 +1,6 @@
 """The endpoint over HTTP: every request form, every refusal, and what the history holds afterwards."""
 
+import gc
 import json
 import math
 import os
@@ -16,6 +17,7 @@ from autopilot.history.cache import RecentHistory
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
 from autopilot.serve.app import LARGEST_BODY, create_app
+from autopilot.serve.memory import collections_paused
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
@@ -71,6 +73,29 @@ def test_one_fleet_gets_the_originals_wire_format_with_its_types(endpoint):
     }  # fmt: skip
     assert list(answer)[:7] == ["num_of_gameservers", "new_alloc", "action", "curr_demand", "is_false_positive",
                                 "observations", "raw_results"]  # fmt: skip
+
+
+def test_many_in_one_list_are_answered_as_each_alone(endpoint):
+    fleets = [{"fleet": "a", "demand": 86, "observed_at": AT}, {"fleet": "b", "demand": 7.5, "limits": {"max": 8}},
+              {"fleet": "c", "demand": 3, "queue": 2, "sessions": 9, "lead_minutes": "5-20"}]  # fmt: skip
+    alone = [Endpoint().post(fleet).get_json()["Prediction"] for fleet in fleets]
+    assert endpoint.post({"instances": fleets}).get_json()["predictions"] == alone
+
+
+def test_no_demand_is_less_than_nothing(endpoint):
+    for demand in (-0.0, 0):
+        answer = endpoint.post({"fleet": "a", "demand": demand}).get_json()["Prediction"]
+        assert (answer["curr_demand"], answer["observations"]) == ("0", "[0.]")
+
+
+def test_after_large_requests_that_overlap_garbage_is_collected_again(endpoint):
+    first, second = collections_paused(), collections_paused()
+    for step in (first.__enter__, second.__enter__):
+        step()
+        assert not gc.isenabled()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert gc.isenabled()
 
 
 def test_the_last_five_observations_are_remembered(endpoint):

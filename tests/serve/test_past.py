@@ -55,6 +55,30 @@ def test_what_was_believed_in_an_outage_is_told_beside_what_was_reported(endpoin
     assert one["believed"][-1] > 50
 
 
+def test_why_the_latest_report_is_not_believed_is_told_in_the_words_of_the_answer(endpoint):
+    for minute in range(5, 30, 5):
+        endpoint.now = NOW + 60 * minute
+        answer = endpoint.post({"fleet": "eu/x", "demand": 5, "arrivals": 1000}).get_json()["Prediction"]
+    assert answer["why"].startswith("demand 5 where ")
+    (one,) = endpoint.post({"past": ["eu/x"], "hours": 1}).get_json()["past"]
+    assert one["why"] == answer["why"]
+    endpoint.now += 300
+    endpoint.post({"fleet": "eu/x", "demand": 140})
+    (one,) = endpoint.post({"past": ["eu/x"], "hours": 1}).get_json()["past"]
+    assert "why" not in one
+
+
+def test_of_many_fleets_that_are_held_at_once_some_are_explained(endpoint):
+    fleets = FLEETS[:40]
+    for minute in range(5, 95, 5):
+        endpoint.now = NOW + 60 * minute
+        demand = 5 if minute > 75 else 140
+        endpoint.post({"instances": [{"fleet": fleet, "demand": demand} for fleet in fleets]})
+    pasts = endpoint.post({"past": fleets, "hours": 1}).get_json()["past"]
+    assert sum(one["believed"][-1] > 50 for one in pasts) == 40
+    assert sum("why" in one for one in pasts) == 16
+
+
 def test_a_fleet_that_nobody_knows_is_all_unknown_and_no_error(endpoint):
     (one,) = endpoint.post({"past": ["eu/unheard"], "hours": 1}).get_json()["past"]
     assert one["demand"] == one["forecast"] == [None] * 12

@@ -23,6 +23,7 @@ from autopilot_client.ports import EndpointPort
 from autopilot_client.reconcile.gather import Outside
 from autopilot_client.reconcile.loop import Loop
 from autopilot_client.reconcile.recall import Recall
+from autopilot_client.rules.bill import BillLedger
 from autopilot_client.status import cloudwatch
 from autopilot_client.status.server import HttpServer
 from autopilot_client.status.store import StatusStore
@@ -38,6 +39,11 @@ class Election(Protocol):
     @property
     def refused(self) -> str:
         """Why this replica can never act; empty where it can."""
+        ...
+
+    @property
+    def ledger(self) -> BillLedger:
+        """What was told of bills, by this replica and the others."""
         ...
 
     def leads(self) -> bool:
@@ -109,7 +115,7 @@ def build(config: Config, context: ClientContext) -> Client:
         election = Leadership(kube, config.lease, context.identity)
     session = new_session() if config.endpoint.sagemaker or config.cloudwatch else None
     metrics = cloudwatch.connect(config.cloudwatch, session) if config.cloudwatch else None
-    notifier = notifications(config, store, context.environ)
+    notifier = notifications(config, store, context.environ, election.ledger)
     asked = endpoint(config.endpoint, session)
     outside = Outside(kube, asked, store)
     loop = Loop(outside, election, metrics, notifier=notifier)
@@ -118,14 +124,14 @@ def build(config: Config, context: ClientContext) -> Client:
     return Client(loop, election, store, lambda: HttpServer(application, config.server), notifier, Recall(asked, store))
 
 
-def notifications(config: Config, store: StatusStore, environ: Mapping[str, str]) -> Notifier:
+def notifications(config: Config, store: StatusStore, environ: Mapping[str, str], ledger: BillLedger) -> Notifier:
     """What tells people outside the cluster; without receivers nothing leaves."""
 
     def count(receiver: str, outcome: str) -> None:
         store.notifications[receiver, outcome] += 1
 
     outboxes = [Outbox(one, store.namespace, count, environ) for one in config.notify.receivers]
-    return Notifier(store, config.notify, outboxes)
+    return Notifier(store, config.notify, outboxes, ledger)
 
 
 def unprotected(config: Config) -> list[Fleet]:

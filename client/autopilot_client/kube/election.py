@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The Lease as the cluster has it. `version` is its resourceVersion."""
+    """The Lease as the cluster has it. `version` is its resourceVersion; `billed` the last week whose bill was told."""
 
     holder: str
     version: str
     duration: float
     transitions: int = 0
+    billed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

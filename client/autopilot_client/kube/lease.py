@@ -13,8 +13,11 @@ from autopilot_client.config.document import Lease
 from autopilot_client.kube.api import UNREADABLE, Kube
 from autopilot_client.kube.election import Candidate, Record, lost, may_write, observe, pause, written
 from autopilot_client.ports import KubeError, KubeRefusedError
+from autopilot_client.rules.bill import BillLedger, monday_of, week_of_monday
 
 GROUP = "coordination.k8s.io/v1"
+BILLED = "gameserver-autopilot/billed-week"
+"""Annotation of the Lease: the Monday of the last week whose bill was told. It outlives every replica."""
 log = logging.getLogger(__name__)
 
 
@@ -28,6 +31,7 @@ REMEDIES = {
 
 class _Metadata(msgspec.Struct):
     version: str = msgspec.field(name="resourceVersion")
+    annotations: dict[str, str] = {}
 
 
 class _Spec(msgspec.Struct):
@@ -44,11 +48,15 @@ class _Lease(msgspec.Struct):
 
 
 class Leadership:
-    """One replica's part in the election. `leads` may be asked from any thread."""
+    """One replica's part in the election. `leads` may be asked from any thread.
+
+    ledger  what was told of bills: the Lease carries it from replica to replica, and over a restart of all of them
+    """
 
     def __init__(self, kube: Kube, lease: Lease, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._kube, self._lease, self._clock = kube, lease, clock
         self._candidate = Candidate(identity, lease.duration_seconds)
+        self.ledger = BillLedger()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = ""
@@ -80,7 +88,8 @@ class Leadership:
         """One turn: renew, take over or watch. Raises KubeError; leadership then simply runs out."""
         now = self._clock()
         if not self._candidate.leads(now):
-            self._candidate = observe(self._candidate, self._read_or_create(), now)
+            record = self._read_or_create()
+            self._candidate, self.ledger.elsewhere = observe(self._candidate, record, now), record.billed
         if not may_write(self._candidate, now):
             self._candidate = lost(self._candidate)
             return
@@ -157,13 +166,19 @@ class Leadership:
             "renewTime": now,
             "leaseTransitions": (seen.transitions if seen else 0) + (0 if same else 1),
         }
-        return {"metadata": {"resourceVersion": seen.version} if seen else {}, "spec": spec}
+        metadata: dict[str, Any] = {"resourceVersion": seen.version} if seen else {}
+        if (told := self.ledger.told) is not None and (seen is None or seen.billed != told):
+            metadata["annotations"] = {BILLED: monday_of(told)}
+        return {"metadata": metadata, "spec": spec}
 
 
 class Alone:
     """Leadership without an election: for a single replica, and for one pass by hand."""
 
     refused = ""
+
+    def __init__(self) -> None:
+        self.ledger = BillLedger()
 
     def leads(self) -> bool:
         """Always."""
@@ -197,4 +212,7 @@ def _record(body: bytes, duration: float) -> Record:
     except UNREADABLE as error:
         raise KubeError(f"unreadable Lease: {error}") from error
     spec = lease.spec
-    return Record(spec.holder or "", lease.metadata.version, float(spec.duration or duration), spec.transitions or 0)
+    billed = week_of_monday(lease.metadata.annotations.get(BILLED, ""))
+    return Record(
+        spec.holder or "", lease.metadata.version, float(spec.duration or duration), spec.transitions or 0, billed
+    )

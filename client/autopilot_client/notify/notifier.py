@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from autopilot_client.config.document import Notify
 from autopilot_client.notify.conditions import FAILED_PASS, conditions_of
 from autopilot_client.notify.outbox import Outbox
-from autopilot_client.rules.bill import Week, begin_of, completed, in_words, turn
+from autopilot_client.rules.bill import (
+    BillLedger,
+    ClosedWeek,
+    FleetBill,
+    Week,
+    begin_of,
+    bills_of,
+    in_words,
+    owed,
+    turn,
+)
 from autopilot_client.rules.messages import NOTHING_TOLD, Condition, Message, MessageKind, MessageMemory, advance
 from autopilot_client.status.store import StatusStore, View
 
@@ -18,8 +28,10 @@ class Notifier:
     store: StatusStore
     settings: Notify
     outboxes: Sequence[Outbox]
+    ledger: BillLedger = field(default_factory=BillLedger)
     _told: MessageMemory = field(default_factory=lambda: NOTHING_TOLD)
     _week: Week | None = None
+    _closed: ClosedWeek | None = None
     _last: Sequence[View] = ()
 
     def start(self) -> None:
@@ -35,7 +47,7 @@ class Notifier:
     def after_pass(self, views: Sequence[View], now: float, leads: bool) -> None:
         """Tell what a pass began and ended, and the bill when a week is over."""
         self._last = views
-        self._tell([*self._changes(conditions_of(views), now), *self._bill(views, now)], leads)
+        self._tell([*self._changes(conditions_of(views), now), *self._bill(views, now, leads)], leads)
 
     def after_failed_pass(self, now: float, leads: bool) -> None:
         """Of a pass that broke nothing is known but that: what held before stands."""
@@ -45,18 +57,26 @@ class Notifier:
         self._told, messages = advance(self._told, conditions, now, self.settings.repeat_minutes * 60)
         return messages
 
-    def _bill(self, views: Sequence[View], now: float) -> list[Message]:
+    def _bill(self, views: Sequence[View], now: float, leads: bool) -> list[Message]:
+        """The bill of the week that is over, from whoever leads: all keep it until one has told it."""
         prices = {v.fleet.name: v.fleet.price_per_server_hour for v in views}
         known = {name: price for name, price in prices.items() if price is not None}
-        self._week, bills = turn(self._week, self.store.meters, known, now)
-        if not bills:
+        self._week, ended = turn(self._week, self.store.meters, known, now)
+        self._closed = closed = ended or self._closed
+        if closed is None or not leads:
             return []
-        standings = self.store.standings_of(now)
-        bills = tuple(completed(bill, standings.get(bill.fleet), known.get(bill.fleet)) for bill in bills)
-        text = in_words(bills, self.settings.currency)
-        fleets = tuple(bill.fleet for bill in bills)
-        since = begin_of(self._week.number - 1)
-        return [Message(MessageKind.BILL, "report", fleets, text, now, since, bills=bills, namespaces=self._spaces())]
+        due = owed(closed, self.ledger.told, now)
+        bills = bills_of(closed, self.store.standings_of(now), known) if due else ()
+        if due and not bills:  # nobody has seen the week, and the scoreboard was not asked yet
+            return []
+        self._closed, self.ledger.here = None, closed.number
+        return [self._told_bill(closed.number, bills, now)] if bills else []
+
+    def _told_bill(self, week: int, bills: tuple[FleetBill, ...], now: float) -> Message:
+        text, fleets = in_words(bills, self.settings.currency), tuple(bill.fleet for bill in bills)
+        return Message(
+            MessageKind.BILL, "report", fleets, text, now, begin_of(week), bills=bills, namespaces=self._spaces()
+        )
 
     def _spaces(self) -> tuple[str, ...]:
         return tuple(sorted({view.fleet.namespace for view in self._last if view.fleet.namespace}))

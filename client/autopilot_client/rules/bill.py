@@ -1,17 +1,21 @@
 """The bill of a week: what a fleet's size, its idle and its missing servers came to, and in money where a price is set.
 
 Weeks begin on Monday at 00:00 UTC. What was not seen (an unknown size) is not made up: the hours that the bill covers
-are said. What a client has not seen because it was started in the week, the endpoint's scoreboard may know.
+are said. What a client has not seen because it was started in the week, the endpoint's scoreboard may know. A week that
+is over is owed until its bill was told, whichever replica leads by then.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from autopilot_client.rules.recalled import WeekStanding
 
 WEEK = 7 * 86400.0
 FIRST_MONDAY = 4 * 86400.0
 """1970-01-05T00:00Z."""
+LATE = 86400.0
+"""Seconds after the end of a week in which the scoreboard's last seven days still stand for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,31 @@ class Week:
     meters: Mapping[str, Meter]
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedWeek:
+    """A week that is over, by its number, and the bills of what this client has seen of it.
+
+    `seen`: this client was there when it ended. Where it was not, it has no bills of it.
+    """
+
+    number: int
+    bills: tuple[FleetBill, ...] = ()
+    seen: bool = True
+
+
+@dataclass(slots=True)
+class BillLedger:
+    """Up to which week bills were told: `here`, by this replica, and `elsewhere`, as far as the Lease says."""
+
+    here: int | None = None
+    elsewhere: int | None = None
+
+    @property
+    def told(self) -> int | None:
+        """The last week whose bill was told; None where nobody has told any."""
+        return max((week for week in (self.here, self.elsewhere) if week is not None), default=None)
+
+
 def week_of(at: float) -> int:
     """The number of the week of a time, in seconds since the epoch."""
     return int((at - FIRST_MONDAY) // WEEK)
@@ -65,19 +94,55 @@ def begin_of(week: int) -> float:
     return FIRST_MONDAY + week * WEEK
 
 
+def monday_of(week: int) -> str:
+    """The day on which a week begins, such as 2026-11-30."""
+    return datetime.fromtimestamp(begin_of(week), UTC).date().isoformat()
+
+
+def week_of_monday(text: str) -> int | None:
+    """The number of the week that begins on a day; None where that is no day."""
+    try:
+        return week_of(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except (ValueError, OverflowError):
+        return None
+
+
 def turn(
     week: Week | None, meters: Mapping[str, Meter], prices: Mapping[str, float], now: float
-) -> tuple[Week, tuple[FleetBill, ...]]:
-    """The week after a pass, and the bills of the one that has just ended; none while it lasts, or at a start."""
+) -> tuple[Week, ClosedWeek | None]:
+    """The week after a pass, and the one that has just ended, or had before a start; None while it lasts."""
     number = week_of(now)
-    if week is None or number < week.number:  # a start, or a clock that was set back
-        return Week(number, dict(meters)), ()
-    if number == week.number:
-        return week, ()
+    if week is not None and number == week.number:
+        return week, None
+    begun = Week(number, dict(meters))
+    if week is None:
+        return begun, ClosedWeek(number - 1, seen=False)
+    if number < week.number:  # the clock was set back
+        return begun, None
     bills = [
         bill_of(name, meter.since(week.meters.get(name, Meter())), prices.get(name)) for name, meter in meters.items()
     ]
-    return Week(number, dict(meters)), tuple(sorted(bills, key=lambda bill: -bill.size_minutes))
+    return begun, ClosedWeek(number - 1, tuple(bills))
+
+
+def owed(closed: ClosedWeek, told: int | None, now: float) -> bool:
+    """Whether the bill of a week is still to be told; `told` is the last week of which anybody has told one.
+
+    A client that comes to a place where none was before owes nothing of the time before it.
+    """
+    if told is None:
+        return closed.seen
+    return told < closed.number and (closed.seen or now - begin_of(closed.number + 1) < LATE)
+
+
+def bills_of(
+    closed: ClosedWeek, standings: Mapping[str, WeekStanding], prices: Mapping[str, float]
+) -> tuple[FleetBill, ...]:
+    """The bills of a week that is just over, the largest first: each by whoever has seen more of it."""
+    nothing = {name: bill_of(name, Meter(), prices.get(name)) for name in standings}
+    seen = nothing | {bill.fleet: bill for bill in closed.bills}
+    bills = (completed(bill, standings.get(name), prices.get(name)) for name, bill in seen.items())
+    return tuple(sorted(bills, key=lambda bill: -bill.size_minutes))
 
 
 def under_way(week: Week | None, meters: Mapping[str, Meter], now: float) -> Week:

@@ -13,8 +13,7 @@ from math import ceil, isnan
 import numpy as np
 
 from autopilot.core.calibrated_rule import level_of
-from autopilot.core.cost import Doubles, RegularSeries
-from autopilot.core.fleet import MISSING_PRICE
+from autopilot.core.cost import MISSING_PRICE, Doubles, RegularSeries
 
 _SMALLEST_BASE = 5.0  # servers: growth of less than that is no pattern
 _GROWTH_RANGE = (0.5, 2.0)

@@ -8,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.calibrated_rule import calibrated
-from autopilot.core.decide import Doubles, FleetContext, SizeMemory, decide_believed
+from autopilot.core.cost import MISSING_PRICE
+from autopilot.core.decide import Doubles, FleetContext, decide_believed
 from autopilot.core.disbelieved import settled
 from autopilot.core.evidence import Evidence
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, FleetNow, Lead, Limits, Reason
+from autopilot.core.fleet import DEFAULT_LEAD, FleetNow, Lead, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules
 from autopilot.core.history import SLOT_SECONDS, Windows
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.outage import Belief, judge
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.series import SlottedSeries, slotted
+from autopilot.core.stabilization import SizeMemory
 from autopilot.core.usual import PAST_SLOTS
 from autopilot.demand.series import DemandSeries
 from autopilot.ports import Policy
@@ -28,6 +30,8 @@ Progress = Callable[[int], None]
 REASONS = tuple(Reason)
 """A reason's place here is its code."""
 DAY_SECONDS = 86400
+PART_SECONDS = DAY_SECONDS // 3
+"""Within a day, policy and rule change places at these alone, and on a fleet's first day only."""
 _AT_ONCE = 1024
 """Decisions that are made at once, as long as none of them changes what the later ones may believe."""
 
@@ -36,8 +40,8 @@ _AT_ONCE = 1024
 class ReplayConfig:
     """What decides, and within which bounds.
 
-    earns      whether the policy has to earn its place; `backtest.earning.earned` then finds `rule_days`
-    rule_days  UTC days since the epoch on which the calibrated rule serves
+    earns          whether the policy has to earn its place; `backtest.earning.earned` then finds `rule_parts`
+    rule_parts     parts of UTC days since the epoch on which the calibrated rule serves
     """
 
     policy: Policy
@@ -47,7 +51,7 @@ class ReplayConfig:
     limits: Limits = field(default_factory=Limits)
     events: tuple[Event, ...] = ()
     earns: bool = False
-    rule_days: frozenset[int] = frozenset()
+    rule_parts: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ def decide_moments(
 ) -> Replayed:
     """Decide at moments in order, once it is known what is believed. `reported`: times and demand of all, [D] each."""
     times, demand = reported
-    count, memory = len(times), SizeMemory(config.rules)
+    count, memory = len(times), SizeMemory(config.rules.stabilization_minutes)
     out = Replayed(np.empty(count), np.empty(count), np.empty(count), np.empty(count, np.uint8), np.empty(count))
     for rows, windows, belief in moments:
         contexts = _contexts(fleet, times[rows], demand[rows], config)
@@ -186,7 +190,7 @@ def _contexts(fleet: str, times: Doubles, demand: Doubles, config: ReplayConfig)
             config.lead,
             config.missing_price,
             override_at(config.events, fleet, at),
-            int(at // DAY_SECONDS) in config.rule_days,
+            int(at // PART_SECONDS) in config.rule_parts,
         )
         for at, servers in zip(times.tolist(), demand.tolist(), strict=True)
     ]

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.fleet import MISSING_PRICE
+from autopilot.core.cost import MISSING_PRICE
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, Floats, Windows
 
 Servers = npt.NDArray[np.float64]

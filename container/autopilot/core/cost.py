@@ -12,11 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.fleet import MISSING_PRICE
-
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
+MISSING_PRICE = 5.0
+"""What one missing server-minute costs, in idle ones, where nobody says otherwise: the mission's 5:1."""
+CHEAPEST_MISSING, DEAREST_MISSING = 2.0, 20.0
+"""What it may cost."""
 LONGEST_GRID = 5_000_000
 """Steps; nine years of minutes. A longer series is a mistake in its times."""
 _LEAST_DAYS, _RESAMPLES = 3, 2000

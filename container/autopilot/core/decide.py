@@ -3,9 +3,8 @@
 Serving, replay, backtest and the verdict of a training run call the same function, with the same memory of sizes.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isnan, nan
 from typing import NamedTuple
 
@@ -13,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.calibrated_rule import calibrated_each
+from autopilot.core.cost import MISSING_PRICE
 from autopilot.core.evidence import NO_EVIDENCE, Evidence
-from autopilot.core.fleet import DEFAULT_LEAD, MISSING_PRICE, Decision, FleetNow, Lead, Limits
+from autopilot.core.fleet import DEFAULT_LEAD, Decision, FleetNow, Lead
 from autopilot.core.guardrail import (
     MAX_PREDICTION_RATIO,
     NO_OVERRIDE,
@@ -23,16 +23,13 @@ from autopilot.core.guardrail import (
     Recent,
     apply_guardrail,
     usable,
-    whole,
 )
 from autopilot.core.history import Floats, Windows
 from autopilot.core.outage import Belief, judge
+from autopilot.core.stabilization import SizeMemory
 from autopilot.core.unplayed import unplayed
 
 Doubles = npt.NDArray[np.float64]
-
-_LEAST_REACH = 12
-"""Slots: a size of an hour ago still says what a fleet has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,41 +78,6 @@ class Decisions(NamedTuple):
     belief: Belief
 
 
-class SizeMemory:
-    """The sizes that were decided for one fleet, slot by slot, as far back as the guardrail asks.
-
-    A slot keeps its last forecast or, where the highest of some minutes stands, its highest.
-    """
-
-    def __init__(self, rules: GuardrailRules) -> None:
-        self._window = rules.stabilization_slots
-        self._reach = max(self._window, _LEAST_REACH)
-        self._slots: deque[tuple[int, int, float]] = deque()
-
-    @property
-    def reach(self) -> int:
-        """How many slots back it goes, the one of now included."""
-        return self._reach
-
-    def before(self, slot: int) -> tuple[int | None, int | None]:
-        """The size before a decision in this slot, and the highest forecast of the stabilization window."""
-        while self._slots and self._slots[0][0] <= slot - self._reach:
-            self._slots.popleft()
-        if not self._slots:
-            return None, None
-        at, forecast, need = self._slots[-1]
-        last = forecast if at == slot else max(forecast, whole(need))
-        return last, max((size for at, size, _ in self._slots if at > slot - self._window), default=None)
-
-    def keep(self, slot: int, forecast: int, need: float) -> int:
-        """Remember a forecast, and what was needed when it was made; what the slot keeps."""
-        if self._slots and self._slots[-1][0] == slot:
-            _, before, _ = self._slots.pop()
-            forecast = max(forecast, before) if self._window else forecast
-        self._slots.append((slot, forecast, need))
-        return forecast
-
-
 def decide(
     contexts: Sequence[FleetContext],
     reports: Reports,
@@ -152,7 +114,7 @@ def decide_believed(
         recent = Recent(fallbacks.get(row, nan), peak, None if isnan(held) else held, last, highest, one.by_rule)
         decision = apply_guardrail(prediction, one.now, recent, rules, one.override)
         if memories:
-            decision = replace(decision, recommended=memories[row].keep(slot, decision.recommended, one.now.need))
+            decision = decision._replace(recommended=memories[row].keep(slot, decision.recommended, one.now.need))
         each.append(decision)
     return Decisions(each, predictions, belief)
 
@@ -201,21 +163,3 @@ def _fallbacks(windows: Windows, untrusted: Sequence[int], leads: Doubles, price
     rows = np.array(untrusted)
     servers = calibrated_each(windows.of(rows), leads[rows, 1], prices[rows])
     return dict(zip(untrusted, servers.tolist(), strict=True))
-
-
-_STANDING_SECONDS = 180.0
-"""How long the client keeps the highest forecast: what one wrong low answer cannot undercut."""
-
-
-def applied(needs: Doubles, forecasts: Doubles, times: Doubles, limits: Limits) -> Doubles:
-    """The sizes that the client sets at T moments in order, [T] servers, from what was needed and forecast then.
-
-    The highest of what is in use now, the forecasts of the last three minutes and the minimum, at most the maximum.
-    `times` [T] seconds.
-    """
-    highest, back = forecasts.copy(), 1
-    while back < len(times) and (recent := times[back:] - times[:-back] < _STANDING_SECONDS).any():
-        highest[back:] = np.where(recent, np.maximum(highest[back:], forecasts[:-back]), highest[back:])
-        back += 1
-    maximum = np.inf if limits.maximum is None else limits.maximum
-    return np.clip(np.maximum(highest, np.ceil(needs - 1e-9)), limits.minimum, maximum)

@@ -47,6 +47,16 @@ MOST_SERVERS = 10_000_000
 """No fleet is larger: a bound against absurd input, and an allocation stays an int32."""
 
 
+def whole(servers: float) -> int:
+    """Round up to a whole server; a hair above a whole number (float error) is that number."""
+    return ceil(servers - dust(servers))
+
+
+def dust(servers: float) -> float:
+    """What a sum of floats may be off by: no server."""
+    return 1e-9 * max(1.0, abs(servers))
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The operator's bounds of one fleet, in servers. `maximum` None: no cap."""
@@ -55,10 +65,6 @@ class Limits:
     maximum: int | None = None
 
 
-MISSING_PRICE = 5.0
-"""What one missing server-minute costs, in idle ones, where nobody says otherwise: the mission's 5:1."""
-CHEAPEST_MISSING, DEAREST_MISSING = 2.0, 20.0
-"""What it may cost."""
 LONGEST_LEAD = 60.0
 """Minutes from asking for a server to it being ready, at most."""
 
@@ -98,8 +104,7 @@ def parse_lead(text: str) -> Lead:
     return lead_of(shortest, longest)
 
 
-@dataclass(frozen=True, slots=True)
-class FleetNow:
+class FleetNow(NamedTuple):
     """One fleet at the time of a decision.
 
     fleet        the key of its history
@@ -123,7 +128,7 @@ class FleetNow:
     @property
     def need(self) -> float:
         """Servers needed now: demand and the queue."""
-        return self.demand + self.waiting
+        return self.demand + (self.queue or 0.0)
 
     @property
     def waiting(self) -> float:
@@ -131,8 +136,7 @@ class FleetNow:
         return self.queue or 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The allocation for one fleet, in whole servers, and the rule that decided it.
 
     under_provisioned  the policy asked for less than is needed now (the seeds' "false positive")

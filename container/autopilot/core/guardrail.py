@@ -5,11 +5,12 @@ cap says so, never above the cap unless live sessions force it, always a whole n
 """
 
 from dataclasses import dataclass
-from math import ceil, floor, isfinite
+from math import floor, isfinite
 from typing import NamedTuple
 
-from autopilot.core.fleet import Decision, FleetNow, Reason
-from autopilot.core.hold_rules import DEFAULT_HOLD, SLOT_MINUTES, HoldRules
+from autopilot.core.fleet import Decision, FleetNow, Reason, dust, whole
+from autopilot.core.hold_rules import DEFAULT_HOLD, HoldRules
+from autopilot.core.stabilization import stabilized
 
 MAX_PREDICTION_RATIO = 10
 """A prediction above this many times the highest recent need is a broken model, not a forecast."""
@@ -29,11 +30,6 @@ class GuardrailRules:
     max_step_up: float | None = None
     max_step_down: float | None = None
     stabilization_minutes: float = 0.0
-
-    @property
-    def stabilization_slots(self) -> int:
-        """The slots that the last minutes touch, the one of now included; 0: off."""
-        return ceil(self.stabilization_minutes / SLOT_MINUTES) + 1 if self.stabilization_minutes > 0 else 0
 
     @property
     def remember(self) -> bool:
@@ -80,16 +76,6 @@ class Override:
 NO_OVERRIDE = Override()
 
 
-def whole(servers: float) -> int:
-    """Round up to a whole server; a hair above a whole number (float error) is that number."""
-    return ceil(servers - _dust(servers))
-
-
-def _dust(servers: float) -> float:
-    """What a sum of floats may be off by: no server."""
-    return 1e-9 * max(1.0, abs(servers))
-
-
 def usable(prediction: float, now: FleetNow, peak: float) -> bool:
     """Whether a prediction is a number that this fleet could ever need."""
     return isfinite(prediction) and 0 <= prediction <= MAX_PREDICTION_RATIO * max(now.need, peak, 1.0)
@@ -113,14 +99,14 @@ def apply_guardrail(
     if limited != wanted:
         wanted, reason = limited, Reason.RATE_LIMITED
     recommended = wanted
-    if recent.highest is not None and recent.highest > wanted:
-        wanted, reason = recent.highest, Reason.STABILIZED
+    if (standing := stabilized(wanted, recent.highest)) != wanted:
+        wanted, reason = standing, Reason.STABILIZED
     forecast = _forecast(wanted, now, override)
     if wanted < lowest:
         wanted, reason = lowest, Reason.DEMAND_FLOOR
     wanted, reason = _with_added(wanted, lowest, reason, override)
     allocation, reason = _within_limits(wanted, reason, now, override)
-    return Decision(allocation, reason, trusted and prediction < need - _dust(need), forecast, recommended)
+    return Decision(allocation, reason, trusted and prediction < need - dust(need), forecast, recommended)
 
 
 def allocate_without_demand(
@@ -177,16 +163,12 @@ def _with_added(wanted: int, lowest: int, reason: Reason, override: Override) ->
 
 def _within_limits(wanted: int, reason: Reason, now: FleetNow, override: Override) -> tuple[int, Reason]:
     limits = now.limits
-    minimum, by_minimum = _bound(limits.minimum, override.minimum, Reason.AT_MINIMUM)
-    maximum, by_maximum = _bound(limits.maximum, override.maximum, Reason.AT_MAXIMUM)
-    if minimum is not None and wanted < minimum:
-        wanted, reason = minimum, by_minimum
+    minimum = limits.minimum if override.minimum is None else override.minimum
+    maximum = limits.maximum if override.maximum is None else override.maximum
+    if wanted < minimum:
+        wanted, reason = minimum, Reason.AT_MINIMUM if override.minimum is None else Reason.SCHEDULED
     if maximum is not None and wanted > maximum:
-        wanted, reason = maximum, by_maximum
+        wanted, reason = maximum, Reason.AT_MAXIMUM if override.maximum is None else Reason.SCHEDULED
         if wanted < now.sessions:
             wanted, reason = now.sessions, Reason.DEMAND_FLOOR
     return wanted, reason
-
-
-def _bound(own: int | None, scheduled: int | None, reason: Reason) -> tuple[int | None, Reason]:
-    return (own, reason) if scheduled is None else (scheduled, Reason.SCHEDULED)

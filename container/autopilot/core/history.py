@@ -32,7 +32,12 @@ def slot_of(seconds: float) -> int:
 
 def day_of(slot: int) -> date:
     """The UTC day of a slot counted from the epoch."""
-    return date(1970, 1, 1) + timedelta(days=slot // SLOTS_PER_DAY)
+    return _day_after(slot // SLOTS_PER_DAY)
+
+
+@lru_cache(maxsize=256)
+def _day_after(days: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=days)
 
 
 def first_slot(day: date) -> int:
@@ -140,10 +145,11 @@ class FleetHistory:
         return self._rare("arrivals", start, stop)
 
     def _rare(self, what: str, start: int, stop: int) -> Floats | None:
-        pieces = _pieces(start, stop)
-        if all(getattr(self.days[day], what) is NOTHING for day, _, _ in pieces if day in self.days):
-            return None
-        return self._between(what, start, stop)
+        for day, _, _ in _pieces(start, stop):
+            known = self.days.get(day)
+            if known is not None and getattr(known, what) is not NOTHING:
+                return self._between(what, start, stop)
+        return None
 
     def allocation_between(self, start: int, stop: int) -> Floats:
         """Allocations decided in the slots start (inclusive) to stop (exclusive)."""
@@ -190,17 +196,16 @@ def stack_windows(histories: Sequence[FleetHistory], slots: Sequence[int], deman
     recent = np.full((len(slots), WINDOW_SLOTS), np.nan, np.float32)
     week = np.full((len(slots), WEEK_SLOTS), np.nan, np.float32)
     for row, (history, slot) in enumerate(zip(histories, slots, strict=True)):
-        _fill(recent[row], history, slot + 1, "demand")
-        _fill(week[row], history, slot - 7 * SLOTS_PER_DAY + WEEK_AFTER + 1, "needed")
+        days, out = history.days, recent[row]
+        for day, source, target in _pieces(slot + 1 - WINDOW_SLOTS, slot + 1):
+            if (known := days.get(day)) is not None:
+                out[target] = known.demand[source]
+        then, out = slot - 7 * SLOTS_PER_DAY, week[row]
+        for day, source, target in _pieces(then - WEEK_BEFORE, then + WEEK_AFTER + 1):
+            if (known := days.get(day)) is not None:
+                out[target] = known.needed[source]
     recent[:, -1] = demands
     return Windows(recent, week, np.asarray(slots, np.int64))
-
-
-def _fill(row: Floats, history: FleetHistory, stop: int, what: str) -> None:
-    for day, source, target in _pieces(stop - len(row), stop):
-        known = history.days.get(day)
-        if known is not None:
-            row[target] = getattr(known, what)[source]
 
 
 def history_from_pairs(pairs: Sequence[tuple[float, float]]) -> FleetHistory:

@@ -24,8 +24,8 @@ from rich.table import Table
 
 from autopilot.backtest.words import MEANING
 from autopilot.core.cost import Doubles
-from autopilot.core.decide import applied
 from autopilot.core.fleet import Limits, Reason
+from autopilot.core.stabilization import applied
 from autopilot.demand.csv_file import read_demand_csv
 from autopilot.demo.chart import Step, write_chart, write_page
 from autopilot.demo.rivals import PRICE, Contestant, played, sides

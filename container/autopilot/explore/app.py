@@ -9,7 +9,8 @@ from werkzeug.exceptions import Forbidden, HTTPException, RequestEntityTooLarge
 
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.backtest.words import GLOSSARY
-from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, LONGEST_LEAD
+from autopilot.core.cost import CHEAPEST_MISSING, DEAREST_MISSING
+from autopilot.core.fleet import LONGEST_LEAD
 from autopilot.explore.answer import answer
 from autopilot.explore.downloads import client_yaml, settings_env, sizes_csv
 from autopilot.explore.figures import figure

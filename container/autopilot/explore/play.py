@@ -15,9 +15,9 @@ from autopilot.backtest.comparison import REACTIVE_20, Rivals, buffered, play_ri
 from autopilot.backtest.replay import REASONS, Moments, Progress, ReplayConfig, Replayed, believe, decide_moments
 from autopilot.backtest.scenario import Scenario, played_steps, scenario_for
 from autopilot.core.cost import Course, Doubles, Score, score
-from autopilot.core.decide import applied
 from autopilot.core.fleet import Limits, Reason
 from autopilot.core.guardrail import GuardrailRules
+from autopilot.core.stabilization import applied
 from autopilot.demand.series import DemandSeries
 from autopilot.explore.files import FileFleet, FileRefusedError, Fleets
 from autopilot.explore.memo import Memo

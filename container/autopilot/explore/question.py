@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING, MOST_SERVERS, Lead, Limits, lead_of
+from autopilot.core.cost import CHEAPEST_MISSING, DEAREST_MISSING
+from autopilot.core.fleet import MOST_SERVERS, Lead, Limits, lead_of
 
 BEST_RULE, BEST_BUFFER, RAN = "best rule", "best fixed buffer", "what ran"
 PLUS_20, HPA_80, AGONES_20, CALIBRATED_RULE = "+20 %", "HPA at 80 %", "Agones buffer 20 %", "calibrated rule"

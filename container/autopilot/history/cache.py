@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import islice
 from math import isnan, nan
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 
 from autopilot.core.history import (
+    DAYS_BACK,
     NOTHING,
     SLOT_SECONDS,
     SLOTS_PER_DAY,
@@ -37,14 +39,17 @@ Days = dict[FleetDay, DaySlots | None]
 
 LATE_SECONDS = 15 * 60
 _READ_SECONDS = 0.35
+_LONG_RECORD_SECONDS = 0.6
+"""After a record that took so long the store has had its second: earlier days are read aside."""
+_UNREAD_AT_ONCE = 20 * len(DAYS_BACK)
+"""Days that are read aside in one call of the store, which are those of twenty fleets."""
 FEW_OBSERVATIONS = 5
 
 # Bytes that a cached day costs: one or two arrays of 288 float32 with what Python puts around them; a fleet's own.
 _DAY_BYTES, _SLIM_BYTES, _ARRAY_BYTES, _EMPTY_BYTES, _FLEET_BYTES = 2 * 288 * 4 + 450, 140, 110, 120, 700
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(NamedTuple):
     """What is known of a fleet when a decision is made.
 
     history   today and the earlier days that could be had; None where nothing at all is known
@@ -60,10 +65,14 @@ class Recalled:
 
 @dataclass(slots=True)
 class _Known:
-    """Earlier days of one fleet, None for a day without a record, and the newest day that was asked about."""
+    """Earlier days of one fleet, None for a day without a record, and the newest day that was asked about.
+
+    `earlier`: what all of `_needed` hold, in its order, once none of them can change any more; None: not yet.
+    """
 
     newest: date
     days: dict[date, DaySlots | None] = field(default_factory=dict)
+    earlier: "_Earlier | None" = None
 
     @property
     def size(self) -> int:
@@ -88,9 +97,11 @@ class RecentHistory:
     ) -> None:
         self._history = history
         self._pending = pending
-        self._max_bytes = max_bytes * 3 // 4
-        self._seen = _LastSeen(max_bytes // 4)
+        self._max_bytes = max_bytes * 2 // 3
+        self._seen = _LastSeen(max_bytes // 3)
         self._off = off
+        self._unread: dict[FleetDay, bool] = {}
+        self._reading = False
         self._lock = threading.Lock()
         self._fleets: OrderedDict[str, _Known] = OrderedDict()
         self._bytes = 0
@@ -112,20 +123,26 @@ class RecentHistory:
     def recall_each(self, observed: Sequence[Observed], at_once: int) -> Iterator[Recalled]:
         """As `recall`, but earlier days are read for so many fleets at a time: no more of them are in memory at once.
 
-        The store has a third of a second for all of that; after it, only memory is asked for earlier days.
+        The store has a third of a second for all of that; after it, only memory is asked for earlier days, and what is
+        missing is read aside, for the next call.
         """
+        began = time.monotonic()
         todays = self._record(observed)
-        places = [_Place(one.fleet, day_of(slot_of(one.observed_at)), one.observed_at) for one in observed]
-        spent = 0.0
+        places = [_Place(fleet, day_of(slot_of(seconds)), seconds) for fleet, seconds, _ in observed]
+        spent = 0.0 if time.monotonic() - began < _LONG_RECORD_SECONDS else _READ_SECONDS
         for first in range(0, len(observed), at_once):
             rows = slice(first, first + at_once)
             part = list(zip(places[rows], todays[rows], observed[rows], strict=True))
             started = time.monotonic()
             recorded = [(place, today) for place, today, _ in part if today is not None]
-            earlier = {} if self._off else self._earlier(recorded, spent < _READ_SECONDS)
+            earlier = iter(self._earlier(recorded, spent < _READ_SECONDS))
             spent += time.monotonic() - started
             for place, today, one in part:
-                yield self._from_memory(place, one.demand) if today is None else self._recalled(place, today, earlier)
+                if today is None:
+                    yield self._from_memory(place, one.demand)
+                else:
+                    yield self._recalled(place, today, next(earlier))
+        self._read_aside()
 
     def look(self, fleet: str, at: float) -> Recalled:
         """What is known of a fleet at a time, without an observation to record. A failure is a status."""
@@ -140,6 +157,23 @@ class RecentHistory:
         status: Status = "off" if self._off else "ok" if days else "unavailable"
         return Recalled(FleetHistory(days), status)
 
+    def look_back(self, fleet: str, at: float) -> FleetHistory:
+        """As `look`, with all earlier days that a decision would see; empty where the store does not answer."""
+        place = _Place(fleet, day_of(slot_of(at)), at)
+        found: Days = {}
+        missing: dict[FleetDay, bool] = {}
+        try:
+            (today,) = self._history.read([(fleet, place.day)])
+        except HistoryUnavailableError:
+            today = None
+        if today is None:
+            return FleetHistory({})
+        with self._lock:
+            self._look_up(place, today, found, missing)
+        if missing:
+            found |= self._read(missing)
+        return self._recalled(place, today, _gathered(place, found)).history or FleetHistory({})
+
     def remember(self, decided: Sequence[Decided]) -> None:
         """Keep decisions beside the observations, unless the store has them already. Best effort."""
         with self._lock:
@@ -151,6 +185,7 @@ class RecentHistory:
 
     def close(self) -> None:
         """Write what is pending and let go of the store."""
+        self._stop_reading()
         self._history.close()
 
     def _record(self, observed: Sequence[Observed]) -> Sequence[DaySlots | None]:
@@ -170,38 +205,56 @@ class RecentHistory:
         read = {} if known is None else {day: slots for day, slots in known.days.items() if slots is not None}
         return read | self._seen.days(place.fleet)
 
-    def _recalled(self, place: "_Place", today: DaySlots, earlier: Days) -> Recalled:
-        needed = _needed(place.day)
-        days = {day: slots for day in needed if (slots := earlier.get((place.fleet, day))) is not None}
+    def _recalled(self, place: "_Place", today: DaySlots, earlier: "_Earlier") -> Recalled:
+        days = {day: slots for day, slots in zip(_needed(place.day), earlier.days, strict=True) if slots is not None}
         days[place.day] = today
         if self._off:
             return Recalled(FleetHistory(days), "off")
-        degraded = any((place.fleet, day) not in earlier for day in needed)
-        return Recalled(FleetHistory(days), "ok" if _many_observations(today, days.values()) else "cold", degraded)
+        many = earlier.many or earlier.observations + _observations(today) >= FEW_OBSERVATIONS
+        return Recalled(FleetHistory(days), "ok" if many else "cold", earlier.degraded)
 
-    def _earlier(self, recorded: Sequence[tuple["_Place", DaySlots]], ask_store: bool) -> Days:
+    def _earlier(self, recorded: Sequence[tuple["_Place", DaySlots]], ask_store: bool) -> list["_Earlier"]:
         """Earlier days of fleets, from memory or from the store; days that could not be had are missing."""
+        if self._off:
+            return [_NO_DAYS] * len(recorded)
         found: Days = {}
         missing: dict[FleetDay, bool] = {}
         with self._lock:
-            for place, today in recorded:
-                self._seen.keep(place, today)
-                self._look_up(place, today, found, missing)
+            whole = [self._whole(place, today) or self._look_up(place, today, found, missing)
+                     for place, today in recorded]  # fmt: skip
         if missing and ask_store:
             found |= self._read(missing)
-        return found
+        if len(missing) > _UNREAD_AT_ONCE:
+            with self._lock:
+                self._unread |= {key: True for key, may_stay in missing.items() if may_stay and key not in found}
+        return [one or _gathered(place, found) for one, (place, _) in zip(whole, recorded, strict=True)]
 
-    def _look_up(self, place: "_Place", today: DaySlots, found: Days, missing: dict[FleetDay, bool]) -> None:
+    def _whole(self, place: "_Place", today: DaySlots) -> "_Earlier | None":
+        """Earlier days of a fleet of which memory has all that can be had."""
+        known = self._fleets.get(place.fleet)
+        if known is None or known.earlier is None or known.newest != place.day:
+            self._seen.keep(place, today)
+            return None
+        self._seen.keep_alone(place, today)
+        self._fleets.move_to_end(place.fleet)
+        return known.earlier
+
+    def _look_up(
+        self, place: "_Place", today: DaySlots, found: Days, missing: dict[FleetDay, bool]
+    ) -> "_Earlier | None":
         """Take what memory has; `missing` gets the rest, and whether it may be kept once it is read."""
         known = self._fleet(place)
         if place.day in known.days:
             self._keep(known, place.day, today)
-        for day in _needed(place.day):
-            key = (place.fleet, day)
-            if day in known.days:
-                found[key] = known.days[day]
-            else:
-                missing[key] = missing.get(key, False) or place.after(day)
+        needed = _needed(place.day)
+        found.update({(place.fleet, day): known.days[day] for day in needed if day in known.days})
+        absent = [day for day in needed if day not in known.days]
+        for day in absent:
+            missing[place.fleet, day] = missing.get((place.fleet, day), False) or place.after(day)
+        if absent or place.day != known.newest:
+            return None
+        known.earlier = _gathered(place, found)
+        return known.earlier
 
     def _fleet(self, place: "_Place") -> "_Known":
         """The memory of one fleet, marked as used, without days that no window touches any more."""
@@ -212,7 +265,7 @@ class RecentHistory:
             self._bytes += known.size
         if place.day > known.newest:
             self._bytes -= known.size
-            known.newest = place.day
+            known.newest, known.earlier = place.day, None
             known.days = {day: slots for day, slots in known.days.items() if day >= place.day - timedelta(days=9)}
             self._bytes += known.size
         self._fleets.move_to_end(place.fleet)
@@ -232,9 +285,36 @@ class RecentHistory:
                 self._forget(next(iter(self._fleets)))
         return read
 
+    def _read_aside(self) -> None:
+        with self._lock:
+            if not self._unread or self._reading:
+                return
+            self._reading = True
+        threading.Thread(target=self._read_unread, name="history-reads", daemon=True).start()
+
+    def _read_unread(self) -> None:
+        """Read a few fleets' days at a time, until none is missing, the store fails or memory is full."""
+        while chunk := self._next_unread():
+            if not self._read(chunk):
+                self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        with self._lock:
+            self._unread = {}
+
+    def _next_unread(self) -> dict[FleetDay, bool]:
+        with self._lock:
+            if self._bytes > self._max_bytes - _UNREAD_AT_ONCE * _DAY_BYTES:
+                self._unread = {}
+            chunk = dict(islice(self._unread.items(), _UNREAD_AT_ONCE))
+            for key in chunk:
+                self._unread.pop(key, None)
+            self._reading = bool(chunk)
+            return chunk
+
     def _keep(self, known: "_Known", day: date, slots: DaySlots | None) -> None:
         self._bytes += _cost(slots) - (_cost(known.days[day]) if day in known.days else 0)
-        known.days[day] = slots
+        known.days[day], known.earlier = slots, None
 
     def _forget(self, fleet: str) -> None:
         known = self._fleets.pop(fleet, None)
@@ -242,8 +322,7 @@ class RecentHistory:
             self._bytes -= known.size
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where an observation belongs: its fleet, its UTC day, and its time in seconds since the epoch."""
 
     fleet: str
@@ -255,11 +334,37 @@ class _Place:
         return self.seconds >= (first_slot(day) + SLOTS_PER_DAY) * SLOT_SECONDS + LATE_SECONDS
 
 
+class _Earlier(NamedTuple):
+    """The earlier days that a window needs, in the order of `_needed`; None for one without a record, or not to be had.
+
+    observations  in them, as far as there are few
+    degraded      some could not be had
+    """
+
+    days: tuple[DaySlots | None, ...]
+    observations: int = 0
+    degraded: bool = False
+
+    @property
+    def many(self) -> bool:
+        """Whether there are enough observations in them alone."""
+        return self.observations >= FEW_OBSERVATIONS
+
+
+_NO_DAYS = _Earlier((None,) * len(DAYS_BACK))
+
+
+def _gathered(place: _Place, found: Days) -> _Earlier:
+    keys = [(place.fleet, day) for day in _needed(place.day)]
+    days = tuple(found.get(key) for key in keys)
+    return _Earlier(days, _observations_in(days), not all(key in found for key in keys))
+
+
 class _LastSeen:
     """The last two days of fleets as this worker saw them, for when the store fails. Bounded; the oldest go first."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._most = max(1, max_bytes // (2 * _DAY_BYTES + _FLEET_BYTES))
+        self._most = max(1, max_bytes // (_DAY_BYTES + _FLEET_BYTES))
         self._fleets: OrderedDict[str, dict[date, DaySlots]] = OrderedDict()
 
     def days(self, fleet: str) -> dict[date, DaySlots]:
@@ -271,11 +376,10 @@ class _LastSeen:
         day, at = self.days(one.fleet).get(day_of(slot)), slot % SLOTS_PER_DAY
         if day is None:
             return one
-        if one.believed is None and not isnan(day.believed[at]):
-            return replace(one, believed=nan)
-        old = (day.allocation[at], day.believed[at], day.arrivals[at])
-        new = (one.allocation, nan if one.believed is None else one.believed, one.arrivals)
-        return None if all(map(_same, old, new)) else one
+        if one.believed is None and day.believed is not NOTHING and not isnan(day.believed[at]):
+            return one._replace(believed=nan)
+        same = _same(day.allocation[at], one.allocation) and _same(day.believed[at], one.believed)
+        return None if same and _same(day.arrivals[at], one.arrivals) else one
 
     def note(self, one: Decided) -> None:
         """Add what was believed in a slot, for as long as the store does not say so itself."""
@@ -287,8 +391,15 @@ class _LastSeen:
     def keep(self, place: _Place, today: DaySlots) -> None:
         """What the store says of a day takes the place of what was seen of it."""
         days = {day: slots for day, slots in self.days(place.fleet).items() if abs((place.day - day).days) == 1}
-        self._fleets[place.fleet] = days | {place.day: today}
-        self._fleets.move_to_end(place.fleet)
+        self._keep(place.fleet, days | {place.day: today})
+
+    def keep_alone(self, place: _Place, today: DaySlots) -> None:
+        """As `keep`, where the day before is kept elsewhere."""
+        self._keep(place.fleet, {place.day: today})
+
+    def _keep(self, fleet: str, days: dict[date, DaySlots]) -> None:
+        self._fleets[fleet] = days
+        self._fleets.move_to_end(fleet)
         while len(self._fleets) > self._most:
             self._fleets.popitem(last=False)
 
@@ -307,12 +418,16 @@ def _cost(day: DaySlots | None) -> int:
     return _SLIM_BYTES + sum(one.nbytes + _ARRAY_BYTES for one in columns if one is not NOTHING)
 
 
-def _many_observations(today: DaySlots, days: Iterable[DaySlots]) -> bool:
-    return _observations(today) >= FEW_OBSERVATIONS or sum(map(_observations, days)) >= FEW_OBSERVATIONS
+def _observations_in(days: Iterable[DaySlots | None]) -> int:
+    """How many there are; no more days are looked at than it takes to know of FEW_OBSERVATIONS."""
+    count = 0
+    for day in days:
+        count += 0 if day is None or count >= FEW_OBSERVATIONS else _observations(day)
+    return count
 
 
 def _observations(day: DaySlots) -> int:
-    return int(np.count_nonzero(~np.isnan(day.demand)))
+    return 0 if day.demand is NOTHING else int(np.count_nonzero(~np.isnan(day.demand)))
 
 
 def _or_none(day: DaySlots) -> DaySlots | None:

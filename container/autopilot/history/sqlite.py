@@ -74,6 +74,7 @@ _NO_VALUE, _LARGEST = (int.from_bytes(struct.pack("<f", bound), "little") for bo
 """Bits of the two bounds: those of a float32 that is not negative have the order of their numbers."""
 _MALFORMED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)  # the last: an emptied row
 _EPOCH = date(1970, 1, 1).toordinal()
+_NO_DAY = DaySlots(NOTHING, NOTHING)
 
 FleetDay = tuple[str, int]
 Notes = dict[tuple[str, int], Decided]
@@ -362,13 +363,13 @@ def _day(row: bytes) -> DaySlots:
     bits = np.frombuffer(row, "<u4")
     if np.count_nonzero(bits <= _LARGEST) + np.count_nonzero(bits == _NO_VALUE) != len(bits):
         raise _NoiseError("a row holds what is no number of servers")
-    columns = np.split(bits.view("<f4"), len(bits) // SLOTS_PER_DAY)
-    return DaySlots(*columns[:2], *(NOTHING if np.isnan(rare).all() else rare for rare in columns[2:]))
+    demand, allocation, *behind = bits.view("<f4").reshape(-1, SLOTS_PER_DAY)
+    return DaySlots(demand, allocation, *(NOTHING if np.isnan(rare).all() else rare for rare in behind))
 
 
 def _read(connection: sqlite3.Connection, fleet: str, days: Sequence[int]) -> dict[FleetDay, DaySlots]:
     stored = dict(connection.execute(_GET, (fleet, min(days), max(days))).fetchall())
-    return {(fleet, day): _day(stored.get(day, _EMPTY)) for day in days}
+    return {(fleet, day): _day(stored[day]) if day in stored else _NO_DAY for day in days}
 
 
 @contextlib.contextmanager

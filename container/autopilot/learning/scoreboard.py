@@ -13,7 +13,7 @@ from autopilot.backtest.comparison import REACTIVE_20, best_buffer, buffered, in
 from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
 from autopilot.backtest.scenario import Scenario, on_grid, play_each
 from autopilot.core.cost import Doubles, Interval, Score, regular, scored_steps
-from autopilot.core.decide import applied
+from autopilot.core.stabilization import applied
 from autopilot.learning.stored import StoredFleet
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.ports import Policy

@@ -74,6 +74,14 @@ class FleetPast:
     believed: Floats | None = None
     unread: str = ""
 
+    @property
+    def held_at(self) -> float | None:
+        """When the slot of the latest report begins, where that was not believed; None where it was."""
+        reported = np.flatnonzero(~np.isnan(self.demand))
+        if self.believed is None or not len(reported) or np.isnan(self.believed[reported[-1]]):
+            return None
+        return self.start + float(reported[-1]) * SLOT_SECONDS
+
 
 def read_pasts(history: History, fleets: Sequence[str], at: float, hours: float) -> list[FleetPast]:
     """The last hours of each fleet up to `at` (epoch seconds), in one reading of the store. Never raises.

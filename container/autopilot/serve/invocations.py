@@ -4,13 +4,14 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 
 from autopilot.learning.stored import read_pasts
 from autopilot.ports import History, HistoryUnavailableError, ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
-from autopilot.serve.memory import check_decoded_size
+from autopilot.serve.memory import SMALL_BODY, check_decoded_size, collections_paused
 from autopilot.serve.messages import RawReply, RawRequest
 from autopilot.serve.metrics import Metrics
 from autopilot.serve.order import decide_in_order, runs
@@ -69,8 +70,10 @@ class Invocations:
 
     def answer(self, calls: Sequence[RawRequest]) -> list[RawReply]:
         """A reply to each call. What several ask for is decided in one go; a defect costs only the call that met it."""
+        large = any(len(call.body) > SMALL_BODY for call in calls)
         try:
-            return self._answer(calls)
+            with collections_paused() if large else nullcontext():
+                return self._answer(calls)
         except Exception:  # the last line of defence: whatever is wrong costs one answer, not a worker
             if len(calls) > 1:
                 return [reply for call in calls for reply in self.answer([call])]
@@ -165,9 +168,10 @@ class Invocations:
     def _past(self, autopilot: Autopilot, parsed: Past) -> RawReply:
         store = autopilot.history.store
         names = None if parsed.fleets else self._names(store)
-        return json_reply(
-            encoder.write(past.write(read_pasts(store, parsed.fleets, parsed.at, parsed.hours), parsed, names))
-        )
+        pasts = read_pasts(store, parsed.fleets, parsed.at, parsed.hours)
+        held = [(one.fleet, one.held_at) for one in pasts if one.held_at is not None][: past.MOST_EXPLAINED]
+        whys = {fleet: autopilot.why_held(fleet, at) for fleet, at in held}
+        return json_reply(encoder.write(past.write(pasts, parsed, whys, names)))
 
     def _names(self, store: History) -> list[str]:
         if self.settings.history_place().kind == "dynamodb":

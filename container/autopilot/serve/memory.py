@@ -4,6 +4,10 @@ A worker of `worker_count.BYTES_PER_WORKER` holds all of it at once, so that no 
 costs a worker, or keeps small requests waiting.
 """
 
+import contextlib
+import gc
+from collections.abc import Iterator
+
 from autopilot.serve.wire.errors import RequestError
 
 LARGEST_BODY = 25 * 1024 * 1024
@@ -70,6 +74,21 @@ class BodyLease:
         if size > self._size:
             self._pending.give_back(self._size - size)
             self._size = size
+
+
+@contextlib.contextmanager
+def collections_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: for one large request, whose many values die by themselves when it is answered.
+
+    Each collection would look through them, and through all that is known of fleets, in vain.
+    """
+    enabled = gc.isenabled()  # one that begins while another pauses leaves it to that one to go on
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def values_in(body: bytes) -> int:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.core.cost import Course
-from autopilot.core.fleet import MISSING_PRICE, Lead
+from autopilot.core.cost import MISSING_PRICE, Course
+from autopilot.core.fleet import Lead
 
 Array = npt.NDArray[np.float64]
 

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core import features
-from autopilot.core.cost import RegularSeries, regular
-from autopilot.core.fleet import MISSING_PRICE
+from autopilot.core.cost import MISSING_PRICE, RegularSeries, regular
 from autopilot.core.history import SLOT_SECONDS
 from autopilot.core.series import series_windows
 from autopilot.demand.csv_file import read_fleets_csv
@@ -129,6 +128,15 @@ def recorded_rows(fleets: Sequence[RecordedFleet], lead: tuple[float, float], se
         training.append(_rows(_before(series, border), lead, (-np.inf, border), rng))
         validation.append(_rows(series, lead, (border, np.inf), rng))
     return _all_of(training, "train"), _all_of(validation, "validate")
+
+
+def later_rows(fleets: Sequence[RecordedFleet], lead: tuple[float, float], seed: int) -> Rows:
+    """Rows of decisions in the part of what may be learned from that is not trained on. Raises JobError for none."""
+    parts = []
+    for number, one in enumerate(fleets):
+        series = one.learned
+        parts.append(_rows(series, lead, (_border(series), np.inf), np.random.default_rng((seed, number, 7))))
+    return _all_of(parts, "validate")
 
 
 def _all_of(parts: Sequence[Rows | None], what: str) -> Rows:

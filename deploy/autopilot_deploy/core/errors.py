@@ -16,7 +16,7 @@ _PASSING_CODES = frozenset({
 _MISSING_WORDS = ("could not find", "does not exist", "cannot find")
 _DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|NotAuthorized|Forbidden", re.IGNORECASE)
 _SAID = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?")
-_IAM_PREFIX = {"sagemaker-runtime": "sagemaker"}
+_IAM_PREFIX = {"sagemaker-runtime": "sagemaker", "stepfunctions": "states"}
 _IAM_ACTION = {("s3", "ListObjectsV2"): "s3:ListBucket", ("sagemaker", "ListTags"): "sagemaker:ListTags"}
 
 
@@ -34,6 +34,12 @@ class PayloadError(DeployError):
 
 class DeadlineError(DeployError):
     """The time given is over and AWS is still at work."""
+
+    exit_code = 3
+
+
+class PutOffError(DeployError):
+    """It may be done later; the message says when."""
 
     exit_code = 3
 

@@ -46,6 +46,11 @@ class Names:
         """Name of the dashboard, and how the alarms' names begin."""
         return f"autopilot-{self.endpoint}"
 
+    @property
+    def learning_machine(self) -> str:
+        """Name of the state machine that learns."""
+        return f"{self.endpoint}-learning"
+
     def arn(self, service: str, rest: str) -> str:
         """An ARN in this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{rest}"

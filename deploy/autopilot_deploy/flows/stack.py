@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from autopilot_deploy.core.errors import DeployError
-from autopilot_deploy.core.stack.learning import learning_machine
+from autopilot_deploy.core.stack.learning_machine import learning_machine
 from autopilot_deploy.core.stack.machine import state_machine
 from autopilot_deploy.core.stack.template import template
 

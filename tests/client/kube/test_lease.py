@@ -7,8 +7,9 @@ import pytest
 
 from autopilot_client.config.document import Lease
 from autopilot_client.kube.api import Kube
-from autopilot_client.kube.lease import Leadership
+from autopilot_client.kube.lease import BILLED, Leadership
 from autopilot_client.ports import KubeError, KubeRefusedError, KubeUnavailableError
+from autopilot_client.rules.bill import week_of_monday
 from testkit.client.standins import as_json, connection, serving, wait_until
 
 
@@ -17,6 +18,7 @@ class LeaseServer:
 
     def __init__(self):
         self.holder, self.version, self.status, self.lose_answer = "", 1, 200, False
+        self.annotations: dict[str, str] = {}
 
     def __call__(self, method, path, body):
         if self.status != 200:
@@ -26,10 +28,12 @@ class LeaseServer:
             if patch["metadata"]["resourceVersion"] != str(self.version):
                 return as_json({"message": "the object has been modified"}, 409)
             self.write(patch["spec"]["holderIdentity"])
+            self.annotations |= patch["metadata"].get("annotations", {})
             if self.lose_answer:
                 raise ConnectionError("the answer is lost")
         spec = {"holderIdentity": self.holder, "leaseDurationSeconds": 15}
-        return as_json({"metadata": {"name": "leader", "resourceVersion": str(self.version)}, "spec": spec})
+        metadata = {"name": "leader", "resourceVersion": str(self.version), "annotations": self.annotations}
+        return as_json({"metadata": metadata, "spec": spec})
 
     def write(self, holder: str) -> None:
         self.holder, self.version = holder, self.version + 1
@@ -61,6 +65,23 @@ def test_a_free_lease_is_taken_and_handed_back(lease, candidate):
     assert (me.leads(), lease.holder) == (True, "me")
     me.stop()
     assert (me.leads(), lease.holder) == (False, "")
+
+
+def test_what_was_told_of_bills_is_in_the_lease_for_the_replicas_to_come(lease, candidate):
+    me = candidate()
+    me.step()
+    assert lease.annotations == {}
+    me.ledger.here = week_of_monday("2026-11-23")
+    me.step()
+    assert lease.annotations == {BILLED: "2026-11-23"}
+    me.stop()
+    other = candidate("other")
+    other.step()
+    assert other.ledger.told == week_of_monday("2026-11-23")
+    lease.annotations[BILLED] = "someday"
+    third = candidate("third")
+    third.step()
+    assert third.ledger.told is None
 
 
 def test_of_two_that_see_a_free_lease_one_leads(lease, candidate):

@@ -13,6 +13,7 @@ from autopilot_client.notify.conditions import conditions_of
 from autopilot_client.notify.formats import FORMS
 from autopilot_client.notify.notifier import Notifier
 from autopilot_client.notify.outbox import Outbox
+from autopilot_client.rules.bill import begin_of, week_of
 from autopilot_client.rules.domain import Fault
 from autopilot_client.rules.messages import Message, MessageKind
 from autopilot_client.rules.notices import OutageHold
@@ -265,6 +266,44 @@ def test_a_week_that_is_over_brings_its_bill():
     message = box._queue.get_nowait()
     assert (message.kind, len(message.bills)) == (MessageKind.BILL, 3)
     assert {bill.size_minutes for bill in message.bills} == {90.0}
+
+
+def test_a_week_that_ends_while_nobody_leads_is_billed_by_whoever_leads_next_and_once():
+    (one, box), (two, other) = notifier(), notifier()
+    two.ledger = one.ledger  # as the Lease makes it
+    for each in (one, two):
+        each.after_pass(list(each.store.views.values()), T0, leads=False)
+        show(each.store, at=T0 + 60)
+        each.after_pass(list(each.store.views.values()), T0 + 7 * 86400, leads=False)
+    assert box._queue.empty()
+    two.after_pass(list(two.store.views.values()), T0 + 7 * 86400 + 60, leads=True)
+    assert other._queue.get_nowait().kind is MessageKind.BILL
+    one.after_pass(list(one.store.views.values()), T0 + 7 * 86400 + 120, leads=True)
+    assert box._queue.empty()
+
+
+def test_a_week_that_ended_while_every_replica_was_away_is_billed_once_the_scoreboard_was_asked():
+    one, box = notifier()
+    one.ledger.elsewhere = week_of(T0) - 2
+    views = list(one.store.views.values())
+    monday = begin_of(week_of(T0))
+    one.after_pass(views, monday + 60, leads=True)
+    assert box._queue.empty()
+    one.store.standings, one.store.standings_at = {"eu/k": WeekStanding(7.0, 12.0, 30.0, 900.0)}, monday + 90
+    one.after_pass(views, monday + 120, leads=True)
+    message = box._queue.get_nowait()
+    assert [bill.fleet for bill in message.bills] == ["eu/k"]
+    assert (message.since, one.ledger.told) == (begin_of(week_of(T0) - 1), week_of(T0) - 1)
+    one.after_pass(views, monday + 180, leads=True)
+    assert box._queue.empty()
+
+
+def test_the_first_client_of_all_owes_no_bill_and_says_so_to_those_after_it():
+    one, box = notifier()
+    one.store.standings, one.store.standings_at = {"eu/k": WeekStanding(7.0, 12.0, 30.0, 900.0)}, T0
+    one.after_pass(list(one.store.views.values()), T0, leads=True)
+    assert box._queue.empty()
+    assert one.ledger.told == week_of(T0) - 1
 
 
 def test_a_client_that_was_started_in_the_week_tells_what_the_scoreboard_knows_of_it():

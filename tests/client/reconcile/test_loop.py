@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from autopilot_client.commands.wiring import notifications
+from autopilot_client.rules.bill import BillLedger
 from autopilot_client.rules.domain import FallbackLevel, Fault
 from autopilot_client.rules.lead import Lead
 from autopilot_client.status.review import parse_review
@@ -813,7 +814,7 @@ def test_an_override_reaches_the_webhook_and_so_does_its_end(world):
         receiver = {"name": "ops", "format": "slack", "url_env": "HOOK"}
         world.client([world.fleet()], notify={"receivers": [receiver]})
         store = world.loop.outside.store
-        world.loop.notifier = notifications(store.config, store, {"HOOK": url})
+        world.loop.notifier = notifications(store.config, store, {"HOOK": url}, BillLedger())
         world.loop.notifier.start()
         annotate(world, paused="true")
         world.passes(2)

@@ -1,7 +1,7 @@
 """What an endpoint remembers of fleets, and its scoreboard where it keeps one."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -13,6 +13,7 @@ MOST_FLEETS = 100
 """Fleets that one look asks for: with the day before, what one question may hold. Others are chosen by name."""
 _LATE_SLOTS = 3
 HELD = "held"
+_OF_SCOREBOARD = " Its table is not scanned: these are the fleets of its scoreboard; --fleet names others."
 _NO_WEEK = " The figures of the week are not to be had: at /scoreboard, {}."
 
 
@@ -23,6 +24,7 @@ class _Past(msgspec.Struct, frozen=True):
     demand: list[float | None] = []
     forecast: list[float | None] = []
     believed: list[float | None] = []
+    why: str = ""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -39,6 +41,7 @@ class _Judged(msgspec.Struct, frozen=True):
     fleet: str
     standings: list[_Standing] = []
     drift: str = ""
+    beyond_training: str = ""
 
 
 class _Scoreboard(msgspec.Struct, frozen=True):
@@ -47,12 +50,12 @@ class _Scoreboard(msgspec.Struct, frozen=True):
 
 def look(address: FollowedAddress, chosen: Sequence[str]) -> Sight:
     """The fleets that are chosen, or the first of all. Raises FollowError."""
-    names = list(chosen) or _names(address)
+    said, trouble = _scoreboard(address)
+    names, whose = (list(chosen), "") if chosen else _names(address, said)
     shown = names[:MOST_FLEETS]
     pasts = _ask(address, shown, 6.0).past if shown else []
-    said, trouble = _scoreboard(address)
     fleets = [_sight(one, said.get(one.fleet, ())) for one in pasts]
-    about = f"An endpoint: what it remembers. The size in the cluster is the client's to know.{trouble}"
+    about = f"An endpoint: what it remembers. The size in the cluster is the client's to know.{whose}{trouble}"
     return Sight(about, sorted(fleets, key=lambda one: (one.state == "", one.fleet)), len(names) - len(shown))
 
 
@@ -69,11 +72,14 @@ def course(address: FollowedAddress, fleet: str) -> FleetCourse:
     return FleetCourse(fleet, times, past.demand, past.forecast, [None] * count, believed, [""] * count)
 
 
-def _names(address: FollowedAddress) -> list[str]:
+def _names(address: FollowedAddress, judged: Collection[str]) -> tuple[list[str], str]:
+    """All fleets, with a sentence where they are not the store's: a table is not scanned, but its fleets are judged."""
     try:
-        return _ask(address, [], 1.0).fleets or []
+        return _ask(address, [], 1.0).fleets or [], ""
     except FollowError as error:
-        raise FollowError(f"{error}; name the fleets with --fleet") from error
+        if judged:
+            return sorted(judged), _OF_SCOREBOARD
+        raise FollowError(f"{error}; name the fleets with --fleet, or wait until they are at /scoreboard") from error
 
 
 def _ask(address: FollowedAddress, fleets: Sequence[str], hours: float) -> _Answer:
@@ -97,8 +103,7 @@ def _scoreboard(address: FollowedAddress) -> tuple[dict[str, tuple[str, ...]], s
 
 def _sentences(one: _Judged) -> Iterator[str]:
     yield from (cut(week.sentence) for week in one.standings if week.days == 7 and week.sentence)
-    if one.drift:
-        yield cut(one.drift)
+    yield from (cut(said) for said in (one.drift, one.beyond_training) if said)
 
 
 def _sight(one: _Past, said: Sequence[str]) -> FleetSight:
@@ -108,16 +113,18 @@ def _sight(one: _Past, said: Sequence[str]) -> FleetSight:
     demand, forecast = one.demand[at] or 0.0, one.forecast[at] if at < len(one.forecast) else None
     believed = one.believed[at] if at < len(one.believed) else None
     late = len(one.demand) - 1 - at
-    notes = [*_why(demand, believed), *_silence(late, one.slot_minutes), *said]
+    notes = [*_hold(demand, believed, one.why), *_silence(late, one.slot_minutes), *said]
     size = None if forecast is None else math.ceil(max(demand, forecast))
     return FleetSight(cut(one.fleet), HELD if believed is not None else "silent" if late > _LATE_SLOTS else "",
                       demand, demand, forecast, size, "outage hold" if believed is not None else "",
                       tuple(notes))  # fmt: skip
 
 
-def _why(demand: float, believed: float | None) -> Iterator[str]:
+def _hold(demand: float, believed: float | None, why: str) -> Iterator[str]:
     if believed is not None:
         yield f"The report of {demand:g} is not believed: {believed:g} servers are kept for its players."
+        if why:
+            yield f"What speaks for it: {cut(why)}."
 
 
 def _silence(late: int, slot_minutes: float) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from autopilot.backtest.as_served import replay_as_served
 from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.core.history import rfc3339
 from autopilot.learning.commands.asked import (
@@ -25,7 +26,6 @@ from autopilot.learning.commands.asked import (
     held_now,
     now,
     opened,
-    replay_of,
     settings_for,
     store_option,
 )
@@ -151,8 +151,10 @@ class LearningPass:
     def __init__(self, request: LearnRequest, settings: Settings) -> None:
         self._request, self._settings = request, settings
         self._root, self._at = request.models, now()
-        self._awaited = ""
+        self.awaited = ""
         """What training waits for, in words: it would replace the candidate."""
+        self.deferred = False
+        """Whether a candidate would be promoted, were it not for an outage that is held."""
 
     def steps(self) -> Iterator[StepReport]:
         """Do each step, and say what it came to."""
@@ -199,15 +201,15 @@ class LearningPass:
             return "none", False
         name, since, asked = checked(candidate), first_day_unseen(candidate), self._request.days
         if int(self._at // DAY_SECONDS) - since < asked + _PATIENCE_DAYS:
-            self._awaited = f"{name} is on trial until {asked} whole days are stored that it did not learn from"
+            self.awaited = f"{name} is on trial until {asked} whole days are stored that it did not learn from"
         try:
             case = case_of(one.since(since) for one in self._costs(current, candidate))
         except ValueError:
             return f"{name} has no whole day behind it that it did not learn from", False
         if objections := list(case.objections(asked)):
-            self._awaited = self._awaited if case.days < asked else ""
+            self.awaited = self.awaited if case.days < asked else ""
             return f"{name} is not promoted: {'; '.join(objections)}", False
-        self._awaited = f"{name} has proven itself, and is to be promoted first"
+        self.awaited = f"{name} has proven itself, and is to be promoted first"
         return self._proven(candidate, name, case)
 
     def _proven(self, candidate: Path, name: str, case: Case) -> tuple[str, bool]:
@@ -217,10 +219,11 @@ class LearningPass:
         if not self._request.auto:
             return f"{said}: autopilot promote {candidate} --to {self._root}", True
         if waiting := self._held():
+            self.deferred = True
             return f"{said}; an outage is held for {', '.join(waiting)}: promoted when it is over", False
         promote(self._root, candidate)
         drop(self._root, CANDIDATE)
-        self._awaited = ""
+        self.awaited = ""
         return f"{said}: it serves", True
 
     def _learn(self) -> tuple[str, bool]:
@@ -228,8 +231,8 @@ class LearningPass:
         mark = self._root / REPORT
         if mark.exists() and (age := (self._at - mark.stat().st_mtime) / DAY_SECONDS) < self._request.every - 0.5:
             return f"not yet: the last training was {age:.1f} days ago", False
-        if self._awaited:
-            return f"not yet: {self._awaited}", False
+        if self.awaited:
+            return f"not yet: {self.awaited}", False
         if find_spec("tensorflow") is None:
             raise RefusedError("TensorFlow is not here: run it in the image `autopilot`, not in `autopilot:serve`")
         job = self._root / JOB
@@ -270,7 +273,7 @@ class LearningPass:
         return job / "model"
 
     def _costs(self, served: Path, own: Path) -> Iterator[DailyCosts]:
-        config, policy = replay_of(self._settings, build_policy(served)), build_policy(own)
+        config, policy = replay_as_served(self._settings, build_policy(served)), build_policy(own)
         midnight = self._at // DAY_SECONDS * DAY_SECONDS
         with opened(self._settings) as history:
             for fleet in chosen(history, ()):

@@ -1,5 +1,6 @@
 """Answers as callers get them: the fields, and how they come from what was decided."""
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -91,13 +92,13 @@ def prediction_out(answer: Answer, warnings: tuple[str, ...] = ()) -> Prediction
     return PredictionOut(
         num_of_gameservers=decision.allocation,
         new_alloc=str(decision.allocation),
-        action=UNSET if answer.prediction != answer.prediction else _number(answer.prediction),
+        action=UNSET if answer.prediction != answer.prediction else f"{answer.prediction:.10g}",
         curr_demand=_number(now.demand) if answer.demand_known else UNSET,
         is_false_positive=1 if decision.under_provisioned else 0,
         observations="[" + " ".join(map(_numpy_style, answer.recent.tolist())) + "]",
         raw_results=RawResults([RawResult(answer.actions.tolist(), answer.logits.tolist())]),
         fleet=now.fleet,
-        observed_at=rfc3339(now.observed_at),
+        observed_at=_time(now.observed_at),
         reason=decision.reason.value,
         forecast=decision.forecast,
         horizon_minutes=answer.horizon_minutes,
@@ -108,10 +109,16 @@ def prediction_out(answer: Answer, warnings: tuple[str, ...] = ()) -> Prediction
     )
 
 
+# Numbers of servers are small and whole, and the fleets of one call share their time: most were written before.
+_time = lru_cache(maxsize=256)(rfc3339)
+
+
+@lru_cache(maxsize=4096)
 def _number(value: float) -> str:
-    return f"{value:.10g}"
+    return f"{value + 0.0:.10g}"  # not -0
 
 
+@lru_cache(maxsize=4096)
 def _numpy_style(value: float) -> str:
-    text = f"{value:.8g}"
+    text = f"{value + 0.0:.8g}"
     return text if "." in text or "e" in text else text + "."

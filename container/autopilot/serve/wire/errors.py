@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import msgspec
 
-from autopilot.core.fleet import CHEAPEST_MISSING, DEAREST_MISSING
+from autopilot.core.cost import CHEAPEST_MISSING, DEAREST_MISSING
 
 _T = TypeVar("_T")
 _LONGEST_MESSAGE = 400

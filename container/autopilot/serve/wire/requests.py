@@ -8,18 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from autopilot.core.fleet import (
-    CHEAPEST_MISSING,
-    DEAREST_MISSING,
-    FLEET_NAME,
-    LONGEST_LEAD,
-    MOST_SERVERS,
-    FleetNow,
-    Lead,
-    Limits,
-    lead_of,
-    parse_lead,
-)
+from autopilot.core.cost import CHEAPEST_MISSING, DEAREST_MISSING
+from autopilot.core.fleet import FLEET_NAME, LONGEST_LEAD, MOST_SERVERS, FleetNow, Lead, Limits, lead_of, parse_lead
 from autopilot.serve.wire.errors import RequestError, path
 from autopilot.service import Ask
 
@@ -123,12 +113,12 @@ class RequestContext:
         if given.demand is None and not self.demand_optional:
             remedy = "demand is missing, and GS_INVENTORY_URL is not set: send the servers that players need now"
             raise RequestError(400, "missing", remedy, path(where, "demand"), given.fleet)
-        when, field = given.observed_at, path(where, "observed_at")
-        at = self.now if when is None else seconds(when, given.fleet, field)
+        when = given.observed_at
+        at = self.now if when is None else seconds(when, given.fleet, path(where, "observed_at"))
         now = FleetNow(given.fleet, at, given.demand or 0.0, int(given.sessions or 0), given.queue,
                        _whole(given.replicas), _limits(given, where), given.arrivals)  # fmt: skip
-        return Ask(now, given.demand is not None, _pairs(given, path(where, "history")),
-                   _lead(given, path(where, "lead_minutes")), given.missing_price, warnings)  # fmt: skip
+        return Ask(now, given.demand is not None, _pairs(given, where), _lead(given, where), given.missing_price,
+                   warnings)  # fmt: skip
 
 
 def seconds(when: datetime | float, fleet: str, field: str | None) -> float:
@@ -156,10 +146,10 @@ def _limits(given: FleetIn, where: str) -> Limits:
     return limits
 
 
-def _lead(given: FleetIn, field: str | None) -> Lead | None:
+def _lead(given: FleetIn, where: str) -> Lead | None:
     if given.lead_minutes is None:
         return None
-    lead = given.lead_minutes
+    lead, field = given.lead_minutes, path(where, "lead_minutes")
     try:
         if isinstance(lead, str):
             return parse_lead(lead)
@@ -168,7 +158,8 @@ def _lead(given: FleetIn, field: str | None) -> Lead | None:
         raise RequestError(400, "bad_value", f"{field}: {error}", field, given.fleet) from error
 
 
-def _pairs(given: FleetIn, field: str | None) -> Sequence[tuple[float, float]] | None:
+def _pairs(given: FleetIn, where: str) -> Sequence[tuple[float, float]] | None:
     if given.history is None:
         return None
+    field = path(where, "history")
     return [(seconds(when, given.fleet, field), demand) for when, demand in given.history if demand is not None]

@@ -43,6 +43,7 @@ _RETRIES: Mapping[str, list[State]] = {
             "MaxAttempts": 5,
         }
     ],
+    "sagemakerruntime": [{"ErrorEquals": ["States.TaskFailed", "States.Timeout"], **_QUICKLY, "MaxAttempts": 5}],
     "sns": [{"ErrorEquals": ["States.ALL"], **_QUICKLY, "MaxAttempts": 5}],
 }
 """What passes by itself. SageMaker tells of throttling under more than one name."""

@@ -1,7 +1,7 @@
 """What the endpoint remembers of some fleets, slot by slot: nothing is decided, and nothing written."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -19,6 +19,8 @@ MOST_FLEET_DAYS = 256
 """Days of fleets in one request: what one worker reads and writes down in some 20 ms."""
 MOST_NAMES = 10_000
 """Fleets that are listed."""
+MOST_EXPLAINED = 16
+"""Fleets of one request whose hold is explained: each is judged once more, in a millisecond or two."""
 DAY_HOURS = 24.0
 
 
@@ -38,7 +40,10 @@ class PastIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FleetPastOut(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One fleet's slots, oldest first; null where nothing is remembered. `believed` is there where a report was not."""
+    """One fleet's slots, oldest first; null where nothing is remembered. `believed` is there where a report was not.
+
+    `why` says what spoke for the hold where the latest report was not believed, as far as that is remembered.
+    """
 
     fleet: str
     start: str
@@ -46,6 +51,7 @@ class FleetPastOut(msgspec.Struct, kw_only=True, omit_defaults=True):
     demand: list[float | None] = []
     forecast: list[float | None] = []
     believed: list[float | None] = []
+    why: str = ""
     error: ErrorOut | None = None
 
 
@@ -72,14 +78,17 @@ def read(_: Document, body: bytes, context: RequestContext) -> Past:
     return Past(tuple(asked.past), asked.hours, context.now, warnings)
 
 
-def write(pasts: Sequence[FleetPast], parsed: Past, names: Sequence[str] | None = None) -> PastAnswerOut:
-    """The answer: what is remembered of each fleet, and the names where they were asked for."""
+def write(
+    pasts: Sequence[FleetPast], parsed: Past, whys: Mapping[str, str], names: Sequence[str] | None = None
+) -> PastAnswerOut:
+    """The answer: what is remembered of each fleet, why it is held, and the names where they were asked for."""
     fleets = None if names is None else list(names[:MOST_NAMES])
-    return PastAnswerOut(past=[_fleet(one) for one in pasts], fleets=fleets, warnings=list(parsed.warnings))
+    told = [_fleet(one, whys.get(one.fleet, "")) for one in pasts]
+    return PastAnswerOut(past=told, fleets=fleets, warnings=list(parsed.warnings))
 
 
-def _fleet(one: FleetPast) -> FleetPastOut:
-    out = FleetPastOut(fleet=one.fleet, start=rfc3339(one.start), slot_minutes=SLOT_SECONDS // 60)
+def _fleet(one: FleetPast, why: str) -> FleetPastOut:
+    out = FleetPastOut(fleet=one.fleet, start=rfc3339(one.start), slot_minutes=SLOT_SECONDS // 60, why=why)
     if one.unread:
         out.error = ErrorOut("history_unavailable", one.unread, "past")
         return out
