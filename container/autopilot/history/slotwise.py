@@ -61,11 +61,12 @@ class _Fleet:
     def observe(self, one: Observed, slot: int) -> DaySlots:
         """The day with an observation in place; days that were handed out are never written to."""
         self.turn_to(slot)
-        day = self.day
-        demand = day.demand.copy()
-        demand[slot % SLOTS_PER_DAY] = one.demand
-        self.day = DaySlots(demand, day.allocation, day.believed, day.arrivals)
         self.observed[slot] = one
+        day, at = self.day, slot % SLOTS_PER_DAY
+        if day.demand[at] != np.float32(one.demand):
+            demand = day.demand.copy()
+            demand[at] = one.demand
+            self.day = DaySlots(demand, day.allocation, day.believed, day.arrivals)
         return self.day
 
     def turn_to(self, slot: int) -> None:
