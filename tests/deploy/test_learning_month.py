@@ -1,7 +1,7 @@
 """A month of three fleets, one of which changes its habits half-way, through the stack's machine and on DynamoDB.
 
 The machine runs on moto's interpreter; its jobs are the container's commands, run for real, over a bucket in a
-directory and a table in dynalite. Who answers is the container's own endpoint, with the model and the environment that
+directory and a table in moto. Who answers is the container's own endpoint, with the model and the environment that
 it is given.
 """
 
@@ -10,11 +10,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copy, copytree
 
+import boto3
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -28,6 +29,7 @@ from autopilot.serve.app import create_app
 from autopilot.settings import Settings
 from testkit import emulators
 from testkit.aws import machine
+from testkit.aws.account import REGION
 from testkit.aws.learned import ServedEndpoint
 from testkit.aws.machine import LEARNING, Ended, run
 from tests.learning.conftest import SLOTS, untrained  # noqa: F401 - a fixture
@@ -35,14 +37,22 @@ from tests.learning.test_month import FIRST, FLEETS, demand
 
 QUICK = {"fleets": "60", "forecast_epochs": "2", "epochs": "2", "recorded_weight": "0.8"}
 DAY = 86400.0
-pytestmark = pytest.mark.skipif(bool(emulators.why_no_dynalite()), reason=emulators.why_no_dynalite())
 
 
-@pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch, aws: None) -> Iterator[str]:
-    with emulators.dynalite() as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
-        yield emulators.create_table(emulators.client(url, read_timeout=20))
+class Table:
+    """A client of the history's table in moto, one write at a time: it loses some that come at once."""
+
+    def __init__(self) -> None:
+        self._client = boto3.client("dynamodb", region_name=REGION)
+        self._lock = threading.Lock()
+        self.name = emulators.create_table(self._client)
+
+    def update_item(self, **request):
+        with self._lock:
+            return self._client.update_item(**request)
+
+    def __getattr__(self, operation):
+        return getattr(self._client, operation)
 
 
 class Platform:
@@ -70,7 +80,7 @@ class Platform:
 
     def goes_on_until(self, day: int, doubted: int = 0) -> None:
         """Let the fleets be served until that day; the last slots of the first as an outage hold's."""
-        history = DynamoHistory(self.table, budget_seconds=60)
+        history = DynamoHistory(self.table.name, client=self.table, budget_seconds=600)
         for at in range(self.day, day):
             times = FIRST + at * DAY + 300.0 * np.arange(SLOTS)
             for fleet in FLEETS:
@@ -86,7 +96,7 @@ class Platform:
     def learns(self, ask: str = "", **given: str) -> Ended:
         """The machine, from its start to its end."""
         asked = {"ask": ask} if ask else {}
-        return run(self.account, asked, path=LEARNING, HistoryTable=self.table, **given)
+        return run(self.account, asked, path=LEARNING, HistoryTable=self.table.name, **given)
 
     def runs(self, arguments: list[str], environment: dict[str, str]) -> object:
         """A command of the container."""
@@ -176,7 +186,7 @@ class Endpoint(ServedEndpoint):
         places = {"AUTOPILOT_MODEL_DIR": container.get("ModelDataUrl"),
                   "AUTOPILOT_CANDIDATE": source and source["S3DataSource"]["S3Uri"]}  # fmt: skip
         beside = {name: str(self._platform.object(uri)) for name, uri in places.items() if uri}
-        given = container["Environment"] | {"AUTOPILOT_HISTORY": f"dynamodb://{self._platform.table}"} | beside
+        given = container["Environment"] | {"AUTOPILOT_HISTORY": f"dynamodb://{self._platform.table.name}"} | beside
         client = create_app(Settings.from_env(given)).test_client()
         answer = client.get(path) if body is None else client.post(path, data=body, content_type="application/json")
         return json.loads(answer.data)
@@ -190,11 +200,11 @@ class Endpoint(ServedEndpoint):
         return self.asks("/invocations", question)["Prediction"]["policy"]
 
 
-def test_a_month_at_aws_from_the_first_export_to_a_promotion_and_back(account, table, tmp_path, monkeypatch, untrained):  # noqa: F811
+def test_a_month_at_aws_from_the_first_export_to_a_promotion_and_back(account, tmp_path, monkeypatch, untrained):  # noqa: F811
     machine.fix_moto(monkeypatch, account)
     monkeypatch.setattr(machine, "PATIENCE", 1800)  # it trains
     set_clock = lambda now: monkeypatch.setattr("autopilot.learning.commands.asked.time.time", lambda: now)  # noqa: E731
-    platform = Platform(account, table, tmp_path, set_clock)
+    platform = Platform(account, Table(), tmp_path, set_clock)
     served = "s3://learned/models/untrained/model.tar.gz"
     platform.put(served, untrained)
     endpoint = Endpoint(account, platform)
@@ -228,7 +238,7 @@ def test_a_month_at_aws_from_the_first_export_to_a_promotion_and_back(account, t
 
     platform.goes_on_until(22)
     shooter = ["scoreboard", "--fleet", "us/shooter", "--since", "1d", "--candidate", str(platform.candidate)]
-    board = platform.runs(shooter, {"AUTOPILOT_HISTORY": f"dynamodb://{table}"})
+    board = platform.runs(shooter, {"AUTOPILOT_HISTORY": f"dynamodb://{platform.table.name}"})
     assert board.exit_code == 0, board.output
     assert {"policy alone", "candidate"} <= set(re.findall(r"^. (policy alone|candidate)", board.output, re.MULTILINE))
 
