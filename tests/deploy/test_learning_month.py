@@ -17,7 +17,6 @@ from shutil import copy, copytree
 
 import boto3
 import numpy as np
-import pytest
 from click.testing import CliRunner
 
 from autopilot.cli import main
