@@ -56,8 +56,8 @@ test: all ## every test that needs no Docker engine and no Kubernetes (ARGS goes
 
 .PHONY: ray
 ray: all ## the tests of what works on a Ray cluster; Ray goes to .venv/ray, beside what is tested otherwise
-	@[ .venv/ray/.done -nt container/requirements-ray.txt ] || { scripts/with-progress.sh setup $(PYTHON_IN_VENV) -m pip install --no-deps --disable-pip-version-check --upgrade --target .venv/ray -r container/requirements-ray.txt && touch .venv/ray/.done; }
-	@PYTHONPATH=$(CURDIR)/.venv/ray $(PYTHON_IN_VENV) -m pytest -k "ray" tests/engines $(ARGS)
+	@[ -z "$$(find container/requirements-ray.txt container/requirements-tune.txt -newer .venv/ray/.done 2>&1)" ] || { scripts/with-progress.sh setup $(PYTHON_IN_VENV) -m pip install --no-deps --disable-pip-version-check --upgrade --target .venv/ray -r container/requirements-ray.txt -r container/requirements-tune.txt && touch .venv/ray/.done; }
+	@PYTHONPATH=$(CURDIR)/.venv/ray $(PYTHON_IN_VENV) -m pytest -k "ray" tests/engines tests/training/test_trials.py $(ARGS)
 
 .PHONY: lint
 lint: all ## ruff, mypy, shellcheck, hadolint

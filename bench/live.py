@@ -28,7 +28,7 @@ from autopilot.training.job import Job, StopSignal
 from autopilot.training.run import run_fleet
 from testkit.client.standins import serving
 from testkit.matchmaker import SimulatedFleet, habitual_demand, matchmaker, paced, played
-from testkit.server import free_port
+from testkit.ports import free_port
 
 LAST_DAYS = 3
 

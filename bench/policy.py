@@ -5,9 +5,10 @@
 Without files, the traces beside the project are played, as their scorer puts them on a grid and scales them to a mean
 of so many servers. Every trace is decided again at each observation by what serves (hold, policy, guardrail), and the
 sizes that the client would set are played in the simulated fleet: growth takes the lead, shrinking is at once. `ratio`
-is the cost relative to the cheapest rule or buffer in hindsight, `to buffer` to the cheapest buffer; `starts` and
-`cancels` are a day, in per cent of the fleet. Beside it: that rule, Agones' buffers, HPA, and the same policy as 0.1.0
-applied it (it looked ten minutes ahead, and the highest size of fifteen minutes stood, what was in use included).
+is the cost relative to the cheapest rule or buffer in hindsight, `with boot` the same where servers that boot, which
+are paid too, are counted for both, `to buffer` relative to the cheapest buffer; `starts` and `cancels` are a day, in
+per cent of the fleet. Beside it: that rule, Agones' buffers, HPA, and the same policy as 0.1.0 applied it (it looked
+ten minutes ahead, and the highest size of fifteen minutes stood, what was in use included).
 """
 
 import argparse
@@ -38,7 +39,7 @@ from autopilot.wiring import build_policy
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GAMES = ("osrs", "dota2", "steam", "hypixel")
-MEASURES = ("under", "over", "cost", "short", "worst", "starts", "cancels")
+MEASURES = ("under", "over", "cost", "boot", "short", "worst", "starts", "cancels")
 BESIDE = ("Agones buffer 5", "Agones buffer 10 %", "Agones buffer 20 %", HPA, LINEAR, LINEAR_MARGIN)
 RULE, BUFFER, AS_0_1_0 = "best rule", "best buffer", "as 0.1.0 applied it"
 OLD_WINDOW_MINUTES = 15
@@ -124,15 +125,17 @@ def as_0_1_0(scenario: Scenario, config: ReplayConfig) -> Score:
 
 
 def ratios(found: dict[str, Score]) -> dict[str, float]:
-    """The autopilot's cost, and that of 0.1.0, relative to the best rule and the best buffer."""
+    """The autopilot's cost and starts, and the cost of 0.1.0, relative to the best rule and the best buffer."""
     best, buffer = (
         next(score for name, score in found.items() if name.startswith(kind)) for kind in (RULE, "best buf")
     )
+    own = found[AUTOPILOT]
     return {
-        "ratio": found[AUTOPILOT].cost / best.cost,
-        "to buffer": found[AUTOPILOT].cost / buffer.cost,
+        "ratio": own.cost / best.cost,
+        "with boot": (own.cost + own.boot) / (best.cost + best.boot),
+        "to buffer": own.cost / buffer.cost,
         "as 0.1.0": found[AS_0_1_0].cost / best.cost,
-        "starts": found[AUTOPILOT].starts / max(best.starts, 1e-9),
+        "starts": own.starts / max(best.starts, 1e-9),
     }
 
 

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from testkit.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 SAVED_MODEL = ROOT / "container" / "autopilot" / "models" / "default" / "1"
@@ -87,12 +88,6 @@ def missing_tools(*tools):
     return f"{' and '.join(missing)} not found (Debian: apt-get install nginx-light wrk)" if missing else ""
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
 def processes(*commands, env=None):
     """Start commands, each in a group of its own; end them afterwards."""
@@ -134,7 +129,7 @@ def _gunicorn_behind_nginx(app, scratch, port, options):
 
 
 def stack_commands(name, scratch, port, workers):
-    """The commands of a stack."""
+    """The commands of a stack; a path names another checkout of this project, of any version."""
     if name == STATIC_200:
         (scratch / "nginx.conf").write_text(NGINX.format(scratch=scratch, port=port, place=STATIC, ping=STATIC))
         return [["nginx", "-e", "stderr", "-c", f"{scratch}/nginx.conf"]]
@@ -143,7 +138,7 @@ def stack_commands(name, scratch, port, workers):
         return list(_gunicorn_behind_nginx(app, scratch, port, ["--threads=8", f"--workers={workers}"]))
     if name == CLASSIC:
         return list(_gunicorn_behind_nginx("bench.stacks.classic:app", scratch, port, [f"--workers={workers}"]))
-    return [[sys.executable, "-m", "autopilot.serve.supervisor"]]
+    return [[(name if isinstance(name, Path) else ROOT) / "container" / "serve"]]
 
 
 @contextlib.contextmanager
@@ -153,7 +148,8 @@ def running(name, scratch, workers=2, **env):
     env = {
         "SAGEMAKER_BIND_TO_PORT": str(port), "MODEL_SERVER_WORKERS": str(workers),
         "AUTOPILOT_HISTORY": f"sqlite:///{scratch}/history.sqlite3", "CLASSIC_MODEL": str(SAVED_MODEL),
-        "PYTHONPATH": f"{ROOT / 'container'}:{ROOT}", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", **env,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT / 'container'}:{ROOT}",
+         "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", **env,
     }  # fmt: skip
     with processes(*stack_commands(name, scratch, port, workers), env=env) as started:
         yield port, started, await_ping(port)

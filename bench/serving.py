@@ -4,7 +4,8 @@
 
 Prints requests/s and latencies at 1, 16 and 64 connections, memory of the workers, and the time from start to the
 first 200 on /ping; then what one decision costs inside the process. Needs nginx and wrk (both Debian packages), and
-TensorFlow for the classic stack. All stacks run at the same time and are loaded in turn; what is printed are medians
+TensorFlow for the classic stack. With `--beside CHECKOUT` another version of this project is measured beside this one,
+in the place of the other stacks. All stacks run at the same time and are loaded in turn; what is printed are medians
 of the rounds. Machines differ and are noisy: compare the rows of one run.
 """
 
@@ -52,16 +53,19 @@ class Stack:
     def median(self, connections, what):
         return statistics.median(getattr(run, what) for run in self.runs[connections])
 
+    def best(self, connections):
+        return max(run.rate for run in self.runs[connections])
+
 
 @contextlib.contextmanager
 def stack(name, args):
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
         scratch = Path(folder)
-        if name == AUTOPILOT:
+        if name == AUTOPILOT or isinstance(name, Path):
             remember(scratch / "history.sqlite3", 50)
         with running(name, scratch, args.workers, CLASSIC_MODEL=str(args.model)) as (port, started, ready):
             load(port, Load(4, 1), scratch)
-            yield Stack(name, port, scratch, started, ready)
+            yield Stack(f"autopilot of {name}" if isinstance(name, Path) else name, port, scratch, started, ready)
 
 
 def measure(stacks, args):
@@ -74,8 +78,8 @@ def measure(stacks, args):
 
 
 def print_stacks(args):
-    names = [STATIC_200, BARE, CLASSIC, AUTOPILOT]
-    if not args.model.exists():
+    names = [args.beside, AUTOPILOT] if args.beside else [STATIC_200, BARE, CLASSIC, AUTOPILOT]
+    if CLASSIC in names and not args.model.exists():
         print(f"no SavedModel at {args.model}: the classic stack is left out")
         names.remove(CLASSIC)
     with contextlib.ExitStack() as opened:
@@ -83,6 +87,18 @@ def print_stacks(args):
         measure(stacks, args)
         for one in stacks:
             one.memory = max(worker_memory(one.started), default=0)
+    print_table(stacks)
+    ours = stacks[-1]
+    for other in stacks[:-1]:
+        if other.name != STATIC_200:
+            medians = ", ".join(f"c{c}: {ratio(ours, other, c):.2f}" for c in CONNECTIONS)
+            best = ", ".join(f"c{c}: {ours.best(c) / other.best(c):.2f}" for c in CONNECTIONS)
+            print(
+                f"requests/s, autopilot over {other.name}: median of the rounds' ratios {medians}; of the best {best}"
+            )
+
+
+def print_table(stacks):
     heads = "".join(f"{f'c{c} req/s':>11}{'p50 ms':>8}{'p99 ms':>8}" for c in CONNECTIONS)
     print(f"{'stack':36}{heads}{'start s':>9}{'worker MiB':>12}{'errors':>8}")
     for one in stacks:
@@ -91,11 +107,6 @@ def print_stacks(args):
         )
         errors = sum(run.errors for runs in one.runs.values() for run in runs)
         print(f"{one.name:36}{cells}{one.ready:9.2f}{one.memory:12.0f}{errors:8}")
-    by_name = {one.name: one for one in stacks}
-    for other in (CLASSIC, BARE):
-        if other in by_name:
-            ratios = ", ".join(f"c{c}: {ratio(by_name[AUTOPILOT], by_name[other], c):.2f}" for c in CONNECTIONS)
-            print(f"requests/s, autopilot over {other}, median of the rounds' ratios: {ratios}")
 
 
 def ratio(ours, other, connections):
@@ -148,9 +159,11 @@ def main():
     parser.add_argument("--seconds", type=int, default=1, help="of each load (default 1)")
     parser.add_argument("--rounds", type=int, default=5, help="in which each stack has its turn (default 5)")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another version of this project")
     parser.add_argument("--model", type=Path, default=SAVED_MODEL, help="SavedModel for the classic stack")
     args = parser.parse_args()
-    print_decisions()
+    if not args.beside:
+        print_decisions()
     if missing := missing_tools():
         raise SystemExit(f"skipped the stacks: {missing}")
     print_stacks(args)

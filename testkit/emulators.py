@@ -15,6 +15,8 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
+from testkit.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[1]
 DYNALITE = ROOT / "tests" / "node_modules" / "dynalite" / "cli.js"
 
@@ -31,7 +33,7 @@ def why_no_dynalite() -> str:
 @contextlib.contextmanager
 def dynalite() -> Iterator[str]:
     """A dynalite of its own, in memory; yields its URL."""
-    port = _free_port()
+    port = free_port()
     command = ["node", str(DYNALITE), "--host", "127.0.0.1", "--port", str(port), "--createTableMs", "0"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
@@ -169,7 +171,7 @@ def scripted_store(answer: Callable[[str], tuple[int, dict[str, Any]] | None]) -
 
 def refused_url() -> str:
     """An address at which nothing listens."""
-    return f"http://127.0.0.1:{_free_port()}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def failure(code: str, status: int = 400) -> tuple[int, dict[str, Any]]:
@@ -194,11 +196,6 @@ def _response(status: int, body: dict[str, Any]) -> bytes:
     text = json.dumps(body).encode()
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {len(text)}\r\n\r\n"
     return head.encode() + text
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from testkit.ports import free_port
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30
 START = """
 import os, signal, sys
+from testkit.ports import free_port
 from autopilot.serve.supervisor import main
 signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[3:] == ["nohup"] else signal.SIG_DFL)
 sys.exit(main(os.environ, sys.argv[1], sys.argv[2]))
@@ -68,13 +71,6 @@ def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T
             return result
         time.sleep(0.02)
     raise AssertionError(f"in vain: {what}")
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_open(port: int) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from testkit.server import free_port, until
+from testkit.ports import free_port
+from testkit.server import until
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,18 +12,13 @@ from pathlib import Path
 
 import urllib3
 
+from testkit.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
 START_SECONDS = 900.0
 """Nobody waits so long for a start that is well: it ends with the first answer, or with the process."""
 LAST_LINES = 40
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.soak.cluster import SoakCluster
 from bench.soak.door import Door
-from bench.soak.endpoint import SoakEndpoint, free_port
+from bench.soak.endpoint import SoakEndpoint
 from bench.soak.faults import SoakFault
 from bench.soak.matchmaker import Matchmaker
 from bench.soak.options import Options
@@ -24,6 +24,7 @@ from bench.soak.rival import Rival
 from bench.soak.world import Cast
 from testkit.client.api_server import TOOLS, ApiServer
 from testkit.client.standins import serving
+from testkit.ports import free_ports
 
 NAMES = ("one", "two")
 DOOR_MODES = {
@@ -99,7 +100,7 @@ def staged(options: Options, cast: Cast, sizes: np.ndarray, maximum: np.ndarray)
         # In memory where it can be: etcd waits for its disk at every write, and a laptop's disk is no cluster's.
         place = "/dev/shm" if Path("/dev/shm").is_dir() else None
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-", dir=place)))
-        ports = dict(zip(("KUBE_PORT", "ETCD_PORT", "PEER_PORT"), (str(free_port()) for _ in range(3)), strict=True))
+        ports = dict(zip(("KUBE_PORT", "ETCD_PORT", "PEER_PORT"), map(str, free_ports(3)), strict=True))
         server = _server(directory / "kube", ports)
         server.up()
         stack.callback(server.down)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,18 @@ class History(Protocol):
 
     def close(self) -> None:
         """Write what is pending, within a second, and let go of connections."""
+        ...
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """A History that reads the days of many fleets far faster than it writes them."""
+
+    def read_today(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
+        """The day of each observation as it is stored, without it; None where it could not be read in time.
+
+        Raises HistoryUnavailableError if nothing could be read.
+        """
         ...
 
 

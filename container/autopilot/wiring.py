@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from autopilot.core.trained_on import TrainedOn
 from autopilot.history.cache import RecentHistory
 from autopilot.history.memory import MemoryHistory
 from autopilot.history.none import NoHistory
@@ -11,7 +12,7 @@ from autopilot.history.slotwise import SlotHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, LearnedPolicy, load_policy
 from autopilot.policy.model_archive import unpacked
-from autopilot.ports import DemandSource, History, ModelError, Policy, ServiceStates
+from autopilot.ports import DemandSource, History, ModelError, Policy, ReadsMany, ServiceStates
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import HistoryPlace, Settings
 from autopilot.webservice.advice import ServiceAdvisor
@@ -45,6 +46,11 @@ def must_earn(settings: Settings, policy: Policy) -> bool:
     return settings.autopilot_earn == "on" and not settings.sagemaker_batch and isinstance(policy, LearnedPolicy)
 
 
+def trained_on(policy: Policy) -> TrainedOn | None:
+    """What a policy learned from; None for one that does not say, and for the rule, which learned nothing."""
+    return policy.trained_on if isinstance(policy, LearnedPolicy) else None
+
+
 def build_policy(directory: Path) -> Policy:
     """The mounted model, else the built-in one, else the calibrated rule.
 
@@ -72,7 +78,9 @@ def build_history(settings: Settings) -> History:
         return NoHistory()
     fleets = settings.autopilot_history_cache_mb * _FLEETS_A_MEGABYTE
     store = open_store(place, most_fleets=fleets)
-    return SlotHistory(store, most_fleets=fleets) if settings.writes_history else ReadOnlyHistory(store)
+    if not settings.writes_history:
+        return ReadOnlyHistory(store)
+    return SlotHistory(store, most_fleets=fleets, read_today=store.read_today if isinstance(store, ReadsMany) else None)
 
 
 def open_store(place: HistoryPlace, budget_seconds: float = 1.0, most_fleets: int = _FLEETS_A_MEGABYTE) -> History:
@@ -92,7 +100,7 @@ def _service_states(settings: Settings) -> ServiceStates:
     if settings.sagemaker_batch or place.kind == "off" or not settings.writes_history:
         return MemoryStates()
     if place.kind == "dynamodb":
-        from autopilot.history.dynamodb import make_client  # noqa: PLC0415 - boto3, only where it is used
+        from autopilot.history.dynamodb_client import make_client  # noqa: PLC0415 - boto3, only where it is used
         from autopilot.history.service_states_dynamodb import DynamoStates  # noqa: PLC0415
 
         return DynamoStates(place.where, lambda: make_client(None))

@@ -3,12 +3,13 @@
 import contextlib
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from testkit.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120
@@ -17,7 +18,7 @@ PATIENCE = 120
 @contextlib.contextmanager
 def serving(**settings: str) -> Iterator[str]:
     """`python -m autopilot.serve.supervisor` with these settings, ready when it is yielded: its URL."""
-    port = _free_port()
+    port = free_port()
     environ = {
         **os.environ,
         "PYTHONPATH": str(ROOT / "container"),
@@ -52,8 +53,3 @@ def _ready(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

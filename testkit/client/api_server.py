@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +22,6 @@ SPECS = ROOT / "client" / "specs"
 PATIENT = (10.0, 60.0)
 """Time-outs of calls whose pace is not tested: the API server shares a busy machine with its tests."""
 CRD = Path(__file__).parent / "fleet-crd.yaml"
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports; each has a free one after it."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            try:
-                two.bind(("127.0.0.1", one.getsockname()[1] + 1))
-            except OSError:
-                continue
-            found.append(one.getsockname()[1])
-    return found
 
 
 @dataclass

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from testkit.engine import Container, docker
-from testkit.server import PATIENCE, ROOT, START, Running, free_port, until
+from testkit.ports import free_port
+from testkit.server import PATIENCE, ROOT, START, Running, until
 
 
 def children_of(process: int) -> list[int]:

@@ -17,8 +17,9 @@ import yaml
 
 from autopilot_client.kube.api import Kube
 from autopilot_client.ports import KubeRefusedError
-from testkit.client.api_server import CRD, ROOT, SPECS, TOOLS, ApiServer, free_ports
+from testkit.client.api_server import CRD, ROOT, SPECS, TOOLS, ApiServer
 from testkit.client.standins import wait_until
+from testkit.ports import free_ports
 
 FAULTS: list[tuple[str, str, str, int]] = []
 """Rows of the table of faults."""

@@ -32,7 +32,7 @@ def exported() -> frozenset[str]:
     endpoint.refused("value")
     endpoint.shadow_servers(1, 1)
     board = Board()
-    board.keep(BoardEntry("eu/x", 20_000, "", False, b"{}", [PlayerSums(7.0, "as set", 1.0, 1.0, 1.0, 1.0)]))
+    board.keep(BoardEntry("eu/x", 20_001 * 86400.0, "", False, b"{}", [PlayerSums(7.0, "as set", 1.0, 1.0, 1.0, 1.0)]))
     endpoint.add(ScoreboardCollector(Scoreboard(board, "default@1f3c0a9b", server_hour=0.1)))
     store = a_store()
     show(store)

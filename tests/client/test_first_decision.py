@@ -9,8 +9,9 @@ import urllib.request
 import pytest
 import yaml
 
-from testkit.client.api_server import ROOT, free_ports
+from testkit.client.api_server import ROOT
 from testkit.client.standins import Document, serving, wait_until
+from testkit.ports import free_ports
 from testkit.server import running
 from tests.client.conftest import CHART, helm_run
 

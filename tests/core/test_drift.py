@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from autopilot.core.drift import FEATURES, LEAST_BEFORE, RECENT_DAYS, day_features, drift_of
+from autopilot.core.drift import LEAST_BEFORE, RECENT_DAYS, beyond_training, day_features, drift_of
+from autopilot.core.fleet import Lead
+from autopilot.core.trained_on import FEATURES, DaySpread, TrainedOn
 
 SLOTS = 288
 HOUR = np.arange(SLOTS) / SLOTS * 2 * np.pi
@@ -86,3 +88,53 @@ def test_gaps_are_left_out():
     days = demand()
     days[:, 50:60] = np.nan
     assert np.isfinite(day_features(days, 3)).all()
+
+
+WIDE = dict.fromkeys(FEATURES, (-1e9, 1e9))
+SPREAD = DaySpread(15, 0.25, WIDE | {"level": (2.0, 500.0), "noise": (0.0, 0.8)})
+
+
+def test_what_moved_is_held_against_training_as_far_as_that_is_known():
+    days, off = demand(), errors()
+    days[-RECENT_DAYS:] *= 9
+    off[-RECENT_DAYS:] = 0.3
+    features = day_features(days, 3)
+    assert str(drift_of(off, features)).endswith("(what training showed is not known)")
+    said = str(drift_of(off, features, SPREAD))
+    assert said.startswith("forecast errors are 3.0 times what they were")
+    assert said.endswith(("(training showed 2 to 500)", "(training showed 0 to 0.8)"))
+
+
+@pytest.mark.parametrize(
+    ("case", "off", "scale", "said"),
+    [
+        ("as in training", [0.24, 0.24], 1, None),
+        ("one day beyond it", [0.24, 0.9], 1, None),
+        ("both, by a fleet of another size", [0.3, 0.4], 30, "level, 2.99e+03 (training showed 2 to 500)"),
+        ("both, by a fleet like those of training", [0.3, 0.4], 1, "none of its habits alone is unlike training"),
+    ],
+)
+def test_a_young_fleet_is_held_against_training(case, off, scale, said):
+    spread = DaySpread(15, 0.25, SPREAD.features | {"noise": (0.0, 1e9)})
+    found = beyond_training(np.array(off), day_features(scale * demand(2), 3), spread)
+    assert (found is None) == (said is None), case
+    if said:
+        assert str(found).startswith("forecast errors are 0.35 of the level, beyond what training showed (0.25); ")
+        assert said in str(found)
+
+
+def test_one_server_more_or_less_is_no_news_of_a_tiny_fleet():
+    tiny = day_features(demand(2, level=2), 3)
+    assert beyond_training(np.array([0.45, 0.45]), tiny, SPREAD) is None
+    assert beyond_training(np.array([0.9, 0.9]), tiny, SPREAD) is not None
+
+
+def test_of_less_than_two_days_nobody_can_say():
+    assert beyond_training(np.array([9.0]), day_features(demand(1), 3), SPREAD) is None
+
+
+@pytest.mark.parametrize(("lead", "of"), [(Lead(), 15), (Lead(3, 3), 15), (Lead(20, 30), 30), (Lead(60, 60), 30)])
+def test_a_fleet_is_held_against_days_of_its_lead(lead, of):
+    known = TrainedOn((5, 60), tuple(DaySpread(one, 0.2, WIDE) for one in (15, 30)))
+    assert known.spread(lead).lead == of
+    assert known.covers(lead) == (lead.end >= 5)

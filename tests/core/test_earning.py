@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopilot.core.earning import days_of_rule
+from autopilot.core.earning import days_of_rule, parts_until_rule
 
 COST = st.just(0.0) | st.floats(0.01, 1e6)
 COSTS = st.lists(st.tuples(COST, COST), max_size=20)
@@ -29,12 +29,32 @@ def served(*ratios: float) -> list[bool]:
         ("it loses on two days by far", [1.5, 1.5], 2),
         ("it loses its first day utterly", [1.6, 0.99], 1),
         ("it loses utterly after a day that it won", [0.9, 2.0], None),
-        ("it loses after a good week", [0.9] * 7 + [1.2] * 7, 12),
+        ("it loses after a good week", [0.9] * 7 + [1.2] * 7, 10),
     ],
 )
 def test_the_rule_serves_where_chance_does_not_explain_the_difference(case, ratios, from_day):
     expected = [from_day is not None and day >= from_day for day in range(len(ratios) + 1)]
     assert served(*ratios) == expected, case
+
+
+@pytest.mark.parametrize(
+    ("case", "ratios", "parts"),
+    [
+        ("it wins", [0.9, 0.9, 0.9], None),
+        ("it loses utterly at once", [1.6], 1),
+        ("it loses utterly after a part that it won", [0.9, 2.0], None),
+        ("it loses by far twice", [0.9, 1.3, 1.3], 3),
+        ("it loses by little: parts say nothing of chance", [1.2, 1.2, 1.2], None),
+        ("nothing is known", [], None),
+    ],
+)
+def test_on_its_first_day_a_policy_gives_way_for_what_it_lost_by_far(case, ratios, parts):
+    assert parts_until_rule(np.array(ratios, float), np.ones(len(ratios))) == parts, case
+
+
+def test_a_rule_that_took_over_within_the_first_day_is_judged_from_the_second_on():
+    ratios = np.array([1.2, 0.7, 0.7, 0.7])
+    assert days_of_rule(ratios, np.ones(4), within_first=True).tolist() == [False, True, True, False, False]
 
 
 def test_the_policy_comes_back_as_it_went():

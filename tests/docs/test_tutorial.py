@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testkit.server import free_port
+from testkit.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"

@@ -19,7 +19,7 @@ class KilledAt:
     number: int
     once: Path | None = None
 
-    def __call__(self, number):
+    def __call__(self, number, report=None):
         if number == self.number and not (self.once and self.once.exists()):
             if self.once:
                 self.once.touch()
@@ -40,3 +40,17 @@ class Waiting:
 
 def process_of(number):
     return os.getpid()
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Tells its cost eight times, and has ten times its number; one number fails."""
+
+    fails: int = 0
+
+    def __call__(self, number, report):
+        if number == self.fails:
+            raise ValueError(f"{number} is not done here")
+        for _ in range(8):
+            report(float(number))
+        return 10 * number

@@ -22,6 +22,7 @@ from autopilot.core.history import (
 from autopilot.history.cache import Recalled, RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
+from testkit.server import until
 
 TODAY = date(2026, 11, 20)
 YESTERDAY = TODAY - timedelta(days=1)
@@ -377,3 +378,28 @@ def test_a_store_that_is_slow_to_read_is_not_asked_for_every_part(
     recalled = list(recent.recall_each([Observed(f"fleet {number}", TEN, 86) for number in range(4)], 2))
     assert shelf.reads == []
     assert [one.degraded for one in recalled] == [True] * 4
+
+
+def test_days_of_many_fleets_that_there_was_no_time_for_are_read_aside_for_the_next_call(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autopilot.history.cache._READ_SECONDS", 0.0)
+    recent = RecentHistory(shelf)
+    fleets = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
+    fill(shelf, TEN, 9, "fleet 49")
+    assert [one.degraded for one in recent.recall(fleets)] == [True] * 50
+    until(lambda: not any(one.degraded for one in recent.recall(fleets)), "days that are read aside")
+    assert not np.isnan(window(recent.recall(fleets)[49], TEN)).any()
+
+
+def test_what_is_read_aside_ends_with_a_store_that_fails_and_is_tried_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autopilot.history.cache._READ_SECONDS", 0.0)
+    recent = RecentHistory(shelf)
+    fleets = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
+    shelf.fails = {"read"}
+    recent.recall(fleets)
+    until(lambda: "history-reads" not in {thread.name for thread in threading.enumerate()}, "the end of the reading")
+    shelf.fails = set()
+    until(lambda: not any(one.degraded for one in recent.recall(fleets)), "days that are read aside")

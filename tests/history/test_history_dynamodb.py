@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autopilot.core.history import DaySlots
@@ -121,6 +122,30 @@ def test_items_of_older_versions_are_read_beside_the_quarters_and_never_written(
     assert (seen(today), seen(yesterday)) == (seen(day), {0: 7})
     key = {"fleet": {"S": "shooter"}, "day": {"S": "2026-11-20"}}
     assert "d120" not in dynalite.get_item(TableName=table, Key=key)["Item"]
+
+
+@pytest.mark.parametrize("hour", [0, 5, 6, 10, 23])
+def test_the_days_of_many_are_read_as_recording_would_have_told_them(dynalite: Any, table: str, hour: int) -> None:
+    old = {"fleet": {"S": "old"}, "day": {"S": "2026-11-20"}, "d0": {"N": "7"}, "a0": {"N": "8"}}
+    dynalite.put_item(TableName=table, Item=old)
+    now = MIDNIGHT + 3600 * hour + 600
+    fleets = [Observed(fleet, now, 86) for fleet in ("old", "new", "known")]
+    writer, reader = (DynamoHistory(table, client=dynalite, budget_seconds=10) for _ in range(2))
+    for back in range(1, hour + 1, 2):
+        writer.remember([Decided("known", now - 3600 * back, 90 + back, believed=95)])
+        writer.record([Observed("known", now - 3600 * back, 80 + back)])
+    read, recorded = reader.read_today(fleets), writer.record(fleets)
+    for before, after in zip(read, recorded, strict=True):
+        assert seen(after) == seen(before) | {hour * 12 + 2: 86}
+        assert decided(after) == decided(before)
+    assert [seen(day) for day in reader.record(fleets)] == [seen(day) for day in recorded]
+
+
+def test_many_new_fleets_are_read_by_the_hundred(watched: tuple[DynamoHistory, Spy]) -> None:
+    history, spy = watched
+    days = history.read_today([Observed(f"fleet {number}", MIDNIGHT + 60, 86) for number in range(500)])
+    assert [seen(day) for day in days] == [{}] * 500
+    assert spy.calls == ["BatchGetItem"] * 10  # the quarter of now, and the item of older versions
 
 
 def test_a_late_observation_of_another_worker_reaches_the_day_in_the_next_quarter(dynalite: Any, table: str) -> None:
@@ -300,6 +325,37 @@ def test_its_own_client_takes_credentials_region_and_address_from_the_environmen
     history.warm_up()
     assert seen(record(history)) == {120: 86}
     assert [seen(day) for day in history.read([("shooter", TODAY - timedelta(days=1))])] == [{}]
+
+
+def test_its_own_client_reads_what_botocores_parser_reads(
+    environment: pytest.MonkeyPatch, dynalite: Any, dynalite_url: str, table: str
+) -> None:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        environment.setenv(f"AWS_{name}", "emulator")
+    environment.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynalite_url)
+    quick = DynamoHistory(table, region="us-east-1", budget_seconds=20)
+    slow = DynamoHistory(table, client=dynalite, budget_seconds=20)
+    quick.remember([Decided("shooter", TEN, 97, believed=95.5, arrivals=3)])
+    days = [record(quick), record(slow), *quick.read([("shooter", TODAY)]), *slow.read([("shooter", TODAY)])]
+    for day in days:
+        assert day is not None
+        columns = (day.demand, day.allocation, day.believed, day.arrivals)
+        assert [float(column[120]) for column in columns] == [86, 97, 95.5, 3]
+        assert [int(np.count_nonzero(~np.isnan(column))) for column in columns] == [1, 1, 1, 1]
+
+
+def test_what_its_own_client_cannot_read_is_unavailable(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AWS_ACCESS_KEY_ID", "emulator")
+    environment.setenv("AWS_SECRET_ACCESS_KEY", "emulator")
+    for answer in (
+        (200, ["no", "object"]),
+        (200, {"Attributes": {"day": 5}}),
+        (400, {"__type": "x#ValidationException"}),
+    ):
+        with scripted_store(lambda _, answer=answer: answer) as url:
+            environment.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+            with pytest.raises(HistoryUnavailableError):
+                record(DynamoHistory("observations", region="us-east-1", budget_seconds=20))
 
 
 def test_no_region_and_no_credentials_say_what_to_do(environment: pytest.MonkeyPatch) -> None:

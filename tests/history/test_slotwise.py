@@ -47,6 +47,20 @@ class Store(MemoryHistory):
         return self.writes.get(timeout=30)
 
 
+class QuickReader(Store):
+    """A store that reads many quickly; `unread` are fleets that it has no time for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unread: set[str] = set()
+
+    def read_today(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
+        if self.down:
+            raise HistoryUnavailableError("down")
+        days = self.read([(one.fleet, TODAY) for one in observed])
+        return [None if one.fleet in self.unread else day for one, day in zip(observed, days, strict=True)]
+
+
 @pytest.fixture
 def store() -> Store:
     return Store()
@@ -197,6 +211,47 @@ def test_last_values_of_a_fleet_that_nobody_asks_about_any_more_are_written_with
     see(history, 60, 1, "other")
     assert [("shooter", 60.0, 81)] in [store.written() for _ in range(3)]
     assert stored(store) == {AT_TEN: 81}
+
+
+def crowd(at: float) -> list[Observed]:
+    """More fleets than are written before an answer."""
+    return [Observed("shooter", at, 86), *(Observed(f"crowd/{n}", at, 5) for n in range(1000))]
+
+
+def test_of_many_new_fleets_the_days_are_read_at_once_and_the_observations_are_written_aside() -> None:
+    store = QuickReader()
+    Store.record(store, [Observed("shooter", TEN - SLOT, 80)])
+    history = SlotHistory(store, read_today=store.read_today)
+    days = history.record(crowd(TEN))
+    assert [known(day) for day in days] == [{AT_TEN - 1: 80, AT_TEN: 86}, *[{AT_TEN: 5}] * 1000]
+    until(lambda: history.pending == 0, "the write aside")
+    assert stored(store) == {AT_TEN - 1: 80, AT_TEN: 86}
+    assert known(store.read([("crowd/999", TODAY)])[0]) == {AT_TEN: 5}
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["no time for some", "down"])
+def test_of_many_new_fleets_those_that_could_not_be_read_are_told_and_written_all_the_same(down: bool) -> None:
+    store = QuickReader()
+    store.unread = {"shooter"}
+    store.down = down
+    history = SlotHistory(store, read_today=store.read_today)
+    days = history.record(crowd(TEN))
+    assert days[0] is None
+    assert all(day is None for day in days) == down
+    store.down = False
+    history.record([Observed("crowd/0", TEN + 60, 5)])
+    until(lambda: not history.writing, "the write aside")
+    history.close()
+    assert stored(store) == {AT_TEN: 86}
+
+
+def test_an_observation_that_comes_late_in_a_call_of_many_new_fleets_is_recorded() -> None:
+    store = QuickReader()
+    history = SlotHistory(store, read_today=store.read_today)
+    see(history, SLOT, 87)
+    history.record(crowd(TEN))
+    history.close()
+    assert stored(store) == {AT_TEN: 86, AT_TEN + 1: 87}
 
 
 def test_fleets_beyond_the_bound_are_forgotten_once_they_are_written(store: Store) -> None:

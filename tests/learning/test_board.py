@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from autopilot.learning.board import Board, BoardEntry, BoardError, PlayerSums
+from autopilot.learning.board import Board, BoardEntry, BoardError, FleetCounts, PlayerSums
 
 
 def entry(fleet: str = "eu", day: int = 20_000, by_rule: bool = False, missing: float = 1.0) -> BoardEntry:
     sums = [PlayerSums(7.0, player, missing, 10.0, 100.0, 15.0) for player in ("as set", "calibrated rule")]
-    return BoardEntry(fleet, day, "lead 10-15", by_rule, json.dumps({"fleet": fleet}).encode(), sums)
+    return BoardEntry(fleet, (day + 1) * 86400.0, "lead 10-15", by_rule, json.dumps({"fleet": fleet}).encode(), sums)
 
 
 @pytest.fixture(params=["a file", "in memory"])
@@ -25,7 +25,7 @@ def board(request: pytest.FixtureRequest, tmp_path: Path) -> Board:
 def test_the_last_judgement_of_a_fleet_stands(board):
     board.keep(entry(missing=1.0))
     board.keep(entry(missing=2.0, by_rule=True))
-    assert board.counts() == (1, 1, 0)
+    assert board.counts() == FleetCounts(1, by_rule=1)
     assert {one.missing for one in board.totals()} == {2.0}
 
 
@@ -39,12 +39,12 @@ def test_sums_are_over_all_fleets(board):
 
 @pytest.mark.parametrize(
     ("case", "day", "asked", "found"),
-    [("as it was judged", 20_000, "lead 10-15", True), ("on another day", 20_001, "lead 10-15", None),
+    [("as it was judged", 20_000, "lead 10-15", (True, 20_001 * 86400.0)), ("a day later", 20_001, "lead 10-15", None),
      ("for another lead", 20_000, "lead 30", None)],
 )  # fmt: skip
 def test_a_verdict_is_for_its_day_and_what_was_asked(board, case, day, asked, found):
     board.keep(entry(by_rule=True))
-    assert board.by_rule("eu", day, asked) is found, case
+    assert board.verdict("eu", day * 86400.0, asked) == found, case
 
 
 def test_fleets_that_nobody_asks_about_any_more_are_forgotten(board):
@@ -65,13 +65,13 @@ def test_fleets_are_read_by_name_and_no_more_than_asked_for(board):
 def test_what_another_process_writes_is_there_at_once(tmp_path):
     path = tmp_path / "board"
     board = Board(str(path))
-    assert board.counts() == (0, 0, 0)
+    assert board.counts() == FleetCounts(0)
     script = (
         "import sys; from autopilot.learning.board import *;"
-        "Board(sys.argv[1]).keep(BoardEntry('eu', 20000, 'x', True, b'{}'))"
+        "Board(sys.argv[1]).keep(BoardEntry('eu', 2e9, 'x', True, b'{}'))"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], check=True)
-    assert board.counts() == (1, 1, 0)
+    assert board.counts() == FleetCounts(1, by_rule=1)
 
 
 def test_a_file_that_is_no_table_is_said_in_words(tmp_path):

@@ -60,7 +60,9 @@ def test_a_policy_that_loses_for_days_gives_way(judge):
     assert judge.serves_rule(at(NOW + 60)) is True
 
 
-@pytest.mark.parametrize(("case", "fleet", "when"), [("unknown", "us", NOW), ("a day old", "eu", NOW - 3.9 * 86400)])
+@pytest.mark.parametrize(
+    ("case", "fleet", "when"), [("unknown", "us", NOW), ("six hours old", "eu", NOW - 4.75 * 86400)]
+)
 def test_of_a_fleet_with_too_short_a_past_the_policy_stays(judge, case, fleet, when):
     assert judge.judge(at(when, fleet)) is False, case
 
@@ -81,6 +83,16 @@ def test_nobody_waits_to_know_and_each_day_is_judged_once(history):
     assert judge.serves_rule(at(NOW + 602)) is True
     assert judge.serves_rule(at(NOW + 10 * 3600)) is True
     assert judged == [0]
+
+
+def test_on_its_first_day_a_fleet_is_judged_as_each_part_of_it_is_over(history):
+    outcomes: list[JudgementOutcome] = []
+    judge = DailyJudge(history, CONFIG, Board(), count=outcomes.append)
+    began = NOW - 5 * 86400
+    assert judge.judge(at(began + 5 * 3600)) is False
+    assert judge.judge(at(began + 6 * 3600)) is False, "nothing is added until midnight"
+    assert judge.judge(at(began + 13 * 3600)) is True
+    assert outcomes == [JudgementOutcome.JUDGED, JudgementOutcome.SHARED, JudgementOutcome.JUDGED]
 
 
 def test_a_store_that_does_not_answer_leaves_who_serves(history, monkeypatch):
@@ -179,10 +191,10 @@ def test_a_backtest_serves_as_the_endpoint_would():
     config = ReplayConfig(Doubling(), earns=True)
     served = earned(scenario, config)
     first = int(times[0] // 86400)
-    assert served.rule_days == frozenset(range(first + 2, first + 10))
+    assert served.rule_parts == frozenset(range(3 * (first + 1), 3 * (first + 9) + 2))
 
     def cost(one: ReplayConfig) -> float:
         return scenario.score(set_by_client(scenario, decide_again(scenario, one), one)).cost
 
     assert cost(served) < cost(config) / 3
-    assert earned(scenario, ReplayConfig(Doubling())).rule_days == frozenset()
+    assert earned(scenario, ReplayConfig(Doubling())).rule_parts == frozenset()

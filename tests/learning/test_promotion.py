@@ -1,5 +1,6 @@
 """Promotion and rolling back: which model serves, and what speaks against a change."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,18 @@ def test_by_itself_it_promotes_only_what_is_proven(tmp_path, run, served):
     done = run("--auto", "--days", "3")
     assert (done.exit_code, (tmp_path / "models").exists()) == (2, False)
     assert "not promoted: " in done.output
+
+
+def test_where_a_schedule_sets_the_size_no_model_is_better(tmp_path, monkeypatch, run, served, untrained):
+    served("eu/racer", days_of(6))
+    promote(tmp_path / "models", untrained)
+    everywhere = {"fleet": "*", "start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z", "min": 400, "max": 400}
+    monkeypatch.setenv("AUTOPILOT_SCHEDULE", json.dumps([everywhere]))
+    done = run("--auto", "--days", "3")
+    assert done.exit_code == 2, done.output
+    assert "its cost is 100.0 % of the served policy's" in done.output
+    monkeypatch.delenv("AUTOPILOT_SCHEDULE")
+    assert run("--auto", "--days", "3").exit_code == 0
 
 
 def test_rolling_back_where_nothing_was_promoted_is_refused(tmp_path):

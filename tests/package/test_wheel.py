@@ -12,7 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from autopilot import __version__
-from testkit.server import PATIENCE, ROOT, Running, free_port, until
+from testkit.ports import free_port
+from testkit.server import PATIENCE, ROOT, Running, until
 from tests.security.packages import asked
 
 FILES = {
@@ -22,6 +23,7 @@ FILES = {
     "deploy": ["deploy/requirements.txt"],
     "explore": ["container/requirements-explore.txt"],
     "ray": ["container/requirements-ray.txt"],
+    "tune": ["container/requirements-ray.txt", "container/requirements-tune.txt"],
 }
 """The requirement files that each extra, and the package itself, stand for."""
 

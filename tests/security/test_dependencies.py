@@ -29,7 +29,7 @@ STARTED = {
 """Packages that are used without an import, and how."""
 
 
-@pytest.mark.parametrize("file", [*FILES, "container/requirements-ray.txt"])
+@pytest.mark.parametrize("file", [*FILES, "container/requirements-ray.txt", "container/requirements-tune.txt"])
 def test_every_requirement_is_bounded_on_both_sides_and_comes_from_the_index(file):
     for one in asked(file):
         operators = {bound.operator for bound in one.specifier}

@@ -36,7 +36,8 @@ from autopilot_client.status.metrics import StatusCollector, exposition
 from autopilot_client.status.page import render
 from autopilot_client.status.store import StatusStore
 from testkit.fuzz.parsers import Pool
-from testkit.server import ROOT, START, Running, free_port, until
+from testkit.ports import free_port
+from testkit.server import ROOT, START, Running, until
 
 AWS = {
     "AWS_ACCESS_KEY_ID": "AKIAFAKEFAKEFAKEFAKE",

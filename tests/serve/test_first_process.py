@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from testkit.server import PATIENCE, ROOT, free_port, until
+from testkit.ports import free_port
+from testkit.server import PATIENCE, ROOT, until
 
 UNSHARE = ("unshare", "--fork", "--pid", "--mount")
 

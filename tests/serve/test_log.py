@@ -16,7 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from autopilot.serve.log import DroppingHandler, never_blocking, write
-from testkit.server import PATIENCE, ROOT, Running, free_port, until
+from testkit.ports import free_port
+from testkit.server import PATIENCE, ROOT, Running, until
 
 FLEETS = json.dumps({"instances": [{"fleet": f"f{n}", "demand": n} for n in range(300)]}).encode()
 

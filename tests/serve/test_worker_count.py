@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from autopilot.serve.worker_count import BYTES_PER_WORKER, default_workers
+from autopilot.serve.worker_count import BYTES_PER_WORKER, default_workers, most_resident_bytes
 
 CPUS = len(os.sched_getaffinity(0))
 
@@ -48,3 +48,8 @@ def test_half_a_cpu_is_one_worker(tmp_path, files):
 def test_no_quota_in_version_one_is_minus_one(tmp_path):
     write(tmp_path, cpu__cpu_dot_cfs_quota_us=-1, cpu__cpu_dot_cfs_period_us=100000)
     assert default_workers(tmp_path) == CPUS
+
+
+@pytest.mark.parametrize("cache_mb", [1, 112, 4096])
+def test_a_worker_whose_memory_of_fleets_is_full_is_not_replaced_for_it(cache_mb: int):
+    assert most_resident_bytes(cache_mb) > 60_000_000 + cache_mb * 2**20

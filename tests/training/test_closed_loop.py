@@ -28,7 +28,16 @@ def test_what_is_ready_is_what_the_simulated_fleet_has_ready(lead):
 def test_only_decisions_a_lead_after_the_first_count():
     sizes, demand = np.full((1, 4), 10.0, np.float32), np.array([[99, 12, 7, 10]], np.float32)
     losses = shortfall(tf.constant(sizes), tf.constant(demand), tf.fill((1, 4), 1.0))
-    assert [float(one[0]) for one in losses] == pytest.approx([2 / 3, 3 / 3, 3])
+    assert [float(one[0]) for one in losses[:3]] == pytest.approx([2 / 3, 3 / 3, 3])
+
+
+@pytest.mark.parametrize("lead", [1, 7])
+def test_what_is_ordered_is_what_the_simulated_fleet_orders(lead):
+    sizes = rows(lead)
+    losses = shortfall(tf.constant(sizes), tf.zeros(sizes.shape), tf.fill(sizes.shape, float(lead)))
+    for one, ordered in zip(sizes, losses.ordered.numpy(), strict=True):
+        simulated = play(one.astype(np.float64), np.full(COUNT, lead)).ordered
+        assert ordered == pytest.approx(simulated[1:].mean())
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def toy(count, seed):
     observations[:, :, -4:] = (10, 15, 20, 5)
     needed = np.floor(40 + 20 * known[:, :, None]) + rng.integers(0, 30, (count, ROW, 2))
     ones = np.ones(count, np.float32)
-    rules = np.full((1, 2, 1), 3.0, np.float32)
+    rules = np.full((1, 3, 1), 3.0, np.float32)
     demand = np.full((count, ROW), 10, np.float32)
     return Rows(observations, demand, needed.astype(np.float32), 10 * ones, ones, np.zeros(count, np.int64), rules)
 
@@ -184,6 +184,27 @@ def test_dearer_missing_servers_cost_the_simple_rules_more(simulated):
     cheap, dear = (simulated.usual_cost(np.full(len(simulated), price, np.float32)) for price in (2, 20))
     assert (dear >= cheap).all()
     assert dear.mean() > 1.2 * cheap.mean()
+
+
+def test_starts_that_cost_something_cost_the_simple_rules_more_the_cheapest_of_them_least(simulated):
+    price = np.full(len(simulated), 5, np.float32)
+    free, some, dear = (simulated.usual_cost(price, minutes) for minutes in (0.0, 2.0, 60.0))
+    assert (some >= free).all()
+    assert some.mean() > free.mean()
+    assert dear.mean() - free.mean() <= 30 * (some.mean() - free.mean()) * 1.0001  # dear starts: another rule is best
+
+
+def test_a_price_of_starts_makes_a_network_order_less(simulated):
+    config = ForecastConfig(epochs=12, minibatch_size=96, learning_rate=3e-3, patience=99)
+    ordered = []
+    for minutes in (0.0, 30.0):
+        network = build_fleet_network((8, 8), (8,), seed=5)
+        priced = replace(config, start_minutes=minutes)
+        set_weights(network, fit(priced, (simulated, simulated), network).state.weights)
+        sizes = np.ceil(predict(network, simulated.observations) * np.maximum(simulated.demand, 1) - 1e-6)
+        grown = np.diff(np.maximum(sizes, simulated.demand), axis=1)
+        ordered.append(float((np.maximum(grown, 0) / np.maximum(simulated.demand[:, 1:], 1)).mean()))
+    assert ordered[1] < 0.97 * ordered[0]
 
 
 def test_joined_rows_number_their_fleets_anew(simulated):

@@ -16,7 +16,7 @@ from autopilot.training.run import run_fleet
 from testkit.client.standins import serving
 from testkit.fakes import FakePolicy
 from testkit.matchmaker import SLOT, SLOTS_A_DAY, START, SimulatedFleet, habitual_demand, matchmaker, paced, played
-from testkit.server import free_port
+from testkit.ports import free_port
 
 URL = "http://127.0.0.1:9/"
 QUICK = {

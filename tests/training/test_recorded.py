@@ -193,6 +193,24 @@ def test_the_verdict_weighs_missing_and_idle_servers_as_it_was_told(hparams, bet
         assert min(("default", "trained"), key=ratios.get) == better
 
 
+class Steady:
+    """A policy that asks for a hundred servers, always."""
+
+    name, width = "steady", 1
+
+    def predict(self, windows, lead, missing_price):
+        servers = np.full(len(windows.demand), 100.0)
+        return Predictions(servers, servers[:, None].astype(np.float32), np.empty((len(servers), 0), np.float32))
+
+
+@pytest.mark.parametrize(("start_minutes", "better"), [(0.0, "default"), (240.0, "trained")])
+def test_the_verdict_counts_what_starting_servers_costs(start_minutes, better):
+    candidates = {"default": Times(1.1), "calibrated": CalibratedPolicy(), "trained": Steady()}
+    costs = recorded_costs([fleet()], Hyperparameters(start_minutes=start_minutes), candidates)
+    ratios = decide(costs, "a test").ratios
+    assert min(("default", "trained"), key=ratios.get) == better
+
+
 def with_demand(one, demand):
     return split("mine", DemandSeries(one.series.times, demand), 0.25)
 

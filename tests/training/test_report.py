@@ -10,6 +10,7 @@ from autopilot.core.cost import Interval
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.metadata import FLEET, Metadata
 from autopilot.training.hyperparameters import Hyperparameters
+from autopilot.training.leaderboard import Entry, Leaderboard
 from autopilot.training.report import TrainingStory, write_report
 from autopilot.training.report_fleets import shown_fleet, three_of
 from autopilot.training.report_plots import DayCurves
@@ -51,7 +52,19 @@ def story():
     acted = DayCurves(TIMES, DEMAND, {"allocation": DEMAND + 10}, {"reward": -np.full(288, 10.0)})
     course = [CourseRow(number, hour, 50.0, 50.0 + number, -1.0) for number in (1, 2) for hour in range(24)]
     history = [{"reward": -2.0, "entropy": 1.0, "approx_kl": 0.01, "policy_loss": 0.1}] * 3
-    return TrainingStory(history, course, day, fleets(), acted, [("Let it serve:", "autopilot promote " + "m" * 90)])
+    steps = [("Let it serve:", "autopilot promote " + "m" * 90)]
+    return TrainingStory(history, course, day, fleets(), acted, steps, board())
+
+
+def board():
+    values = {"seed": 1, "learning_rate": 0.000123, "hidden": "64,64,64,64,64,64", "forecast_epochs": 100}
+    trials = [
+        Entry(1, values, "done", 0.9),
+        Entry(2, values, "given up", 0.8, "others were better by its validation 6"),
+        Entry(3, values, "failed", why="WorkerLost: " + "w" * 90),
+        Entry(4, values, "done", 0.85),
+    ]
+    return Leaderboard(trials, "600 simulated fleets")
 
 
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
@@ -71,6 +84,9 @@ def test_it_says_what_serves_and_why_what_was_learned_and_what_comes_next(tmp_pa
     assert page.count("(rule)") >= 3 * 3
     for curve in ("reward", "entropy", "approx_kl", "policy_loss"):
         assert f'alt="{curve} over the run"' in page
+    assert "4 trials, 2 done: trial 4 is chosen, by the cost of 600 simulated fleets" in page
+    assert "<td>given up: others were better by its validation 6</td>" in page
+    assert "autopilot train -p seed=1 -p learning_rate=0.000123 -p hidden=64,64" in page
     assert "autopilot promote" in page
     assert "http://matchmaker/" in page
     assert page.count('<img src="data:image/png;base64,') == page.count("<img ") == 3 + 1 + 2 + 4

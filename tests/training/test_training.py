@@ -97,6 +97,20 @@ def test_metric_lines_are_for_the_platforms_regular_expressions(forecast):
     assert "\x1b" not in log, "no terminal codes in a log"
 
 
+PAGE = (Path(__file__).parents[2] / "docs" / "beyond-one-machine.md").read_text()
+METRICS = {
+    name: (regex, of) for name, regex, of in re.findall(r"^\| `(\w+)` \| `([^`]*=[^`]*)` \| (.+) \|$", PAGE, re.M)
+}
+"""What the platform's tuning is told to look for: name -> regular expression, and where its numbers come from."""
+
+
+@pytest.mark.parametrize("name", ["validation_score", "best_score", "cost_ratio_trained", "gained"])
+def test_the_metrics_that_tuning_jobs_are_told_of_are_in_what_a_forecast_prints(forecast, name):
+    numbers = re.findall(METRICS[name][0], forecast[1])
+    assert numbers
+    assert all(float(number) >= 0 for number in numbers)
+
+
 def test_the_report_is_one_file_without_outside_references(forecast):
     one, _ = forecast
     text = (one.output / "report.html").read_text()

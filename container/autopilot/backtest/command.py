@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from autopilot.backtest import table
+from autopilot.backtest.as_served import replay_as_served
 from autopilot.backtest.comparison import Comparison
 from autopilot.backtest.fleet_job import Compared, CompareFleet, FleetToCompare, fleets_to_compare
 from autopilot.backtest.replay import Progress, ReplayConfig
@@ -188,9 +189,9 @@ def config_for(request: BacktestConfig, settings: Settings) -> ReplayConfig:
     """Policy, guardrail and limits as they would serve. Raises ModelError."""
     policy = build_policy(request.model or Path(settings.autopilot_model_dir))
     limits = Limits(request.minimum, request.maximum)
-    price = settings.autopilot_missing_price if request.missing_price is None else request.missing_price
-    lead, rules = request.lead or settings.lead(), settings.guardrail_rules()
-    return ReplayConfig(policy, lead, price, rules, limits, settings.events(), must_earn(settings, policy))
+    config = replay_as_served(settings, policy, request.lead)
+    price = config.missing_price if request.missing_price is None else request.missing_price
+    return replace(config, missing_price=price, limits=limits, earns=must_earn(settings, policy))
 
 
 def _check(request: BacktestConfig) -> None:

@@ -30,6 +30,8 @@ Progress = Callable[[int], None]
 REASONS = tuple(Reason)
 """A reason's place here is its code."""
 DAY_SECONDS = 86400
+PART_SECONDS = DAY_SECONDS // 3
+"""Within a day, policy and rule change places at these alone, and on a fleet's first day only."""
 _AT_ONCE = 1024
 """Decisions that are made at once, as long as none of them changes what the later ones may believe."""
 
@@ -38,8 +40,8 @@ _AT_ONCE = 1024
 class ReplayConfig:
     """What decides, and within which bounds.
 
-    earns      whether the policy has to earn its place; `backtest.earning.earned` then finds `rule_days`
-    rule_days  UTC days since the epoch on which the calibrated rule serves
+    earns          whether the policy has to earn its place; `backtest.earning.earned` then finds `rule_parts`
+    rule_parts     parts of UTC days since the epoch on which the calibrated rule serves
     """
 
     policy: Policy
@@ -49,7 +51,7 @@ class ReplayConfig:
     limits: Limits = field(default_factory=Limits)
     events: tuple[Event, ...] = ()
     earns: bool = False
-    rule_days: frozenset[int] = frozenset()
+    rule_parts: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ def _contexts(fleet: str, times: Doubles, demand: Doubles, config: ReplayConfig)
             config.lead,
             config.missing_price,
             override_at(config.events, fleet, at),
-            int(at // DAY_SECONDS) in config.rule_days,
+            int(at // PART_SECONDS) in config.rule_parts,
         )
         for at, servers in zip(times.tolist(), demand.tolist(), strict=True)
     ]

@@ -35,6 +35,8 @@ from autopilot.core.stabilization import applied
 from autopilot.demand.series import DemandSeries
 from autopilot.sim.fleet import draw_leads, play
 
+Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+
 _WARM_UP_DAYS = 7.0
 _LARGEST_WARM_UP = 0.25  # of the series
 _RUN_UP_DAYS = 2.0
@@ -43,7 +45,10 @@ _DRAWS = 3
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is played: a fleet's series, its regular form, the lead, and which steps count ([T])."""
+    """What is played: a fleet's series, its regular form, the lead, and which steps count ([T]).
+
+    start_minutes: what starting a server costs in `daily`, in minutes of an idle one.
+    """
 
     fleet: str
     series: DemandSeries
@@ -53,6 +58,7 @@ class Scenario:
     missing_price: float = MISSING_PRICE
     limits: Limits = field(default_factory=Limits)
     run_up_days: float = _RUN_UP_DAYS
+    start_minutes: float = 0.0
 
     @cached_property
     def part(self) -> slice:
@@ -104,21 +110,30 @@ class Scenario:
 
     def daily(self, decided: Doubles) -> tuple[Doubles, Doubles]:
         """Missing server-hours, and the cost in idle ones, of each UTC day with scored steps: [days] both."""
+        return self.costs(decided, self.days[1])
+
+    def costs(self, decided: Doubles, place: Places) -> tuple[Doubles, Doubles]:
+        """The same for any periods; `place` [S] says in which of them each scored step lies."""
         part = self.part
         counted = self.scored[part]
         demand = self.grid.demand[part][counted]
         hours = self.grid.step_minutes / 60
-        ready = np.stack([course.ready[counted] for course in self.courses(decided)])
+        courses = self.courses(decided)
+        ready = np.stack([course.ready[counted] for course in courses])
         missing, idle = (np.maximum(one, 0).mean(axis=0) * hours for one in (demand - ready, ready - demand))
-        _, place = self.days
-        cost = self.missing_price * missing + idle
+        starts = courses[0].ordered[counted] * (self.start_minutes / 60)  # whatever the lead: sizes alone order
+        cost = self.missing_price * missing + idle + starts
         return np.bincount(place, missing).astype(np.float64), np.bincount(place, cost).astype(np.float64)
 
     @cached_property
-    def days(self) -> tuple[Doubles, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    def days(self) -> tuple[Doubles, Places]:
         """The start of each UTC day with scored steps, and which of them each scored step lies in."""
-        day, place = np.unique(self.grid.times[self.scored] // DAY_SECONDS, return_inverse=True)
-        return day * DAY_SECONDS, place
+        return self.periods(DAY_SECONDS)
+
+    def periods(self, seconds: int) -> tuple[Doubles, Places]:
+        """The same for periods of so many seconds, counted from the epoch."""
+        period, place = np.unique(self.grid.times[self.scored] // seconds, return_inverse=True)
+        return period * seconds, place
 
 
 def scenario_for(

@@ -69,6 +69,7 @@ _SAMPLES = 277  # decisions of the last two days whose outcome is known and whos
 _LATE = (0, _SAMPLES - 6 * _HOUR, _SAMPLES - 3 * _HOUR)  # where the last two days, six and three hours begin
 _MEAN_COLUMNS = _NOW + 1 - np.array([2 * _DAY, 2 * _HOUR, _HOUR])
 _CHUNK = 64  # rows at a time: what stays in the second-level cache
+_ROWS_A_SPAN = 16  # rows from which on a span of all of them at a time is faster than all spans of a row
 _WORTH_SHARING = 1024  # rows from which on a second thread takes half of them
 _RIDGE = 6.0  # samples' worth of belief that nothing but the demand of now counts
 # Numbers as arrays without a dimension: numpy takes longer to make one of a scalar than to add it to a few others.
@@ -268,6 +269,7 @@ class _Fit(NamedTuple):
     beta: Floats  # [n, 2, K]
     residual: Floats  # [n, 2, S]
     valid: Bools | None  # [n, 2, S], None: all are
+    counts: Floats  # [n, 2, 3] how many are, of the last two days, six and three hours, and half a sample more
     total: Floats  # [n, 2] sum of the squared weights
     error: Floats  # [n, 2] sum of the squared weighted residuals
     explained: Floats  # [n, 2]
@@ -320,16 +322,20 @@ def _spacing(known: Bools) -> npt.NDArray[np.int64]:
 
 def _filled(values: Floats, known: Bools) -> Floats:
     """Holes filled by the straight line between their neighbours, or the only neighbour; zeros if nothing is known."""
+    if not np.count_nonzero(known):
+        return np.zeros_like(values)
     out = values.copy()
     single = ~known[:, 1:-1] & known[:, 2:] & known[:, :-2]
-    np.copyto(out[:, 1:-1], (values[:, 2:] + values[:, :-2]) * _HALF, where=single)
-    known = ~np.isnan(out)
+    if np.count_nonzero(single):
+        np.copyto(out[:, 1:-1], (values[:, 2:] + values[:, :-2]) * _HALF, where=single)
+        known = ~np.isnan(out)
     if known.all():
         return out
     columns = np.arange(values.shape[1])
-    first = known.argmax(axis=1)[:, None]  # a young fleet's past is its first demand
-    np.copyto(out, np.take_along_axis(out, first, axis=1), where=columns < first)
-    known |= columns < first
+    first = known.argmax(axis=1)  # a young fleet's past is its first demand
+    before = columns < first[:, None]
+    np.copyto(out, out[np.arange(len(out)), first][:, None], where=before)
+    known = known | before
     unknown = ~known.any(axis=1)
     out[unknown] = 0
     for row in np.flatnonzero(~known.all(axis=1) & ~unknown):
@@ -383,7 +389,7 @@ def _counts(valid: Bools | None) -> Floats:
     return _ALL_COUNTS if valid is None else _late(valid.astype(np.float32)) + _HALF
 
 
-def _weigh(samples: Floats, valid: Bools | None, unit: Floats) -> None:
+def _weigh(samples: Floats, valid: Bools | None, counts: Floats, unit: Floats) -> None:
     """Put the weight of each sample in the place of the growth before it: recent ones count more, jumps less, unknown
     ones nothing."""
     growth = np.abs(samples[..., -2:, :])  # after it, and before
@@ -391,7 +397,7 @@ def _weigh(samples: Floats, valid: Bools | None, unit: Floats) -> None:
     share_of_usual = _USUAL_OF_ALL
     if valid is not None:
         size *= valid
-        share_of_usual = _USUAL / _counts(valid)[..., :1]
+        share_of_usual = _USUAL / counts[..., :1]
     usual = np.add.reduce(size, axis=-1, keepdims=True) * share_of_usual + unit[..., None]
     share = np.divide(usual, np.maximum(size, usual, out=size), out=size)
     weight = np.multiply(_RECENCY, share, out=samples[..., -1, :])
@@ -399,14 +405,26 @@ def _weigh(samples: Floats, valid: Bools | None, unit: Floats) -> None:
         weight *= valid
 
 
+def _take_samples(source: Floats, columns: _Columns, samples: Floats) -> None:
+    """Write the growth over each span, as it was at each of the samples: [n, 2, K + 2, S]."""
+    if len(source) > _ROWS_A_SPAN:
+        for place in np.ndindex(columns.ends.shape):
+            end, start = columns.ends[place], columns.starts[place]
+            spans = source[:, end : end + _SAMPLES], source[:, start : start + _SAMPLES]
+            np.subtract(*spans, out=samples[:, *place])
+        return
+    shape, (row, column) = (len(source), _SOURCE_WIDTH - _SAMPLES + 1, _SAMPLES), source.strides
+    by_column = np.ndarray(shape, np.float32, source, strides=(row, column, column))
+    for of_fleet, out in zip(by_column, samples, strict=True):
+        np.subtract(of_fleet[columns.ends], of_fleet[columns.starts], out=out)
+
+
 def _fit(recent: _Recent, columns: _Columns, task: _Task) -> _Fit:
     """Regress the growth over both horizons on the regressors, shrunk towards no growth."""
     source, samples, valid = recent.source, task.work, _valid(recent, task.ahead)
-    shape, (row, column) = (len(source), _SOURCE_WIDTH - _SAMPLES + 1, _SAMPLES), source.strides
-    spans = np.ndarray(shape, np.float32, source, strides=(row, column, column))
-    for of_fleet, out in zip(spans, samples, strict=True):  # one after the other: that stays in the first-level cache
-        np.subtract(of_fleet[columns.ends], of_fleet[columns.starts], out=out)
-    _weigh(samples, valid, recent.unit)
+    _take_samples(source, columns, samples)
+    counts = _counts(valid)
+    _weigh(samples, valid, counts, recent.unit)
     regressors, growth, weight = samples[..., :-2, :], samples[..., -2, :], samples[..., -1, :]
     samples[..., :-1, :] *= weight[..., None, :]
     # Without the last row on the left: numpy takes another, far slower routine for a matrix times its own transpose.
@@ -416,7 +434,7 @@ def _fit(recent: _Recent, columns: _Columns, task: _Task) -> _Fit:
     residual = growth - np.matmul(beta[..., None, :], regressors)[..., 0, :]
     error = np.vecdot(residual, residual)
     residual /= weight if valid is None else np.maximum(weight, _TINY)
-    return _Fit(beta, residual, valid, total, error, _ONE - error / (squares + _TINY), effect, correlation)
+    return _Fit(beta, residual, valid, counts, total, error, _ONE - error / (squares + _TINY), effect, correlation)
 
 
 def _ridge(moments: Floats, squares: Floats, total: Floats) -> tuple[Floats, Floats, Floats]:
@@ -515,7 +533,7 @@ def _write_margins(both: Floats, fit: _Fit, unit: Floats) -> None:
     at, six = _AT[MARGINS[0]], slice(_LATE[1], None)
     both[..., at : at + 4] = _quantiles(residual, valid, _LEVELS)
     both[..., at + 4 : at + 5] = _quantiles(residual[..., six], None if valid is None else valid[..., six], (5 / 6,))
-    np.divide(_late(size), _counts(valid), out=both[..., at + 5 : at + 8])
+    np.divide(_late(size), fit.counts, out=both[..., at + 5 : at + 8])
     both[..., at + 8] = unit
     both[..., at + 9] = np.sqrt(unit)
     both[..., at + 10 : at + 13] = residual[..., :-4:-1]

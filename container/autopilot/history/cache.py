@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import islice
 from math import isnan, nan
 from typing import Literal, NamedTuple, cast
 
@@ -38,6 +39,8 @@ Days = dict[FleetDay, DaySlots | None]
 
 LATE_SECONDS = 15 * 60
 _READ_SECONDS = 0.35
+_UNREAD_AT_ONCE = 20 * len(DAYS_BACK)
+"""Days that are read aside in one call of the store, which are those of twenty fleets."""
 FEW_OBSERVATIONS = 5
 
 # Bytes that a cached day costs: one or two arrays of 288 float32 with what Python puts around them; a fleet's own.
@@ -95,6 +98,8 @@ class RecentHistory:
         self._max_bytes = max_bytes * 2 // 3
         self._seen = _LastSeen(max_bytes // 3)
         self._off = off
+        self._unread: dict[FleetDay, bool] = {}
+        self._reading = False
         self._lock = threading.Lock()
         self._fleets: OrderedDict[str, _Known] = OrderedDict()
         self._bytes = 0
@@ -116,7 +121,8 @@ class RecentHistory:
     def recall_each(self, observed: Sequence[Observed], at_once: int) -> Iterator[Recalled]:
         """As `recall`, but earlier days are read for so many fleets at a time: no more of them are in memory at once.
 
-        The store has a third of a second for all of that; after it, only memory is asked for earlier days.
+        The store has a third of a second for all of that; after it, only memory is asked for earlier days, and what is
+        missing is read aside, for the next call.
         """
         todays = self._record(observed)
         places = [_Place(fleet, day_of(slot_of(seconds)), seconds) for fleet, seconds, _ in observed]
@@ -133,6 +139,7 @@ class RecentHistory:
                     yield self._from_memory(place, one.demand)
                 else:
                     yield self._recalled(place, today, next(earlier))
+        self._read_aside()
 
     def look(self, fleet: str, at: float) -> Recalled:
         """What is known of a fleet at a time, without an observation to record. A failure is a status."""
@@ -175,6 +182,7 @@ class RecentHistory:
 
     def close(self) -> None:
         """Write what is pending and let go of the store."""
+        self._stop_reading()
         self._history.close()
 
     def _record(self, observed: Sequence[Observed]) -> Sequence[DaySlots | None]:
@@ -213,6 +221,9 @@ class RecentHistory:
                      for place, today in recorded]  # fmt: skip
         if missing and ask_store:
             found |= self._read(missing)
+        if len(missing) > _UNREAD_AT_ONCE:
+            with self._lock:
+                self._unread |= {key: True for key, may_stay in missing.items() if may_stay and key not in found}
         return [one or _gathered(place, found) for one, (place, _) in zip(whole, recorded, strict=True)]
 
     def _whole(self, place: "_Place", today: DaySlots) -> "_Earlier | None":
@@ -270,6 +281,33 @@ class RecentHistory:
             while self._bytes > self._max_bytes and self._fleets:
                 self._forget(next(iter(self._fleets)))
         return read
+
+    def _read_aside(self) -> None:
+        with self._lock:
+            if not self._unread or self._reading:
+                return
+            self._reading = True
+        threading.Thread(target=self._read_unread, name="history-reads", daemon=True).start()
+
+    def _read_unread(self) -> None:
+        """Read a few fleets' days at a time, until none is missing, the store fails or memory is full."""
+        while chunk := self._next_unread():
+            if not self._read(chunk):
+                self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        with self._lock:
+            self._unread = {}
+
+    def _next_unread(self) -> dict[FleetDay, bool]:
+        with self._lock:
+            if self._bytes > self._max_bytes - _UNREAD_AT_ONCE * _DAY_BYTES:
+                self._unread = {}
+            chunk = dict(islice(self._unread.items(), _UNREAD_AT_ONCE))
+            for key in chunk:
+                self._unread.pop(key, None)
+            self._reading = bool(chunk)
+            return chunk
 
     def _keep(self, known: "_Known", day: date, slots: DaySlots | None) -> None:
         self._bytes += _cost(slots) - (_cost(known.days[day]) if day in known.days else 0)

@@ -27,12 +27,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Protocol, TypeVar, cast
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from autopilot.core.history import NOTHING, SLOT_SECONDS, SLOTS_PER_DAY, DaySlots, Floats, day_of, slot_of
 from autopilot.history.breaker import Breaker
+from autopilot.history.dynamodb_client import THREADS, DynamoClient, make_client, read_answers_quickly
 from autopilot.history.forking import tell_of_forks
 from autopilot.history.rate_limited_log import RateLimitedLog
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
@@ -40,7 +42,6 @@ from autopilot.ports import Decided, HistoryUnavailableError, Observed
 log = logging.getLogger("autopilot.history")
 
 TTL_DAYS = 15
-THREADS = 16
 MAX_PENDING = 20_000
 KEYS_PER_READ = 100
 MOST_FLEETS = 20_000
@@ -50,10 +51,10 @@ LATE_SLOTS = 3
 LARGEST = 2.0**31  # servers
 SLOTS_OF_ARRIVALS = 48  # four hours: a hold, and the hour before it
 SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
-CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 0.5, 0.9, 2
 
 # Shares of the time budget: a decision that reads earlier days makes two calls, and both fit into it.
 _RECORD_SHARE, _QUARTERS_SHARE, _READ_SHARE = 0.35, 0.25, 0.4
+_ALONE_SHARE = 0.9
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -72,22 +73,6 @@ Numbers = dict[str, str | None]
 Item = Mapping[str, Mapping[str, str]]
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class DynamoClient(Protocol):
-    """The calls of a botocore DynamoDB client that are made here."""
-
-    def update_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401  (botocore's own shape)
-        """Write attributes of one item."""
-        ...
-
-    def batch_get_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Read up to a hundred items."""
-        ...
-
-    def scan(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Look at every item, a megabyte at a time."""
-        ...
 
 
 @dataclass(slots=True)
@@ -167,6 +152,25 @@ class DynamoHistory:
             for part, day in read.items():
                 self._quarters.keep(part, slots[part], day)
         return found | read
+
+    def read_today(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
+        """What is stored of the day of each observation, up to its quarter; None where it could not be read in time.
+
+        For more fleets than can be written before an answer: one call reads a hundred items, and writes one. It may
+        take nearly all of the time budget. Raises HistoryUnavailableError if nothing could be read.
+        """
+        slots = {(one.fleet, (slot := slot_of(one.observed_at)) // QUARTER_SLOTS): slot for one in observed}
+        keys = {part: _keys(part[0], _day_of(part))[: 2 + part[1] % 4] for part in slots}
+        items = self._items([key for some in keys.values() for key in some], _ALONE_SHARE)
+        days: dict[Part, DaySlots] = {}
+        for part, (*others, own) in keys.items():
+            before, quarter = _day_in(others, items), items.get(own)
+            if before is None or own not in items:
+                continue
+            days[part] = before if quarter is None else _joined(before, _day([quarter]), part[1])
+            with self._quarters_lock:
+                self._quarters.keep(part, slots[part], before)
+        return [days.get((one.fleet, slot_of(one.observed_at) // QUARTER_SLOTS)) for one in observed]
 
     def read(self, wanted: Sequence[FleetDay]) -> list[DaySlots | None]:
         """Days of fleets by BatchGetItem; empty where there is no item, None where it could not be read.
@@ -331,7 +335,7 @@ class DynamoHistory:
     def _connected(self) -> DynamoClient:
         with self._making:
             if self._client is None:
-                self._client = make_client(self._region)
+                self._client = read_answers_quickly(make_client(self._region))
             return self._client
 
 
@@ -397,25 +401,6 @@ class _Pending:
                     self._waiting[key] = decided | self._waiting.get(key, {})
 
 
-def make_client(region: str | None) -> DynamoClient:
-    """A client with short time-outs. The import costs a third of a second and 30 MB: only who uses DynamoDB pays."""
-    import botocore.session  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        # Legacy retries after 50 ms; standard after up to a second, when the time budget is over, and what was
-        # throttling would look like an outage.
-        retries={"mode": "legacy", "total_max_attempts": ATTEMPTS},
-        max_pool_connections=THREADS,
-        tcp_keepalive=True,
-    )
-    # SageMaker and ECS set AWS_REGION; botocore by itself looks at AWS_DEFAULT_REGION only.
-    session = botocore.session.get_session({"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)})
-    return cast(DynamoClient, session.create_client("dynamodb", region_name=region, config=config))
-
-
 class _Quarters:
     """What is known of the day beside the quarter that is written, by fleet. Bounded."""
 
@@ -446,7 +431,12 @@ def _day_of(part: Part) -> date:
 
 def _keys(fleet: str, day: date) -> list[Key]:
     """Where a day of a fleet stands: the item of older versions, and the quarters."""
-    return [(fleet, f"{day.isoformat()}{hour}") for hour in ("", "T00", "T06", "T12", "T18")]
+    return [(fleet, name) for name in _names(day)]
+
+
+@lru_cache(maxsize=64)
+def _names(day: date) -> tuple[str, ...]:
+    return tuple(f"{day.isoformat()}{hour}" for hour in ("", "T00", "T06", "T12", "T18"))
 
 
 def _key(key: Key) -> dict[str, dict[str, str]]:
@@ -499,15 +489,29 @@ def _number(value: float) -> str:
 
 def _day(items: Iterable[Item]) -> DaySlots:
     """The day that items hold, the later ones over the earlier."""
-    slots = dict.fromkeys("dabc", NOTHING)
+    slots = [NOTHING] * len(_COLUMNS)
     for item in items:
-        first = int(item["day"]["S"].partition("T")[2] or 0) * SLOTS_PER_DAY // 24
+        places = _places(int(item["day"]["S"].partition("T")[2] or 0) * SLOTS_PER_DAY // 24)
         for name, value in item.items():
-            if name[0] in slots and name[1:].isdigit() and first + int(name[1:]) < SLOTS_PER_DAY:
-                if slots[name[0]] is NOTHING:
-                    slots[name[0]] = NOTHING.copy()
-                slots[name[0]][first + int(name[1:])] = _servers(value)
-    return DaySlots(*slots.values())
+            if (place := places.get(name)) is not None:
+                column, at = place
+                if slots[column] is NOTHING:
+                    slots[column] = NOTHING.copy()
+                slots[column][at] = _servers(value)
+    return DaySlots(*slots)
+
+
+_COLUMNS = "dabc"
+
+
+@lru_cache(maxsize=SLOTS_PER_DAY)
+def _places(first: int) -> dict[str, tuple[int, int]]:
+    """By the names of an item's attributes: the column that they belong to, and the slot of the day."""
+    return {
+        f"{letter}{at - first}": (column, at)
+        for column, letter in enumerate(_COLUMNS)
+        for at in range(first, SLOTS_PER_DAY)
+    }
 
 
 def _servers(value: Mapping[str, str]) -> float:

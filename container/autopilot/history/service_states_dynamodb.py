@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from autopilot.history.breaker import Breaker
-from autopilot.history.dynamodb import DynamoClient, error_code, explained
+from autopilot.history.dynamodb import error_code, explained
+from autopilot.history.dynamodb_client import DynamoClient
 from autopilot.ports import HistoryUnavailableError
 
 _DAY = "service"

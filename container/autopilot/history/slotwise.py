@@ -6,7 +6,8 @@ then, with what other workers wrote, is what the next decisions go by. So a work
 within the current slot, and an allocation; one that is told to end writes them. Each decision asks the store about a
 fleet of which too little is known: it is new, was not asked about for a whole slot, its last write failed, or its
 report is not believed, which every worker should know at once. Where many fleets come in one call, what is new of their
-slots is written aside instead: the store has not the time for all of them before the answer.
+slots is written aside instead: the store has not the time for all of them before the answer. A store that reads many
+faster than it writes them is only asked then for what it knows of fleets that are new here.
 """
 
 import logging
@@ -38,6 +39,8 @@ _OWN_SLOTS = 3
 """Slots, the present one among them, that this worker may still be writing: of these it knows best."""
 _PATIENCE_SECONDS = 0.3
 
+ReadToday = Callable[[Sequence[Observed]], list[DaySlots | None]]
+
 
 @dataclass(slots=True)
 class _Fleet:
@@ -58,11 +61,12 @@ class _Fleet:
     def observe(self, one: Observed, slot: int) -> DaySlots:
         """The day with an observation in place; days that were handed out are never written to."""
         self.turn_to(slot)
-        day = self.day
-        demand = day.demand.copy()
-        demand[slot % SLOTS_PER_DAY] = one.demand
-        self.day = DaySlots(demand, day.allocation, day.believed, day.arrivals)
         self.observed[slot] = one
+        day, at = self.day, slot % SLOTS_PER_DAY
+        if day.demand[at] != np.float32(one.demand):
+            demand = day.demand.copy()
+            demand[at] = one.demand
+            self.day = DaySlots(demand, day.allocation, day.believed, day.arrivals)
         return self.day
 
     def turn_to(self, slot: int) -> None:
@@ -125,13 +129,20 @@ class _Unsaved:
 class SlotHistory:
     """A History before another one, which it writes to once a slot for each fleet. Safe to use from several threads.
 
-    `clock` gives seconds since some beginning.
+    `read_today` reads what a store has of the day of each of many observations, None where that was not possible in
+    time; without it, they are recorded. `clock` gives seconds since some beginning.
     """
 
     def __init__(
-        self, history: History, *, most_fleets: int = MOST_FLEETS, clock: Callable[[], float] = time.monotonic
+        self,
+        history: History,
+        *,
+        most_fleets: int = MOST_FLEETS,
+        read_today: ReadToday | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._history = history
+        self._read_today = read_today
         self._most_fleets = most_fleets
         self._clock = clock
         self._begin()
@@ -173,17 +184,51 @@ class SlotHistory:
             aside = len(observed) > _MANY
             days = [self._from_memory(one, aside=aside) for one in observed]
             self._find_overdue()
-            places = self._to_ask([place for place, day in enumerate(days) if day is None], observed)
+            places = [place for place, day in enumerate(days) if day is None]
+            to_read = self._to_read(places, observed)
+            places = self._to_ask(sorted(set(places).difference(to_read)), observed)
             asked = [observed[place] for place in places]
             fleets = {one.fleet for one in asked}
             # What is on its way to the store belongs to its answer.
             self._lock.wait_for(lambda: self._in_flight.isdisjoint(fleets), _PATIENCE_SECONDS)
             unsaved = self._taken(fleets)
         self._write_aside()
+        for place, answer in zip(to_read, self._read_first([observed[place] for place in to_read]), strict=True):
+            days[place] = answer
         if asked:
             for place, answer in zip(places, self._ask(asked, unsaved, alone=len(asked) == len(observed)), strict=True):
                 days[place] = answer
         return days
+
+    def _to_read(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
+        """Of many, those whose day is read first and written to aside: but for what comes late."""
+        if self._read_today is None or len(places) <= _MANY:
+            return []
+        return [place for place in places if not self._is_late(observed[place])]
+
+    def _is_late(self, one: Observed) -> bool:
+        known = self._fleets.get(one.fleet)
+        return known is not None and known.slot > slot_of(one.observed_at)
+
+    def _read_first(self, asked: Sequence[Observed]) -> list[DaySlots | None]:
+        """What the store has of the day of each, with the observation in place, which is written aside."""
+        if self._read_today is None or not asked:
+            return []
+        try:
+            days = self._read_today(asked)
+        except HistoryUnavailableError:
+            days = [None] * len(asked)
+        with self._lock:
+            answers = [self._known_as_read(one, day) for one, day in zip(asked, days, strict=True)]
+        self._write_aside()
+        return answers
+
+    def _known_as_read(self, one: Observed, day: DaySlots | None) -> DaySlots | None:
+        """The day as it was read, with an observation that is still to be written."""
+        self._know(one, day)
+        self._postpone([one])
+        known = self._fleets[one.fleet]
+        return known.day if day is not None and known.slot == slot_of(one.observed_at) else None
 
     def _to_ask(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
         """Of many, those that are not being written aside already: both at once would take each other's time."""
@@ -317,7 +362,8 @@ class SlotHistory:
         if day is None or (known is not None and known.slot > slot):
             return
         if known is None:
-            known = self._fleets[one.fleet] = _Fleet(slot, day)
+            self._fleets[one.fleet] = _Fleet(slot, day)
+            return
         self._fleets.move_to_end(one.fleet)
         known.turn_to(slot)
         known.disbelieved = False

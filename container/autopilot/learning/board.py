@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS judged (fleet TEXT PRIMARY KEY, day INTEGER, asked TEXT, by_rule INTEGER, drifts INTEGER,
-                                   entry BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS judged (fleet TEXT PRIMARY KEY, until REAL, asked TEXT, by_rule INTEGER, drifts INTEGER,
+                                   unlike INTEGER, entry BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sums (fleet TEXT, days REAL, player TEXT, missing REAL, idle REAL, paid REAL, cost REAL,
                                  PRIMARY KEY (fleet, days, player)) WITHOUT ROWID;
 """
 _PAGE_BYTES = 4096
-_LAST_DAYS = 1
-"""A fleet that nobody asked about on the last whole day is none of those that are served."""
+_KEPT_SECONDS = 86400.0
+"""Longer than it stands: a fleet that nobody asked about on the last whole day is none of those that are served."""
 _WAIT_SECONDS = 5.0
 
 
@@ -39,24 +39,42 @@ class PlayerSums(NamedTuple):
     fleets: int = 1
 
 
+class ServedBy(NamedTuple):
+    """Whether the calibrated rule serves a fleet, and until when that stands, epoch seconds."""
+
+    by_rule: bool
+    until: float
+
+
+class FleetCounts(NamedTuple):
+    """Fleets that were judged; of them, those that the rule serves, that drift, and that are beyond training."""
+
+    judged: int
+    by_rule: int = 0
+    drifting: int = 0
+    beyond_training: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class BoardEntry:
     """One fleet's judgement.
 
-    day      UTC day since the epoch on which it was judged, by the days before it
+    until    epoch seconds: from then on more is known, and it is judged anew
     asked    whatever else it depends on: a fleet that is asked for otherwise is judged anew
     by_rule  whether the calibrated rule serves it
     drifts   whether its forecast errors have left what they were
+    unlike   whether they, or its lead, are beyond what the policy saw when it learned
     json     what people read of it: one JSON object
     """
 
     fleet: str
-    day: int
+    until: float
     asked: str
     by_rule: bool
     json: bytes
     sums: Sequence[PlayerSums] = ()
     drifts: bool = False
+    unlike: bool = False
 
 
 class Board:
@@ -70,23 +88,21 @@ class Board:
 
     def keep(self, one: BoardEntry) -> None:
         """Write a fleet's judgement in place of the one before. Raises BoardError."""
-        entry = (one.fleet, one.day, one.asked, one.by_rule, one.drifts, zlib.compress(one.json))
+        entry = (one.fleet, one.until, one.asked, one.by_rule, one.drifts, one.unlike, zlib.compress(one.json))
         with self._table() as table:
-            table.execute("DELETE FROM sums WHERE fleet IN (SELECT fleet FROM judged WHERE day < ?) OR fleet = ?",
-                          (one.day - _LAST_DAYS, one.fleet))  # fmt: skip
-            table.execute("DELETE FROM judged WHERE day < ?", (one.day - _LAST_DAYS,))
-            table.execute("INSERT OR REPLACE INTO judged VALUES (?, ?, ?, ?, ?, ?)", entry)
+            table.execute("DELETE FROM sums WHERE fleet IN (SELECT fleet FROM judged WHERE until < ?) OR fleet = ?",
+                          (one.until - _KEPT_SECONDS, one.fleet))  # fmt: skip
+            table.execute("DELETE FROM judged WHERE until < ?", (one.until - _KEPT_SECONDS,))
+            table.execute("INSERT OR REPLACE INTO judged VALUES (?, ?, ?, ?, ?, ?, ?)", entry)
             table.executemany(
                 "INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?)", [(one.fleet, *sums[:-1]) for sums in one.sums]
             )
 
-    def by_rule(self, fleet: str, day: int, asked: str) -> bool | None:
-        """Whether the rule serves a fleet, if it was judged on that day as it is asked for; else None.
-
-        Raises BoardError.
-        """
-        rows = self._rows("SELECT by_rule FROM judged WHERE fleet = ? AND day = ? AND asked = ?", (fleet, day, asked))
-        return bool(rows[0][0]) if rows else None
+    def verdict(self, fleet: str, at: float, asked: str) -> ServedBy | None:
+        """Who serves a fleet, if what was judged as it is asked for stands at a time; else None. Raises BoardError."""
+        question = "SELECT by_rule, until FROM judged WHERE fleet = ? AND asked = ? AND until > ?"
+        rows = self._rows(question, (fleet, asked, at))
+        return ServedBy(bool(rows[0][0]), rows[0][1]) if rows else None
 
     def entries(self, fleets: Sequence[str], most: int) -> list[bytes]:
         """What is to read of these fleets, or of all where none is named, by name; at most so many. BoardError."""
@@ -94,10 +110,10 @@ class Board:
         question = f"SELECT entry FROM judged {wanted} ORDER BY fleet LIMIT ?"  # noqa: S608 - question marks alone
         return [zlib.decompress(entry) for (entry,) in self._rows(question, (*fleets, most))]
 
-    def counts(self) -> tuple[int, int, int]:
-        """How many fleets were judged, are served by the rule, and drift. Raises BoardError."""
-        ((fleets, by_rule, drifting),) = self._rows("SELECT count(*), total(by_rule), total(drifts) FROM judged")
-        return int(fleets), int(by_rule), int(drifting)
+    def counts(self) -> FleetCounts:
+        """How many fleets were judged, and what of them. Raises BoardError."""
+        ((fleets, *flagged),) = self._rows("SELECT count(*), total(by_rule), total(drifts), total(unlike) FROM judged")
+        return FleetCounts(fleets, *map(int, flagged))
 
     def totals(self) -> list[PlayerSums]:
         """Every player's sums over all fleets, for each period. Raises BoardError."""

@@ -1,4 +1,5 @@
-"""When each fleet is judged, and who serves it, the policy or the calibrated rule: once a day from what is stored.
+"""When each fleet is judged, and who serves it, the policy or the calibrated rule: once a day from what is stored, and
+three times on a fleet's first day.
 
 On a thread of its own, so that no decision waits for it, and at a small share of one core. The verdict rests on the
 stored days alone: every worker and every replica comes to the same, and so does one that starts anew. What one worker
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from autopilot.backtest.replay import DAY_SECONDS, ReplayConfig
+from autopilot.backtest.replay import DAY_SECONDS, PART_SECONDS, ReplayConfig
 from autopilot.core.decide import FleetContext
 from autopilot.core.fleet import Lead
+from autopilot.core.trained_on import TrainedOn
 from autopilot.learning.background import Background
-from autopilot.learning.board import Board, BoardError
-from autopilot.learning.stored import read_fleet
+from autopilot.learning.board import Board, BoardError, ServedBy
+from autopilot.learning.stored import StoredFleet, read_fleet
 from autopilot.ports import History, HistoryUnavailableError, Policy
 
 log = logging.getLogger("autopilot.learning")
@@ -26,15 +28,15 @@ MOST_FLEETS = 50_000
 """Of a worker: others are served by the policy."""
 _FIRST_AFTER = 600.0
 """Seconds from a fleet's first decision: a worker that starts has other things to do."""
-_AFTER_MIDNIGHT = 1200.0
-"""Seconds: late observations of yesterday are in the store by then."""
+_LATE = 1200.0
+"""Seconds after a day, or a part of one: late observations of it are in the store by then."""
 _AGAIN_AFTER = 3600.0
 """Seconds: after a store that did not answer."""
 _SHARE = 0.05
 """Of one core, at most."""
 
 
-class _Verdict(NamedTuple):
+class _Known(NamedTuple):
     due: float
     by_rule: bool
     lead: Lead | None = None
@@ -59,12 +61,14 @@ class JudgeConfig:
     earns        whether the rule takes over from a policy that loses to it; else it is only written down
     server_hour  price of one server-hour; None: no money
     candidate    a model that does not serve, to be played as well
+    trained_on   what the policy that serves learned from; None: not known
     """
 
     replay: ReplayConfig
     earns: bool = True
     server_hour: float | None = None
     candidate: Policy | None = None
+    trained_on: TrainedOn | None = None
 
 
 class DailyJudge:
@@ -84,7 +88,7 @@ class DailyJudge:
     ) -> None:
         self._history, self._config, self._board = history, config, board
         self._count = count
-        self._verdicts: dict[str, _Verdict] = {}
+        self._verdicts: dict[str, _Known] = {}
         self._background = Background(self._try, self._failed, most=MOST_FLEETS, share=_SHARE, pause=pause)
 
     def serves_rule(self, context: FleetContext) -> bool:
@@ -93,7 +97,7 @@ class DailyJudge:
         known = self._verdicts.get(fleet)
         if known is None:
             if len(self._verdicts) < MOST_FLEETS:
-                self._verdicts[fleet] = _Verdict(at + _FIRST_AFTER, False)
+                self._verdicts[fleet] = _Known(at + _FIRST_AFTER, False)
             return False
         if at >= known.due:
             self._verdicts[fleet] = known._replace(due=at + _AGAIN_AFTER)
@@ -104,30 +108,40 @@ class DailyJudge:
     def judge(self, context: FleetContext) -> bool:
         """Judge a fleet now, by its days before the UTC day of its observation; whether the rule serves it.
 
+        A fleet without a whole day before that is judged by the parts of days that are over.
         Raises HistoryUnavailableError, and BoardError where the verdict stands, but could not be written down.
         """
         fleet, at = context.now.fleet, context.now.observed_at
-        day, asked = int(at // DAY_SECONDS), self._asked(context)
-        shared = self._shared(fleet, day, asked)
+        asked = self._asked(context)
+        shared = self._shared(fleet, at, asked)
         if shared is not None:
             self._decree(context, shared)
             self._count(JudgementOutcome.SHARED)
-            return shared
+            return shared.by_rule
         from autopilot.learning.judgement import judged  # noqa: PLC0415 - megabytes, minutes after a worker's start
 
         before = self._verdicts.get(fleet)
-        stored = read_fleet(self._history, fleet, day * DAY_SECONDS)
-        entry = judged(stored, context, self._config, (day, asked), before and before.lead)
+        stored, until = self._stored(fleet, at)
+        entry = judged(stored, context, self._config, (until, asked), before and before.lead)
         if entry.drifts:
             log.warning("%s has drifted: /scoreboard says what moved", fleet)
-        self._decree(context, entry.by_rule)
+        self._decree(context, ServedBy(entry.by_rule, until))
         self._board.keep(entry)
         self._count(JudgementOutcome.JUDGED)
         return entry.by_rule
 
-    def _shared(self, fleet: str, day: int, asked: str) -> bool | None:
+    def _stored(self, fleet: str, at: float) -> tuple[StoredFleet, float]:
+        """What a fleet is judged by, and until when nothing is added to it: midnight, or the end of a part of a day."""
+        midnight = at // DAY_SECONDS * DAY_SECONDS
+        stored = read_fleet(self._history, fleet, midnight)
+        if len(stored) and stored.series.times[0] <= midnight - 2 * PART_SECONDS:
+            return stored, midnight + DAY_SECONDS
+        part = at // PART_SECONDS * PART_SECONDS
+        return read_fleet(self._history, fleet, part), part + PART_SECONDS
+
+    def _shared(self, fleet: str, at: float, asked: str) -> ServedBy | None:
         try:
-            return self._board.by_rule(fleet, day, asked)
+            return self._board.verdict(fleet, at, asked)
         except BoardError:  # who serves does not depend on it: `keep` will say what is wrong
             return None
 
@@ -136,12 +150,11 @@ class DailyJudge:
         names = [one and one.name for one in (self._config.replay.policy, self._config.candidate)]
         return repr((context.lead, context.missing_price, context.now.limits, names))
 
-    def _decree(self, context: FleetContext, by_rule: bool) -> None:
-        fleet, at = context.now.fleet, context.now.observed_at
-        before = self._verdicts.get(fleet)
-        if by_rule != (before is not None and before.by_rule):
-            log.warning("%s is served by %s from now on: it costs less there", fleet, _NAMES[by_rule])
-        self._verdicts[fleet] = _Verdict((at // DAY_SECONDS + 1) * DAY_SECONDS + _AFTER_MIDNIGHT, by_rule, context.lead)
+    def _decree(self, context: FleetContext, verdict: ServedBy) -> None:
+        fleet, before = context.now.fleet, self._verdicts.get(context.now.fleet)
+        if verdict.by_rule != (before is not None and before.by_rule):
+            log.warning("%s is served by %s from now on: it costs less there", fleet, _NAMES[verdict.by_rule])
+        self._verdicts[fleet] = _Known(verdict.until + _LATE, verdict.by_rule, context.lead)
 
     def _try(self, context: FleetContext) -> None:
         try:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from autopilot.backtest.earning import trial_of
+from autopilot.backtest.replay import PART_SECONDS
 from autopilot.core.cost import Score
 from autopilot.core.decide import FleetContext
 from autopilot.core.fleet import Lead
 from autopilot.core.history import rfc3339
+from autopilot.core.trained_on import TrainedOn
 from autopilot.learning.board import BoardEntry, PlayerSums
-from autopilot.learning.drift import fleet_drift
+from autopilot.learning.drift import look_for_drift
 from autopilot.learning.judge import JudgeConfig
 from autopilot.learning.scoreboard import POLICY, RULE, FleetStanding, PlayedFleet, play_fleet, standings
 from autopilot.learning.stored import StoredFleet
@@ -25,31 +27,35 @@ def judged(
     stored: StoredFleet,
     context: FleetContext,
     config: JudgeConfig,
-    when: tuple[int, str],
+    when: tuple[float, str],
     lead_before: Lead | None = None,
 ) -> BoardEntry:
     """Let everybody play a fleet as it is asked for.
 
-    when         its UTC day, and what else the judgement depends on
+    when         until when it stands (epoch seconds), and what else it depends on
     lead_before  the lead of the judgement before, as far as that is known
     """
     replay = replace(config.replay, lead=context.lead, missing_price=context.missing_price, limits=context.now.limits)
-    found, by_rule, note, drift = list[FleetStanding](), False, "", _new_lead(lead_before, context.lead)
+    found, by_rule, note = list[FleetStanding](), False, ""
+    drift, unlike = _new_lead(lead_before, context.lead), _unknown_lead(context.lead, config.trained_on)
     try:
         played = play_fleet(stored, replay, config.candidate)
-        found, by_rule = standings(played), config.earns and _serves_rule(played, when[0])
-        drift = drift or str(fleet_drift(played) or "")
+        found, by_rule = standings(played), config.earns and _serves_rule(played, context)
+        seen = look_for_drift(played, config.trained_on)
+        drift, unlike = drift or str(seen.drift or ""), unlike or str(seen.beyond_training or "")
     except ValueError as error:  # too little is stored, or too rarely observed, to play anything
         note = str(error)
-    told = _told(stored.fleet, context.now.observed_at, by_rule, note) | {"drift": drift}
+    told = _told(stored.fleet, context.now.observed_at, by_rule, note)
+    told |= {"drift": drift, "beyond_training": unlike}
     told["standings"] = [_rounded(entry(one, config.server_hour)) for one in found]
     sums = [_sums(one.days, player, score) for one in found for player, score in one.scores.items()]
-    return BoardEntry(stored.fleet, *when, by_rule, json.dumps(told, allow_nan=False).encode(), sums, bool(drift))
+    content = json.dumps(told, allow_nan=False).encode()
+    return BoardEntry(stored.fleet, *when, by_rule, content, sums, bool(drift), bool(unlike))
 
 
-def _serves_rule(played: PlayedFleet, day: int) -> bool:
+def _serves_rule(played: PlayedFleet, context: FleetContext) -> bool:
     trial = trial_of(played.scenario, played.sizes[POLICY], played.sizes[RULE])
-    return bool(trial.serves_rule(np.array([day]))[0])
+    return bool(trial.serves_rule(np.array([context.now.observed_at // PART_SECONDS], np.int64))[0])
 
 
 def _new_lead(before: Lead | None, now: Lead) -> str:
@@ -57,6 +63,14 @@ def _new_lead(before: Lead | None, now: Lead) -> str:
     if before is None or before == now:
         return ""
     return f"the lead is {now.shortest:g} to {now.longest:g} minutes, and was {before.shortest:g} to {before.longest:g}"
+
+
+def _unknown_lead(now: Lead, training: TrainedOn | None) -> str:
+    """What to say of a lead that the policy did not learn."""
+    if training is None or training.covers(now):
+        return ""
+    least, most = training.lead_minutes
+    return f"the lead ends after {now.longest:g} minutes; in training leads ended after {least:g} to {most:g}"
 
 
 def _told(fleet: str, at: float, by_rule: bool, note: str) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from autopilot.core import features
 from autopilot.core.decide import Doubles, Predictions
 from autopilot.core.history import Windows
+from autopilot.core.trained_on import TrainedOn
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.litert import LiteRTNetwork
-from autopilot.policy.metadata import CALIBRATED, FLEET, Metadata, read_metadata, read_model
+from autopilot.policy.metadata import CALIBRATED, FLEET, Metadata, read_metadata, read_model, read_trained_on
 from autopilot.ports import ModelError, Policy
 
 BUILT_IN_MODEL = Path(__file__).parents[1] / "models" / "default"
@@ -35,6 +36,11 @@ class LearnedPolicy:
     def width(self) -> int:
         """Length of the observation vector."""
         return self._metadata.width
+
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """What it learned from; None: its metadata do not say."""
+        return read_trained_on(self._metadata)
 
     def predict(self, windows: Windows, lead: Doubles, missing_price: Doubles) -> Predictions:
         """What the coming lead needs, in servers. See ports.Policy.

@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from autopilot.core.trained_on import FEATURES, TrainedOn
 from autopilot.ports import ModelError
 
 FORMAT = 1
@@ -47,6 +50,8 @@ class Metadata:
     scores            what was measured at the end of training, by name
     hyperparameters   those of the training run
     libraries         versions that trained it
+    trained_on        which leads, and between which values the days of its training fleets lay; empty:
+                      not known
     learned_until     the last observation of recorded fleets that it was trained or judged on (RFC 3339); empty: none
     """
 
@@ -67,6 +72,7 @@ class Metadata:
     libraries: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
     learned_until: str = ""
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -114,9 +120,28 @@ def _check(given: Mapping[str, Any]) -> None:
             raise ModelError(
                 f"{METADATA_FILE}: {name} must be a whole number, {least} to {most}, not {given[name]!r:.60}."
             )
+    if given.get("trained_on"):
+        _trained_on(given["trained_on"])
     for name in TEXTS:
         if not isinstance(given.get(name, ""), str):
             raise ModelError(f"{METADATA_FILE}: {name} must be a text, not {given[name]!r:.60}.")
+
+
+def read_trained_on(metadata: Metadata) -> TrainedOn | None:
+    """What a model learned from, as far as its metadata say. Raises ModelError where they cannot be read."""
+    return _trained_on(metadata.trained_on) if metadata.trained_on else None
+
+
+def _trained_on(given: object) -> TrainedOn:
+    try:
+        found = msgspec.convert(given, TrainedOn)
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{METADATA_FILE}: trained_on: {error}. Train again, or leave trained_on out.") from error
+    if not found.days or any(one.features.keys() != set(FEATURES) for one in found.days):
+        raise ModelError(
+            f"{METADATA_FILE}: trained_on must say of at least one lead what days were like, in {', '.join(FEATURES)}."
+        )
+    return found
 
 
 def _is_whole(value: object, least: int, most: int) -> bool:

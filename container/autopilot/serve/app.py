@@ -18,7 +18,7 @@ import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from autopilot.backtest.replay import ReplayConfig
+from autopilot.backtest.as_served import replay_as_served
 from autopilot.learning.board import Board
 from autopilot.learning.judge import DailyJudge, JudgeConfig
 from autopilot.learning.models import load_candidate
@@ -37,7 +37,7 @@ from autopilot.serve.wire.content_types import JSON
 from autopilot.serve.wire.errors import RequestError
 from autopilot.service import Autopilot
 from autopilot.settings import Settings
-from autopilot.wiring import build, build_services, must_earn
+from autopilot.wiring import build, build_services, must_earn, trained_on
 
 BATCHED_MB = 1
 """Size of a batch job's requests: some 20,000 rows, which one worker decides within its time-out."""
@@ -122,8 +122,9 @@ def _judged(
     """The same, each of whose fleets is judged once a day; as it is where there is nothing to judge by."""
     if settings.history_place().kind == "off" or settings.sagemaker_batch:
         return autopilot
-    replay = ReplayConfig(autopilot.policy, rules=settings.guardrail_rules(), events=settings.events())
-    config = JudgeConfig(replay, must_earn(settings, autopilot.policy), settings.autopilot_server_hour, candidate)
+    replay, price = replay_as_served(settings, autopilot.policy), settings.autopilot_server_hour
+    earns, known = must_earn(settings, autopilot.policy), trained_on(autopilot.policy)
+    config = JudgeConfig(replay, earns, price, candidate, known)
     return replace(autopilot, judge=DailyJudge(autopilot.history.store, config, board, count=metrics.judged))
 
 

@@ -31,7 +31,7 @@ class Scoreboard:
         if len(fleets) > MOST_FLEETS:
             raise RequestError(400, "too_many", f"at most {MOST_FLEETS} fleets at a time", "fleet")
         try:
-            shown, (known, _, _) = self.board.entries(fleets, MOST_FLEETS), self.board.counts()
+            shown, known = self.board.entries(fleets, MOST_FLEETS), self.board.counts().judged
             totals = self.board.totals()
         except BoardError as error:
             raise RequestError(503, "scoreboard_unavailable", str(error)) from error
@@ -66,6 +66,14 @@ _FIGURES = {
 }
 
 
+_COUNTS = {
+    "judged": "Fleets that were judged today or yesterday",
+    "served_by_rule": "Of them, those that the rule serves",
+    "drifting": "Of them, those whose forecasts have drifted",
+    "beyond_training": "Of them, those whose forecasts or lead are beyond what the policy saw when it learned",
+}
+
+
 class ScoreboardCollector(Collector):
     """The sums over all fleets as gauges: six players, three periods and six figures, however many fleets there are."""
 
@@ -82,10 +90,8 @@ class ScoreboardCollector(Collector):
             counts, sums = self._scoreboard.board.counts(), self._scoreboard.board.totals()
         except BoardError:
             return
-        judged, by_rule, drifting = counts
-        yield GaugeMetricFamily("autopilot_fleets_judged", "Fleets that were judged today or yesterday", judged)
-        yield GaugeMetricFamily("autopilot_fleets_served_by_rule", "Of them, those that the rule serves", by_rule)
-        yield GaugeMetricFamily("autopilot_fleets_drifting", "Of them, those whose forecasts have drifted", drifting)
+        for name, meaning, fleets in zip(_COUNTS, _COUNTS.values(), counts, strict=True):
+            yield GaugeMetricFamily(f"autopilot_fleets_{name}", meaning, fleets)
         for figure, meaning in _FIGURES.items():
             family = GaugeMetricFamily(f"autopilot_scoreboard_{figure}", meaning, labels=_LABELS)
             for one in sums:

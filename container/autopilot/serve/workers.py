@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import math
 import os
 import resource
 import signal
@@ -21,6 +22,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from autopilot.serve.commands import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
+from autopilot.serve.worker_count import most_resident_bytes
 
 _TERM = (signal.SIGTERM,)
 # A worker that is told to stop before it has handlers of its own would never hear of it, and the stop would take all
@@ -35,10 +37,6 @@ _SWITCH_SECONDS = 0.001
 
 _CENTURIES = 10**10  # seconds
 
-_GROWN_BYTES = 300_000_000
-"""A worker has 60 MB, and 190 with what it knows of 10,000 fleets. One that a large request has left with so much more
-makes room for a fresh one."""
-
 worker_class = "autopilot.serve.workers.Worker"
 
 
@@ -50,6 +48,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     sockets: list[Any]  # gunicorn's own, around a socket.socket
     decisions: "Sequence[DecisionServer]" = ()
+    _most_bytes = math.inf  # until the application says what it may remember
     _has_grown = False
 
     def init_signals(self) -> None:
@@ -63,9 +62,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         gc.freeze()  # what is loaded stays: no collection needs to look through it
         mine = [one for one in self.sockets if str(one.getsockname()).endswith(APPLICATION_SOCKET)]
         self.sockets = [one for one in self.sockets if one not in mine]
-        if mine:
-            application = importlib.import_module(self.app.app_uri.partition(":")[0]).decisions
-            self.decisions = [DecisionServer(one.sock, application) for one in mine]
+        module = importlib.import_module(self.app.app_uri.partition(":")[0])
+        if (settings := getattr(module, "settings", None)) is not None:
+            self._most_bytes = most_resident_bytes(settings.autopilot_history_cache_mb)
+        self.decisions = [DecisionServer(one.sock, module.decisions) for one in mine]
         super().run()
         deadline = time.monotonic() + (self.cfg.timeout if self._has_grown else self.cfg.graceful_timeout)
         for one in self.decisions:
@@ -75,7 +75,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """gunicorn's hook for a sign of life: a worker whose decisions are stuck gives none, and is replaced."""
         if any(one.ended for one in self.decisions):
             self.alive = False  # nobody reads what nginx sends: the next worker will
-        if _resident_bytes() > _GROWN_BYTES and not any(one.is_busy for one in self.decisions):
+        if _resident_bytes() > self._most_bytes and not any(one.is_busy for one in self.decisions):
             self._has_grown, self.alive = True, False
         if all(one.silent_seconds < LEAST_ALIVE_SECONDS for one in self.decisions):
             super().notify()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autopilot.training.job import JobError, write_atomically
+from autopilot.training.job import write_atomically
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _FACTS = "facts"
@@ -47,12 +47,7 @@ class CheckpointFile:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **{_FACTS: np.array(facts)}, **checkpoint.arrays)
         content = buffer.getvalue()
-        try:
-            write_atomically(self.path, hashlib.sha256(content).digest() + content)
-        except OSError as error:
-            raise JobError(
-                f"{self.path} cannot be written ({error.strerror or error}): give the checkpoints more room"
-            ) from error
+        write_atomically(self.path, hashlib.sha256(content).digest() + content)
 
     def load(self) -> Checkpoint | None:
         """The checkpoint of this very run; None if there is none, or only another run's, or a damaged one."""

@@ -72,18 +72,23 @@ def ready_servers(sizes: Any, lead_steps: Any) -> Any:  # noqa: ANN401 - tensors
 
 
 class Shortfall(NamedTuple):
-    """Mean servers missing and idle over the decisions of each row that count, [B], and how many count, [B]."""
+    """Mean servers missing and idle over the decisions of each row that count, [B], and how many count, [B].
+
+    `ordered` [B]: mean servers ordered from one decision of a row to the next.
+    """
 
     missing: Any
     idle: Any
     counted: Any
+    ordered: Any
 
 
 def shortfall(sizes: Any, demand: Any, lead_steps: Any) -> Shortfall:  # noqa: ANN401 - tensors
-    """What rows of decisions lack and waste: sizes, demand, lead_steps [B, K]."""
+    """What rows of decisions lack, waste and order: sizes, demand, lead_steps [B, K]."""
     error = demand - ready_servers(sizes, lead_steps)
     at = tf.range(int(sizes.shape[1]), dtype=tf.float32)[None]
     counts = tf.cast(at >= lead_steps, tf.float32)
     counted = tf.reduce_sum(counts, axis=1)
     missing, idle = (tf.reduce_sum(tf.nn.relu(one) * counts, axis=1) for one in (error, -error))
-    return Shortfall(missing / tf.maximum(counted, 1.0), idle / tf.maximum(counted, 1.0), counted)
+    ordered = tf.reduce_mean(tf.nn.relu(sizes[:, 1:] - sizes[:, :-1]), axis=1)
+    return Shortfall(missing / tf.maximum(counted, 1.0), idle / tf.maximum(counted, 1.0), counted, ordered)

@@ -23,6 +23,7 @@ from autopilot.training.hyperparameters import (
     parse_hyperparameters,
 )
 from autopilot.training.job import MODEL_CHANNEL, Job, JobError, StopSignal, job_from_env
+from autopilot.training.search import search_of
 
 _EXPECTED = (HyperparameterError, JobError, DemandCsvError, ModelError, EngineError)
 """Errors whose message is for the user: no stack trace."""
@@ -50,7 +51,8 @@ class _Teaching(click.Command):
 )
 @click.option("--engine", type=click.Choice(["serial", "processes", "ray"]), help="As -p engine=…")
 @click.option("--address", metavar="HOST:PORT", help="As -p address=…: a Ray cluster to join.")
-def train(root: Path | None, overrides: tuple[str, ...], engine: str | None, address: str | None) -> None:
+@click.option("--trials", metavar="N", help="As -p trials=…: so many trainings, the best of which is judged.")
+def train(root: Path | None, overrides: tuple[str, ...], **short: str | None) -> None:
     """Train a policy, as SageMaker's `train` does.
 
     Under the job's directory it reads input/config/hyperparameters.json and, where there are any, CSV files of your own
@@ -62,9 +64,9 @@ def train(root: Path | None, overrides: tuple[str, ...], engine: str | None, add
     PPO, in the simulator:      train --root /tmp/ml -p algorithm=ppo
     A web service:              train --root /tmp/ml -p environment=service
     Each fleet its own model:   train --root /tmp/ml -p models=each --engine processes
+    The best of ten seeds:      train --root /tmp/ml --trials 10 --engine processes
     """
     job = Job(root) if root is not None else job_from_env(os.environ)
-    short = {"engine": engine, "address": address}
     sys.exit(run_job(job, pairs(overrides) | {name: value for name, value in short.items() if value is not None}))
 
 
@@ -134,7 +136,9 @@ def hyperparameters_of(job: Job, hparams: Mapping[str, str], environ: Mapping[st
     HyperparameterError or JobError."""
     field = environ.get("GS_INVENTORY_FIELD")
     named = {"gs_inventory_field": field} if field else {}
-    return parse_hyperparameters({**named, **job.config("hyperparameters.json"), **hparams})
+    parsed = parse_hyperparameters({**named, **job.config("hyperparameters.json"), **hparams})
+    search_of(parsed)
+    return parsed
 
 
 def _failed(job: Job, reason: str, detail: str) -> int:
@@ -169,6 +173,10 @@ def _train(job: Job, hparams: Hyperparameters, stop: StopSignal, team: Team) -> 
 
             find = partial(find_fleets, job, hparams)
             run_each(ready, hparams, stop, team.engine, partial(team.everywhere if job.dealt_out() else alone, find))
+        elif hparams.trials > 1:
+            from autopilot.training.trials import run_trials  # noqa: PLC0415
+
+            run_trials(ready, hparams, stop, team.engine)
         else:
             from autopilot.training.run import run_fleet  # noqa: PLC0415
 

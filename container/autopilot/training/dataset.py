@@ -57,7 +57,8 @@ class Rows:
 
     observations [R, K, WIDTH], whose lead and price are nominal; demand [R, K] servers when they are made;
     needed [R, K, 2] servers at the near and the far horizon; step_minutes [R] between two decisions; weight [R] in the
-    mean of the loss; fleet [R] its number; rules [F, 2, P] mean servers missing and idle under each of P simple rules
+    mean of the loss; fleet [R] its number; rules [F, 3, P] mean servers missing and idle, and those ordered a minute,
+    under each of P simple rules
     """
 
     observations: Floats
@@ -77,10 +78,14 @@ class Rows:
         far: Floats = self.observations[:, 0, -2]
         return far
 
-    def usual_cost(self, price: Floats) -> Floats:
-        """Mean cost, in servers, of each row's fleet under its best simple rule in hindsight, at prices [R]: [R]."""
-        missing, idle = self.rules[self.fleet].transpose(1, 0, 2)
-        best: Floats = (price[:, None] * missing + idle).min(axis=1) + np.float32(_LEAST_COST)
+    def usual_cost(self, price: Floats, start_minutes: float = 0.0) -> Floats:
+        """Mean cost, in servers, of each row's fleet under its best simple rule in hindsight, at prices [R]: [R].
+
+        `start_minutes`: what starting a server costs, in minutes of an idle one.
+        """
+        missing, idle, ordered = self.rules[self.fleet].transpose(1, 0, 2)
+        cost = price[:, None] * missing + idle + np.float32(start_minutes) * ordered
+        best: Floats = cost.min(axis=1) + np.float32(_LEAST_COST)
         return best
 
     def take(self, chosen: Whole) -> "Rows":
@@ -143,13 +148,13 @@ def with_rules(observations: Floats, demand: Floats, needed: Floats, step: float
         steps,
         weight,
         np.zeros(count, np.int64),
-        np.empty((1, 2, 0), np.float32),
+        np.empty((1, 3, 0), np.float32),
     )
     return replace(rows, rules=_rule_costs(rows)[None])
 
 
 def _rule_costs(rows: Rows) -> Floats:
-    """Mean servers missing and idle of one fleet under each simple rule, [2, P]."""
+    """Mean servers missing and idle, and those ordered a minute, of one fleet under each simple rule: [3, P]."""
     far = rows.far_minutes
     lead = np.stack([far - 7, far - 7], axis=1)
     lead_steps = draw_lead_steps(np.random.default_rng(0), lead, rows.step_minutes, rows.demand.shape[1])
@@ -159,10 +164,8 @@ def _rule_costs(rows: Rows) -> Floats:
     steps = np.tile(rows.step_minutes, count)
     losses = _played(*map(tf.constant, (sizes.reshape(flat.shape), flat, steps, np.tile(lead_steps, (count, 1)))))
     weight = rows.weight * losses.counted.numpy().reshape(count, -1)[0]
-    means = [
-        np.average(one.numpy().reshape(count, -1), axis=1, weights=weight) for one in (losses.missing, losses.idle)
-    ]
-    return np.stack(means).astype(np.float32)
+    each = losses.missing.numpy(), losses.idle.numpy(), losses.ordered.numpy() / steps
+    return np.stack([np.average(one.reshape(count, -1), axis=1, weights=weight) for one in each]).astype(np.float32)
 
 
 @tf.function(reduce_retracing=True)

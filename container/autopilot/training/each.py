@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
-from rich.console import Console
 
 from autopilot.demand.csv_file import fleet_of, read_fleets_csv
 from autopilot.demand.series import DemandCsvError
@@ -22,7 +21,7 @@ from autopilot.training.export import install, make_reproducible
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal, write_atomically
 from autopilot.training.ppo_run import RunContext
-from autopilot.training.progress import ProgressReporter
+from autopilot.training.progress import ProgressReporter, silent_reporter
 from autopilot.training.recorded import RecordedFleet, demand_files, split
 from autopilot.training.report import REPORT
 from autopilot.training.report_page import PageTable, Paragraph, Part, write_page
@@ -36,6 +35,7 @@ from autopilot.training.run import (
     model_metadata,
     run_of,
     serving,
+    unpacked_start,
     write,
 )
 from autopilot.training.verdict import HERE
@@ -71,23 +71,14 @@ class FineTune:
         make_reproducible()
         with tempfile.TemporaryDirectory(prefix="autopilot-fleet-") as place:
             job = Job(Path(place))
-            found = Round([fleet], self._start(Path(place)))
-            context = RunContext(
-                ProgressReporter(Console(quiet=True)), self.stop, checkpoint_of(job, self.hparams, found)
-            )
+            found = Round([fleet], unpacked_start(self.base, job.root))
+            context = RunContext(silent_reporter(), self.stop, checkpoint_of(job, self.hparams, found))
             trained = learn(job, self.hparams, found, context)
             self.stop.check()
             candidates = candidates_of(self.hparams, trained)
             verdict = serving(self.hparams, judged(self.hparams, found.recorded, candidates, HERE))
             write(job, trained, verdict, model_metadata(self.hparams, verdict, found.recorded))
             return pack(job.model)
-
-    def _start(self, place: Path) -> Path | None:
-        if self.base is None:
-            return None
-        (place / "base.tar.gz").write_bytes(self.base)
-        unpack(place / "base.tar.gz", place / "base")
-        return place / "base"
 
 
 def run_each(job: Job, hparams: Hyperparameters, stop: StopSignal, engine: Engine, gather: "Gather") -> None:
@@ -180,12 +171,7 @@ class _Kept:
 
     def keep(self, fleet: str, archive: bytes) -> None:
         """Keep it. Raises JobError where there is no room."""
-        try:
-            write_atomically(self._path(fleet), archive)
-        except OSError as error:
-            raise JobError(
-                f"{self._path(fleet)} cannot be written ({error.strerror or error}): give the checkpoints more room"
-            ) from error
+        write_atomically(self._path(fleet), archive)
 
     def model(self, fleet: str, place: Path | None = None) -> Metadata | None:
         """The metadata of the model, which is left in `place`; None where there is none, or a damaged one."""

@@ -4,6 +4,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,17 +17,16 @@ from autopilot.policy.litert import LiteRTNetwork as LiteNetwork
 from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata
 from autopilot.ports import ModelError
 from autopilot.training.actor_critic import distribution
+from autopilot.training.job import written
 from autopilot.training.network import (
-    AnyNetwork,
     ExportedAction,
     FleetNetwork,
     Floats,
     Front,
     Network,
     PolicyNetwork,
-    Weights,
-    build_fleet_network,
     build_network,
+    fleet_network_of,
     layer_sizes,
     set_weights,
 )
@@ -108,7 +109,15 @@ def _normal(width: int) -> Floats:
 
 
 def install(built: Path, directory: Path) -> None:
-    """Move a complete model into place. Between the steps the directory holds no `metadata.json`, so no model."""
+    """Move a complete model into place. Between the steps the directory holds no `metadata.json`, so no model.
+
+    Raises JobError where there is no room for it: what was there before stays.
+    """
+    with written(directory):
+        _install(built, directory)
+
+
+def _install(built: Path, directory: Path) -> None:
     stage = directory / _STAGE
     directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(stage, ignore_errors=True)
@@ -130,8 +139,12 @@ def libraries() -> dict[str, str]:
 
 
 def make_reproducible() -> None:
-    """Let TensorFlow add in the same order every time: the same seed, the same network, to the last bit."""
+    """Let TensorFlow add in the same order every time: the same seed, the same network, to the last bit.
+
+    And let it not warn that the functions of one network after the other are traced: they are different ones.
+    """
     tf.config.experimental.enable_op_determinism()
+    tf.get_logger().setLevel("ERROR")
 
 
 def load_network(directory: Path, front: Front | None = None) -> Network:
@@ -139,22 +152,21 @@ def load_network(directory: Path, front: Front | None = None) -> Network:
     weights = read_weights(directory)
     inputs, *hidden, actions = layer_sizes(weights) or (1, 1)
     network = build_network(inputs, tuple(hidden), actions, front=front)
-    _fill(network, weights, directory)
+    with _of_our_kind(directory):
+        set_weights(network, weights)
     return network
 
 
 def load_fleet_network(directory: Path) -> FleetNetwork:
     """The fleets' network of a model directory, to train further. Raises ModelError if there is none that fits."""
-    weights = read_weights(directory)
-    hidden, head_hidden = (layer_sizes(weights, prefix)[1:-1] for prefix in ("trunk_", "head_"))
-    network = build_fleet_network(hidden or (1,), head_hidden)
-    _fill(network, weights, directory)
-    return network
+    with _of_our_kind(directory):
+        return fleet_network_of(read_weights(directory))
 
 
-def _fill(network: AnyNetwork, weights: Weights, directory: Path) -> None:
+@contextmanager
+def _of_our_kind(directory: Path) -> Iterator[None]:
     try:
-        set_weights(network, weights)
+        yield
     except ValueError as error:
         raise ModelError(f"The network in {directory} is of another kind: {error}") from error
 

@@ -13,7 +13,7 @@ from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Stopped
 from autopilot.training.network import FleetNetwork, Weights, build_fleet_network, get_weights, set_weights
 from autopilot.training.ppo_run import RunContext
-from autopilot.training.recorded import RecordedFleet, recorded_rows, weigh
+from autopilot.training.recorded import RecordedFleet, later_rows, recorded_rows, weigh
 
 _RATES: dict[Stage, float] = {"forecast": 2e-3, "closed_loop": 4e-4, "distillation": 8e-4}
 _WARM_RATE = 2e-4
@@ -30,6 +30,7 @@ def stages_of(hparams: Hyperparameters, warm: bool) -> list[ForecastConfig]:
         patience=hparams.patience,
         lead_minutes=(hparams.lead_minutes_min, hparams.lead_minutes_max),
         missing_price=hparams.missing_price,
+        start_minutes=hparams.start_minutes,
     )
     alone = hparams.ensemble == 1
     epochs: list[tuple[Stage, int]] = [("forecast", hparams.forecast_epochs), ("closed_loop", hparams.epochs)]
@@ -176,6 +177,16 @@ def gather_rows(hparams: Hyperparameters, recorded: Sequence[RecordedFleet], con
         return own, own_validation
     others = _simulated(hparams, hparams.fleets, 1, context)
     return join([others, weigh(own, others, hparams.recorded_weight)]), own_validation
+
+
+def rows_to_choose_by(
+    hparams: Hyperparameters, recorded: Sequence[RecordedFleet], context: RunContext
+) -> tuple[Rows, ForecastConfig]:
+    """Rows that trainings are compared by, and how: fleets, or times, that no verdict is about. Raises JobError."""
+    (config, *_) = stages_of(hparams, warm=False)
+    if recorded:
+        return later_rows(recorded, config.lead_minutes, hparams.seed), config
+    return _simulated(hparams, hparams.validation_fleets, 3, context), config
 
 
 def _simulated(hparams: Hyperparameters, count: int, stream: int, context: RunContext) -> Rows:

@@ -67,6 +67,8 @@ class ForecastConfig:
     """the lead that the validation is played with; training draws leads of all lengths"""
     missing_price: float = 5.0
     """the price of a missing server, in idle ones, that the forecast learns and the validation counts"""
+    start_minutes: float = 0.0
+    """what starting a server costs, in minutes of an idle one, in the closed loop and its validation"""
     prices: tuple[float, float] = (2.0, 20.0)
     """the prices that the closed loop learns, drawn log-uniformly"""
     teachers: tuple[FleetNetwork, ...] = ()
@@ -129,7 +131,7 @@ def draw_prices(rng: np.random.Generator, count: int, config: ForecastConfig) ->
     return np.where(rng.random(count) < 0.3, config.missing_price, drawn).astype(np.float32)
 
 
-def batch_of(rows: Rows, lead: Floats, price: Floats, rng: np.random.Generator) -> Batch:
+def batch_of(rows: Rows, lead: Floats, price: Floats, rng: np.random.Generator, start_minutes: float = 0.0) -> Batch:
     """The rows under leads [B, 2] and prices [B], and what is random for them."""
     count, length = rows.demand.shape
     observations = rows.observations.copy()
@@ -141,7 +143,8 @@ def batch_of(rows: Rows, lead: Floats, price: Floats, rng: np.random.Generator) 
         rows.needed,
         rows.step_minutes,
         price,
-        rows.usual_cost(price),
+        np.full(count, start_minutes, np.float32),
+        rows.usual_cost(price, start_minutes),
         rows.weight,
         draw_lead_steps(rng, lead, rows.step_minutes, length),
         draw_rounding(rng, count, length),
@@ -192,7 +195,8 @@ class Trainer:
         price = (
             np.full(count, self.config.missing_price, np.float32) if forecast else draw_prices(rng, count, self.config)
         )
-        batch = batch_of(rows, draw_leads(rng, rows.far_minutes), price, rng)
+        start_minutes = 0.0 if forecast else self.config.start_minutes
+        batch = batch_of(rows, draw_leads(rng, rows.far_minutes), price, rng, start_minutes)
         return (tf.constant(getattr(batch, name)) for name in Batch.__slots__)
 
     @tf.function(jit_compile=True)
@@ -244,7 +248,7 @@ def score(network: Callable[[Any], Any], rows: Rows, config: ForecastConfig) -> 
     if not served.any():
         lead = np.repeat(rows.far_minutes[:, None], 2, axis=1)
     price = np.full(len(rows), config.missing_price, np.float32)
-    batch = batch_of(rows, lead, price, np.random.default_rng(0))
+    batch = batch_of(rows, lead, price, np.random.default_rng(0), config.start_minutes)
     servers = predict(network, batch.observations) * np.maximum(batch.demand, 1)
     costs, counted = row_costs(tf.constant(np.ceil(servers - 1e-6).astype(np.float32)), batch)
     weight = batch.weight * counted.numpy()

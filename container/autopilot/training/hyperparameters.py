@@ -5,7 +5,7 @@ The platform sends each value as a string, in several spellings: `True`, `true`,
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -27,6 +27,7 @@ Positive = Annotated[float, Meta(ge=1e-12)]
 Count = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Lead = Annotated[float, Meta(ge=1e-12, le=LONGEST_LEAD)]
+MOST_TRIALS = 1000
 
 
 class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,13 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
     lead_minutes_max: Annotated[Lead, Meta(description="Longest provisioning lead time, likewise.")] = 15.0
     missing_weight: Annotated[Positive, Meta(description="Cost of one missing server-minute.")] = 5.0
     idle_weight: Annotated[Positive, Meta(description="Cost of one idle server-minute.")] = 1.0
+    start_minutes: Annotated[
+        NotNegative,
+        Meta(
+            description="What starting a server costs, in minutes of an idle one: the closed loop learns it "
+            "(forecast), and the verdict counts it.",
+        ),
+    ] = 0.0
     over_prov_factor: Annotated[
         NotNegative,
         Meta(
@@ -136,6 +144,29 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(description="How long the hosts of a job wait for one another.", ge=0.01, le=1440),
     ] = 10.0
+    trials: Annotated[
+        int,
+        Meta(
+            description="Trainings with a seed each and, of `search`, hyperparameters; the one with the least cost on "
+            "validation fleets is judged and written. The first is what is said here (fleet).",
+            ge=1,
+            le=MOST_TRIALS,
+        ),
+    ] = 1
+    search: Annotated[
+        str,
+        Meta(
+            description='What may vary, as JSON: values, or bounds, as in {"epochs": [10, 20], "learning_rate": '
+            '{"min": 0.0001, "max": 0.001, "log": true}}; empty: the seed alone (trials).',
+        ),
+    ] = ""
+    scheduler: Annotated[
+        Literal["none", "asha"],
+        Meta(
+            description="`none`: every trial is trained to its end. `asha`: Ray Tune gives up those that are behind; "
+            "needs engine=ray and the extra `tune` (trials).",
+        ),
+    ] = "none"
     verdict_share: Annotated[
         float,
         Meta(
@@ -390,6 +421,7 @@ def _layers(text: str) -> tuple[int, ...]:
     return tuple(int(size) for size in text.split(","))
 
 
+_HINTS = get_type_hints(Hyperparameters, include_extras=True)
 _PLACES = ("engine", "workers", "address", "join_minutes")
 """Hyperparameters that say where work is done."""
 
@@ -429,16 +461,15 @@ _MOST_UNITS = 1024
 
 def parse_hyperparameters(given: Mapping[str, Any]) -> Hyperparameters:
     """Hyperparameters from what the platform sent. Raises HyperparameterError, naming the first that is wrong."""
-    hints = get_type_hints(Hyperparameters, include_extras=True)
     named = _named(given)
     service = _unquoted(named.get("environment", "")).lower() == "service"
     values = {}
     for name, value in ({**_SERVICE, **named} if service else named).items():
-        if name not in hints:
-            raise HyperparameterError(_unknown(name, list(hints)))
-        values[name] = _converted(name, _unquoted(value), hints[name])
+        if name not in _HINTS:
+            raise HyperparameterError(unknown(name, list(_HINTS)))
+        values[name] = converted(name, value)
     hparams = Hyperparameters(**values)
-    _check_combination(hparams)
+    check_combination(hparams)
     if hparams.training_steps:
         played = hparams.services * hparams.num_steps
         hparams = structs.replace(hparams, total_iterations=max(1, round(hparams.training_steps / played)))
@@ -462,7 +493,8 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def unknown(name: str, known: Sequence[str]) -> str:
+    """Says that a name is none of the known ones, and which may be meant."""
     close = difflib.get_close_matches(name.lower(), known, 1)
     hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
     return f"unknown hyperparameter {name!r}: {hint}"
@@ -481,7 +513,9 @@ def _unquoted(value: Any) -> str:  # noqa: ANN401 - JSON
     return text
 
 
-def _converted(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401 - the field's own type
+def converted(name: str, given: Any) -> Any:  # noqa: ANN401 - JSON, and the field's own type
+    """A hyperparameter's value out of one of its spellings. Raises HyperparameterError, naming it and what it takes."""
+    text, hint = _unquoted(given), _HINTS[name]
     kind = type_info(hint)
     kind = kind.type if isinstance(kind, Metadata) else kind
     if not isinstance(kind, StrType):
@@ -507,13 +541,15 @@ def _takes(kind: Type) -> str:
     return what if kind.ge is None else f"{what}, at least {kind.ge:g}"
 
 
-def _check_combination(hparams: Hyperparameters) -> None:
+def check_combination(hparams: Hyperparameters) -> None:
+    """Raises HyperparameterError where values that are good by themselves do not go together."""
     _check_layers("hidden", hparams.hidden)
     _check_layers("head_hidden", hparams.head_hidden)
     if hparams.models == "each" and (hparams.environment == "service" or hparams.gs_inventory_url):
         raise HyperparameterError("models=each is for the recorded fleets of a training channel alone")
     if hparams.address and hparams.engine != "ray":
         raise HyperparameterError("address is that of a Ray cluster to join: it needs engine=ray")
+    _check_trials(hparams)
     if hparams.environment == "service" and hparams.algorithm != "ppo":
         raise HyperparameterError("environment=service is learned by algorithm=ppo: there is no demand to forecast")
     if hparams.lead_minutes_min > hparams.lead_minutes_max:
@@ -526,6 +562,19 @@ def _check_combination(hparams: Hyperparameters) -> None:
         raise HyperparameterError(f"live_fleet must be a name such as eu-west/shooter, not {hparams.live_fleet!r}")
     if not 0 < len(hparams.name) <= 64 or "@" in hparams.name or not hparams.name.isprintable():
         raise HyperparameterError("name must have 1 to 64 printable characters, and no @")
+
+
+def _check_trials(hparams: Hyperparameters) -> None:
+    if hparams.trials == 1:
+        if hparams.search or hparams.scheduler != "none":
+            raise HyperparameterError("search and scheduler are for several trials: give trials, such as trials=20")
+        return
+    if hparams.environment == "service" or hparams.models == "each" or hparams.gs_inventory_url:
+        raise HyperparameterError("trials is for environment=fleet, models=one, and no live source (gs_inventory_url)")
+    if hparams.algorithm == "linear":
+        raise HyperparameterError("trials is for algorithm=forecast or ppo: linear is solved, and has no chance in it")
+    if hparams.scheduler == "asha" and hparams.engine != "ray":
+        raise HyperparameterError("scheduler=asha is Ray Tune's: it needs engine=ray")
 
 
 def _check_layers(name: str, text: str) -> None:

@@ -10,9 +10,11 @@ ROOT is /opt/ml, or AUTOPILOT_ML_ROOT. Configuration files are looked up whateve
 
 import json
 import os
+import shutil
 import signal
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -167,7 +169,31 @@ def job_from_env(environment: Mapping[str, str]) -> Job:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that a reader sees the old or the new content, whatever happens between."""
+    """Replace a file so that a reader sees the old or the new content, whatever happens between.
+
+    Raises JobError where it cannot be written.
+    """
+    with written(path):
+        _write_atomically(path, content)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """What writes a path. Raises JobError, naming the path and the remedy, where there is no room, or no right to."""
+    try:
+        yield
+    except OSError as error:
+        raise JobError(f"{path} cannot be written ({_reason(error)}): give it more room, or the right to") from error
+
+
+def _reason(error: OSError) -> str:
+    """Why, in a few words; of many files that could not be copied, the first."""
+    if isinstance(error, shutil.Error):
+        return str(error.args[0][0][2]).partition(":")[0]
+    return error.strerror or str(error)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -43,7 +43,7 @@ class Batch:
     """Tensors of B rows of K decisions: see dataset.Rows and closed_loop.Draws.
 
     observations [B, K, WIDTH] with the lead and price that were drawn; price, baseline_cost, weight, step_minutes [B];
-    lead_steps, rounding [B, K]
+    start_minutes [B] what starting a server costs, in minutes of an idle one; lead_steps, rounding [B, K]
     """
 
     observations: Any
@@ -51,6 +51,7 @@ class Batch:
     needed: Any
     step_minutes: Any
     price: Any
+    start_minutes: Any
     baseline_cost: Any
     weight: Any
     lead_steps: Any
@@ -87,7 +88,8 @@ def row_costs(forecast: Any, batch: Batch) -> tuple[Any, Any]:  # noqa: ANN401 -
     """Mean cost of each row, in servers, and how many of its decisions count; [B] each."""
     sizes = target_sizes(forecast, batch.demand, batch.step_minutes)
     losses = shortfall(sizes, batch.demand, batch.lead_steps)
-    return batch.price * losses.missing + losses.idle, losses.counted
+    starts = batch.start_minutes / batch.step_minutes * losses.ordered
+    return batch.price * losses.missing + losses.idle + starts, losses.counted
 
 
 def distillation_loss(teachers: Sequence[FleetNetwork]) -> Callable[[FleetNetwork, Batch], Any]:

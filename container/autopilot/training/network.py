@@ -280,6 +280,14 @@ def build_fleet_network(
     return FleetNetwork(hidden, head_hidden, seed)
 
 
+def fleet_network_of(weights: Weights) -> FleetNetwork:
+    """The network for fleets that has these weights. Raises ValueError where they are of another kind."""
+    hidden, head_hidden = (layer_sizes(weights, prefix)[1:-1] for prefix in ("trunk_", "head_"))
+    network = build_fleet_network(hidden or (1,), head_hidden)
+    set_weights(network, weights)
+    return network
+
+
 def get_weights(network: AnyNetwork) -> dict[str, Floats]:
     """All weights by name, as numpy arrays: mean, spread, log_std, and the layers' kernels and biases."""
     return {v.name.split(":")[0].split("/")[-1]: v.numpy() for v in network.variables}

@@ -1,13 +1,16 @@
 """What a training run says: lines for people, `name=value;` for regular expressions, a bar on a terminal."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 Advance = Callable[[int], None]
+_WIDEST = 240
+"""Characters of a table's line."""
 
 
 class ProgressReporter:
@@ -30,6 +33,14 @@ class ProgressReporter:
         metrics = " ".join(f"{name}={value:.6f};" for name, value in numbers.items())
         self.say(f"{prefix} {metrics}")
 
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table for people, one line a row."""
+        table = Table(*head, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table, no_wrap=True, crop=False, overflow="ignore", width=_WIDEST)
+        self._console.file.flush()
+
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         """A progress bar; `advance(n)` moves it on. Without a terminal: silence, the metric lines tell."""
@@ -40,3 +51,8 @@ class ProgressReporter:
         with Progress(*columns, console=self._console, transient=True) as progress:
             task = progress.add_task(title, total=total)
             yield lambda count: progress.advance(task, count)
+
+
+def silent_reporter() -> ProgressReporter:
+    """One that says nothing: of many runs at once, whoever has begun them tells."""
+    return ProgressReporter(Console(quiet=True))

@@ -130,6 +130,15 @@ def recorded_rows(fleets: Sequence[RecordedFleet], lead: tuple[float, float], se
     return _all_of(training, "train"), _all_of(validation, "validate")
 
 
+def later_rows(fleets: Sequence[RecordedFleet], lead: tuple[float, float], seed: int) -> Rows:
+    """Rows of decisions in the part of what may be learned from that is not trained on. Raises JobError for none."""
+    parts = []
+    for number, one in enumerate(fleets):
+        series = one.learned
+        parts.append(_rows(series, lead, (_border(series), np.inf), np.random.default_rng((seed, number, 7))))
+    return _all_of(parts, "validate")
+
+
 def _all_of(parts: Sequence[Rows | None], what: str) -> Rows:
     filled = [one for one in parts if one is not None]
     if not filled:

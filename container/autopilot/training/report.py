@@ -7,6 +7,7 @@ from pathlib import Path
 from autopilot.core.cost import Score
 from autopilot.policy.metadata import Metadata
 from autopilot.training.job import write_atomically
+from autopilot.training.leaderboard import Leaderboard
 from autopilot.training.report_fleets import ShownFleet
 from autopilot.training.report_page import (
     CommandLine,
@@ -61,6 +62,7 @@ class TrainingStory:
     day      the same day before and after
     fleets   some of the fleets that were judged
     acted    what the live phase decided, and its reward
+    board    the trials that this one was chosen of
     """
 
     history: History = ()
@@ -69,6 +71,7 @@ class TrainingStory:
     fleets: Sequence[ShownFleet] = ()
     acted: DayCurves | None = None
     next_steps: Sequence[tuple[str, str]] = field(default=())
+    board: Leaderboard | None = None
 
 
 def write_report(out: Path, metadata: Metadata, verdict: Verdict, story: TrainingStory) -> Path:
@@ -77,6 +80,7 @@ def write_report(out: Path, metadata: Metadata, verdict: Verdict, story: Trainin
         Paragraph(verdict_line(verdict), verdict=True),
         _verdict_table(verdict),
         *(part for step in story.next_steps for part in (Paragraph(step[0]), CommandLine(step[1], step[0]))),
+        *(_trials(story.board) if story.board is not None else []),
         *_fleets(story.fleets),
         *_graphs(out, story),
         *([Heading("Learning curves"), *curves(story.history)] if story.history else []),
@@ -131,6 +135,19 @@ def _interval(verdict: Verdict, name: str) -> str:
     if interval is not None:
         return f"{interval.low:.3f} to {interval.high:.3f}"
     return "too little was judged" if name in verdict.intervals else ""
+
+
+def _trials(board: Leaderboard) -> list[Part]:
+    """The trials, the best first, and how to have the one that was chosen alone."""
+    own = None if board.chosen is None else board.ranked.index(board.chosen)
+    parts: list[Part] = [
+        Heading("Trials"),
+        Paragraph(board.sentence),
+        PageTable("Trials and what they cost on validation fleets", board.head, board.rows(), own=own),
+    ]
+    if board.command:
+        parts.append(CommandLine(board.command, "the chosen trial alone"))
+    return parts
 
 
 def _fleets(fleets: Sequence[ShownFleet]) -> list[Part]:

@@ -12,6 +12,7 @@ from autopilot.sim.fleet import draw_leads, play
 from autopilot.training.fleet_ppo import fleet_config
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, Stopped, StopSignal
+from autopilot.training.leaderboard import Leaderboard
 from autopilot.training.live_act import read_acts
 from autopilot.training.ppo_run import Watch
 from autopilot.training.recorded import RecordedFleet
@@ -48,23 +49,35 @@ class Learned:
 class Showing:
     """Watches one run, and makes the story of its report.
 
-    `acts`: where a live phase wrote down what it decided; None where there is none.
+    acts   where a live phase wrote down what it decided; None where there is none
+    board  the trials that the run was chosen of; None where it is the only one
     """
 
     def __init__(
-        self, job: Job, hparams: Hyperparameters, recorded: Sequence[RecordedFleet], acts: Path | None = None
+        self,
+        job: Job,
+        hparams: Hyperparameters,
+        recorded: Sequence[RecordedFleet],
+        acts: Path | None = None,
+        board: Leaderboard | None = None,
     ) -> None:
-        self._job, self._hparams, self._recorded, self._acts = job, hparams, recorded, acts
+        self._job, self._hparams, self._recorded, self._acts, self._board = job, hparams, recorded, acts, board
         self._day = watched_day(recorded, fleet_config(hparams), hparams.seed)
         self._course = TrainingCourse(self._day, job.checkpoints / "training.csv")
 
     @property
     def watches(self) -> list[Watch]:
         """Who is to be shown the network as it learns."""
-        logs: list[Watch] = [self._course.look]
-        if self._hparams.tensorboard:
-            logs.append(TensorBoardLog(self._job.root / "output" / "tensorboard").look)
-        return logs
+        return [self._course.look, *self._logs()]
+
+    def log(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Write the history of a network that learned elsewhere into the logs that are wished for."""
+        for log in self._logs():
+            for at in range(len(history)):
+                log(None, history[: at + 1])
+
+    def _logs(self) -> list[Watch]:
+        return [TensorBoardLog(self._job.root / "output" / "tensorboard").look] if self._hparams.tensorboard else []
 
     def story(
         self, learned: Learned, candidates: Mapping[str, Policy], verdict: Verdict, stop: StopSignal
@@ -72,7 +85,8 @@ class Showing:
         """What the run has to show. A run that is told to stop does not play fleets again."""
         return TrainingStory(
             history=learned.history,
-            course=self._course.rows if learned.history else (),
+            board=self._board,
+            course=self._course.rows if learned.history and self._board is None else (),
             day=self._before_and_after(learned),
             fleets=self._fleets(candidates, stop),
             acted=_acted(self._acts, self._hparams) if self._acts is not None else None,

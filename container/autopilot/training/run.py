@@ -17,6 +17,7 @@ from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Floats, Windows, rf
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import CALIBRATED, FLEET, MODEL, Metadata, read_metadata
+from autopilot.policy.model_archive import unpack
 from autopilot.ports import Engine, Policy
 from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
@@ -62,20 +63,37 @@ def run_fleet(
     """Train, judge and write a fleet policy. Raises JobError, DemandCsvError or ModelError for what users can fix."""
     make_reproducible()
     reporter = ProgressReporter()
-    judging = Judging(engine, stop.check)
     for found in rounds_of(job, hparams, LiveContext(reporter, stop, opens)):
         showing = Showing(job, hparams, found.recorded, found.acts)
         context = RunContext(reporter, stop, checkpoint_of(job, hparams, found), showing.watches)
         trained = learn(job, hparams, found, context)
+        Conclusion(job, reporter, stop, engine).write(hparams, found.recorded, trained, showing)
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The end of a run: the verdict on what was trained, the model directory and the report."""
+
+    job: Job
+    reporter: ProgressReporter
+    stop: StopSignal
+    engine: Engine
+
+    def write(
+        self, hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, showing: Showing
+    ) -> None:
+        """Judge, tell and write. Raises JobError."""
         candidates = candidates_of(hparams, trained)
-        verdict = serving(hparams, judged(hparams, found.recorded, candidates, judging))
-        reporter.say(verdict_line(verdict))
+        judging = Judging(self.engine, self.stop.check)
+        verdict = serving(hparams, judged(hparams, recorded, candidates, judging))
+        self.reporter.say(verdict_line(verdict))
         ratios = {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()}
-        reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
-        metadata = write(job, trained, verdict, model_metadata(hparams, verdict, found.recorded))
+        self.reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
+        metadata = write(self.job, trained, verdict, model_metadata(hparams, verdict, recorded))
         learned = Learned(trained.start, trained.network, trained.history)
-        report = write_report(job.output, metadata, verdict, showing.story(learned, candidates, verdict, stop))
-        reporter.say(f"wrote {metadata.version} to {job.model}, the report to {report}")
+        story = showing.story(learned, candidates, verdict, self.stop)
+        report = write_report(self.job.output, metadata, verdict, story)
+        self.reporter.say(f"wrote {metadata.version} to {self.job.model}, the report to {report}")
 
 
 @dataclass(frozen=True)
@@ -224,6 +242,15 @@ def starting_point(job: Job, hparams: Hyperparameters, before: Path | None = Non
     return TrainedFleetPolicy(load_fleet_network(base), base)
 
 
+def unpacked_start(archive: bytes | None, place: Path) -> Path | None:
+    """The model directory to start from, out of its archive and into `place`; None for none."""
+    if archive is None:
+        return None
+    (place / "base.tar.gz").write_bytes(archive)
+    unpack(place / "base.tar.gz", place / "base")
+    return place / "base"
+
+
 def base_of(job: Job, hparams: Hyperparameters) -> Path | None:
     """The model directory that the hyperparameters say to start from; None: a new network. Raises JobError."""
     recorded = job.channel("training") is not None or bool(hparams.gs_inventory_url)
@@ -317,5 +344,7 @@ def model_metadata(
 
 def write(job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata) -> Metadata:
     """Write the model directory; its metadata as written."""
+    if trained.base is not None:  # it has seen what that one has, and more
+        metadata = replace(metadata, trained_on=read_metadata(trained.base).trained_on)
     network = trained.start if verdict.chosen == DEFAULT and trained.start is not None else trained.network
     return export(network, metadata, job.model, probe())

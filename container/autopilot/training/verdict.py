@@ -135,7 +135,8 @@ def recorded_costs(
 def _costs(
     scenarios: Sequence[Scenario], hparams: Hyperparameters, candidates: Mapping[str, Policy], judging: Judging
 ) -> Costs:
-    priced = [replace(one, missing_price=hparams.missing_price) for one in scenarios]
+    missing, start = hparams.missing_price, hparams.start_minutes
+    priced = [replace(one, missing_price=missing, start_minutes=start) for one in scenarios]
     by_place = dict(judging.engine.map(_CostOf(candidates), priced, judging.check))
     each = [_unfailed(scenario, by_place[place]) for place, scenario in enumerate(scenarios)]
     return {name: [costs[name] for costs in each] for name in candidates}

@@ -31,6 +31,11 @@ _JUDGED = ("score", "validation_cost")
 """Entries of a history with one of these are of a network that was judged."""
 
 
+def was_judged(history: History) -> bool:
+    """Whether the last entry of a history is of a network that was judged."""
+    return bool(history) and any(name in history[-1] for name in _JUDGED)
+
+
 class PlayedDay(NamedTuple):
     """What one network makes of the day, step by step: servers allocated and ready, and the reward, [T] each."""
 
@@ -106,7 +111,7 @@ class TrainingCourse:
 
     def look(self, network: Network, history: History) -> None:
         """Play the day, if the last entry of the history judged the network."""
-        if not history or not any(name in history[-1] for name in _JUDGED):
+        if not was_judged(history):
             return
         played = self._day.play(network)
         columns = [_hourly(one) for one in (self._day.demand, played.allocation, played.reward)]

@@ -41,6 +41,7 @@ class _Judged(msgspec.Struct, frozen=True):
     fleet: str
     standings: list[_Standing] = []
     drift: str = ""
+    beyond_training: str = ""
 
 
 class _Scoreboard(msgspec.Struct, frozen=True):
@@ -102,8 +103,7 @@ def _scoreboard(address: FollowedAddress) -> tuple[dict[str, tuple[str, ...]], s
 
 def _sentences(one: _Judged) -> Iterator[str]:
     yield from (cut(week.sentence) for week in one.standings if week.days == 7 and week.sentence)
-    if one.drift:
-        yield cut(one.drift)
+    yield from (cut(said) for said in (one.drift, one.beyond_training) if said)
 
 
 def _sight(one: _Past, said: Sequence[str]) -> FleetSight:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import click
 
-from autopilot.backtest.replay import ReplayConfig
 from autopilot.learning.promotion import HELD_DAYS, held
 from autopilot.learning.stored import MOST_DAYS, read_fleet
-from autopilot.ports import History, HistoryUnavailableError, Policy
+from autopilot.ports import History, HistoryUnavailableError
 from autopilot.settings import Settings, SettingsError
 from autopilot.wiring import open_store
 
@@ -90,11 +89,6 @@ def chosen(history: History, wanted: Sequence[str]) -> list[str]:
         some = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
         raise RefusedError(f"nothing is stored of {', '.join(missing)}. Known: {some}")
     return list(wanted) or known
-
-
-def replay_of(settings: Settings, policy: Policy) -> ReplayConfig:
-    """How a policy is played beside another on what is stored."""
-    return ReplayConfig(policy, settings.lead(), settings.autopilot_missing_price, settings.guardrail_rules())
 
 
 def held_now(history: History, fleets: Iterable[str], at: float) -> list[str]:

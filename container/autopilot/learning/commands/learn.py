@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from autopilot.backtest.as_served import replay_as_served
 from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.core.history import rfc3339
 from autopilot.learning.commands.asked import (
@@ -25,7 +26,6 @@ from autopilot.learning.commands.asked import (
     held_now,
     now,
     opened,
-    replay_of,
     settings_for,
     store_option,
 )
@@ -273,7 +273,7 @@ class LearningPass:
         return job / "model"
 
     def _costs(self, served: Path, own: Path) -> Iterator[DailyCosts]:
-        config, policy = replay_of(self._settings, build_policy(served)), build_policy(own)
+        config, policy = replay_as_served(self._settings, build_policy(served)), build_policy(own)
         midnight = self._at // DAY_SECONDS * DAY_SECONDS
         with opened(self._settings) as history:
             for fleet in chosen(history, ()):

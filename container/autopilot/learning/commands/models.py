@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from autopilot.backtest.as_served import replay_as_served
 from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.learning.commands.asked import (
     RefusedError,
@@ -12,7 +13,6 @@ from autopilot.learning.commands.asked import (
     held_now,
     now,
     opened,
-    replay_of,
     settings_for,
     store_option,
 )
@@ -93,7 +93,7 @@ def _consider(settings: Settings, root: Path, candidate: Path, days: int | None)
 
 def _case(settings: Settings, root: Path, candidate: Path, fleets: Iterable[StoredFleet]) -> Case:
     serving = root / CURRENT
-    config = replay_of(settings, build_policy(serving if serving.exists() else BUILT_IN_MODEL))
+    config = replay_as_served(settings, build_policy(serving if serving.exists() else BUILT_IN_MODEL))
     try:
         return case_for(fleets, config, build_policy(candidate), first_day_unseen(candidate))
     except ValueError as error:

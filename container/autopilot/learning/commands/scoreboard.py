@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from autopilot.backtest.as_served import replay_as_served
 from autopilot.backtest.command import LeadType
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.fleet import Lead
@@ -89,9 +90,7 @@ def run(request: ScoreboardRequest, settings: Settings, history: History) -> Non
 
 
 def _config(request: ScoreboardRequest, settings: Settings) -> ReplayConfig:
-    policy = build_policy(Path(settings.autopilot_model_dir))
-    price, rules = settings.autopilot_missing_price, settings.guardrail_rules()
-    return ReplayConfig(policy, request.lead or settings.lead(), price, rules, events=settings.events())
+    return replay_as_served(settings, build_policy(Path(settings.autopilot_model_dir)), request.lead)
 
 
 def _candidate(request: ScoreboardRequest) -> Policy | None:
