@@ -16,6 +16,7 @@ from random import Random
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY
 from autopilot.history.cache import RecentHistory
 from autopilot.history.dynamodb import DynamoHistory
+from autopilot.history.dynamodb_client import read_answers_quickly
 from autopilot.history.slotwise import SlotHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, Observed
@@ -104,7 +105,8 @@ def ten_thousand(url: str, fleets: int) -> None:
     client = emulators.client(url, read_timeout=20)
     table = emulators.create_table(client)
     client.meta.events.register("before-send.dynamodb", lambda **_: time.sleep(0.005))
-    slots = SlotHistory(DynamoHistory(table, client=client))
+    store = DynamoHistory(table, client=read_answers_quickly(client))
+    slots = SlotHistory(store, read_today=store.read_today)
     recent = RecentHistory(slots, max_bytes=1 << 28)
     for call in range(7):
         seconds = MIDNIGHT + 7 * 3600 + 60 * call
@@ -112,8 +114,9 @@ def ten_thousand(url: str, fleets: int) -> None:
         found = recent.recall([Observed(f"fleet {number}", seconds, number % 97) for number in range(fleets)])
         took, cpu = time.perf_counter() - began, time.process_time() - cpu
         said = sum(one.status == "unavailable" for one in found)
+        short = sum(one.degraded for one in found) - said
         print(f"  call {call + 1} of {fleets} fleets: {took:.2f} s, {cpu:.2f} s of CPU; said to be unavailable: {said};"
-              f" still to be written: {slots.pending}", flush=True)  # fmt: skip
+              f" without earlier days: {short}; still to be written: {slots.pending}", flush=True)  # fmt: skip
         until = time.monotonic() + 30  # of the minute until the next call
         while slots.writing and time.monotonic() < until:
             time.sleep(0.01)

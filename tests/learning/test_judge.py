@@ -127,6 +127,7 @@ def test_a_defect_costs_one_judgement_and_not_the_thread(history, monkeypatch, c
     assert "bad could not be judged; it is tried again in an hour" in caplog.text
     judge.serves_rule(at(NOW + 601 + 3600, "bad"))
     assert outcomes.get(timeout=60) is JudgementOutcome.FAILED
+    assert caplog.text.count("Traceback") == 1
 
 
 def test_no_decision_fails_where_no_thread_can_be_had(history, monkeypatch, caplog):

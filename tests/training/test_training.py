@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from autopilot.core import features
-from autopilot.policy.learned import load_policy
+from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.policy.metadata import read_metadata
 from autopilot.training import recorded, verdict
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile
@@ -22,6 +22,7 @@ from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job
 from autopilot.training.ppo import Updater
 from autopilot.training.run import Round, checkpoint_of
+from testkit.models import rewrite_metadata
 from tests.training.conftest import TINY
 
 TRAIN = Path(__file__).parents[2] / "container" / "train"
@@ -250,9 +251,12 @@ def test_recorded_fleets_judge_the_default_the_trained_model_and_the_rule(
     base, _ = forecast
     one = job(tmp_path, tiny_ppo | {"warm_start": "model", "algorithm": algorithm})
     demand_csv(one.root / "input" / "data" / "training")
-    shutil.copytree(base.model, one.root / "input" / "data" / "model")
+    known = read_metadata(BUILT_IN_MODEL).trained_on
+    rewrite_metadata(Path(shutil.copytree(base.model, one.root / "input" / "data" / "model")), trained_on=known)
     assert run_job(one, {}) == 0
-    scores = read_metadata(one.model).scores
+    metadata = read_metadata(one.model)
+    assert metadata.trained_on == known, "it has seen what its base has"
+    scores = metadata.scores
     assert set(scores["ratios"]) == {"default", "calibrated", "trained"}
     best = min(scores["ratios"], key=scores["ratios"].get)
     better = best != "default" and scores["intervals"][best] is not None and scores["intervals"][best][1] < 1

@@ -39,6 +39,8 @@ Days = dict[FleetDay, DaySlots | None]
 
 LATE_SECONDS = 15 * 60
 _READ_SECONDS = 0.35
+_LONG_RECORD_SECONDS = 0.6
+"""After a record that took so long the store has had its second: earlier days are read aside."""
 _UNREAD_AT_ONCE = 20 * len(DAYS_BACK)
 """Days that are read aside in one call of the store, which are those of twenty fleets."""
 FEW_OBSERVATIONS = 5
@@ -124,9 +126,10 @@ class RecentHistory:
         The store has a third of a second for all of that; after it, only memory is asked for earlier days, and what is
         missing is read aside, for the next call.
         """
+        began = time.monotonic()
         todays = self._record(observed)
         places = [_Place(fleet, day_of(slot_of(seconds)), seconds) for fleet, seconds, _ in observed]
-        spent = 0.0
+        spent = 0.0 if time.monotonic() - began < _LONG_RECORD_SECONDS else _READ_SECONDS
         for first in range(0, len(observed), at_once):
             rows = slice(first, first + at_once)
             part = list(zip(places[rows], todays[rows], observed[rows], strict=True))
