@@ -79,7 +79,7 @@ def _serving_policy(names: Names) -> Json:
     below = {"Condition": {"StringLike": {"s3:prefix": f"{MODELS}/*"}}}
     document = iam.document([read, find | below, iam.alarm_statement(names, [_rollback_alarm(names)])])
     properties = {"PolicyName": "learned", "RoleName": {"Ref": "ServingRole"}, "PolicyDocument": document}
-    return {"Type": "AWS::IAM::RolePolicy", "Properties": properties}
+    return {"Type": "AWS::IAM::RolePolicy", "Properties": properties, **_UNSEEN_CONDITION}
 
 
 def _in_bucket(names: Names, path: str) -> Json:
