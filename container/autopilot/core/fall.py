@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.history import WEEK_BEFORE, Floats
+from autopilot.core.hold import PATH_SLOTS, faster_than_sessions_end
+from autopilot.core.hold_rules import DEFAULT_HOLD, HoldRules
 from autopilot.core.usual import Columns, Doubles, Usual
 
 LAGS = np.array((1, 2, 3, 4, 6, 8, 10, 12, 15))
@@ -59,7 +61,7 @@ class FleetReading(NamedTuple):
     since   slots back to the end of the last hold that ran out, or None: levels before that do not count any more
     week    [WEEK_SLOTS] servers that were reported around the same minute last week, or None
     stopped whether sessions have ceased to begin: a smaller fall counts then, and nothing ordinary explains it
-    fast    whether more players left than end their sessions in that time
+    rules   how fast sessions end
     """
 
     usual: Usual
@@ -67,7 +69,7 @@ class FleetReading(NamedTuple):
     since: int | None = None
     week: Floats | None = None
     stopped: bool = False
-    fast: bool = False
+    rules: HoldRules = DEFAULT_HOLD
 
 
 def find_fall(seen: FleetReading) -> Fall | None:
@@ -101,12 +103,17 @@ def _believed(seen: FleetReading, level: float, expected: float, lag: int) -> bo
 def _explained(seen: FleetReading, expected: float, lag: int) -> bool:
     return (
         _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
-        or _back_to(seen, _CROWD, _CROWD_QUANTILE, _ALL_OF_IT if seen.fast else _CROWD_SHARE)
+        or _back_to(seen, _CROWD, _CROWD_QUANTILE, _ALL_OF_IT if _faster_than_sessions_end(seen) else _CROWD_SHARE)
         or _back_to_usual(seen, expected, lag)
         or (seen.demand < _EMPTY_SHARE * expected and seen.usual.closed_on_a_day_before(seen.demand + _EMPTY_SERVERS))
         or _as_last_week(seen, expected)
         or _often(seen, expected, lag)
     )
+
+
+def _faster_than_sessions_end(seen: FleetReading) -> bool:
+    path = np.append(seen.usual.past[-PATH_SLOTS - 2 : -1], seen.demand)
+    return faster_than_sessions_end(path, seen.rules)
 
 
 def _stands(seen: FleetReading, level: float) -> bool:

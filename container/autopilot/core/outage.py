@@ -221,9 +221,7 @@ class _Fleet:
         waits = self._waiting >= signs.many_waiting(self._demand)
         served = self._demand - self._waiting if waits else self._demand
         stopped = signs.stopped(self._signs, served)
-        path = np.append(self._usual.past[-hold.PATH_SLOTS - 2 : -1], served)
-        fast = hold.faster_than_sessions_end(path, rules)
-        fall = find_fall(FleetReading(self._usual, served, self._since(), self._week, stopped, fast))
+        fall = find_fall(FleetReading(self._usual, served, self._since(), self._week, stopped, rules))
         if fall is None:
             return None
         doubt = Doubt(self._demand, fall.level, 0)
