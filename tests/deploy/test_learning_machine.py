@@ -435,7 +435,7 @@ def test_while_the_endpoint_changes_nothing_is_begun(account, served, status):
 
 
 def test_a_return_needs_no_answer_of_what_serves_and_no_alarm_of_its_errors_ends_it(account, served):
-    put(served, "autopilot-broken", CANDIDATE, previous=EARLIER)
+    served.serve("autopilot-broken", CANDIDATE, previous=EARLIER)
     account.failing["InvokeEndpoint"] = [("ModelError", "Received server error (500) from primary")]
     ended = learn(account, ask="rollback")
     assert ended.status == "SUCCEEDED", ended.cause
@@ -448,7 +448,7 @@ def test_a_return_needs_no_answer_of_what_serves_and_no_alarm_of_its_errors_ends
 
 @pytest.mark.parametrize("ask", ["promote", "learn"])
 def test_nothing_new_is_put_where_nobody_answers(account, served, ask):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="promote: learned@83be1d07 was asked for" if ask == "promote" else "train: its trial is over")
     account.failing["InvokeEndpoint"] = [("ModelError", "Received server error (500) from primary")]
     ended = learn(account, ask=ask)
@@ -458,12 +458,12 @@ def test_nothing_new_is_put_where_nobody_answers(account, served, ask):
 
 @pytest.mark.parametrize("trial", ["promote: it has proven itself", "take back: it has lost"])
 def test_what_was_deployed_during_a_trial_is_left_as_it_is(account, served, trial):
-    put(served, "autopilot-both", CANDIDATE, beside="s3://learned/models/three/output/model.tar.gz", previous=EARLIER)
+    served.serve("autopilot-both", CANDIDATE, beside="s3://learned/models/three/output/model.tar.gz", previous=EARLIER)
     Jobs(account, trial=trial)
     look = account._describe_processing_job
 
     def meanwhile(call):
-        put(served, "autopilot-by-hand", "s3://studio/by-hand/model.tar.gz")
+        served.serve("autopilot-by-hand", "s3://studio/by-hand/model.tar.gz")
         return look(call)
 
     account._describe_processing_job = meanwhile

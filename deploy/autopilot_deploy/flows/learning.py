@@ -51,7 +51,7 @@ def _end(arn: str, context: DeployContext) -> Json:
         context.wait(ended, "the end of the execution", lambda: str(seen["status"]))
     except DeadlineError as error:
         raise DeadlineError(
-            f"{arn} has not ended in time. It goes on by itself, and its end is told to the topic; asked again, a second "
-            f"one would begin. To look: aws stepfunctions describe-execution --execution-arn {arn}"
+            f"{arn} has not ended in time. It goes on by itself, and its end is told to the topic; asked again, a "
+            f"second one would begin. To look: aws stepfunctions describe-execution --execution-arn {arn}"
         ) from error
     return seen

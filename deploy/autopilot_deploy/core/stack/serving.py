@@ -160,8 +160,8 @@ _SILENT = "the endpoint does not answer"
 def _before() -> dict[str, State]:
     """What was looked at must still serve: a trial takes minutes, and people deploy meanwhile. And who answers now."""
     changed = problem(
-        "'the endpoint was changed meanwhile: it is ' & $status & ' with ' & $servedConfig & ', and was looked at with '"
-        " & $liveConfig & '; it was left as it is'"
+        "'the endpoint was changed meanwhile: it is ' & $status & ' with ' & $servedConfig & ', and was looked at "
+        "with ' & $liveConfig & '; it was left as it is'"
     )
     (silent,) = failing(_SILENT)
     unanswered = [{**silent, "Assign": {**silent["Assign"], "before": "nobody"}, "Next": "Must it answer?"}]
