@@ -12,6 +12,7 @@ from autopilot.core.evidence import NO_EVIDENCE, Evidence
 from autopilot.core.history import WEEK_SLOTS, WINDOW_SLOTS, Windows
 from autopilot.core.hold_rules import DEFAULT_HOLD, HoldRules
 from autopilot.core.outage import Belief, judge, suspicious
+from autopilot.core.usual import Usual
 from testkit.outages import NO_COLUMNS, Columns, believe, costs, scorer
 
 DAY = 288
@@ -83,6 +84,25 @@ def test_the_same_outage_on_the_next_night_is_held_too():
     reported = with_fall(to(0.35, 30), EVENT - DAY, with_fall(to(0.35, 30)))
     believed = believe(reported[None], slice(EVENT - DAY - 24, None)).demand[0]
     assert (believed[EVENT : EVENT + 30] > 0.85 * truth[EVENT : EVENT + 30]).all()
+
+
+def test_days_before_a_launch_say_nothing_of_how_the_fleet_grows():
+    past = fleet(60)[: EVENT + 1]
+    past[: EVENT - 2 * DAY] = np.random.default_rng(1).integers(0, 3, EVENT - 2 * DAY)
+    assert Usual(past).expected(np.array([1, 4, 12]), 4) == pytest.approx(past[EVENT - 12 : EVENT].mean(), rel=0.1)
+
+
+def test_a_crowd_that_stays_as_a_weekend_does_excuses_no_fall_below_what_was_there_before_it():
+    truth = fleet()
+    truth[EVENT - 60 :] *= 1.3
+    missing, idle = missing_and_idle(with_fall(to(0.72, 24), truth=truth), truth)
+    assert missing < 15
+    assert idle < 15
+
+
+def test_a_fleet_that_is_empty_at_once_is_held_half_as_long_as_one_that_drains():
+    held = [believe(with_fall(one)[None], slice(EVENT - 24, None)).held.sum() for one in (to(0, 60), drained(10, 60))]
+    assert held[0] < 0.7 * held[1]
 
 
 def test_after_an_event_no_more_is_held_than_the_fleet_needs():

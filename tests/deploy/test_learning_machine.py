@@ -10,13 +10,12 @@ import yaml
 from autopilot_deploy.core.shapes import operation
 from testkit.aws import machine
 from testkit.aws.account import REGION
-from testkit.aws.learned import ENVIRONMENT, SERVING_ROLE, ServedEndpoint
+from testkit.aws.learned import ENVIRONMENT, MOUNTED, SERVING_ROLE, ServedEndpoint
 from testkit.aws.machine import LEARNING, run
 from tests.deploy.test_state_machine import _action
 
 TEMPLATE = LEARNING.with_name("template.yaml")
 CANDIDATE, EARLIER = "s3://learned/models/one/output/model.tar.gz", "s3://learned/models/two/output/model.tar.gz"
-MOUNTED = "/opt/ml/additional-model-data-sources/candidate"
 
 
 @pytest.fixture(autouse=True)
@@ -67,27 +66,6 @@ def learn(account, **given):
     return run(account, asked, path=LEARNING, **given)
 
 
-def put(served, name, url=None, beside=None, previous=None):
-    """A model that serves, of some data, with a candidate beside it, in the place of another."""
-    container = dict(served.model()["PrimaryContainer"], Environment=dict(ENVIRONMENT))
-    container |= {"ModelDataUrl": url} if url else {}
-    if beside:
-        source = {"S3Uri": beside, "S3DataType": "S3Object", "CompressionType": "None"}
-        container["AdditionalModelDataSources"] = [{"ChannelName": "candidate", "S3DataSource": source}]
-        container["Environment"]["AUTOPILOT_CANDIDATE"] = MOUNTED
-    if previous:
-        container["Environment"] |= {"LEARNING_PREVIOUS": previous, "LEARNING_SINCE": "2026-11-20T04:00:00Z"}
-    served.make("CreateModel", ModelName=name, ExecutionRoleArn=SERVING_ROLE, PrimaryContainer=container)
-    (variant,) = served.make("DescribeEndpointConfig", EndpointConfigName="autopilot-first")["ProductionVariants"]
-    served.make(
-        "CreateEndpointConfig", EndpointConfigName=f"c-{name}", ProductionVariants=[variant | {"ModelName": name}]
-    )
-    served.make("UpdateEndpoint", EndpointName="autopilot", EndpointConfigName=f"c-{name}")
-    while served.endpoint()["EndpointStatus"] != "InService":
-        pass
-    served.account.made.clear()
-
-
 def made(account):
     """The one model that was made, as (data, environment, additional data)."""
     (model,) = account.asked("CreateModel")
@@ -129,7 +107,7 @@ def test_the_config_stays_as_it_is_but_for_the_model_and_an_alarm_rolls_it_back(
 
 
 def test_training_begins_with_what_serves(account, served):
-    put(served, "autopilot-studio", EARLIER)
+    served.serve("autopilot-studio", EARLIER)
     Jobs(account)
     learn(account)
     (training,) = account.asked("CreateTrainingJob")
@@ -238,21 +216,23 @@ def test_where_nothing_better_was_found_nothing_changes_and_that_is_told(account
 # A trial of the candidate, and of what was promoted
 
 
-def test_a_trial_sees_every_model_and_decides_with_the_settings_of_what_serves(account, served):
-    put(served, "autopilot-both", EARLIER, beside=CANDIDATE, previous="built-in")
+def test_a_trial_sees_every_model_and_decides_with_the_settings_of_what_serves(account, served, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "AUTOPILOT_SCHEDULE", "[" + " " * 300 + "]")
+    served.serve("autopilot-both", EARLIER, beside=CANDIDATE, previous="built-in")
     Jobs(account, trial="wait: it is on trial")
     assert learn(account).status == "SUCCEEDED"
     (trial,) = account.asked("CreateProcessingJob")
     inputs = {one["InputName"]: one["S3Input"]["S3Uri"] for one in trial["ProcessingInputs"]}
     assert inputs == {"served": EARLIER, "candidate": CANDIDATE}, "the built-in model is in the image"
-    assert trial["Environment"] == ENVIRONMENT
+    short = {name: value for name, value in ENVIRONMENT.items() if len(value) <= 256}
+    assert trial["Environment"] == short, "a job takes no value of more than 256 characters"
     words = trial["AppSpecification"]["ContainerArguments"]
     assert words[-2:] == ["--promoted-at", "2026-11-20T04:00:00Z"]
     assert untouched(account)
 
 
 def test_while_a_candidate_is_on_trial_nothing_is_trained_and_nobody_is_told(account, served):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="wait: 3 whole days are stored that it did not learn from, 7 are asked for")
     ended = learn(account)
     assert (ended.status, ended.told) == ("SUCCEEDED", [])
@@ -261,14 +241,14 @@ def test_while_a_candidate_is_on_trial_nothing_is_trained_and_nobody_is_told(acc
 
 
 def test_a_candidate_whose_trial_is_over_makes_room_for_the_next(account, served):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     jobs = Jobs(account, trial="train: it is not promoted: its cost is 99.1 %")
     assert learn(account).status == "SUCCEEDED"
     assert made(account)[2] == [jobs.artifacts()]
 
 
 def test_what_has_proven_itself_serves_by_itself_only_where_that_is_asked_for(account, served):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="promote: learned@83be1d07 costs 91.0 % of default@28db5018 over 7 days")
     ended = learn(account)
     assert untouched(account)
@@ -289,7 +269,7 @@ def test_what_has_proven_itself_serves_by_itself_only_where_that_is_asked_for(ac
 
 
 def test_what_has_lost_is_taken_back_by_itself_only_where_that_is_asked_for(account, served):
-    put(served, "autopilot-lost", CANDIDATE, previous=EARLIER)
+    served.serve("autopilot-lost", CANDIDATE, previous=EARLIER)
     Jobs(account, trial="take back: learned@83be1d07 costs more than what it replaced")
     ended = learn(account)
     assert untouched(account)
@@ -303,7 +283,7 @@ def test_what_has_lost_is_taken_back_by_itself_only_where_that_is_asked_for(acco
 
 
 def test_an_outage_puts_a_promotion_off_in_words(account, served):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="deferred: learned@83be1d07 …; an outage is held for eu/racer: promoted when it is over")
     for given in ({"AutoPromote": "true"}, {"ask": "promote"}):
         ended = learn(account, **given)
@@ -317,7 +297,7 @@ def test_an_outage_puts_a_promotion_off_in_words(account, served):
 
 
 def test_one_command_promotes_whatever_the_proof(account, served):
-    put(served, "autopilot-beside", EARLIER, beside=CANDIDATE)
+    served.serve("autopilot-beside", EARLIER, beside=CANDIDATE)
     Jobs(account, trial="promote: learned@83be1d07 was asked for")
     ended = learn(account, ask="promote")
     assert ended.status == "SUCCEEDED", ended.cause
@@ -329,7 +309,7 @@ def test_one_command_promotes_whatever_the_proof(account, served):
 
 @pytest.mark.parametrize(("previous", "data"), [(EARLIER, EARLIER), ("built-in", None)])
 def test_one_command_goes_back_with_no_trial(account, served, previous, data):
-    put(served, "autopilot-new", CANDIDATE, beside="s3://learned/models/three/output/model.tar.gz", previous=previous)
+    served.serve("autopilot-new", CANDIDATE, beside="s3://learned/models/three/output/model.tar.gz", previous=previous)
     Jobs(account)
     ended = learn(account, ask="rollback")
     assert ended.status == "SUCCEEDED", ended.cause
@@ -355,7 +335,7 @@ def test_what_cannot_be_asked_for_is_said_and_nothing_changes(account, served, a
 
 
 def test_a_candidate_that_may_not_serve_is_refused(account, served):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="refused: the candidate cannot serve: features_version 3, this version computes 4")
     ended = learn(account, ask="promote")
     assert (ended.status, untouched(account)) == ("FAILED", True)
@@ -377,7 +357,7 @@ def test_without_an_endpoint_there_is_nothing_to_learn_for(account):
 
 @pytest.mark.parametrize("script", ["rolled back", "rollback failed", "out of service"])
 def test_an_update_that_alarms_roll_back_is_told_and_the_model_before_serves_on(account, served, script):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="promote: learned@83be1d07 was asked for")
     account.script = script
     ended = learn(account, ask="promote")
@@ -392,7 +372,7 @@ def test_an_update_that_alarms_roll_back_is_told_and_the_model_before_serves_on(
      (lambda url: "a stranger", "nobody answers: before, nobody")],
 )  # fmt: skip
 def test_a_promotion_after_which_another_does_not_answer_is_told(account, served, policy, problem):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     served.policy_of = policy
     Jobs(account, trial="promote: learned@83be1d07 was asked for")
     ended = learn(account, ask="promote")
@@ -407,7 +387,7 @@ def test_a_promotion_after_which_another_does_not_answer_is_told(account, served
      ("the training", {"train": ["Failed", "Stopped", "Completed"]}, "train")],
 )  # fmt: skip
 def test_a_job_that_fails_is_begun_anew_under_another_name(account, served, case, looks, begun):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, looks=looks, trial="train: its trial is over")
     ended = learn(account)
     assert ended.status == "SUCCEEDED", (case, ended.cause)
@@ -423,7 +403,7 @@ def test_a_job_that_fails_is_begun_anew_under_another_name(account, served, case
      ("train", "the train is Failed for the third time: no disk")],
 )  # fmt: skip
 def test_a_job_that_fails_three_times_is_told(account, served, job, problem):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, looks={job: ["Failed"] * 3}, **({} if job == "trial" else {"trial": "train: its trial is over"}))
     ended = learn(account)
     assert (ended.status, ended.cause) == ("FAILED", problem)
@@ -499,7 +479,7 @@ def stack(account, served):
 
 
 def test_the_command_line_promotes_and_says_who_answers_now(cli, account, served, stack):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="promote: learned@83be1d07 was asked for")
     result = cli("promote", "autopilot")
     assert result.exit_code == 0, result.output
@@ -508,7 +488,7 @@ def test_the_command_line_promotes_and_says_who_answers_now(cli, account, served
 
 
 def test_the_command_line_goes_back(cli, account, served, stack):
-    put(served, "autopilot-new", CANDIDATE, previous="built-in")
+    served.serve("autopilot-new", CANDIDATE, previous="built-in")
     result = cli("rollback", "autopilot")
     assert result.exit_code == 0, result.output
     assert f"default@28db5018 answers now, {served.policy_of(CANDIDATE)} did before" in result.stdout
@@ -520,7 +500,7 @@ def test_the_command_line_goes_back(cli, account, served, stack):
      ("refused: features_version 3", 1, "promote: not promoted: refused: features_version 3")],
 )  # fmt: skip
 def test_what_is_put_off_or_refused_has_an_exit_code_of_its_own(cli, account, served, stack, trial, code, said):
-    put(served, "autopilot-beside", beside=CANDIDATE)
+    served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial=trial)
     result = cli("promote", "autopilot")
     assert result.exit_code == code

@@ -134,7 +134,7 @@ def _listed(statement):
     return [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
 
 
-@pytest.mark.parametrize("role", ["MachineRole", "ServingRole"])
+@pytest.mark.parametrize("role", ["MachineRole", "ServingRole", "LearningRole", "LearningMachineRole"])
 def test_no_role_has_a_wildcard_action(resources, role):
     assert not any("*" in action for one in statements(resources, role) for action in _listed(one))
 

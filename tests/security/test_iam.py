@@ -218,7 +218,8 @@ def _within(text: Any) -> bool:
 
 
 def test_models_that_were_learned_are_all_that_the_container_reads_in_s3(policies):
-    learned, alarm = policies["ServingRole/learned"]
+    learned, found, alarm = policies["ServingRole/learned"]
+    assert found["Condition"] == {"StringLike": {"s3:prefix": "models/*"}}
     assert alarm["Action"] == "cloudwatch:DescribeAlarms"
     assert [one["Fn::Sub"].rpartition(":")[2] for one in alarm["Resource"]] == ["autopilot-${EndpointName}-errors"]
     assert learned["Action"] == ["s3:GetObject"]

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autopilot.core.history import WEEK_BEFORE, Floats
+from autopilot.core.hold import PATH_SLOTS, faster_than_sessions_end
+from autopilot.core.hold_rules import DEFAULT_HOLD, HoldRules
 from autopilot.core.usual import Columns, Doubles, Usual
 
 LAGS = np.array((1, 2, 3, 4, 6, 8, 10, 12, 15))
@@ -30,6 +32,8 @@ _ERRORS = 3.0  # standard deviations of what is expected that still count as cha
 _PEAK, _PEAK_SLOTS, _PEAK_SHARE = np.arange(3, 37), 6, 0.85
 _CROWD, _CROWD_SHARE = np.arange(36, 145, 3), 0.90
 _PEAK_QUANTILE, _CROWD_QUANTILE = 0.25, 0.4
+_ALL_OF_IT = 0.97  # a crowd that leaves faster than sessions end leaves what was there before it
+_ERRORS_BACK = 1.5  # standard deviations that still count as back
 _ABOVE_USUAL, _USUAL_RANGE = 1.4, (0.85, 1.2)
 _HOUR_SLOTS, _OWN_SHARE = 12, 0.8
 _RISE, _OWN_SHARE_IN_A_RISE = 1.25, 0.667  # how large a usual rise will be is less sure than that there is one
@@ -57,6 +61,7 @@ class FleetReading(NamedTuple):
     since   slots back to the end of the last hold that ran out, or None: levels before that do not count any more
     week    [WEEK_SLOTS] servers that were reported around the same minute last week, or None
     stopped whether sessions have ceased to begin: a smaller fall counts then, and nothing ordinary explains it
+    rules   how fast sessions end
     """
 
     usual: Usual
@@ -64,6 +69,7 @@ class FleetReading(NamedTuple):
     since: int | None = None
     week: Floats | None = None
     stopped: bool = False
+    rules: HoldRules = DEFAULT_HOLD
 
 
 def find_fall(seen: FleetReading) -> Fall | None:
@@ -97,12 +103,17 @@ def _believed(seen: FleetReading, level: float, expected: float, lag: int) -> bo
 def _explained(seen: FleetReading, expected: float, lag: int) -> bool:
     return (
         _back_to(seen, _PEAK, _PEAK_QUANTILE, _PEAK_SHARE)
-        or _back_to(seen, _CROWD, _CROWD_QUANTILE, _CROWD_SHARE)
+        or _back_to(seen, _CROWD, _CROWD_QUANTILE, _ALL_OF_IT if _faster_than_sessions_end(seen) else _CROWD_SHARE)
         or _back_to_usual(seen, expected, lag)
         or (seen.demand < _EMPTY_SHARE * expected and seen.usual.closed_on_a_day_before(seen.demand + _EMPTY_SERVERS))
         or _as_last_week(seen, expected)
         or _often(seen, expected, lag)
     )
+
+
+def _faster_than_sessions_end(seen: FleetReading) -> bool:
+    path = np.append(seen.usual.past[-PATH_SLOTS - 2 : -1], seen.demand)
+    return faster_than_sessions_end(path, seen.rules)
 
 
 def _stands(seen: FleetReading, level: float) -> bool:
@@ -118,6 +129,7 @@ def _back_to(seen: FleetReading, back: Columns, quantile: float, share: float) -
         back = back[seen.since >= back + _PEAK_SLOTS - 1]
     levels = seen.usual.expected(back, _PEAK_SLOTS)
     levels = np.sort(levels[~np.isnan(levels)])
+    share = max(share, 1 - _ERRORS_BACK * seen.usual.error(int(LAGS[-1])))
     return bool(len(levels)) and seen.demand > share * float(levels[int(quantile * (len(levels) - 1))])
 
 

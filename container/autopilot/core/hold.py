@@ -18,12 +18,14 @@ RAMP_SLOTS = 4
 _RECOVERED = 0.85  # share of what is expected at which demand is back
 _BACK = 0.95  # while other signs still prove an outage: a small fall counts as well then
 _HALFWAY = 0.5
-_PATH_SLOTS = 6  # before the hold: the fall may have begun earlier than it was seen
-_EMPTY, _DEEP, _HALF_GONE = 0.02, 0.35, 0.60  # shares of what is expected
-_AT_ONCE = 0.40  # of the level before, from one observation to the next
+PATH_SLOTS = 6  # before the hold: the fall may have begun earlier than it was seen
+_EMPTY, _DEEP, _HALF_GONE = 0.02, 0.33, 0.55  # shares of what is expected
+_AT_ONCE, _ALL_AT_ONCE = 0.40, 0.80  # of the level before, from one observation to the next
 PROVEN, DRAINED = 2.0, 1.0
 """Shares of the longest hold, too: while other signs prove an outage now, and where they show how it came about."""
-_PATIENCE = {"deep": 1.0, "empty": 0.75, "fast": 0.67, "half": 0.5, "slow": 0.25}  # shares of the longest hold
+# Shares of the longest hold. Nobody leaves a running session at once: a fleet that is empty from one report to the next
+# was closed, one that drained was not.
+_PATIENCE = {"at once": 1.0, "closed": 0.45, "deep": 0.84, "fast": 0.75, "half": 0.6, "slow": 0.25}
 _SMOOTH = 3
 _CHANCE = 3.0  # standard deviations of how many sessions happen to end
 
@@ -43,7 +45,7 @@ class HoldUnderWay(NamedTuple):
 
 def over(hold: HoldUnderWay, error: float) -> bool:
     """Demand is back at what is expected, or twice in a row half-way back from the lowest: players join again."""
-    known = hold.path[_PATH_SLOTS:]
+    known = hold.path[PATH_SLOTS:]
     known = known[~np.isnan(known)]
     if known[-1] >= min(_RECOVERED, 1 - 2 * error) * hold.expected:
         return True
@@ -72,14 +74,18 @@ def patience(hold: HoldUnderWay, rules: HoldRules) -> float:
     """For how long a fall may be held that nothing proves, as a share of the longest hold."""
     known = hold.path[~np.isnan(hold.path)]
     left = float(known[-_SMOOTH:].mean()) / hold.expected
-    if left < _DEEP or (known[:-1] - known[1:]).max(initial=0) > _AT_ONCE * known.max():
-        return _PATIENCE["deep" if left > _EMPTY else "empty"]
-    if _faster_than_sessions_end(hold.path, rules):
+    largest = float((known[:-1] - known[1:]).max(initial=0) / known.max(initial=1))
+    if largest > _AT_ONCE:
+        return _PATIENCE["closed" if largest > _ALL_AT_ONCE and left <= _EMPTY else "at once"]
+    if left < _DEEP:
+        return _PATIENCE["deep"]
+    if faster_than_sessions_end(hold.path, rules):
         return _PATIENCE["fast"]
     return _PATIENCE["half" if left < _HALF_GONE else "slow"]
 
 
-def _faster_than_sessions_end(path: Doubles, rules: HoldRules) -> bool:
+def faster_than_sessions_end(path: Doubles, rules: HoldRules) -> bool:
+    """Whether more players left within some slots of `path` [K] than end their sessions in that time."""
     for slots in (1, 2, 4):
         stay = rules.share_that_stays(slots)
         before, after = path[:-slots], path[slots:]

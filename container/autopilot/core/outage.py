@@ -209,7 +209,7 @@ class _Fleet:
     def judged(self, rules: HoldRules) -> tuple[float, str] | None:
         """The level to hold and why; None where the report is believed."""
         began = self._began()
-        return self._begin() if began is None else self._go_on(began, rules)
+        return self._begin(rules) if began is None else self._go_on(began, rules)
 
     def _began(self) -> int | None:
         """How many slots ago the hold under way began; None where none is."""
@@ -217,11 +217,11 @@ class _Fleet:
             return None
         return under_way(self._reported, self._held, _SILENT_SLOTS)
 
-    def _begin(self) -> tuple[float, str] | None:
+    def _begin(self, rules: HoldRules) -> tuple[float, str] | None:
         waits = self._waiting >= signs.many_waiting(self._demand)
         served = self._demand - self._waiting if waits else self._demand
         stopped = signs.stopped(self._signs, served)
-        fall = find_fall(FleetReading(self._usual, served, self._since(), self._week, stopped))
+        fall = find_fall(FleetReading(self._usual, served, self._since(), self._week, stopped, rules))
         if fall is None:
             return None
         doubt = Doubt(self._demand, fall.level, 0)
@@ -233,7 +233,7 @@ class _Fleet:
         expected = min(expected, _SOME_NOISE * self._usual.highest())
         if not expected > self._demand:
             return None
-        path = self._reported[max(len(self._reported) - 1 - began - 6, 0) :].astype(np.float64)
+        path = self._reported[max(len(self._reported) - 1 - began - hold.PATH_SLOTS, 0) :].astype(np.float64)
         now = hold.HoldUnderWay(expected, began, path)
         doubt = Doubt(self._demand, expected, began)
         proof = signs.proof(self._signs, doubt)

@@ -23,6 +23,7 @@ PAST_SLOTS = len(DAYS) * SLOTS_PER_DAY + REACH + 6
 
 _ONE_SERVER = 1.0  # added on both sides of a ratio: an empty fleet grows by a server, not without bound
 _SLOTS_AT_NOW = 3
+_COMPARABLE = 0.1  # of today's level: a day with less says nothing of how this one grows, as before a launch
 _DAYS_TO_RISE = 2
 _ERROR_DAYS = 2
 _FEW_ERRORS, _UNKNOWN_ERROR = 12, 0.12
@@ -62,6 +63,7 @@ class Usual:
         means = self._means(REACH - back, slots)
         with np.errstate(invalid="ignore"):
             growth = (at_now[:, None] + _ONE_SERVER) / (means[1:] + _ONE_SERVER)
+            growth[means[1:] + _ONE_SERVER < _COMPARABLE * means[0]] = np.nan
         usual = _medians(growth)
         alone = np.count_nonzero(~np.isnan(growth), axis=0) < _DAYS_TO_RISE
         usual[alone] = np.fmin(usual[alone], 1.0)  # what one day brought is no rise that the next one owes

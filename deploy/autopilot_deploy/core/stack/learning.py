@@ -75,9 +75,11 @@ def _bucket(tags: Sequence[Json]) -> Json:
 def _serving_policy(names: Names) -> Json:
     """The role that the machine's models name may read them, and see the alarm that rolls their deployment back."""
     read = allow("Learned", "s3", "GetObject", _in_bucket(names, f"/{MODELS}/*"))
-    document = iam.document([read, iam.alarm_statement(names, [_rollback_alarm(names)])])
+    find = allow("FindLearned", "s3", "ListBucket", _in_bucket(names, ""))
+    below = {"Condition": {"StringLike": {"s3:prefix": f"{MODELS}/*"}}}
+    document = iam.document([read, find | below, iam.alarm_statement(names, [_rollback_alarm(names)])])
     properties = {"PolicyName": "learned", "RoleName": {"Ref": "ServingRole"}, "PolicyDocument": document}
-    return {"Type": "AWS::IAM::RolePolicy", "Properties": properties}
+    return {"Type": "AWS::IAM::RolePolicy", "Properties": properties, **_UNSEEN_CONDITION}
 
 
 def _in_bucket(names: Names, path: str) -> Json:

@@ -6,7 +6,7 @@ or {"ask": "rollback"} it does that alone.
 
 from autopilot_deploy.core.call import Json
 from autopilot_deploy.core.stack import serving
-from autopilot_deploy.core.stack.jsonata import query
+from autopilot_deploy.core.stack.jsonata import merged, query
 from autopilot_deploy.core.stack.serving import BUILT_IN, FAILURE, failing, problem, wished
 from autopilot_deploy.core.stack.states import State, call, choice
 
@@ -17,6 +17,8 @@ _ATTEMPTS, _POLL_SECONDS, _LONGEST_TRAINING, _LONGEST_JOB = 3, 60, 6 * 3600, 3 *
 _GAINED = "verdict:gained"
 _TABLE = "dynamodb://${HistoryTable}"
 _INPUT, _OUTPUT = "/opt/ml/processing/input", "/opt/ml/processing/output"
+_LONGEST_VALUE = 256
+"""Characters of a processing job's environment variable; a model's may be longer."""
 _MESSAGE = "/opt/ml/output/message"
 """What a processing job writes here is the ExitMessage of its description."""
 _EXPORT = f"'s3://${{Bucket}}/{EXPORTS}/' & $run & '/training'"
@@ -120,7 +122,8 @@ def _trial() -> Json:
         f"'LocalPath': '{_INPUT}/{name}', 'S3DataType': 'S3Prefix', 'S3InputMode': 'File'}}}}"
         for name in ("served", "candidate", "previous")
     )
-    environment = query(f"$merge([$environment, {{'AUTOPILOT_HISTORY': '{_TABLE}'}}])")
+    short = f"$sift($environment, function($x) {{ $length($x) <= {_LONGEST_VALUE} }})"
+    environment = query(merged(short, f"{{'AUTOPILOT_HISTORY': '{_TABLE}'}}"))
     return _processing("trial", query(arguments), Environment=environment, ProcessingInputs=query(f"[{inputs}]"))
 
 
