@@ -301,6 +301,17 @@ def test_memory_is_bounded_and_keeps_the_fleets_that_are_asked_about(shelf: Shel
     assert len(shelf.reads) == 31
 
 
+def test_memory_is_bounded_while_the_store_gives_no_earlier_days(shelf: Shelf) -> None:
+    recent = RecentHistory(shelf, max_bytes=200_000)
+    fill(shelf, TEN, 9)
+    recall(recent)
+    shelf.fails = {"read"}
+    recent.recall([Observed(f"fleet {number}", TEN, 86) for number in range(1000)])
+    shelf.fails = set()
+    recall(recent)
+    assert len(shelf.reads) == 2  # it was not asked about for the longest, and has made room
+
+
 def test_more_fleets_in_one_call_than_memory_holds_all_get_their_days(shelf: Shelf) -> None:
     recent = RecentHistory(shelf, max_bytes=50_000)
     for number in range(30):

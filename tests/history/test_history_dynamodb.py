@@ -17,6 +17,7 @@ from autopilot.history import dynamodb
 from autopilot.history.breaker import Breaker
 from autopilot.history.cache import RecentHistory
 from autopilot.history.dynamodb import DynamoHistory
+from autopilot.history.dynamodb_client import read_answers_quickly
 from autopilot.history.slotwise import SlotHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 from testkit import emulators
@@ -275,6 +276,16 @@ def test_keys_that_were_left_unprocessed_are_asked_for_again() -> None:
     with scripted_store(lambda _: next(answers)) as url:
         days = on(url, budget_seconds=10).read([("shooter", TODAY), ("other", TODAY)])
     assert [seen(day) for day in days] == [{120: 86}, {}]
+
+
+@pytest.mark.parametrize("value", ["7", 7, None, [7], {"N": "seven"}, {"N": None}, {"N": {}}, {"N": 10**400}], ids=str)
+def test_a_value_that_the_service_would_not_give_is_unknown_and_costs_no_other(value: object) -> None:
+    item = UPDATED["Attributes"] | {"d121": value}
+    with scripted_store(lambda _: (200, {"Responses": {"observations": [item]}, "UnprocessedKeys": {}})) as url:
+        client = read_answers_quickly(emulators.client(url, read_timeout=30))
+        history = DynamoHistory("observations", client=client, budget_seconds=10)
+        days = history.read([("shooter", TODAY)])
+    assert [seen(day) for day in days] == [{120: 86}]
 
 
 def test_keys_that_stay_unprocessed_could_not_be_read() -> None:

@@ -254,6 +254,29 @@ def test_an_observation_that_comes_late_in_a_call_of_many_new_fleets_is_recorded
     assert stored(store) == {AT_TEN: 86, AT_TEN + 1: 87}
 
 
+def test_of_a_fleet_that_comes_several_times_in_a_call_of_many_new_ones_every_slot_is_recorded() -> None:
+    store = QuickReader()
+    history = SlotHistory(store, read_today=store.read_today)
+    latest, *others = crowd(TEN + 2 * SLOT)
+    days = history.record([latest, *others, *(Observed("shooter", TEN + slot * SLOT, 80 + slot) for slot in (1, 0))])
+    assert None not in days
+    history.close()
+    assert stored(store) == {AT_TEN: 80, AT_TEN + 1: 81, AT_TEN + 2: 86}
+
+
+def test_a_late_observation_that_the_store_did_not_take_is_written_when_it_is_well(
+    store: Store, history: SlotHistory
+) -> None:
+    see(history, SLOT, 87)
+    store.down = True
+    for demand in (80, 86):
+        with pytest.raises(HistoryUnavailableError):
+            see(history, 0, demand)
+    store.down = False
+    history.close()
+    assert stored(store) == {AT_TEN: 86, AT_TEN + 1: 87}
+
+
 def test_fleets_beyond_the_bound_are_forgotten_once_they_are_written(store: Store) -> None:
     history = SlotHistory(store, most_fleets=5)
     for number in range(20):

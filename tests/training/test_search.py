@@ -118,6 +118,7 @@ BAD = {
     "the logarithm of nothing": (
         {"learning_rate": {"min": 0, "max": 1, "log": True}}, {}, "search: learning_rate needs a min above 0 where log"
     ),
+    "depths": (f'{{"epochs": {"[" * 100_000}{"]" * 100_000}}}', {}, "search must be a JSON object such as"),
     "no layers": ({"hidden": ["x"]}, {}, "search: hidden must be sizes like 64,64,64, not 'x'"),
 }  # fmt: skip
 

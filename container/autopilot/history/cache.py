@@ -224,8 +224,9 @@ class RecentHistory:
                      for place, today in recorded]  # fmt: skip
         if missing and ask_store:
             found |= self._read(missing)
-        if len(missing) > _UNREAD_AT_ONCE:
-            with self._lock:
+        with self._lock:
+            self._make_room()
+            if len(missing) > _UNREAD_AT_ONCE:
                 self._unread |= {key: True for key, may_stay in missing.items() if may_stay and key not in found}
         return [one or _gathered(place, found) for one, (place, _) in zip(whole, recorded, strict=True)]
 
@@ -281,9 +282,12 @@ class RecentHistory:
             for (fleet, day), slots in read.items():
                 if missing[fleet, day] and (known := self._fleets.get(fleet)) is not None:
                     self._keep(known, day, _slim(slots, recent=day >= known.newest - timedelta(days=1)))
-            while self._bytes > self._max_bytes and self._fleets:
-                self._forget(next(iter(self._fleets)))
+            self._make_room()
         return read
+
+    def _make_room(self) -> None:
+        while self._bytes > self._max_bytes and self._fleets:
+            self._forget(next(iter(self._fleets)))
 
     def _read_aside(self) -> None:
         with self._lock:

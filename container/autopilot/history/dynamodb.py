@@ -516,7 +516,10 @@ def _places(first: int) -> dict[str, tuple[int, int]]:
 
 def _servers(value: Mapping[str, str]) -> float:
     """A number of servers; NaN for what was never written here: somebody else's attribute, or a hand's."""
-    number = float(value.get("N", "nan"))
+    try:
+        number = float(value.get("N", "nan"))
+    except (AttributeError, TypeError, ValueError, OverflowError):  # what answers is not the service
+        return math.nan
     return number if 0 <= number <= LARGEST else math.nan
 
 

@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -113,6 +113,17 @@ def _merged(stored: DaySlots, own: DaySlots, latest: range) -> DaySlots:
     return DaySlots(demand, allocation, stored.believed, stored.arrivals)
 
 
+def _in_order(places: Iterable[int], observed: Sequence[Observed], newest: Mapping[str, int]) -> list[int]:
+    """Of those places the ones that come after no later slot of their fleet, be it that of `newest`."""
+    last, found = dict(newest), []
+    for place in places:
+        fleet, slot = observed[place].fleet, slot_of(observed[place].observed_at)
+        if slot >= last.get(fleet, slot):
+            last[fleet] = slot
+            found.append(place)
+    return found
+
+
 @dataclass(slots=True)
 class _Unsaved:
     """What is about to be written: observations and decisions of many fleets."""
@@ -204,11 +215,8 @@ class SlotHistory:
         """Of many, those whose day is read first and written to aside: but for what comes late."""
         if self._read_today is None or len(places) <= _MANY:
             return []
-        return [place for place in places if not self._is_late(observed[place])]
-
-    def _is_late(self, one: Observed) -> bool:
-        known = self._fleets.get(one.fleet)
-        return known is not None and known.slot > slot_of(one.observed_at)
+        newest = {one.fleet: known.slot for one in observed if (known := self._fleets.get(one.fleet)) is not None}
+        return _in_order(places, observed, newest)
 
     def _read_first(self, asked: Sequence[Observed]) -> list[DaySlots | None]:
         """What the store has of the day of each, with the observation in place, which is written aside."""
@@ -354,8 +362,9 @@ class SlotHistory:
             known = self._fleets.setdefault(one.fleet, _Fleet(slot, DaySlots(), trusted=False))
             if known.slot <= slot:
                 known.observe(one, slot)
-                self._note(one.fleet)
-                self._due[one.fleet] = None
+            known.observed[slot] = one  # a late one, too
+            self._note(one.fleet)
+            self._due[one.fleet] = None
 
     def _know(self, one: Observed, day: DaySlots | None) -> None:
         known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)

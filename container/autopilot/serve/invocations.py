@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 
-from autopilot.learning.stored import read_pasts
+from autopilot.learning.stored import FleetPast, read_pasts
 from autopilot.ports import History, HistoryUnavailableError, ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
 from autopilot.serve.memory import SMALL_BODY, check_decoded_size, collections_paused
@@ -169,9 +169,7 @@ class Invocations:
         store = autopilot.history.store
         names = None if parsed.fleets else self._names(store)
         pasts = read_pasts(store, parsed.fleets, parsed.at, parsed.hours)
-        held = [(one.fleet, one.held_at) for one in pasts if one.held_at is not None][: past.MOST_EXPLAINED]
-        whys = {fleet: autopilot.why_held(fleet, at) for fleet, at in held}
-        return json_reply(encoder.write(past.write(pasts, parsed, whys, names)))
+        return json_reply(encoder.write(past.write(pasts, parsed, _whys(autopilot, pasts), names)))
 
     def _names(self, store: History) -> list[str]:
         if self.settings.history_place().kind == "dynamodb":
@@ -246,6 +244,17 @@ def _asks(asked: _Asked | RequestError) -> Sequence[Ask]:
 
 def _fleets_of(asks: Sequence[Ask]) -> set[str]:
     return {ask.now.fleet for ask in asks}
+
+
+def _whys(autopilot: Autopilot, pasts: Sequence[FleetPast]) -> dict[str, str]:
+    """Why fleets are held, of as many of them as there is time for."""
+    held = [(one.fleet, one.held_at) for one in pasts if one.held_at is not None]
+    until, whys = time.monotonic() + past.EXPLAINED_SECONDS, dict[str, str]()
+    for fleet, at in held[: past.MOST_EXPLAINED]:
+        whys[fleet] = autopilot.why_held(fleet, at)
+        if time.monotonic() >= until:
+            break
+    return whys
 
 
 def _decided(outcome: Outcome) -> Answer | Refusal:

@@ -124,7 +124,7 @@ def _space(hparams: Hyperparameters) -> dict[str, _Numbers | _Values]:
         return {}
     try:
         given = msgspec.json.decode(hparams.search, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise HyperparameterError(f"search must be a JSON object such as {_EXAMPLE}: {error}") from error
     return {name: _dimension(name, bytes(raw), hparams.algorithm) for name, raw in given.items()}
 
@@ -138,7 +138,7 @@ def _dimension(name: str, raw: bytes, algorithm: str) -> _Numbers | _Values:
         raise HyperparameterError(f"search: {why}")
     try:
         given = msgspec.json.decode(raw, type=Between | list[Value])
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise HyperparameterError(
             f'search: {name} takes a list of values, or an object {{"min": …, "max": …, "log": true or false}}: {error}'
         ) from error

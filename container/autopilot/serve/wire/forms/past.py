@@ -21,6 +21,8 @@ MOST_NAMES = 10_000
 """Fleets that are listed."""
 MOST_EXPLAINED = 16
 """Fleets of one request whose hold is explained: each is judged once more, in a millisecond or two."""
+EXPLAINED_SECONDS = 0.5
+"""For that: after it, a store that is slow is not asked about the next of them."""
 DAY_HOURS = 24.0
 
 
