@@ -434,6 +434,45 @@ def test_while_the_endpoint_changes_nothing_is_begun(account, served, status):
     assert account.asked("CreateProcessingJob") == []
 
 
+def test_a_return_needs_no_answer_of_what_serves_and_no_alarm_of_its_errors_ends_it(account, served):
+    served.serve("autopilot-broken", CANDIDATE, previous=EARLIER)
+    account.failing["InvokeEndpoint"] = [("ModelError", "Received server error (500) from primary")]
+    ended = learn(account, ask="rollback")
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert made(account) == (EARLIER, ENVIRONMENT, [])
+    (update,) = account.asked("UpdateEndpoint")
+    assert "AutoRollbackConfiguration" not in update["DeploymentConfig"]
+    ((subject, message),) = ended.told
+    assert (subject, message["before"]) == ("Took back autopilot-broken", "nobody")
+
+
+@pytest.mark.parametrize("ask", ["promote", "learn"])
+def test_nothing_new_is_put_where_nobody_answers(account, served, ask):
+    served.serve("autopilot-beside", beside=CANDIDATE)
+    Jobs(account, trial="promote: learned@83be1d07 was asked for" if ask == "promote" else "train: its trial is over")
+    account.failing["InvokeEndpoint"] = [("ModelError", "Received server error (500) from primary")]
+    ended = learn(account, ask=ask)
+    assert (ended.status, untouched(account)) == ("FAILED", True)
+    assert "the endpoint does not answer" in ended.cause
+
+
+@pytest.mark.parametrize("trial", ["promote: it has proven itself", "take back: it has lost"])
+def test_what_was_deployed_during_a_trial_is_left_as_it_is(account, served, trial):
+    served.serve("autopilot-both", CANDIDATE, beside="s3://learned/models/three/output/model.tar.gz", previous=EARLIER)
+    Jobs(account, trial=trial)
+    look = account._describe_processing_job
+
+    def meanwhile(call):
+        served.serve("autopilot-by-hand", "s3://studio/by-hand/model.tar.gz")
+        return look(call)
+
+    account._describe_processing_job = meanwhile
+    ended = learn(account, AutoPromote="true")
+    assert (ended.status, untouched(account)) == ("FAILED", True)
+    assert "c-autopilot-by-hand, and was looked at with c-autopilot-both; it was left as it is" in ended.cause
+    assert served.endpoint()["EndpointConfigName"] == "c-autopilot-by-hand"
+
+
 def test_every_state_is_reached_from_the_start():
     text = LEARNING.read_text()
     states = [name for name in json.loads(text)["States"] if name != "Name the run"]
@@ -506,6 +545,24 @@ def test_what_is_put_off_or_refused_has_an_exit_code_of_its_own(cli, account, se
     assert result.exit_code == code
     assert said in result.stderr
     assert untouched(account)
+
+
+@pytest.mark.parametrize("ask", ["promote", "rollback"])
+def test_without_an_endpoint_nothing_is_promoted_and_nothing_goes_back(cli, account, served, stack, ask):
+    served.make("DeleteEndpoint", EndpointName="autopilot")
+    result = cli(ask, "autopilot")
+    assert result.exit_code == 1
+    assert 'Could not find endpoint "autopilot"' in result.stderr
+
+
+def test_when_the_time_is_over_nobody_is_told_to_ask_again_for_that_would_begin_a_second_execution(
+    cli, account, served, stack
+):
+    account._describe_execution = lambda call: {"status": "RUNNING"}
+    result = cli("rollback", "autopilot")
+    assert result.exit_code == 3
+    assert "describe-execution --execution-arn arn:aws:states:" in result.stderr
+    assert "run the same command again" not in result.stderr
 
 
 def test_without_the_stack_the_way_to_serve_another_model_is_named(cli, account, served):

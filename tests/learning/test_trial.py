@@ -110,6 +110,15 @@ def test_what_was_promoted_and_lost_is_to_be_taken_back_even_to_the_built_in_mod
     assert said.endswith("costs more than what it replaced")
 
 
+def test_what_was_promoted_is_watched_even_beside_a_candidate_that_cannot_serve(
+    asked, models, stored, untrained, better
+):
+    stored("eu/racer", days_of(9))
+    rewrite_metadata(better, features_version=1)
+    said, _ = asked(models(served=untrained, candidate=better), "--promoted-at", rfc3339(NOW - 5 * DAY))
+    assert said.startswith("take back: untrained@")
+
+
 def test_an_outage_defers_a_promotion_asked_for_or_proven(asked, models, stored, untrained, better):
     stored("eu/racer", days_of(9), doubted=5)
     place = models(served=untrained, candidate=better)

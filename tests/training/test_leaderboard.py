@@ -39,6 +39,11 @@ def test_a_row_says_what_a_trial_cost_and_why_it_is_not_done():
     assert board.command == "autopilot train -p seed=2"
 
 
+def test_the_command_for_the_chosen_one_says_what_was_given_for_all():
+    board = Leaderboard(DONE, "3 simulated fleets", {"fleets": 200, "name": "my games"})
+    assert board.command == "autopilot train -p seed=2 -p fleets=200 -p 'name=my games'"
+
+
 def test_where_none_is_done_there_is_nothing_to_train_alone():
     board = Leaderboard([FAILED], "3 simulated fleets")
     assert board.command == ""

@@ -32,6 +32,22 @@ def test_the_first_trial_is_what_was_said():
     assert search(SPACE, learning_rate="0.5", seed="7").trials[0] == alone
 
 
+ASKED = {
+    "nothing": {},
+    "how much is learned": {"fleets": "200", "epochs": "7", "forecast_epochs": "1"},
+    "what is varied as well": {"learning_rate": "0.5", "hidden": "16", "seed": "4"},
+    "another algorithm": {"algorithm": "ppo", "name": "mine"},
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED.keys())
+def test_what_differs_and_what_was_asked_for_make_the_trial_again(asked):
+    found = search({"learning_rate": SPACE["learning_rate"]}, trials=3, **asked)
+    for at, trial in enumerate(found.trials):
+        said = {name: str(value) for name, value in {**found.differences(at), **found.shared}.items()}
+        assert parse_hyperparameters(said) == trial
+
+
 def test_members_of_ensembles_have_seeds_of_their_own():
     assert [one.seed for one in search(trials=3, ensemble="4").trials] == [1, 5, 9]
 

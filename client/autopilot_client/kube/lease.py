@@ -13,7 +13,7 @@ from autopilot_client.config.document import Lease
 from autopilot_client.kube.api import UNREADABLE, Kube
 from autopilot_client.kube.election import Candidate, Record, lost, may_write, observe, pause, written
 from autopilot_client.ports import KubeError, KubeRefusedError
-from autopilot_client.rules.bill import BillLedger, monday_of, week_of_monday
+from autopilot_client.rules.bill import BillLedger, monday_of, week_told
 
 GROUP = "coordination.k8s.io/v1"
 BILLED = "gameserver-autopilot/billed-week"
@@ -212,7 +212,7 @@ def _record(body: bytes, duration: float) -> Record:
     except UNREADABLE as error:
         raise KubeError(f"unreadable Lease: {error}") from error
     spec = lease.spec
-    billed = week_of_monday(lease.metadata.annotations.get(BILLED, ""))
+    billed = week_told(lease.metadata.annotations.get(BILLED, ""), time.time())
     return Record(
         spec.holder or "", lease.metadata.version, float(spec.duration or duration), spec.transitions or 0, billed
     )

@@ -14,6 +14,7 @@ from autopilot_client.rules.bill import (
     begin_of,
     bills_of,
     in_words,
+    just_over,
     owed,
     turn,
 )
@@ -66,7 +67,8 @@ class Notifier:
         if closed is None or not leads:
             return []
         due = owed(closed, self.ledger.told, now)
-        bills = bills_of(closed, self.store.standings_of(now), known) if due else ()
+        standings = self.store.standings_of(now) if just_over(closed, now) else {}
+        bills = bills_of(closed, standings, known) if due else ()
         if due and not bills:  # nobody has seen the week, and the scoreboard was not asked yet
             return []
         self._closed, self.ledger.here = None, closed.number

@@ -107,6 +107,15 @@ def week_of_monday(text: str) -> int | None:
         return None
 
 
+def week_told(text: str, now: float) -> int | None:
+    """The week that a Lease names as the last that was told; None where that is no day, or of a week to come.
+
+    A bill of that nobody can have told, and until then no other would be.
+    """
+    week = week_of_monday(text)
+    return week if week is not None and begin_of(week) <= now else None
+
+
 def turn(
     week: Week | None, meters: Mapping[str, Meter], prices: Mapping[str, float], now: float
 ) -> tuple[Week, ClosedWeek | None]:
@@ -132,7 +141,12 @@ def owed(closed: ClosedWeek, told: int | None, now: float) -> bool:
     """
     if told is None:
         return closed.seen
-    return told < closed.number and (closed.seen or now - begin_of(closed.number + 1) < LATE)
+    return told < closed.number and (closed.seen or just_over(closed, now))
+
+
+def just_over(closed: ClosedWeek, now: float) -> bool:
+    """Whether the scoreboard's last seven days still stand for a week."""
+    return now - begin_of(closed.number + 1) < LATE
 
 
 def bills_of(

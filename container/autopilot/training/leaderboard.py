@@ -1,8 +1,9 @@
 """The trials of a search, ranked: what each cost on validation fleets, which was chosen, which were not done."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -35,10 +36,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The trials of a search. `compared_on`: the fleets that they were compared on, in words."""
+    """The trials of a search.
+
+    compared_on  the fleets that they were compared on, in words
+    shared       the hyperparameters that were given for all of them, by name
+    """
 
     entries: Sequence[Entry]
     compared_on: str
+    shared: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def ranked(self) -> list[Entry]:
@@ -66,7 +72,8 @@ class Leaderboard:
         """What trains the chosen one alone."""
         if self.chosen is None:
             return ""
-        return f"autopilot train {' '.join(f'-p {name}={value}' for name, value in self.chosen.values.items())}"
+        named = {**self.chosen.values, **self.shared}
+        return "autopilot train " + " ".join("-p " + shlex.quote(f"{name}={value}") for name, value in named.items())
 
     @property
     def head(self) -> list[str]:

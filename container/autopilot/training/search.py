@@ -18,6 +18,7 @@ from autopilot.training.hyperparameters import (
     Hyperparameters,
     check_combination,
     converted,
+    parse_hyperparameters,
     unknown,
 )
 
@@ -83,6 +84,13 @@ class Search:
     def differences(self, trial: int) -> dict[str, Value]:
         """The values in which trials differ, of one of them."""
         return {name: getattr(self.trials[trial], name) for name in self.varied}
+
+    @property
+    def shared(self) -> dict[str, Value]:
+        """The values in which trials are alike, but those that nobody needs to say: the defaults."""
+        asked = self.trials[0].as_metadata()
+        unsaid = parse_hyperparameters({"environment": self.trials[0].environment}).as_metadata()
+        return {name: asked[name] for name in asked if name not in self.varied and asked[name] != unsaid[name]}
 
 
 def search_of(hparams: Hyperparameters) -> Search:

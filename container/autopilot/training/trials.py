@@ -187,7 +187,7 @@ class _Trials:
 
     def board(self, compared_on: str) -> Leaderboard:
         """All trials, ranked."""
-        return Leaderboard([self._entry(place) for place in range(len(self._files))], compared_on)
+        return Leaderboard([self._entry(place) for place in range(len(self._files))], compared_on, self._search.shared)
 
     def _entry(self, place: int) -> Entry:
         number, values, outcome = place + 1, self._search.differences(place), self._outcomes.get(place)

@@ -3,7 +3,7 @@
 import json
 
 from autopilot_deploy.core.call import Json
-from autopilot_deploy.core.errors import AwsError, DeployError, PutOffError
+from autopilot_deploy.core.errors import AwsError, DeadlineError, DeployError, PutOffError
 from autopilot_deploy.core.services import machines
 from autopilot_deploy.flows.apply import DeployContext
 
@@ -47,5 +47,11 @@ def _end(arn: str, context: DeployContext) -> Json:
         seen = context.aws.make(machines.describe_execution(arn))
         return bool(seen["status"] != "RUNNING")
 
-    context.wait(ended, "the end of the execution", lambda: str(seen["status"]))
+    try:
+        context.wait(ended, "the end of the execution", lambda: str(seen["status"]))
+    except DeadlineError as error:
+        raise DeadlineError(
+            f"{arn} has not ended in time. It goes on by itself, and its end is told to the topic; asked again, a "
+            f"second one would begin. To look: aws stepfunctions describe-execution --execution-arn {arn}"
+        ) from error
     return seen

@@ -71,17 +71,27 @@ def test_what_was_told_of_bills_is_in_the_lease_for_the_replicas_to_come(lease, 
     me = candidate()
     me.step()
     assert lease.annotations == {}
-    me.ledger.here = week_of_monday("2026-11-23")
+    me.ledger.here = week_of_monday("2024-11-18")
     me.step()
-    assert lease.annotations == {BILLED: "2026-11-23"}
+    assert lease.annotations == {BILLED: "2024-11-18"}
     me.stop()
     other = candidate("other")
     other.step()
-    assert other.ledger.told == week_of_monday("2026-11-23")
+    assert other.ledger.told == week_of_monday("2024-11-18")
     lease.annotations[BILLED] = "someday"
     third = candidate("third")
     third.step()
     assert third.ledger.told is None
+
+
+def test_a_week_to_come_that_someone_wrote_into_the_lease_stops_no_bill_and_is_put_right(lease, candidate):
+    lease.annotations[BILLED] = "9999-12-27"
+    me = candidate()
+    me.step()
+    assert me.ledger.told is None
+    me.ledger.here = week_of_monday("2024-11-25")
+    me.step()
+    assert lease.annotations == {BILLED: "2024-11-25"}
 
 
 def test_of_two_that_see_a_free_lease_one_leads(lease, candidate):

@@ -298,6 +298,17 @@ def test_a_week_that_ended_while_every_replica_was_away_is_billed_once_the_score
     assert box._queue.empty()
 
 
+def test_of_a_week_that_is_billed_late_the_scoreboard_of_other_days_says_nothing():
+    one, box = notifier()
+    one.after_pass(list(one.store.views.values()), T0, leads=False)
+    show(one.store, at=T0 + 60)
+    one.after_pass(list(one.store.views.values()), T0 + 7 * 86400, leads=False)
+    late = T0 + 10 * 86400
+    one.store.standings, one.store.standings_at = {"eu/k": WeekStanding(7.0, 12.0, 30.0, 900.0)}, late
+    one.after_pass(list(one.store.views.values()), late, leads=True)
+    assert {bill.size_minutes for bill in box._queue.get_nowait().bills} == {90.0}
+
+
 def test_the_first_client_of_all_owes_no_bill_and_says_so_to_those_after_it():
     one, box = notifier()
     one.store.standings, one.store.standings_at = {"eu/k": WeekStanding(7.0, 12.0, 30.0, 900.0)}, T0

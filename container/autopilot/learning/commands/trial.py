@@ -109,18 +109,20 @@ _LONGEST_ANSWER = 900
 
 def decided(request: TrialRequest, settings: Settings) -> tuple[NextStep, str]:
     """What is to be done, and why. Raises ClickException where the store does not answer."""
+    candidate, unfit = "", ""
     try:
         candidate = _candidate(request.models / CANDIDATE)
     except ModelError as error:
-        return NextStep.REFUSED if request.asked else NextStep.TRAIN, f"the candidate cannot serve: {error}"
+        unfit = f"the candidate cannot serve: {error}"
     if request.asked:
-        return _asked(settings, candidate)
+        return (NextStep.REFUSED, unfit) if unfit else _asked(settings, candidate)
     with tempfile.TemporaryDirectory(prefix="autopilot-trial-") as place:
         try:
-            _lay_out(request, Path(place))
+            _lay_out(request, Path(place), bool(candidate))
         except ModelError as error:
             raise RefusedError(str(error)) from error
-        return _proven(request, Path(place), settings)
+        outcome, why = _proven(request, Path(place), settings)
+    return outcome, f"{unfit}; {why}" if unfit and outcome is NextStep.TRAIN else why
 
 
 def _candidate(place: Path) -> str:
@@ -144,13 +146,12 @@ def _asked(settings: Settings, candidate: str) -> tuple[NextStep, str]:
     return NextStep.PROMOTE, f"{candidate} was asked for"
 
 
-def _lay_out(request: TrialRequest, root: Path) -> None:
-    """The models as `learn` keeps them. Raises ModelError."""
-    named = {CURRENT: SERVED, CANDIDATE: CANDIDATE} | ({} if request.promoted_at is None else {PREVIOUS: PREVIOUS})
-    for link, name in named.items():
+def _lay_out(request: TrialRequest, root: Path, candidate: bool) -> None:
+    """The models as `learn` keeps them, the candidate where one can serve. Raises ModelError."""
+    named = {CURRENT: SERVED} | ({} if request.promoted_at is None else {PREVIOUS: PREVIOUS})
+    for link, name in (named | ({CANDIDATE: CANDIDATE} if candidate else {})).items():
         place = request.models / name
-        if place.exists() or link != CANDIDATE:
-            keep_as(root, link, place if place.exists() else BUILT_IN_MODEL)
+        keep_as(root, link, place if place.exists() else BUILT_IN_MODEL)
     if request.promoted_at is not None:
         os.utime(root / CURRENT, (request.promoted_at, request.promoted_at), follow_symlinks=False)
 

@@ -12,7 +12,8 @@ from autopilot_deploy.core.stack.states import SAID, State, call, choice
 FAILURE = "Tell of the failure"
 LOOK = "Look for the endpoint"
 DECIDE = "What is to be done?"
-ASK_BEFORE, SWITCHED = "Ask who serves", "It serves"
+ASK_BEFORE, SWITCHED, _MAKE = "Ask who serves", "It serves", "Make the model"
+_LOOK_AGAIN = "Look whether it is the same"
 BUILT_IN, CHANNEL = "built-in", "candidate"
 _CANDIDATE = f"/opt/ml/additional-model-data-sources/{CHANNEL}"
 """Where SageMaker puts an additional data source, by the name of its channel."""
@@ -58,7 +59,8 @@ def looking() -> dict[str, State]:
             Next="Is it in service?",
         ),
         "Is there none?": choice(
-            ("$contains($problem, 'Could not find')", "Tell that nothing serves"), default=FAILURE
+            ("$contains($problem, 'Could not find') and $ask in ['learn', 'beside']", "Tell that nothing serves"),
+            default=FAILURE,
         ),
         "Is it in service?": choice(("$status = 'InService'", "Look at its config"), default=FAILURE, Assign=busy),
         "Look at its config": call(
@@ -105,10 +107,13 @@ def wished(suffix: str, changes: bool, **models: str) -> State:
 
     suffix   of its name
     changes  whether another policy is to answer
+
+    Without a previous one it goes back, which nothing that is wrong with what serves may prevent.
     """
     wanted = "{" + ", ".join(f"'{name}': {models.get(name, _NONE)}" for name in _SLOTS) + "}"
-    assigned = {"wanted": query(wanted), "changes": changes, "name": query(f"$model & '-{suffix}'")}
-    return {"Type": "Pass", "Assign": assigned, "Output": {}, "Next": ASK_BEFORE}
+    back = "previous" not in models
+    assigned = {"wanted": query(wanted), "changes": changes, "back": back, "name": query(f"$model & '-{suffix}'")}
+    return {"Type": "Pass", "Assign": assigned, "Output": {}, "Next": _LOOK_AGAIN}
 
 
 _SLOTS, _NONE = ("served", "candidate", "previous", "since"), "''"
@@ -119,8 +124,8 @@ def switching() -> dict[str, State]:
     rolled_back = problem("'the update was rolled back, ' & $servedConfig & ' is in service: ' & $reason")
     unmoved = problem("'the endpoint is in service with ' & $name & ', and ' & $after & ' answers: before, ' & $before")
     return {
-        ASK_BEFORE: _ask("before", "Make the model"),
-        "Make the model": call(
+        **_before(),
+        _MAKE: call(
             "sagemaker:createModel", query(_model_request()), Output={}, Catch=failing("the model could not be made"),
             Next="Make the config",
         ),
@@ -142,21 +147,45 @@ def switching() -> dict[str, State]:
             ("$status = 'InService' and $servedConfig = $config", "Ask who serves now"),
             default=FAILURE, Assign=rolled_back,
         ),
-        "Ask who serves now": _ask("after", "Does the right one answer?"),
+        "Ask who serves now": _ask("after", "Does the right one answer?", failing(_SILENT)),
         "Does the right one answer?": choice(
             ("$after != 'nobody' and $changes != ($after = $before)", SWITCHED), default=FAILURE, Assign=unmoved
         ),
     }  # fmt: skip
 
 
-def _ask(variable: str, following: str) -> State:
+_SILENT = "the endpoint does not answer"
+
+
+def _before() -> dict[str, State]:
+    """What was looked at must still serve: a trial takes minutes, and people deploy meanwhile. And who answers now."""
+    changed = problem(
+        "'the endpoint was changed meanwhile: it is ' & $status & ' with ' & $servedConfig & ', and was looked at "
+        "with ' & $liveConfig & '; it was left as it is'"
+    )
+    (silent,) = failing(_SILENT)
+    unanswered = [{**silent, "Assign": {**silent["Assign"], "before": "nobody"}, "Next": "Must it answer?"}]
+    return {
+        _LOOK_AGAIN: call(
+            "sagemaker:describeEndpoint", {"EndpointName": "${EndpointName}"}, Assign=_endpoint_seen(), Output={},
+            Catch=failing("the endpoint could not be looked at"), Next="Is it still the same?",
+        ),
+        "Is it still the same?": choice(
+            ("$status = 'InService' and $servedConfig = $liveConfig", ASK_BEFORE), default=FAILURE, Assign=changed
+        ),
+        ASK_BEFORE: _ask("before", _MAKE, unanswered),
+        "Must it answer?": choice(("$back", _MAKE), default=FAILURE),
+    }  # fmt: skip
+
+
+def _ask(variable: str, following: str, unanswered: list[State]) -> State:
     """Ask the endpoint, and keep the name and checksum of the policy that answers."""
     named = "$match($string($states.result.Body), /[A-Za-z0-9_.-]+@[0-9a-f]{8}/)[0].match"
     question = {"EndpointName": "${EndpointName}", "ContentType": "application/json", "Body": _QUESTION}
     return call(
         "sagemakerruntime:invokeEndpoint", question,
         Assign={variable: query(f"$exists({named}) ? {named} : 'nobody'")},
-        Output={}, Catch=failing("the endpoint does not answer"), Next=following,
+        Output={}, Catch=unanswered, Next=following,
     )  # fmt: skip
 
 
@@ -185,16 +214,18 @@ def _config_request() -> str:
 
 
 def _update_request() -> State:
-    """All traffic at once to new instances, which alarms watch for some minutes before the old ones go."""
+    """All traffic at once to new instances, which alarms watch for some minutes before the old ones go.
+
+    But on the way back: there what is taken back may ring the alarm, which counts the errors of both.
+    """
     at_once = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": _BAKED_SECONDS}
+    watched = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "${RollbackAlarm}"}]}}
+    blue_green = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": at_once}}
     return {
         "EndpointName": "${EndpointName}",
         "EndpointConfigName": query("$config"),
         "RetainAllVariantProperties": True,
-        "DeploymentConfig": {
-            "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": at_once},
-            "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "${RollbackAlarm}"}]},
-        },
+        "DeploymentConfig": query(merged(literal(blue_green), f"$back ? {{}} : {literal(watched)}")),
     }
 
 
