@@ -16,7 +16,7 @@ from autopilot.core.history import rfc3339
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.learning.commands import learn as module
 from autopilot.learning.commands.learn import learn
-from autopilot.learning.models import CANDIDATE, CURRENT, keep_as, name_of, promote
+from autopilot.learning.models import CANDIDATE, CURRENT, PREVIOUS, keep_as, name_of, promote, roll_back
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import Decided, Observed
 from testkit.models import renamed_model, rewrite_metadata
@@ -148,6 +148,45 @@ def test_what_was_promoted_and_lost_three_days_in_a_row_is_taken_back(run, root,
     assert f"{name_of(untrained)} costs more than what it replaced: default@" in done.output
     assert name_of(root / CURRENT).startswith("default@")
     assert "nothing was promoted" in run("--auto").output
+
+
+@pytest.fixture
+def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
+    """Lets a person do something, once, while a pass plays what is stored."""
+
+    def arrange(act: Callable[[], object]) -> None:
+        waiting, read = [act], module.read_fleet
+
+        def read_then(*given):
+            while waiting:
+                waiting.pop()()
+            return read(*given)
+
+        monkeypatch.setattr(module, "read_fleet", read_then)
+
+    return arrange
+
+
+def test_what_somebody_took_back_during_a_pass_is_not_brought_in_again(run, root, stored, untrained, meanwhile):
+    stored("eu", days_of(6))
+    promote(root, BUILT_IN_MODEL)
+    promote(root, untrained)
+    promoted_at(root, 4)
+    meanwhile(lambda: roll_back(root))
+    done = run("--auto")
+    assert "watch: other models stand there than at its beginning" in done.output
+    assert (name_of(root / CURRENT)[:8], name_of(root / PREVIOUS)) == ("default@", name_of(untrained))
+
+
+def test_what_somebody_promoted_during_a_pass_serves_on(run, root, stored, tmp_path, untrained, meanwhile):
+    studio = renamed_model(tmp_path / "studio", "studio")
+    stored("eu", days_of(5))
+    promote(root, untrained)
+    keep_as(root, CANDIDATE, BUILT_IN_MODEL)
+    meanwhile(lambda: promote(root, studio))
+    done = run("--auto", "--days", "3")
+    assert "candidate: other models stand there than at its beginning" in done.output
+    assert name_of(root / CURRENT) == name_of(studio)
 
 
 def test_a_training_of_less_than_a_week_ago_is_not_repeated(run, stored):

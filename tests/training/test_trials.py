@@ -12,6 +12,9 @@ import pytest
 from autopilot.policy.metadata import read_metadata
 from autopilot.training import trials
 from autopilot.training.command import run_job
+from autopilot.training.hyperparameters import parse_hyperparameters
+from autopilot.training.run import Round
+from autopilot.training.search import search_of
 from tests.training.conftest import TINY
 from tests.training.test_training import METRICS, demand_csv, failure, job
 
@@ -111,6 +114,14 @@ def test_a_job_that_is_stopped_chooses_of_what_is_done_and_goes_on_with_the_rest
     assert board(one) == board(serial)
     costs = [float(cost) for cost in re.findall(METRICS["least_cost"][0], said)]
     assert costs[-1] == pytest.approx(board(one)["trials"][0]["cost"], abs=1e-6)
+
+
+def test_what_was_compared_on_other_decisions_is_not_taken_up(tmp_path):
+    one, places = job(tmp_path, {}), []
+    for decisions in ("24", "36"):
+        hparams = parse_hyperparameters({"trials": "2", "search": '{"decisions": [24]}', "decisions": decisions})
+        places.append([file.path for file in trials.results_of(one, search_of(hparams), hparams, Round([]))])
+    assert not set(places[0]) & set(places[1])
 
 
 def test_where_no_trial_can_be_done_it_is_said_why(tmp_path):

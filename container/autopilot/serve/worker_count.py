@@ -8,8 +8,9 @@ BYTES_PER_WORKER = 250_000_000
 """What one worker may come to need: 60 MB of its own, 32 MB of bodies under way, and the largest request it takes."""
 
 _OWN_BYTES, _SPARE_BYTES = 60_000_000, 110_000_000
-_WITH_TODAY = 1.1
-"""Of AUTOPILOT_HISTORY_CACHE_MB: what earlier days take, and today beside them, once it is full."""
+_WITH_TODAY = 2.0
+"""Of AUTOPILOT_HISTORY_CACHE_MB: what earlier days take, and today and its earlier quarters beside them, once it is
+full of fleets that have every slot."""
 
 
 def most_resident_bytes(history_cache_mb: int) -> int:

@@ -108,7 +108,7 @@ def run_trials(job: Job, hparams: Hyperparameters, stop: StopSignal, engine: Eng
     for found in rounds_of(job, hparams, LiveContext(reporter, stop, open_recording)):  # without a live source: one
         base = base_of(job, hparams)
         function = Try(hparams, found.recorded, None if base is None else pack(base), stop)
-        tried = _Trials(search, _kept(job, search, hparams, found), reporter)
+        tried = _Trials(search, results_of(job, search, hparams, found), reporter)
         tried.work(function, engine_of(hparams.scheduler, engine), stop)
         board = tried.board(_compared_on(hparams, found.recorded))
         tell(board, job, reporter)
@@ -123,10 +123,10 @@ def run_trials(job: Job, hparams: Hyperparameters, stop: StopSignal, engine: Eng
         Conclusion(job, reporter, stop, engine).write(chosen, found.recorded, trained, showing)
 
 
-def _kept(job: Job, search: Search, hparams: Hyperparameters, found: Round) -> list[CheckpointFile]:
-    """Where the result of each trial is kept; the seed of the job says what it was compared on."""
-    base = base_of(job, hparams)
-    runs = (f"{run_of(trial, found.recorded, base)}-{hparams.seed}" for trial in search.trials)
+def results_of(job: Job, search: Search, hparams: Hyperparameters, found: Round) -> list[CheckpointFile]:
+    """Where the result of each trial is kept; the job's seed and decisions say what it was compared on."""
+    base, compared = base_of(job, hparams), f"{hparams.seed}-{hparams.decisions}"
+    runs = (f"{run_of(trial, found.recorded, base)}-{compared}" for trial in search.trials)
     return [CheckpointFile(job.checkpoints / TRIALS / f"{run}.npz", run) for run in runs]
 
 

@@ -53,6 +53,7 @@ from autopilot.wiring import build_policy
 
 PASS_FILE, JOB, REPORT = "learned.json", "job", "report.html"
 _ATTEMPTS, _PAUSE_SECONDS = 3, 20.0
+_MEANWHILE = "other models stand there than at its beginning: what somebody did meanwhile stands"
 _PATIENCE_DAYS = 3
 """So much longer than it asks for a trial may take: days of which too little is known do not count."""
 
@@ -184,11 +185,13 @@ class LearningPass:
             keep_as(self._root, CURRENT, BUILT_IN_MODEL)
         if not previous.exists():
             return f"{name_of(current)} serves; nothing was promoted", False
-        since = int(current.lstat().st_mtime // DAY_SECONDS) + 1
+        since, seen = int(current.lstat().st_mtime // DAY_SECONDS) + 1, self._links()
         if not has_lost(one.since(since) for one in self._costs(previous, current)):
             return f"{name_of(current)} serves since {rfc3339(since * DAY_SECONDS)} and has not lost", False
         if not self._request.auto:
             return f"{name_of(current)} costs more than {name_of(previous)} did: autopilot rollback", True
+        if self._links() != seen:
+            return _MEANWHILE, False
         lost = name_of(current)
         back = roll_back(self._root)
         drop(self._root, PREVIOUS)
@@ -199,7 +202,7 @@ class LearningPass:
         candidate, current = self._root / CANDIDATE, self._root / CURRENT
         if not candidate.exists():
             return "none", False
-        name, since, asked = checked(candidate), first_day_unseen(candidate), self._request.days
+        name, since, asked, seen = checked(candidate), first_day_unseen(candidate), self._request.days, self._links()
         if int(self._at // DAY_SECONDS) - since < asked + _PATIENCE_DAYS:
             self.awaited = f"{name} is on trial until {asked} whole days are stored that it did not learn from"
         try:
@@ -210,7 +213,12 @@ class LearningPass:
             self.awaited = self.awaited if case.days < asked else ""
             return f"{name} is not promoted: {'; '.join(objections)}", False
         self.awaited = f"{name} has proven itself, and is to be promoted first"
-        return self._proven(candidate, name, case)
+        return (_MEANWHILE, False) if self._links() != seen else self._proven(candidate, name, case)
+
+    def _links(self) -> list[str]:
+        """What stands where: playing takes minutes, and people promote and roll back meanwhile."""
+        links = (self._root / name for name in (CURRENT, PREVIOUS, CANDIDATE))
+        return [os.readlink(link) if link.is_symlink() else "" for link in links]
 
     def _proven(self, candidate: Path, name: str, case: Case) -> tuple[str, bool]:
         """Promote a candidate that has proven itself, or say how."""
