@@ -144,7 +144,7 @@ def test_a_failed_write_keeps_the_old_content(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(JobError, match="no space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
