@@ -138,10 +138,7 @@ def switching() -> dict[str, State]:
             Catch=failing("the endpoint could not be updated"), Next="Wait for the endpoint",
         ),
         "Wait for the endpoint": {"Type": "Wait", "Seconds": _POLL_SECONDS, "Next": "Look at the endpoint"},
-        "Look at the endpoint": call(
-            "sagemaker:describeEndpoint", {"EndpointName": "${EndpointName}"}, Assign=_endpoint_seen(), Output={},
-            Catch=failing("the endpoint could not be looked at"), Next="Is it in service now?",
-        ),
+        "Look at the endpoint": _look("Is it in service now?"),
         "Is it in service now?": choice(
             (_BUSY, "Wait for the endpoint"),
             ("$status = 'InService' and $servedConfig = $config", "Ask who serves now"),
@@ -166,10 +163,7 @@ def _before() -> dict[str, State]:
     (silent,) = failing(_SILENT)
     unanswered = [{**silent, "Assign": {**silent["Assign"], "before": "nobody"}, "Next": "Must it answer?"}]
     return {
-        _LOOK_AGAIN: call(
-            "sagemaker:describeEndpoint", {"EndpointName": "${EndpointName}"}, Assign=_endpoint_seen(), Output={},
-            Catch=failing("the endpoint could not be looked at"), Next="Is it still the same?",
-        ),
+        _LOOK_AGAIN: _look("Is it still the same?"),
         "Is it still the same?": choice(
             ("$status = 'InService' and $servedConfig = $liveConfig", ASK_BEFORE), default=FAILURE, Assign=changed
         ),
@@ -229,10 +223,15 @@ def _update_request() -> State:
     }
 
 
-def _endpoint_seen() -> State:
+def _look(following: str) -> State:
+    """Look at the endpoint: its status, the config in service, and why an update failed."""
     no_reason = "'SageMaker gives no reason'"
-    return {
+    seen = {
         "status": query("$states.result.EndpointStatus"),
         "servedConfig": query("$states.result.EndpointConfigName"),
         "reason": query(f"$exists($states.result.FailureReason) ? $states.result.FailureReason : {no_reason}"),
     }
+    return call(
+        "sagemaker:describeEndpoint", {"EndpointName": "${EndpointName}"}, Assign=seen, Output={},
+        Catch=failing("the endpoint could not be looked at"), Next=following,
+    )  # fmt: skip
