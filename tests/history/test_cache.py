@@ -391,26 +391,29 @@ def test_a_store_that_is_slow_to_read_is_not_asked_for_every_part(
     assert [one.degraded for one in recalled] == [True] * 4
 
 
-def test_days_of_many_fleets_that_there_was_no_time_for_are_read_aside_for_the_next_call(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def fifty(monkeypatch: pytest.MonkeyPatch) -> list[Observed]:
+    """Observations of fifty fleets, for whose earlier days no answer has time."""
     monkeypatch.setattr("autopilot.history.cache._READ_SECONDS", 0.0)
+    return [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
+
+
+def test_days_of_many_fleets_that_there_was_no_time_for_are_read_aside_for_the_next_call(
+    shelf: Shelf, fifty: list[Observed]
+) -> None:
     recent = RecentHistory(shelf)
-    fleets = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
     fill(shelf, TEN, 9, "fleet 49")
-    assert [one.degraded for one in recent.recall(fleets)] == [True] * 50
-    until(lambda: not any(one.degraded for one in recent.recall(fleets)), "days that are read aside")
-    assert not np.isnan(window(recent.recall(fleets)[49], TEN)).any()
+    assert [one.degraded for one in recent.recall(fifty)] == [True] * 50
+    until(lambda: not any(one.degraded for one in recent.recall(fifty)), "days that are read aside")
+    assert not np.isnan(window(recent.recall(fifty)[49], TEN)).any()
 
 
 def test_what_is_read_aside_ends_with_a_store_that_fails_and_is_tried_again(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, fifty: list[Observed]
 ) -> None:
-    monkeypatch.setattr("autopilot.history.cache._READ_SECONDS", 0.0)
     recent = RecentHistory(shelf)
-    fleets = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
     shelf.fails = {"read"}
-    recent.recall(fleets)
+    recent.recall(fifty)
     until(lambda: "history-reads" not in {thread.name for thread in threading.enumerate()}, "the end of the reading")
     shelf.fails = set()
-    until(lambda: not any(one.degraded for one in recent.recall(fleets)), "days that are read aside")
+    until(lambda: not any(one.degraded for one in recent.recall(fifty)), "days that are read aside")

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from autopilot.core.fleet import FleetNow
+from autopilot.history.sqlite import SqliteHistory
+from autopilot.ports import Decided, Observed
 from autopilot.service import Ask
 from autopilot.settings import Settings
 from autopilot.training.command import quiet_tensorflow
@@ -27,6 +29,20 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a store that is not there yet; the clock of the commands says that it is NOW."""
     monkeypatch.setattr("autopilot.learning.commands.asked.time.time", lambda: NOW)
     return f"sqlite:///{tmp_path}/history.sqlite3"
+
+
+@pytest.fixture
+def stored(store: str) -> Callable[..., None]:
+    """Writes demand of a fleet up to NOW into the store; the last `doubted` slots as an outage hold's."""
+
+    def write(fleet: str, demand: np.ndarray, doubted: int = 0) -> None:
+        history = SqliteHistory(store.removeprefix("sqlite:///"))
+        times = NOW - 300.0 * np.arange(len(demand), 0, -1)
+        history.record([Observed(fleet, *one) for one in zip(times.tolist(), demand.tolist(), strict=True)])
+        history.remember([Decided(fleet, at, 100, 100.0) for at in times[len(times) - doubted :].tolist()])
+        history.close()
+
+    return write
 
 
 @pytest.fixture

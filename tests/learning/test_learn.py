@@ -18,26 +18,11 @@ from autopilot.learning.commands import learn as module
 from autopilot.learning.commands.learn import learn
 from autopilot.learning.models import CANDIDATE, CURRENT, PREVIOUS, keep_as, name_of, promote, roll_back
 from autopilot.policy.learned import BUILT_IN_MODEL
-from autopilot.ports import Decided, Observed
+from autopilot.ports import Observed
 from testkit.models import renamed_model, rewrite_metadata
 from tests.learning.conftest import NOW, days_of
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def stored(store: str) -> Callable[..., None]:
-    """Writes demand of a fleet up to NOW into the store; the last `doubted` slots as an outage hold's."""
-
-    def write(fleet: str, demand: np.ndarray, doubted: int = 0) -> None:
-        history = SqliteHistory(store.removeprefix("sqlite:///"))
-        times = NOW - 300.0 * np.arange(len(demand), 0, -1)
-        for at, servers in zip(times.tolist(), demand.tolist(), strict=True):
-            history.record([Observed(fleet, at, servers)])
-        history.remember([Decided(fleet, at, 100, 100.0) for at in times[len(times) - doubted :].tolist()])
-        history.close()
-
-    return write
 
 
 @pytest.fixture

@@ -3,34 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from autopilot.core.history import rfc3339
-from autopilot.history.sqlite import SqliteHistory
 from autopilot.learning.commands import learn as module
 from autopilot.learning.commands.trial import trial
 from autopilot.policy.model_archive import ARCHIVE_FILE, pack
-from autopilot.ports import Decided, Observed
 from testkit.models import renamed_model, rewrite_metadata
 from tests.learning.conftest import NOW, days_of
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def stored(store: str) -> Callable[..., None]:
-    """Writes demand of a fleet up to NOW into the store; the last `doubted` slots as an outage hold's."""
-
-    def write(fleet: str, demand: np.ndarray, doubted: int = 0) -> None:
-        history = SqliteHistory(store.removeprefix("sqlite:///"))
-        times = NOW - 300.0 * np.arange(len(demand), 0, -1)
-        history.record([Observed(fleet, *one) for one in zip(times.tolist(), demand.tolist(), strict=True)])
-        history.remember([Decided(fleet, at, 100, 100.0) for at in times[len(times) - doubted :].tolist()])
-        history.close()
-
-    return write
 
 
 @pytest.fixture
