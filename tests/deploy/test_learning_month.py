@@ -30,11 +30,17 @@ from testkit.aws import machine
 from testkit.aws.account import REGION
 from testkit.aws.learned import ServedEndpoint
 from testkit.aws.machine import LEARNING, Ended, run
+from testkit.server import until
 from tests.learning.conftest import SLOTS, untrained  # noqa: F401 - a fixture
 from tests.learning.test_month import FIRST, FLEETS, demand
 
 QUICK = {"fleets": "60", "forecast_epochs": "2", "epochs": "2", "recorded_weight": "0.8"}
 DAY, QUARTER = 86400.0, 72
+
+
+def _second() -> int:
+    """Of the machine's own clock, which no test sets."""
+    return int(datetime.now(UTC).timestamp())
 
 
 class Table:
@@ -65,7 +71,7 @@ class Platform:
 
     def __init__(self, account, table, root, set_clock):
         self.account, self.table, self.root, self._set_clock = account, table, root, set_clock
-        self.day, self.trained, self.ended = 0, [], {}
+        self.day, self.trained, self.ended, self._last = 0, [], {}, 0
         account._create_processing_job = self._process
         account._create_training_job = self._train
         account._describe_processing_job = lambda call: self.ended[call.parameters["ProcessingJobName"]]
@@ -97,9 +103,12 @@ class Platform:
         self._set_clock(self.now)
 
     def learns(self, ask: str = "", **given: str) -> Ended:
-        """The machine, from its start to its end."""
+        """The machine, from its start to its end, in a second of its own: by that its jobs are named."""
+        until(lambda: _second() > self._last, "the next second")
         asked = {"ask": ask} if ask else {}
-        return run(self.account, asked, path=LEARNING, HistoryTable=self.table.name, **given)
+        ended = run(self.account, asked, path=LEARNING, HistoryTable=self.table.name, **given)
+        self._last = _second()
+        return ended
 
     def runs(self, arguments: list[str], environment: dict[str, str]) -> object:
         """A command of the container."""
@@ -107,6 +116,7 @@ class Platform:
 
     def _process(self, call):
         asked = call.parameters
+        assert asked["ProcessingJobName"] not in self.ended, "a name is given once"
         job = self.root / asked["ProcessingJobName"]
 
         def here(path: str) -> str:
