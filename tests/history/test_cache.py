@@ -62,7 +62,7 @@ class Shelf:
     def remember(self, decided: Sequence[Decided]) -> None:
         self.allocations.extend(decided)
 
-    def close(self) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         self.closed = True
 
     def _copy(self, key: tuple[str, date]) -> DaySlots:

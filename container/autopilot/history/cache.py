@@ -183,10 +183,10 @@ class RecentHistory:
         if changed:
             self._history.remember(changed)
 
-    def close(self) -> None:
-        """Write what is pending and let go of the store."""
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what is pending, within so many seconds, and let go of the store."""
         self._stop_reading()
-        self._history.close()
+        self._history.close(seconds)
 
     def _record(self, observed: Sequence[Observed]) -> Sequence[DaySlots | None]:
         try:
