@@ -55,6 +55,7 @@ SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
 
 # Shares of the time budget: a decision that reads earlier days makes two calls, and both fit into it.
 _RECORD_SHARE, _QUARTERS_SHARE, _READ_SHARE = 0.35, 0.25, 0.4
+_LAST_TRIES = 3
 _ALONE_SHARE, _EARLIER_SHARE = 0.9, 0.45
 _THROTTLED = frozenset(
     {
@@ -229,15 +230,16 @@ class DynamoHistory:
     def close(self, seconds: float = 1.0) -> None:
         """Write what is pending, for so many seconds as long as the store takes it, and let go of the threads."""
         deadline = time.monotonic() + seconds
-        left = self._pending.take_all()
-        try:
-            while left and (remaining := deadline - time.monotonic()) > 0:
+        left, tries = self._pending.take_all(), _LAST_TRIES
+        while left and tries and (remaining := deadline - time.monotonic()) > 0:
+            try:
                 written = self._each(self._update, left, min(1.0, remaining / self._budget))
                 left = [update for update, quarter in zip(left, written, strict=True) if quarter is None]
-        except HistoryUnavailableError as error:
-            log.warning("allocations that were pending are lost: %s", error)
+            except HistoryUnavailableError:
+                tries -= 1
+                self.breaker.succeeded()  # there is no later for which it could rest
         if left:
-            log.warning("the last allocations of %d fleets could not be written", len(left))
+            log.warning("allocations that were pending are lost, those of %d fleets", len(left))
         wait(set(self._late), timeout=max(0.0, deadline - time.monotonic()))
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._forget_threads()
