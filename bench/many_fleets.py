@@ -7,7 +7,8 @@ for each call the seconds until it is answered, the CPU seconds of nginx and the
 from their whole past (`ok`), from little (`cold`) or without the store (`unavailable`), and the memory of the worker
 afterwards. With SQLite, and with DynamoDB: a store of little cost that takes five milliseconds for an answer, empty and
 with a whole past of each fleet, and what is written by a worker that is told to end right after its last call; and
-dynalite, one process of JavaScript on the same machine, which then is the bottleneck. CHECKOUTs are working trees of other versions: they are measured in turn, for machines are noisy.
+dynalite, one process of JavaScript on the same machine, which then is the bottleneck. CHECKOUTs are working trees of
+other versions: they are measured in turn, for machines are noisy.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import numpy as np
 from autopilot.core.history import SLOTS_PER_DAY, day_of, slot_of
 from autopilot.history.dynamodb import DynamoHistory
 from bench.cost import TICK, processor_seconds, request
-from bench.running import AUTOPILOT, ROOT, missing_tools, remember, running, worker_memory
+from bench.running import ROOT, missing_tools, remember, running, worker_memory
 from testkit import emulators
 from testkit.quick_dynamodb import quick_dynamodb
 
@@ -38,17 +39,22 @@ def each_version(args):
     for number in range(args.rounds):
         for tree in (*args.checkouts, ROOT):
             print(f"round {number + 1}, {tree.resolve().name}", flush=True)
-            paths = os.pathsep.join(str(tree.resolve() / name) for name in ("container", "client", "."))
+            paths = [str(place) for place in (tree.resolve() / "container", tree.resolve() / "client", ROOT)]
             same = [f"--{name}={getattr(args, name)}" for name in ("fleets", "days", "calls", "places")]
-            command = [sys.executable, __file__, "--alone", *same]
-            subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=True)
+            command = [sys.executable, __file__, f"--alone={tree.resolve()}", *same]
+            subprocess.run(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}, check=True)
+
+
+def server(args, folder, **env):
+    """The version that is measured, with one worker."""
+    return running(args.alone, Path(folder), 1, PYTHONPATH=str(args.alone / "container"), **env)
 
 
 def sqlite(args):
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
         remember(Path(folder) / "history.sqlite3", args.fleets, args.days)
         print(f"  SQLite, {args.days} days of history", flush=True)
-        with running(AUTOPILOT, Path(folder), 1) as (port, started, _):
+        with server(args, folder) as (port, started, _):
             calls(args, port, started)
 
 
@@ -56,7 +62,7 @@ def dynamodb(args, full=False):
     """With a store that is no bottleneck, and the end of a worker after its last call."""
     print(f"  DynamoDB that takes 5 ms, {'a whole past of each fleet' if full else 'an empty table'}", flush=True)
     with quick_dynamodb(full=full) as (url, store), tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
-        with running(AUTOPILOT, Path(folder), 1, **_place("past", url)) as (port, started, _):
+        with server(args, folder, **_place("past", url)) as (port, started, _):
             calls(args, port, started, store)
             ended(started[0])
         written = _written(args, DynamoHistory("past", client=emulators.client(url), budget_seconds=60))
@@ -70,7 +76,7 @@ def dynalite(args):
     with emulators.dynalite() as url, tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
         table = emulators.create_table(emulators.client(url))
         print("  dynalite, an empty table", flush=True)
-        with running(AUTOPILOT, Path(folder), 1, **_place(table, url)) as (port, started, _):
+        with server(args, folder, **_place(table, url)) as (port, started, _):
             calls(args, port, started)
 
 
@@ -79,18 +85,18 @@ def _place(table, url):
     return {"AUTOPILOT_HISTORY": f"dynamodb://{table}", "AWS_ENDPOINT_URL_DYNAMODB": url, **credentials}
 
 
-def ended(server):
+def ended(process):
     """End it as a platform does."""
     began = time.monotonic()
-    server.terminate()
-    server.wait(60)
+    process.terminate()
+    process.wait(60)
     print(f"    told to end, it took {time.monotonic() - began:.1f} s", flush=True)
 
 
 def _written(args, history):
     now = time.time()
     fleets, slots = [f"us-west-2/shooter-{n + 1}" for n in range(args.fleets)], [slot_of(now) - 1, slot_of(now)]
-    known = {fleet: False for fleet in fleets}
+    known = dict.fromkeys(fleets, False)
     for slot in slots:
         for fleet, day in zip(fleets, history.read([(fleet, day_of(slot)) for fleet in fleets]), strict=True):
             known[fleet] |= day is not None and not np.isnan(day.allocation[slot % SLOTS_PER_DAY])
@@ -141,7 +147,7 @@ def main():
     parser.add_argument("--calls", type=int, default=4, help="one after the other (default 4)")
     parser.add_argument("--rounds", type=int, default=1, help="of all versions (default 1)")
     parser.add_argument("--places", default=",".join(_PLACES), help="some of them (default %(default)s)")
-    parser.add_argument("--alone", action="store_true", help="measure the version that is imported, and no other")
+    parser.add_argument("--alone", type=Path, help="measure the version of this working tree, and no other")
     parser.add_argument("checkouts", nargs="*", type=Path, help="other versions, measured in turn with this one")
     args = parser.parse_args()
     if missing := missing_tools("nginx"):

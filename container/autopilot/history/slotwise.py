@@ -37,7 +37,7 @@ GIVE_UP_SECONDS = 6.0
 """A store that took nothing for so long is not waited for at the end: its adapter has rested and tried again."""
 DECIDING_SECONDS = 5.0
 """So long at most what is written aside waits for the call that it came with: both want the same processor."""
-_AT_ONCE, _MANY = 100, 1000
+_AT_ONCE, _MANY, _MANY_TO_WRITE = 100, 1000, 200
 _OWN_SLOTS = 3
 """Slots, the present one among them, that this worker may still be writing: of these it knows best."""
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 0.3, 0.2
@@ -157,6 +157,7 @@ class SlotHistory:
     ) -> None:
         self._history = history
         self._read_today = read_today
+        self._many = _MANY if read_today is None else _MANY_TO_WRITE
         self._most_fleets = most_fleets
         self._clock = clock
         self._begin()
@@ -198,7 +199,7 @@ class SlotHistory:
         Raises HistoryUnavailableError if the store was asked for all of them, and nothing could be written.
         """
         with self._lock:
-            aside = len(observed) > _MANY
+            aside = len(observed) > self._many
             if aside:
                 self._undecided.update(one.fleet for one in observed)
             days = [self._from_memory(one, aside=aside) for one in observed]
@@ -221,7 +222,7 @@ class SlotHistory:
 
     def _to_read(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
         """Of many, those whose day is read first and written to aside: but for what comes late."""
-        if self._read_today is None or len(places) <= _MANY:
+        if self._read_today is None or len(places) <= self._many:
             return []
         newest = {one.fleet: known.slot for one in observed if (known := self._fleets.get(one.fleet)) is not None}
         return _in_order(places, observed, newest)
@@ -248,7 +249,7 @@ class SlotHistory:
 
     def _to_ask(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
         """Of many, those that are not being written aside already: both at once would take each other's time."""
-        if len(places) <= _MANY:
+        if len(places) <= self._many:
             return places
         waiting = [place for place in places if observed[place].fleet in self._due]
         self._postpone(observed[place] for place in waiting)
