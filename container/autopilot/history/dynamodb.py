@@ -169,11 +169,11 @@ class DynamoHistory:
         days: dict[Part, DaySlots] = {}
         for part in known:
             *others, own = keys[part]
-            before, quarter = _day([item for key in others if (item := items.get(key))]), items[own]
-            days[part] = before if quarter is None else _joined(before, _day([quarter]), part[1])
+            before = [item for key in others if (item := items.get(key)) is not None]
+            days[part] = _day(before if (item := items[own]) is None else [*before, item])
             if all(key in items for key in others):
                 with self._quarters_lock:
-                    self._quarters.keep(part, slots[part], before)
+                    self._quarters.keep(part, slots[part], _day(before))
         return [days.get((one.fleet, slot_of(one.observed_at) // QUARTER_SLOTS)) for one in observed]
 
     def read(self, wanted: Sequence[FleetDay]) -> list[DaySlots | None]:
