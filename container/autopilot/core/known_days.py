@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autopilot.core.earlier_days import ROW_BYTES, EarlierDays
-from autopilot.core.history import DAYS_BACK, DaySlots
+from autopilot.core.history import DAYS_BACK, SLOTS_PER_DAY, DaySlots, slot_of
 
 _FLEET_BYTES = 300
 """What a fleet takes beside its row."""
@@ -22,25 +22,38 @@ class KnownDays:
         self._max_bytes = max_bytes
         self._most = max(1, max_bytes // (ROW_BYTES + _FLEET_BYTES))
         self._earlier = EarlierDays(self._most)
-        self._newest = [0] * self._most  # the day that a row was last asked for
+        self._newest: list[int] = []  # the day that each row was last asked for, and the seconds of that
+        self._seen: list[float] = []
         self._rows: OrderedDict[str, int] = OrderedDict()
-        self._free = list(range(self._most))[::-1]
+        self._free: list[int] = []
         self._bytes = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether a further fleet would take the place of another."""
-        return not self._free or self._bytes + ROW_BYTES + _FLEET_BYTES > self._max_bytes
+    def is_crowded(self, seconds: float) -> bool:
+        """Whether a further fleet would take the place of one that was asked about in the last seconds."""
+        if not self._is_full or not self._rows:
+            return False
+        first, last = self._rows[next(iter(self._rows))], self._rows[next(reversed(self._rows))]
+        return self._seen[last] - self._seen[first] <= seconds
 
-    def take(self, fleets: Sequence[str], numbers: Sequence[int]) -> EarlierDays:
-        """A copy of what is known of each fleet on the day that it is asked for. Who is new begins with nothing known.
+    @property
+    def _is_full(self) -> bool:
+        return (
+            not self._free and len(self._newest) == self._most
+        ) or self._bytes + ROW_BYTES + _FLEET_BYTES > self._max_bytes
+
+    def take(self, fleets: Sequence[str], times: Sequence[float]) -> EarlierDays:
+        """A copy of what is known of each fleet at a time, in seconds since the epoch. Who is new begins with nothing.
 
         A fleet that is asked for a day further back than yesterday begins anew: a replay does.
         """
+        numbers = [slot_of(seconds) // SLOTS_PER_DAY for seconds in times]
         rows = np.array([self._row(fleet, number) for fleet, number in zip(fleets, numbers, strict=True)], np.int64)
         taken = self._earlier.take(rows)
         for place in np.flatnonzero(rows < 0).tolist():
             self._take_apart(fleets[place], numbers[place], taken, place)
+        for fleet, seconds in zip(fleets, times, strict=True):
+            if (row := self._rows.get(fleet)) is not None:  # many fleets may leave no room for the first of them
+                self._seen[row] = seconds
         return taken
 
     def keep(self, fleet: str, number: int, day: DaySlots | None) -> None:
@@ -102,8 +115,12 @@ class KnownDays:
                 to.put(place, number - self._newest[row] + age, day)
 
     def _begin(self, fleet: str, number: int) -> None:
-        while self.is_full and self._rows:
+        while self._is_full and self._rows:
             self._forget(next(iter(self._rows)))
+        if not self._free:
+            self._free.append(len(self._newest))
+            self._newest.append(number)
+            self._seen.append(0.0)
         row = self._rows[fleet] = self._free.pop()
         self._newest[row] = number
         self._earlier.clear(row)

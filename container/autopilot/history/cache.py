@@ -41,6 +41,8 @@ _LONG_RECORD_SECONDS = 0.6
 """After a record that took so long the store has had its second: earlier days are read aside."""
 _UNREAD_AT_ONCE = 20 * len(DAYS_BACK)
 """Days that are read aside in one call of the store, which are those of twenty fleets."""
+_IDLE_SECONDS = 2 * SLOT_SECONDS
+"""A fleet that nobody asked about for so long makes room for the days of another that are read aside."""
 FEW_OBSERVATIONS = 5
 
 _DAY_BYTES, _FLEET_BYTES = 2 * 4 * SLOTS_PER_DAY + 450, 700
@@ -117,8 +119,14 @@ class RecentHistory:
         """As `recall`, but earlier days are read for so many fleets at a time: no more of them are in memory at once.
 
         The store has a third of a second for all of that; after it, only memory is asked for earlier days, and what is
-        missing is read aside, for the next call.
+        missing is read aside, for the next call, once this one is done with.
         """
+        try:
+            yield from self._recall_parts(observed, at_once)
+        finally:  # also where whoever takes them stops at the last one
+            self._read_aside()
+
+    def _recall_parts(self, observed: Sequence[Observed], at_once: int) -> Iterator[Recalled]:
         began = time.monotonic()
         todays = self._record(observed)
         spent = 0.0 if time.monotonic() - began < _LONG_RECORD_SECONDS else _READ_SECONDS
@@ -127,8 +135,6 @@ class RecentHistory:
             started = time.monotonic()
             part = self._recalled(observed[rows], todays[rows], ask_store=spent < _READ_SECONDS)
             spent += time.monotonic() - started
-            if rows.stop >= len(observed):  # here, for nobody has to ask for more than there is
-                self._read_aside()
             yield from part
 
     def look(self, fleet: str, at: float) -> Recalled:
@@ -152,7 +158,7 @@ class RecentHistory:
             return FleetHistory({})
         number = slot_of(at) // SLOTS_PER_DAY
         with self._lock:
-            earlier = self._known.take([fleet], [number])
+            earlier = self._known.take([fleet], [at])
         self._complete(earlier, [_Place(0, fleet, number, at)], ask_store=True)
         return RememberedFleet(number, today, earlier, 0)
 
@@ -165,10 +171,10 @@ class RecentHistory:
         if changed:
             self._history.remember(changed)
 
-    def close(self) -> None:
-        """Write what is pending and let go of the store."""
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what is pending, within so many seconds, and let go of the store."""
         self._stop_reading()
-        self._history.close()
+        self._history.close(seconds)
 
     def _record(self, observed: Sequence[Observed]) -> Sequence[DaySlots | None]:
         try:
@@ -179,9 +185,8 @@ class RecentHistory:
     def _recalled(
         self, observed: Sequence[Observed], todays: Sequence[DaySlots | None], *, ask_store: bool
     ) -> list[Recalled]:
+        earlier = self._known_days(observed)
         numbers = [slot_of(one.observed_at) // SLOTS_PER_DAY for one in observed]
-        fleets = [one.fleet for one in observed]
-        earlier = self._known_days(fleets, numbers)
         if not self._off:
             self._complete(earlier, [
                 _Place(row, one.fleet, numbers[row], one.observed_at)
@@ -201,11 +206,11 @@ class RecentHistory:
                 recalled.append(Recalled(history, status, not whole[row] and not self._off))
         return recalled
 
-    def _known_days(self, fleets: Sequence[str], numbers: Sequence[int]) -> EarlierDays:
+    def _known_days(self, observed: Sequence[Observed]) -> EarlierDays:
         if self._off:
-            return EarlierDays.unknown(len(fleets))
+            return EarlierDays.unknown(len(observed))
         with self._lock:
-            return self._known.take(fleets, numbers)
+            return self._known.take([one.fleet for one in observed], [one.observed_at for one in observed])
 
     def _status(self, earlier: int, today: DaySlots) -> Status:
         if self._off:
@@ -276,10 +281,15 @@ class RecentHistory:
         threading.Thread(target=self._read_unread, name="history-reads", daemon=True).start()
 
     def _read_unread(self) -> None:
-        """Read a few fleets' days at a time, until none is missing, the store fails or memory is full."""
+        """Read a few fleets' days at a time, until none is missing, the store fails or memory is full.
+
+        In half of the time at most: whoever asks meanwhile wants the same processor.
+        """
         while chunk := self._next_unread():
+            began = time.monotonic()
             if not self._read(chunk):
                 self._stop_reading()
+            time.sleep(time.monotonic() - began)
 
     def _stop_reading(self) -> None:
         with self._lock:
@@ -287,7 +297,7 @@ class RecentHistory:
 
     def _next_unread(self) -> dict[FleetDay, bool]:
         with self._lock:
-            if self._known.is_full:
+            if self._known.is_crowded(_IDLE_SECONDS):
                 self._unread = {}
             chunk = dict(islice(self._unread.items(), _UNREAD_AT_ONCE))
             for key in chunk:
