@@ -20,4 +20,5 @@ for name in ("botocore", "urllib3"):  # at DEBUG they write down whole requests:
     logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
 logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
 app = create_app(settings, metrics=metrics)
-decisions = DecisionApp(app.extensions["invocations"], settings.model_server_threads)
+invocations = app.extensions["invocations"]
+decisions = DecisionApp(invocations, settings.model_server_threads)
