@@ -95,7 +95,7 @@ async def _through(decisions: Decisions, one: Asked) -> DecidedAnswers:
     answered: asyncio.Future[RawReply | BaseException] = asyncio.get_running_loop().create_future()
     decisions.answer(RawRequest(headers, one.body), answered.set_result)
     reply = await answered
-    assert isinstance(reply, RawReply), reply  # noqa: S101 - a defect
+    assert isinstance(reply, RawReply), reply
     return DecidedAnswers(reply.status, reply.content_type, reply.body)
 
 

@@ -42,7 +42,7 @@ worker_class = "autopilot.serve.workers.Worker"
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker for Flask's routes, and an event loop on a thread for decisions that come through nginx.
+    """gunicorn's threaded worker for Flask's routes, and an event loop on a thread for decisions.
 
     So a ping never waits behind decisions. Without nginx, gunicorn's threads do everything.
     """
@@ -87,7 +87,7 @@ class DecisionServer:
 
     def __init__(self, listener: socket.socket, application: Application, shared: Shared | None = None) -> None:
         self._application, self._shared = application, shared or Shared()
-        self._loop, self._stop = uvloop.new_event_loop(), asyncio.Event()
+        self.loop, self._stop = uvloop.new_event_loop(), asyncio.Event()
         self._last_sign = time.monotonic()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="decisions", daemon=True)
         self._thread.start()
@@ -110,12 +110,12 @@ class DecisionServer:
     def close(self, patience: float) -> None:
         """Take nothing new; wait at most so many seconds for what is under way."""
         with contextlib.suppress(RuntimeError):  # it has ended
-            self._loop.call_soon_threadsafe(self._stop.set)
+            self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(max(0.0, patience))
 
     def _run(self, listener: socket.socket) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the worker's main thread
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
             runner.run(self._serve(listener))
 
     async def _serve(self, listener: socket.socket) -> None:
