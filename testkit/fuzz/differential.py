@@ -18,7 +18,7 @@ from autopilot.history.memory import MemoryHistory
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.serve.app import create_app
 from autopilot.serve.batching import LARGEST_BATCH
-from autopilot.serve.decisions import Decisions
+from autopilot.serve.decisions import DecisionApp
 from autopilot.serve.memory import SMALL_BODY
 from autopilot.serve.messages import RawReply, RawRequest
 from autopilot.service import Autopilot, DecisionConfig
@@ -84,13 +84,13 @@ def hot_way(app: Flask) -> Way:
     """All at once, as connections hand on what nginx sends."""
 
     async def all_at_once(batch: Sequence[Asked]) -> list[DecidedAnswers]:
-        decisions = Decisions(app.extensions["invocations"], threads=1)
+        decisions = DecisionApp(app.extensions["invocations"], threads=1)
         return list(await asyncio.gather(*(_through(decisions, one) for one in batch)))
 
     return lambda batch: asyncio.run(all_at_once(batch))
 
 
-async def _through(decisions: Decisions, one: Asked) -> DecidedAnswers:
+async def _through(decisions: DecisionApp, one: Asked) -> DecidedAnswers:
     headers = {b"content-type": one.kind.encode("latin-1"), b"accept": one.accept.encode("latin-1")}
     answered: asyncio.Future[RawReply | BaseException] = asyncio.get_running_loop().create_future()
     decisions.answer(RawRequest(headers, one.body), answered.set_result)

@@ -12,8 +12,8 @@ from autopilot.history.cache import RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.ports import ModelError
 from autopilot.serve.app import create_app
-from autopilot.serve.connection import Connection, Shared
-from autopilot.serve.decisions import Decisions
+from autopilot.serve.connection import NginxConnection, Shared
+from autopilot.serve.decisions import DecisionApp
 from autopilot.serve.memory import LARGEST_BODY, MOST_VALUES, PendingBodies
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
@@ -59,7 +59,7 @@ class Fast:
     """The fast route with the room that its connections share; asked again, it is on another event loop."""
 
     def __init__(self, app, **shared):
-        self.decisions = Decisions(app.extensions["invocations"], threads=2)
+        self.decisions = DecisionApp(app.extensions["invocations"], threads=2)
         self.shared = Shared(**shared)
 
 
@@ -77,7 +77,7 @@ class Caller:
         ours, theirs = socket.socketpair()
         self.reader, self.writer = await asyncio.open_connection(sock=ours)
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(lambda: Connection(fast.decisions, fast.shared), theirs)
+        await loop.connect_accepted_socket(lambda: NginxConnection(fast.decisions, fast.shared), theirs)
 
     def send(self):
         lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]

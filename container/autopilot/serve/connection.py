@@ -28,7 +28,7 @@ _STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() fo
 logger = logging.getLogger("autopilot")
 
 
-class Application(Protocol):
+class RequestHandler(Protocol):
     """What answers requests, on the event loop's thread."""
 
     @property
@@ -51,20 +51,20 @@ class Shared:
 
     pending: PendingBodies = field(default_factory=PendingBodies)
     body_seconds: float = BODY_SECONDS
-    connected: "set[Connection]" = field(default_factory=set)
+    connected: "set[NginxConnection]" = field(default_factory=set)
 
 
 class _TooSoonError(Exception):
     """Another request before the one before was answered."""
 
 
-class Connection(asyncio.Protocol):
+class NginxConnection(asyncio.Protocol):
     """One connection. A request is coming in, or is being decided, or there is none, and the next may come.
 
     A large body takes of the room that all share while it is here, as its answer does until nginx has taken it.
     """
 
-    def __init__(self, application: Application, shared: Shared) -> None:
+    def __init__(self, application: RequestHandler, shared: Shared) -> None:
         self._application, self._shared = application, shared
         self._parser = httptools.HttpRequestParser(self)
         # nginx lets odd bytes in values pass; and what comes after a last request is nobody's.

@@ -14,7 +14,7 @@ from autopilot.serve.messages import RawReply, RawRequest
 from autopilot.serve.wire.errors import RequestError
 
 
-class Decisions:
+class DecisionApp:
     """Answers what connections have read; `threads` requests at a time may take long, but one heavy one only.
 
     For one event loop, and on its thread.

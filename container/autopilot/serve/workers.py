@@ -21,7 +21,7 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from autopilot.serve.commands import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
-from autopilot.serve.connection import Application, Connection, Shared
+from autopilot.serve.connection import RequestHandler, NginxConnection, Shared
 from autopilot.serve.worker_count import most_resident_bytes
 
 _TERM = (signal.SIGTERM,)
@@ -85,7 +85,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 class DecisionServer:
     """An event loop on a thread of its own, which answers what comes in on a listening socket."""
 
-    def __init__(self, listener: socket.socket, application: Application, shared: Shared | None = None) -> None:
+    def __init__(self, listener: socket.socket, application: RequestHandler, shared: Shared | None = None) -> None:
         self._application, self._shared = application, shared or Shared()
         self.loop, self._stop = uvloop.new_event_loop(), asyncio.Event()
         self._last_sign = time.monotonic()
@@ -120,7 +120,7 @@ class DecisionServer:
 
     async def _serve(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_unix_server(lambda: Connection(self._application, self._shared), sock=listener)
+        server = await loop.create_unix_server(lambda: NginxConnection(self._application, self._shared), sock=listener)
         while not self._stop.is_set():
             self._last_sign = time.monotonic()
             with contextlib.suppress(TimeoutError):

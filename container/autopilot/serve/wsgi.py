@@ -4,7 +4,7 @@ import logging
 import os
 
 from autopilot.serve.app import create_app
-from autopilot.serve.decisions import Decisions
+from autopilot.serve.decisions import DecisionApp
 from autopilot.serve.log import STDOUT, DroppingHandler
 from autopilot.serve.metrics import Metrics
 from autopilot.settings import Settings
@@ -19,4 +19,4 @@ logging.basicConfig(
 for name in ("botocore", "urllib3"):  # at DEBUG they write down whole requests: tokens, and signatures with their keys
     logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
 app = create_app(settings, metrics=metrics)
-decisions = Decisions(app.extensions["invocations"], settings.model_server_threads)
+decisions = DecisionApp(app.extensions["invocations"], settings.model_server_threads)
