@@ -13,13 +13,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from autopilot.core.history import day_of, slot_of
+from autopilot.history.dynamodb import DynamoHistory
 from autopilot.learning.models import promote
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.serve.commands import gunicorn_command, server_of
 from autopilot.serve.listening import has_ipv6
 from autopilot.settings import Settings
+from testkit import emulators
+from testkit.quick_dynamodb import quick_dynamodb
 from testkit.server import PATIENCE, ROOT, Running, is_open, running, start, until
 
 NGINX = pytest.param("nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed"))
@@ -48,6 +53,22 @@ def test_the_real_application_is_ready_and_decides(door, tmp_path):
         assert answer["Prediction"]["num_of_gameservers"] >= 40
         status, _, told = server.ask("/scoreboard")
         assert (status, told["fleets"], told["policy"]) == (200, [], answer["Prediction"]["policy"])
+
+
+def test_a_worker_that_ends_writes_its_last_forecasts_to_a_store_behind_a_network(door):
+    with quick_dynamodb() as (url, _):
+        environ = {"AWS_ENDPOINT_URL_DYNAMODB": url, "AWS_REGION": "us-east-1",
+                   "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}  # fmt: skip
+        with running(door, "autopilot.serve.wsgi:app", AUTOPILOT_HISTORY="dynamodb://past", **environ) as server:
+            until(lambda: server.ask("/ping")[0] == 200, "ready")
+            body = b'{"fleet": "eu/racing", "demand": 40}'
+            assert server.ask("/invocations", body, headers={"Content-Type": "application/json"}.items())[0] == 200
+            server.process.send_signal(signal.SIGTERM)
+            assert server.ended() == 0
+        now = time.time()
+        reader = DynamoHistory("past", client=emulators.client(url), budget_seconds=30)
+        days = reader.read([("eu/racing", day_of(slot_of(at))) for at in (now - 600, now)])
+        assert any(np.nanmax(day.allocation, initial=0) >= 40 for day in days)
 
 
 def test_another_model_is_taken_up_without_a_lost_answer(door, tmp_path, candidate):

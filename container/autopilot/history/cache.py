@@ -43,6 +43,8 @@ _LONG_RECORD_SECONDS = 0.6
 """After a record that took so long the store has had its second: earlier days are read aside."""
 _UNREAD_AT_ONCE = 20 * len(DAYS_BACK)
 """Days that are read aside in one call of the store, which are those of twenty fleets."""
+_IDLE_SECONDS = 2 * SLOT_SECONDS
+"""A fleet that nobody asked about for so long makes room for the days of another that are read aside."""
 FEW_OBSERVATIONS = 5
 
 # Bytes that a cached day costs: one or two arrays of 288 float32 with what Python puts around them; a fleet's own.
@@ -67,10 +69,12 @@ class Recalled(NamedTuple):
 class _Known:
     """Earlier days of one fleet, None for a day without a record, and the newest day that was asked about.
 
+    `seen`: when it was last asked about, in seconds since the epoch.
     `earlier`: what all of `_needed` hold, in its order, once none of them can change any more; None: not yet.
     """
 
     newest: date
+    seen: float
     days: dict[date, DaySlots | None] = field(default_factory=dict)
     earlier: "_Earlier | None" = None
 
@@ -124,8 +128,14 @@ class RecentHistory:
         """As `recall`, but earlier days are read for so many fleets at a time: no more of them are in memory at once.
 
         The store has a third of a second for all of that; after it, only memory is asked for earlier days, and what is
-        missing is read aside, for the next call.
+        missing is read aside, for the next call, once this one is done with.
         """
+        try:
+            yield from self._recall_parts(observed, at_once)
+        finally:  # also where whoever takes them stops at the last one
+            self._read_aside()
+
+    def _recall_parts(self, observed: Sequence[Observed], at_once: int) -> Iterator[Recalled]:
         began = time.monotonic()
         todays = self._record(observed)
         places = [_Place(fleet, day_of(slot_of(seconds)), seconds) for fleet, seconds, _ in observed]
@@ -142,7 +152,6 @@ class RecentHistory:
                     yield self._from_memory(place, one.demand)
                 else:
                     yield self._recalled(place, today, next(earlier))
-        self._read_aside()
 
     def look(self, fleet: str, at: float) -> Recalled:
         """What is known of a fleet at a time, without an observation to record. A failure is a status."""
@@ -183,10 +192,10 @@ class RecentHistory:
         if changed:
             self._history.remember(changed)
 
-    def close(self) -> None:
-        """Write what is pending and let go of the store."""
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what is pending, within so many seconds, and let go of the store."""
         self._stop_reading()
-        self._history.close()
+        self._history.close(seconds)
 
     def _record(self, observed: Sequence[Observed]) -> Sequence[DaySlots | None]:
         try:
@@ -237,6 +246,7 @@ class RecentHistory:
             self._seen.keep(place, today)
             return None
         self._seen.keep_alone(place, today)
+        known.seen = place.seconds
         self._fleets.move_to_end(place.fleet)
         return known.earlier
 
@@ -262,13 +272,14 @@ class RecentHistory:
         known = self._fleets.get(place.fleet)
         if known is None or place.day < known.newest - timedelta(days=1):  # time went back: a replay began again
             self._forget(place.fleet)
-            known = self._fleets[place.fleet] = _Known(place.day)
+            known = self._fleets[place.fleet] = _Known(place.day, place.seconds)
             self._bytes += known.size
         if place.day > known.newest:
             self._bytes -= known.size
             known.newest, known.earlier = place.day, None
             known.days = {day: slots for day, slots in known.days.items() if day >= place.day - timedelta(days=9)}
             self._bytes += known.size
+        known.seen = place.seconds
         self._fleets.move_to_end(place.fleet)
         return known
 
@@ -297,10 +308,15 @@ class RecentHistory:
         threading.Thread(target=self._read_unread, name="history-reads", daemon=True).start()
 
     def _read_unread(self) -> None:
-        """Read a few fleets' days at a time, until none is missing, the store fails or memory is full."""
+        """Read a few fleets' days at a time, until none is missing, the store fails or memory is full.
+
+        In half of the time at most: whoever asks meanwhile wants the same processor.
+        """
         while chunk := self._next_unread():
+            began = time.monotonic()
             if not self._read(chunk):
                 self._stop_reading()
+            time.sleep(time.monotonic() - began)
 
     def _stop_reading(self) -> None:
         with self._lock:
@@ -308,13 +324,18 @@ class RecentHistory:
 
     def _next_unread(self) -> dict[FleetDay, bool]:
         with self._lock:
-            if self._bytes > self._max_bytes - _UNREAD_AT_ONCE * _DAY_BYTES:
+            if self._bytes > self._max_bytes - _UNREAD_AT_ONCE * _DAY_BYTES and not self._has_idle():
                 self._unread = {}
             chunk = dict(islice(self._unread.items(), _UNREAD_AT_ONCE))
             for key in chunk:
                 self._unread.pop(key, None)
             self._reading = bool(chunk)
             return chunk
+
+    def _has_idle(self) -> bool:
+        """Whether the fleet that would make room first has not been asked about for long."""
+        first, last = next(iter(self._fleets.values()), None), next(reversed(self._fleets.values()), None)
+        return first is not None and last is not None and last.seen - first.seen > _IDLE_SECONDS
 
     def _keep(self, known: "_Known", day: date, slots: DaySlots | None) -> None:
         self._bytes += _cost(slots) - (_cost(known.days[day]) if day in known.days else 0)

@@ -81,6 +81,11 @@ class Invocations:
             self.metrics.responded("/invocations", 500)
             return [json_reply(encoder.write(_DEFECT), 500)]
 
+    def close(self, seconds: float) -> None:
+        """Write what is still to be remembered, within so many seconds: nothing more is decided here."""
+        if self.autopilot is not None:
+            self.autopilot.history.close(seconds)
+
     def refused(self, error: RequestError) -> RawReply:
         """The reply to a request that cannot be understood, or not now."""
         self.metrics.refused(error.code)

@@ -20,8 +20,13 @@ import uvloop
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from autopilot.serve.commands import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
-from autopilot.serve.connection import RequestHandler, NginxConnection, Shared
+from autopilot.serve.commands import (
+    APPLICATION_SOCKET,
+    GUNICORN_DRAIN_SECONDS,
+    LEAST_ALIVE_SECONDS,
+    WRITING_SECONDS,
+)
+from autopilot.serve.connection import NginxConnection, RequestHandler, Shared
 from autopilot.serve.worker_count import most_resident_bytes
 
 _TERM = (signal.SIGTERM,)
@@ -68,7 +73,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._most_bytes = most_resident_bytes(settings.autopilot_history_cache_mb)
         self.decisions = [DecisionServer(one.sock, module.decisions) for one in mine]
         super().run()
-        deadline = time.monotonic() + (self.cfg.timeout if self._has_grown else self.cfg.graceful_timeout)
+        # nginx has waited for what was under way, unless it is this worker alone that ends.
+        deadline = time.monotonic() + (self.cfg.timeout if self._has_grown else GUNICORN_DRAIN_SECONDS - 1)
         for one in self.decisions:
             one.close(deadline - time.monotonic())
 
@@ -149,6 +155,13 @@ def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
     """Where memory runs out, a worker goes first: it is replaced, while the end of the others ends the server."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def worker_exit(server: Arbiter, worker: ThreadWorker) -> None:
+    """In a worker that ends: write what is still to be remembered. At exit, Python begins no threads any more."""
+    module = sys.modules.get(server.app.app_uri.partition(":")[0])
+    if (invocations := getattr(module, "invocations", None)) is not None:
+        invocations.close(WRITING_SECONDS)
 
 
 def child_exit(server: Arbiter, worker: ThreadWorker) -> None:

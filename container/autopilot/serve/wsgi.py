@@ -19,4 +19,5 @@ logging.basicConfig(
 for name in ("botocore", "urllib3"):  # at DEBUG they write down whole requests: tokens, and signatures with their keys
     logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
 app = create_app(settings, metrics=metrics)
-decisions = DecisionApp(app.extensions["invocations"], settings.model_server_threads)
+invocations = app.extensions["invocations"]
+decisions = DecisionApp(invocations, settings.model_server_threads)
