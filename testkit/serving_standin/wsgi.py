@@ -51,7 +51,7 @@ def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[byt
     return [seen(environ["PATH_INFO"], size, environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"))]
 
 
-class DecisionApp:
+class StandInDecisions:
     """The same for what comes through nginx."""
 
     is_busy = False
@@ -77,4 +77,4 @@ def linger(query: Mapping[str, Sequence[str]]) -> None:
         wait_for(Path(directory, "go"))
 
 
-decisions = DecisionApp()
+decisions = StandInDecisions()
