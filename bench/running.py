@@ -189,6 +189,7 @@ def remember(path, fleets, days=9):
     random, minutes = np.random.default_rng(0), np.arange(288) * 5
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA user_version = 1")  # which every version of this project reads
         for back in range(days - 1, -1, -1):
             wave = 20 * np.sin((minutes - slot * 5) / 1440 * 2 * np.pi)  # 86 now, as the load asks
             demand = np.round(86 + wave + random.normal(0, 3, (fleets, 288)))
