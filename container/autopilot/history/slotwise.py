@@ -20,10 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
-from autopilot.core.history import SLOTS_PER_DAY, DaySlots, day_of, slot_of
+from autopilot.core.history import SLOTS_PER_DAY, DaySlots, changed, day_of, halved, slot_of
 from autopilot.history.forking import tell_of_forks
 from autopilot.ports import Decided, History, HistoryUnavailableError, Observed
 
@@ -47,12 +48,12 @@ ReadToday = Callable[[Sequence[Observed]], list[DaySlots | None]]
 
 @dataclass(slots=True)
 class _Fleet:
-    """What a worker knows of a fleet's day, and what of it the store was not told yet, by slot."""
+    """What a worker knows of a fleet's day, and what of it the store was not told yet, one of each for a slot."""
 
     slot: int
     day: DaySlots
-    observed: dict[int, Observed] = field(default_factory=dict)
-    decided: dict[int, Decided] = field(default_factory=dict)
+    observed: tuple[Observed, ...] = ()
+    decided: tuple[Decided, ...] = ()
     trusted: bool = True  # whether the store is well, and knows of this slot or is about to
     disbelieved: bool = False  # its last report was not believed: the store is asked, whatever it said aside meanwhile
     late: tuple[date, DaySlots] | None = None  # the day before, until the store was told all of it
@@ -64,19 +65,17 @@ class _Fleet:
     def observe(self, one: Observed, slot: int) -> DaySlots:
         """The day with an observation in place; days that were handed out are never written to."""
         self.turn_to(slot)
-        self.observed[slot] = one
+        self.observed = _with_latest(self.observed, one)
         day, at = self.day, slot % SLOTS_PER_DAY
         if day.demand[at] != np.float32(one.demand):
-            demand = day.demand.copy()
-            demand[at] = one.demand
-            self.day = DaySlots(demand, day.allocation, day.believed, day.arrivals)
+            self.day = DaySlots(changed(day.demand, at, one.demand), day.allocation, day.believed, day.arrivals)
         return self.day
 
     def turn_to(self, slot: int) -> None:
         """Go on to a slot. A new day begins empty, and what the store may not know of the old one is kept."""
         if slot // SLOTS_PER_DAY != self.slot // SLOTS_PER_DAY:
             self.late = day_of(self.slot), self.day
-            self.day = DaySlots()
+            self.day = _NO_DAY
         self.slot = slot
 
     def with_late(self, day: date, stored: DaySlots) -> DaySlots:
@@ -86,11 +85,11 @@ class _Fleet:
         return _merged(stored, self.late[1], range(SLOTS_PER_DAY - _OWN_SLOTS, SLOTS_PER_DAY))
 
     def decide(self, one: Decided) -> None:
-        allocation, at = self.day.allocation.copy(), self.slot % SLOTS_PER_DAY
-        allocation[at] = one.allocation
+        at = self.slot % SLOTS_PER_DAY
+        allocation = changed(self.day.allocation, at, one.allocation)
         day = DaySlots(self.day.demand, allocation, self.day.believed, self.day.arrivals)
-        self.day = day if one.arrivals is None else day.noted(at, arrivals=one.arrivals)
-        self.decided[self.slot] = one
+        self.day = day.noted(at, arrivals=one.arrivals)
+        self.decided = _with_latest(self.decided, one)
 
     def stored(self, day: DaySlots) -> None:
         """The store's own word on the day, with what it does not know yet in place.
@@ -100,7 +99,7 @@ class _Fleet:
         today, at = self.slot // SLOTS_PER_DAY, self.slot % SLOTS_PER_DAY
         self.trusted = True
         self.day = _merged(day, self.day, range(max(0, at + 1 - _OWN_SLOTS), at + 1))
-        if all(slot // SLOTS_PER_DAY == today for slot in self.observed):
+        if all(slot_of(one.observed_at) // SLOTS_PER_DAY == today for one in self.observed):
             self.late = None
 
 
@@ -113,7 +112,26 @@ def _merged(stored: DaySlots, own: DaySlots, latest: range) -> DaySlots:
     for at in latest:
         demand[at] = demand[at] if math.isnan(own.demand[at]) else own.demand[at]
         allocation[at] = allocation[at] if math.isnan(own.allocation[at]) else own.allocation[at]
-    return DaySlots(demand, allocation, stored.believed, stored.arrivals)
+    return _small(DaySlots(demand, allocation, stored.believed, stored.arrivals))
+
+
+def _small(day: DaySlots) -> DaySlots:
+    """A day as it is kept: of thousands of fleets, what is rare apart, in half of the bytes."""
+    return DaySlots(halved(day.demand), halved(day.allocation), day.believed, day.arrivals)
+
+
+_NO_DAY = _small(DaySlots())
+"""Never written to: with a value in place it is another one."""
+
+One = TypeVar("One", Observed, Decided)
+
+
+def _with_latest(kept: tuple[One, ...], one: One) -> tuple[One, ...]:
+    """One of each slot, in the order in which they came: with another, which takes the place of that of its slot."""
+    slot = slot_of(one.observed_at)
+    if len(kept) == 1 and slot_of(kept[0].observed_at) == slot:
+        return (one,)
+    return (*(before for before in kept if slot_of(before.observed_at) != slot), one)
 
 
 def _in_order(places: Iterable[int], observed: Sequence[Observed], newest: Mapping[str, int]) -> list[int]:
@@ -135,9 +153,9 @@ class _Unsaved:
     decided: list[Decided] = field(default_factory=list)
 
     def take(self, known: _Fleet) -> None:
-        self.observed += known.observed.values()
-        self.decided += known.decided.values()
-        known.observed, known.decided = {}, {}
+        self.observed += known.observed
+        self.decided += known.decided
+        known.observed = known.decided = ()
 
 
 class SlotHistory:
@@ -355,7 +373,8 @@ class SlotHistory:
         for one in unsaved:
             known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
             if known is not None:
-                known.observed = {slot: one} | known.observed
+                if all(slot_of(later.observed_at) != slot for later in known.observed):
+                    known.observed = (one, *known.observed)
                 self._since.setdefault(one.fleet, self._clock())
 
     def _ask(self, asked: Sequence[Observed], unsaved: _Unsaved, *, alone: bool) -> list[DaySlots | None]:
@@ -384,10 +403,10 @@ class SlotHistory:
         """What the store had no time for is written aside; the next decision on such a fleet may know its day then."""
         for one in asked:
             slot = slot_of(one.observed_at)
-            known = self._fleets.setdefault(one.fleet, _Fleet(slot, DaySlots(), trusted=False))
+            known = self._fleets.setdefault(one.fleet, _Fleet(slot, _NO_DAY, trusted=False))
             if known.slot <= slot:
                 known.observe(one, slot)
-            known.observed[slot] = one  # a late one, too
+            known.observed = _with_latest(known.observed, one)  # a late one, too
             self._note(one.fleet)
             self._due[one.fleet] = None
 
@@ -396,7 +415,7 @@ class SlotHistory:
         if day is None or (known is not None and known.slot > slot):
             return
         if known is None:
-            self._fleets[one.fleet] = _Fleet(slot, day)
+            self._fleets[one.fleet] = _Fleet(slot, _small(day))
             return
         self._fleets.move_to_end(one.fleet)
         known.turn_to(slot)
