@@ -26,12 +26,18 @@ import numpy as np
 
 from autopilot.core.history import SLOTS_PER_DAY, DaySlots, changed, day_of, halved, slot_of
 from autopilot.history.forking import tell_of_forks
+from autopilot.history.rate_limited_log import RateLimitedLog
 from autopilot.ports import Decided, History, HistoryUnavailableError, Observed
 
 log = logging.getLogger("autopilot.history")
 
 MOST_FLEETS = 20_000
-"""Fleets that a worker keeps the day of, some 3 KB each; the others are asked of the store as if they were new."""
+"""Fleets that a worker keeps the day of, some 2 KB each; the others are asked of the store as if they were new.
+
+Of as many more it keeps what the store was not told yet, while that is down.
+"""
+MOST_SLOTS = 12
+"""Of each fleet so many slots wait for a store that is down, an hour: older ones are given up, and the log says so."""
 OVERDUE_SECONDS = 360.0
 """After so long without a new slot, a fleet's last values are written all the same, with the next decision."""
 GIVE_UP_SECONDS = 6.0
@@ -42,6 +48,11 @@ _AT_ONCE, _MANY, _MANY_TO_WRITE = 100, 1000, 200
 _OWN_SLOTS = 3
 """Slots, the present one among them, that this worker may still be writing: of these it knows best."""
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 0.3, 0.2
+
+_GIVEN_UP = (
+    f"history: a store that takes nothing: of each fleet the last {MOST_SLOTS} slots wait for it, of as many fleets as "
+    "AUTOPILOT_HISTORY_CACHE_MB has room for; what is older is given up"
+)
 
 ReadToday = Callable[[Sequence[Observed]], list[DaySlots | None]]
 
@@ -123,15 +134,17 @@ def _small(day: DaySlots) -> DaySlots:
 _NO_DAY = _small(DaySlots())
 """Never written to: with a value in place it is another one."""
 
-One = TypeVar("One", Observed, Decided)
+_Noted = TypeVar("_Noted", Observed, Decided)
 
 
-def _with_latest(kept: tuple[One, ...], one: One) -> tuple[One, ...]:
+def _with_latest(kept: tuple[_Noted, ...], one: _Noted) -> tuple[_Noted, ...]:
     """One of each slot, in the order in which they came: with another, which takes the place of that of its slot."""
     slot = slot_of(one.observed_at)
     if len(kept) == 1 and slot_of(kept[0].observed_at) == slot:
         return (one,)
-    return (*(before for before in kept if slot_of(before.observed_at) != slot), one)
+    latest = [before for before in kept if slot_of(before.observed_at) != slot]
+    latest.append(one)
+    return tuple(latest)
 
 
 def _in_order(places: Iterable[int], observed: Sequence[Observed], newest: Mapping[str, int]) -> list[int]:
@@ -178,6 +191,7 @@ class SlotHistory:
         self._many = _MANY if read_today is None else _MANY_TO_WRITE
         self._most_fleets = most_fleets
         self._clock = clock
+        self._limited_log = RateLimitedLog(log)
         self._begin()
         tell_of_forks(self)
 
@@ -187,10 +201,12 @@ class SlotHistory:
         self._undecided: set[str] = set()  # of a call of many
         self._closing = False
         self._fleets: OrderedDict[str, _Fleet] = OrderedDict()
+        self._left: dict[str, _Fleet] = {}  # unsaved values of fleets that there is no room for any more
         self._since: OrderedDict[str, float] = OrderedDict()  # fleets with unsaved values, the oldest first
         self._due: dict[str, None] = {}
         self._writer = ThreadPoolExecutor(1, "history-slots")
         self._writing = False
+        self._is_down = False
 
     def before_fork(self) -> None:
         """Nothing: what is kept here is the parent's to write."""
@@ -344,11 +360,22 @@ class SlotHistory:
             if since > before:
                 break
             self._due[fleet] = None
-        for fleet, _ in zip(list(self._fleets), range(len(self._fleets) - self._most_fleets), strict=False):
-            if self._fleets[fleet].unsaved:
+        for fleet in list(islice(self._fleets, max(0, len(self._fleets) - self._most_fleets))):
+            known = self._fleets.pop(fleet)
+            if known.unsaved:
                 self._due[fleet] = None
-            else:
-                del self._fleets[fleet]
+                left = self._left.setdefault(fleet, _Fleet(known.slot, _NO_DAY))
+                left.decided += known.decided
+                self._put_back(known.observed)
+        while self._is_down and len(self._left) > self._most_fleets:
+            self._give_up(next(iter(self._left)))
+
+    def _give_up(self, fleet: str) -> None:
+        del self._left[fleet]
+        if fleet not in self._fleets:
+            self._since.pop(fleet, None)
+            self._due.pop(fleet, None)
+        self._limited_log.add(_GIVEN_UP)
 
     def _taken(self, fleets: Iterable[str]) -> _Unsaved:
         """What is still to be written of some fleets; it comes back if that fails."""
@@ -356,26 +383,30 @@ class SlotHistory:
         for fleet in fleets:
             self._since.pop(fleet, None)
             self._due.pop(fleet, None)
-            if (known := self._fleets.get(fleet)) is not None:
-                unsaved.take(known)
+            for known in (self._left.pop(fleet, None), self._fleets.get(fleet)):
+                if known is not None:
+                    unsaved.take(known)
         return unsaved
 
     def _failed(self, unsaved: Sequence[Observed]) -> None:
         """The store is not well: keep what it did not take, and let each of these fleets' next decision say so."""
         with self._lock:
+            self._is_down = True
             self._put_back(unsaved)
             for one in unsaved:
+                self._due[one.fleet] = None
                 if (known := self._fleets.get(one.fleet)) is not None:
                     known.trusted = False
-                    self._due[one.fleet] = None
 
     def _put_back(self, unsaved: Iterable[Observed]) -> None:
         for one in unsaved:
-            known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
-            if known is not None:
-                if all(slot_of(later.observed_at) != slot for later in known.observed):
-                    known.observed = (one, *known.observed)
-                self._since.setdefault(one.fleet, self._clock())
+            known = self._fleets.get(one.fleet) or self._left.setdefault(one.fleet, _Fleet(0, _NO_DAY))
+            by_slot = {slot_of(each.observed_at): each for each in (one, *known.observed)}
+            newest = sorted(by_slot)[-MOST_SLOTS:]
+            known.observed = tuple(by_slot[slot] for slot in newest)
+            if len(newest) < len(by_slot):
+                self._limited_log.add(_GIVEN_UP)
+            self._since.setdefault(one.fleet, self._clock())
 
     def _ask(self, asked: Sequence[Observed], unsaved: _Unsaved, *, alone: bool) -> list[DaySlots | None]:
         """The store's answer for each, after what was pending of their fleets was written with it."""
@@ -392,6 +423,7 @@ class SlotHistory:
             return [None] * len(asked)
         before, answers = days[: len(unsaved.observed)], days[len(unsaved.observed) :]
         with self._lock:
+            self._is_down = False
             self._put_back(one for one, day in zip(unsaved.observed, before, strict=True) if day is None)
             for one, day in zip(asked, answers, strict=True):
                 self._know(one, day)
@@ -480,6 +512,7 @@ class SlotHistory:
             self._failed(unsaved.observed)
             return False
         with self._lock:
+            self._is_down = False
             for one, day in zip(unsaved.observed, days, strict=True):
                 known = self._fleets.get(one.fleet)
                 if day is None:  # its turn did not come in time
