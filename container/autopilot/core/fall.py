@@ -6,7 +6,7 @@ explains it: a peak or a crowd that leaves, an hour at which the fleet was close
 """
 
 from dataclasses import dataclass
-from math import log
+from math import isnan, log
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ SMALLEST_FALL = 2.5
 """Servers: a smaller fall costs less than a wrong hold."""
 
 FELL_ITSELF = 0.90  # of the highest of those levels: what other days did is no fall of this one
+_NO_DAY_BEFORE = 0.08  # so much less counts where nothing is known of how demand changes at this hour
 _STOPPED_FALLEN, _STOPPED_ERRORS = 0.92, 1.5
 _ERRORS = 3.0  # standard deviations of what is expected that still count as chance
 _PEAK, _PEAK_SLOTS, _PEAK_SHARE = np.arange(3, 37), 6, 0.85
@@ -76,6 +77,8 @@ def find_fall(seen: FleetReading) -> Fall | None:
     """The fall that nothing explains; None where demand is believed."""
     lags = LAGS if seen.since is None else LAGS[seen.since >= LAGS + LEVEL_SLOTS - 1]
     share, itself, errors = FALLEN[: len(lags)], FELL_ITSELF, _ERRORS
+    if isnan(seen.usual.at_this_hour()):
+        share, itself = share - _NO_DAY_BEFORE, itself - _NO_DAY_BEFORE
     if seen.stopped:
         share, itself, errors = np.full(len(lags), _STOPPED_FALLEN), _STOPPED_FALLEN, _STOPPED_ERRORS
     expected = seen.usual.least_expected(lags, LEVEL_SLOTS)
