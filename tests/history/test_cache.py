@@ -18,8 +18,8 @@ from autopilot.core.history import (
     days_needed,
     first_slot,
     slot_of,
-    window_of,
 )
+from autopilot.core.windows import window_of
 from autopilot.history.cache import Recalled, RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
@@ -290,7 +290,7 @@ def test_one_day_that_could_not_be_read_is_asked_for_again(shelf: Shelf, recent:
 
 
 def test_memory_is_bounded_and_keeps_the_fleets_that_are_asked_about(shelf: Shelf) -> None:
-    recent = RecentHistory(shelf, max_bytes=200_000)
+    recent = RecentHistory(shelf, max_bytes=100_000)
     for number in range(30):
         fill(shelf, TEN, 9, f"fleet {number}")
     recall(recent, fleet="fleet 0")
