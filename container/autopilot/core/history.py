@@ -122,11 +122,22 @@ class Windows:
         return Windows(self.demand[rows], self.last_week[rows], self.slot[rows])
 
 
-@dataclass(frozen=True, slots=True)
 class FleetHistory:
     """The days of one fleet that a decision needs, by UTC day. Days without a record are absent."""
 
-    days: Mapping[date, DaySlots]
+    __slots__ = ("_days",)
+
+    def __init__(self, days: Mapping[date, DaySlots]) -> None:
+        self._days = days
+
+    @property
+    def days(self) -> Mapping[date, DaySlots]:
+        """All of them, by UTC day."""
+        return self._days
+
+    def day(self, day: date) -> DaySlots | None:
+        """One of them; None where it is absent."""
+        return self._days.get(day)
 
     def demand_between(self, start: int, stop: int) -> Floats:
         """Demand of the slots start (inclusive) to stop (exclusive), counted from the epoch."""
@@ -146,7 +157,7 @@ class FleetHistory:
 
     def _rare(self, what: str, start: int, stop: int) -> Floats | None:
         for day, _, _ in _pieces(start, stop):
-            known = self.days.get(day)
+            known = self.day(day)
             if known is not None and getattr(known, what) is not NOTHING:
                 return self._between(what, start, stop)
         return None
@@ -158,7 +169,7 @@ class FleetHistory:
     def _between(self, what: str, start: int, stop: int) -> Floats:
         out = np.full(stop - start, np.nan, np.float32)
         for day, source, target in _pieces(start, stop):
-            known = self.days.get(day)
+            known = self.day(day)
             if known is not None:
                 out[target] = getattr(known, what)[source]
         return out
@@ -181,31 +192,6 @@ def days_needed(slot: int) -> list[date]:
     """The earlier UTC days that the window of a slot can touch, newest first."""
     today = day_of(slot)
     return [today - timedelta(days=back) for back in DAYS_BACK]
-
-
-def window_of(history: FleetHistory, slot: int, demand: float) -> Windows:
-    """The window of one fleet at a slot, with the demand that was just observed as its last column."""
-    return stack_windows([history], [slot], [demand])
-
-
-def stack_windows(histories: Sequence[FleetHistory], slots: Sequence[int], demands: Sequence[float]) -> Windows:
-    """The windows of N fleets, each at its own slot and with its own demand of now.
-
-    Recent slots are as reported: the outage hold replaces those that it disbelieved. Last week's are replaced already.
-    """
-    recent = np.full((len(slots), WINDOW_SLOTS), np.nan, np.float32)
-    week = np.full((len(slots), WEEK_SLOTS), np.nan, np.float32)
-    for row, (history, slot) in enumerate(zip(histories, slots, strict=True)):
-        days, out = history.days, recent[row]
-        for day, source, target in _pieces(slot + 1 - WINDOW_SLOTS, slot + 1):
-            if (known := days.get(day)) is not None:
-                out[target] = known.demand[source]
-        then, out = slot - 7 * SLOTS_PER_DAY, week[row]
-        for day, source, target in _pieces(then - WEEK_BEFORE, then + WEEK_AFTER + 1):
-            if (known := days.get(day)) is not None:
-                out[target] = known.needed[source]
-    recent[:, -1] = demands
-    return Windows(recent, week, np.asarray(slots, np.int64))
 
 
 def history_from_pairs(pairs: Sequence[tuple[float, float]]) -> FleetHistory:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 
 import numpy as np
 
@@ -32,12 +33,14 @@ MOST_FLEETS = 20_000
 """Fleets that a worker keeps the day of, some 3 KB each; the others are asked of the store as if they were new."""
 OVERDUE_SECONDS = 360.0
 """After so long without a new slot, a fleet's last values are written all the same, with the next decision."""
-CLOSING_SECONDS = 3.0
-"""For what is still to be written when a worker ends: less than it is given."""
-_AT_ONCE, _MANY = 100, 1000
+GIVE_UP_SECONDS = 6.0
+"""A store that took nothing for so long is not waited for at the end: its adapter has rested and tried again."""
+DECIDING_SECONDS = 5.0
+"""So long at most what is written aside waits for the call that it came with: both want the same processor."""
+_AT_ONCE, _MANY, _MANY_TO_WRITE = 100, 1000, 200
 _OWN_SLOTS = 3
 """Slots, the present one among them, that this worker may still be writing: of these it knows best."""
-_PATIENCE_SECONDS = 0.3
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 0.3, 0.2
 
 ReadToday = Callable[[Sequence[Observed]], list[DaySlots | None]]
 
@@ -154,6 +157,7 @@ class SlotHistory:
     ) -> None:
         self._history = history
         self._read_today = read_today
+        self._many = _MANY if read_today is None else _MANY_TO_WRITE
         self._most_fleets = most_fleets
         self._clock = clock
         self._begin()
@@ -162,6 +166,8 @@ class SlotHistory:
     def _begin(self) -> None:
         self._lock = threading.Condition()
         self._in_flight: set[str] = set()  # fleets that are being written aside
+        self._undecided: set[str] = set()  # of a call of many
+        self._closing = False
         self._fleets: OrderedDict[str, _Fleet] = OrderedDict()
         self._since: OrderedDict[str, float] = OrderedDict()  # fleets with unsaved values, the oldest first
         self._due: dict[str, None] = {}
@@ -179,7 +185,8 @@ class SlotHistory:
     @property
     def pending(self) -> int:
         """Fleets of which the store was not told the last values yet."""
-        return len(self._since)
+        with self._lock:
+            return len(self._since) + sum(fleet not in self._since for fleet in self._in_flight)
 
     @property
     def writing(self) -> bool:
@@ -192,7 +199,9 @@ class SlotHistory:
         Raises HistoryUnavailableError if the store was asked for all of them, and nothing could be written.
         """
         with self._lock:
-            aside = len(observed) > _MANY
+            aside = len(observed) > self._many
+            if aside:
+                self._undecided.update(one.fleet for one in observed)
             days = [self._from_memory(one, aside=aside) for one in observed]
             self._find_overdue()
             places = [place for place, day in enumerate(days) if day is None]
@@ -213,7 +222,7 @@ class SlotHistory:
 
     def _to_read(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
         """Of many, those whose day is read first and written to aside: but for what comes late."""
-        if self._read_today is None or len(places) <= _MANY:
+        if self._read_today is None or len(places) <= self._many:
             return []
         newest = {one.fleet: known.slot for one in observed if (known := self._fleets.get(one.fleet)) is not None}
         return _in_order(places, observed, newest)
@@ -240,7 +249,7 @@ class SlotHistory:
 
     def _to_ask(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
         """Of many, those that are not being written aside already: both at once would take each other's time."""
-        if len(places) <= _MANY:
+        if len(places) <= self._many:
             return places
         waiting = [place for place in places if observed[place].fleet in self._due]
         self._postpone(observed[place] for place in waiting)
@@ -256,6 +265,9 @@ class SlotHistory:
         """Keep decisions for the fleet's next write, but for those of which every worker should know at once."""
         with self._lock:
             at_once = [one for one in decided if not self._kept(one)]
+            if self._undecided:
+                self._undecided.difference_update(one.fleet for one in decided)
+                self._lock.notify_all()
         if at_once:
             self._history.remember(at_once)
 
@@ -263,19 +275,32 @@ class SlotHistory:
         """The fleets of the store."""
         return self._history.fleets()
 
-    def close(self) -> None:
-        """Write all that is pending, for some seconds at most, and close the store."""
+    def close(self, seconds: float = 1.0) -> None:
+        """Write all that is pending, for so many seconds at most, and close the store."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
         self._writer.shutdown(wait=True, cancel_futures=True)
-        deadline = time.monotonic() + CLOSING_SECONDS
-        while self._since and time.monotonic() < deadline:
-            with self._lock:
-                unsaved = self._taken(list(self._since)[:_AT_ONCE])
-            if not self._write(unsaved):
-                break
+        if len(self._since) > _MANY:
+            log.info("writing the last values of %d fleets", len(self._since))
+        self._write_all(deadline)
         if self._since:
-            log.warning("the last values of %d fleets could not be written: their current slot is lost", self.pending)
-        self._history.close()
+            log.warning(
+                "the last values of %d fleets could not be written: their current slot is lost", len(self._since)
+            )
+        self._history.close(max(1.0, deadline - time.monotonic()))
         self._begin()
+
+    def _write_all(self, deadline: float) -> None:
+        patient_until = time.monotonic() + GIVE_UP_SECONDS
+        while self._since and time.monotonic() < min(deadline, patient_until):
+            with self._lock:
+                unsaved = self._taken(list(islice(self._since, _AT_ONCE)))
+            if self._write(unsaved):
+                patient_until = time.monotonic() + GIVE_UP_SECONDS
+            else:
+                time.sleep(_PAUSE_SECONDS)
 
     def _from_memory(self, one: Observed, *, aside: bool) -> DaySlots | None:
         """The day as it is known; None where the store is to be asked first: of little, at each new slot too."""
@@ -382,7 +407,7 @@ class SlotHistory:
         known = self._fleets.get(fleet)
         if known is None:
             return stored
-        if known.unsaved and day_of(known.slot) == day:
+        if (known.unsaved or fleet in self._in_flight) and day_of(known.slot) == day:
             return known.day
         return None if stored is None else known.with_late(day, stored)
 
@@ -406,6 +431,9 @@ class SlotHistory:
 
     def _write_due(self) -> None:
         """Write what is due, some hundreds at a time, until nothing is, or the store fails."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._closing or not self._undecided, DECIDING_SECONDS)
+            self._undecided.clear()
         while (unsaved := self._next_due()) is not None:
             written = self._write(unsaved)
             with self._lock:
@@ -417,10 +445,10 @@ class SlotHistory:
 
     def _next_due(self) -> _Unsaved | None:
         with self._lock:
-            self._writing = bool(self._due)
+            self._writing = bool(self._due) and not self._closing
             if not self._writing:
                 return None
-            self._in_flight = set(list(self._due)[:_AT_ONCE])
+            self._in_flight = set(islice(self._due, _AT_ONCE))
             return self._taken(self._in_flight)
 
     def _write(self, unsaved: _Unsaved) -> bool:

@@ -32,7 +32,7 @@ class PendingBodies:
         self._free = most
 
     def lease(self) -> "BodyLease":
-        """Room for one body, for as long as the `with` block runs; none at first."""
+        """Room for one body after the other; none at first."""
         return BodyLease(self)
 
     def take(self, size: int, of: int) -> None:
@@ -55,12 +55,6 @@ class BodyLease:
     def __init__(self, pending: PendingBodies) -> None:
         self._pending, self._size = pending, 0
 
-    def __enter__(self) -> "BodyLease":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pending.give_back(self._size)
-
     def hold(self, size: int) -> None:
         """Hold `size` bytes in all, where it was less. Raises RequestError (413, 503) where that is too much."""
         if size > LARGEST_BODY:
@@ -74,6 +68,12 @@ class BodyLease:
         if size > self._size:
             self._pending.give_back(self._size - size)
             self._size = size
+
+    def release(self) -> None:
+        """Give back what is held."""
+        if self._size:
+            self._pending.give_back(self._size)
+            self._size = 0
 
 
 @contextlib.contextmanager
