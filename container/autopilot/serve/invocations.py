@@ -93,7 +93,8 @@ class Invocations:
 
     def _answer(self, calls: Sequence[RawRequest]) -> list[RawReply]:
         started = time.perf_counter()
-        read = [self._read(call) for call in calls]
+        context = self._context()
+        read = [self._read(call, context) for call in calls]
         asked = [_asks(one) for one in read]
         outcomes = chain.from_iterable(self._outcomes(list(chain(*asked[run]))) for run in runs(map(_fleets_of, asked)))
         replies = [self._reply(one, islice(outcomes, len(asks))) for one, asks in zip(read, asked, strict=True)]
@@ -105,21 +106,23 @@ class Invocations:
             self.metrics.responded("/invocations", status, count)
         return replies
 
-    def _read(self, call: RawRequest) -> _Asked | RequestError:
+    def _context(self) -> RequestContext:
+        clock = time.time if self.autopilot is None else self.autopilot.clock
+        return RequestContext(clock(), self.settings.most_elements, bool(self.settings.gs_inventory_url))
+
+    def _read(self, call: RawRequest, context: RequestContext) -> _Asked | RequestError:
         try:
-            return self._asked(call)
+            return self._asked(call, context)
         except RequestError as error:
             return error
 
-    def _asked(self, call: RawRequest) -> _Asked:
+    def _asked(self, call: RawRequest, context: RequestContext) -> _Asked:
         if self.autopilot is None:
             raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
         reads = format_of(call.media_type, call.encoding)
         if not call.body.strip():
             raise RequestError(400, "empty", "the request has no body", "body")
         check_decoded_size(call.body)
-        now, most = self.autopilot.clock(), self.settings.most_elements
-        context = RequestContext(now, most, bool(self.settings.gs_inventory_url))
         parsed = decoder.read(reads, call.body, context)
         if isinstance(parsed, Fleets) and parsed.single and isinstance(parsed.asks[0], RequestError):
             raise parsed.asks[0]

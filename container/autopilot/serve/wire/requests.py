@@ -90,7 +90,7 @@ LIMITS = LimitsIn.__struct_encode_fields__
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What holds for all of a request.
+    """What holds for all of a request, and for all requests of one batch.
 
     now              seconds since the epoch, where `observed_at` is missing
     most             elements that a request may hold
