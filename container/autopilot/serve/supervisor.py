@@ -209,8 +209,8 @@ def _kill(groups: Iterable[int]) -> None:
 def _surroundings(metrics: str, runtime: Path) -> dict[str, str]:
     """What the children's environment has on top of ours.
 
-    A worker is one CPU's, in arithmetic and in memory. What is worked with again and again, up to a megabyte, stays with
-    it between two steps, or the features of many fleets take half as long again; bodies and answers go back at once.
+    A worker is one CPU's, in arithmetic and in memory. What it works with again and again, up to a megabyte, stays with
+    it between two steps, or features of many fleets take half as long again; large bodies and answers go back at once.
     """
     return {
         "PROMETHEUS_MULTIPROC_DIR": metrics,
