@@ -419,7 +419,7 @@ def test_they_are_read_aside_also_where_nobody_asks_for_more_than_there_is(shelf
 def test_in_a_full_memory_fleets_that_nobody_asks_about_make_room_for_what_is_read_aside(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, minutes: int, makes_room: bool
 ) -> None:
-    recent = RecentHistory(shelf, max_bytes=800_000)
+    recent = RecentHistory(shelf, max_bytes=700_000)
     others = [Observed(f"other {number}", TEN - 60 * minutes, 86) for number in range(80)]
     fifty = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
     for one in [*others, *fifty]:

@@ -42,8 +42,9 @@ class _Kept(NamedTuple):
 
 _TODAY = PAST_SLOTS - 1
 """The column where today would begin; what is kept of last week stands there."""
-_ALLOCATIONS = slice(_TODAY + WEEK_BEFORE + 2 * SLOTS_PER_DAY, _TODAY + WEEK_BEFORE + 3 * SLOTS_PER_DAY)
-"""Of yesterday: nobody looks at older ones."""
+_ALLOCATED = 72
+"""Slots at the end of yesterday whose allocations are kept: nobody looks further back than some hours."""
+_ALLOCATIONS = slice(_TODAY + WEEK_BEFORE + 2 * SLOTS_PER_DAY, _TODAY + WEEK_BEFORE + 2 * SLOTS_PER_DAY + _ALLOCATED)
 _WIDTH = _ALLOCATIONS.stop
 _OLDEST = {4: _TODAY % SLOTS_PER_DAY, 8: WEEK_BEFORE}
 """Slots at the end of the oldest days, before which no window begins."""
@@ -135,7 +136,7 @@ class EarlierDays:
             self._write(row, columns, day.needed[slots])
             return
         self._write(row, columns, day.demand)
-        self._write(row, _ALLOCATIONS, day.allocation)
+        self._write(row, _ALLOCATIONS, day.allocation[-_ALLOCATED:])
         if day.believed is not NOTHING or day.arrivals is not NOTHING:
             self._rare[row] = DaySlots(NOTHING, NOTHING, day.believed, day.arrivals)
 
@@ -148,11 +149,9 @@ class EarlierDays:
         demand[slots] = self._read(row, columns)
         if age > 1:
             return DaySlots(demand, NOTHING)
-        rare = self._rare.get(row)
-        allocation = self._read(row, _ALLOCATIONS)
-        return (
-            DaySlots(demand, allocation) if rare is None else DaySlots(demand, allocation, rare.believed, rare.arrivals)
-        )
+        rare, allocation = self._rare.get(row, _NOTHING_RARE), np.full(SLOTS_PER_DAY, np.nan, np.float32)
+        allocation[-_ALLOCATED:] = self._read(row, _ALLOCATIONS)
+        return DaySlots(demand, allocation, rare.believed, rare.arrivals)
 
     def known(self, row: int) -> Iterator[tuple[int, DaySlots | None]]:
         """Age and record of the days that are kept as a whole, the newest first."""

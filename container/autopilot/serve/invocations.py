@@ -11,7 +11,7 @@ from itertools import chain, islice, repeat
 from autopilot.learning.stored import FleetPast, read_pasts
 from autopilot.ports import History, HistoryUnavailableError, ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
-from autopilot.serve.memory import SMALL_BODY, check_decoded_size, collections_paused
+from autopilot.serve.memory import SMALL_BODY, check_decoded_size, large_request
 from autopilot.serve.messages import RawReply, RawRequest
 from autopilot.serve.metrics import Metrics
 from autopilot.serve.order import decide_in_order, runs
@@ -70,9 +70,9 @@ class Invocations:
 
     def answer(self, calls: Sequence[RawRequest]) -> list[RawReply]:
         """A reply to each call. What several ask for is decided in one go; a defect costs only the call that met it."""
-        large = any(len(call.body) > SMALL_BODY for call in calls)
+        largest = max(len(call.body) for call in calls)
         try:
-            with collections_paused() if large else nullcontext():
+            with large_request(largest) if largest > SMALL_BODY else nullcontext():
                 return self._answer(calls)
         except Exception:  # the last line of defence: whatever is wrong costs one answer, not a worker
             if len(calls) > 1:
