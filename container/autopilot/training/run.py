@@ -296,7 +296,7 @@ def judged(
         costs = judge.simulated_costs(hparams.validation_fleets, hparams, candidates, judging)
         return judge.decide(costs, "simulated, never trained on")
     except Stopped:
-        costs = judge.simulated_costs(_HURRIED_FLEETS, hparams, candidates)
+        costs = judge.simulated_costs(min(_HURRIED_FLEETS, hparams.validation_fleets), hparams, candidates)
         return judge.decide(costs, "simulated; few of them, because the run was told to stop")
 
 
