@@ -105,6 +105,14 @@ def test_a_fleet_that_is_empty_at_once_is_held_half_as_long_as_one_that_drains()
     assert held[0] < 0.7 * held[1]
 
 
+def test_a_fleet_that_is_empty_at_once_is_soon_believed_where_a_known_queue_stays_empty():
+    empty, drains = with_fall(to(0, 60))[None], with_fall(drained(10, 60))[None]
+    during, nobody = slice(EVENT - 24, None), Columns(queue=np.zeros(empty.shape))
+    assert believe(empty, during, columns=nobody).held.sum() <= 8
+    assert believe(empty, during).held.sum() > 16
+    assert believe(drains, during, columns=nobody).held.sum() == believe(drains, during).held.sum()
+
+
 def test_after_an_event_no_more_is_held_than_the_fleet_needs():
     truth = fleet()
     truth[EVENT - DAY - 24 : EVENT - DAY + 24] *= 5
@@ -210,11 +218,31 @@ def test_a_queue_proves_an_outage():
     assert any("wait" in words for words in waiting.why.values())
 
 
-def test_arrivals_that_stop_show_a_fall_that_demand_alone_would_excuse():
+def test_a_fall_by_an_eighth_is_held_for_a_quarter_of_an_hour_in_case_it_is_the_beginning_of_a_large_one():
+    held = believe(with_fall(to(0.87, 60))[None], slice(EVENT - 24, EVENT + 60)).held[0, EVENT:]
+    assert held[:3].all()
+    assert not held[3 + 4 :].any()
+
+
+def test_a_small_fall_that_was_held_in_vain_is_not_held_again_the_next_day():
+    truth = fleet()
+    for day in range(DAYS):
+        truth[day * DAY + 240 : day * DAY + 264] *= 0.87
+    assert not believe(np.round(truth)[None], slice(4 * DAY, None)).held[0, 6 * DAY :].any()
+
+
+def test_an_ordinary_evening_a_week_ago_excuses_no_fall():
+    truth = np.concatenate([fleet(seed=seed) for seed in (1, 2)])[-8 * DAY :]
+    now = len(truth) - 20
+    truth[now : now + 12] = np.round(truth[now : now + 12] * 0.86)
+    assert believe(truth[None], slice(now - 24, None)).held[0, now + 1]
+
+
+def test_arrivals_that_stop_show_a_fall_that_demand_alone_would_soon_believe():
     truth = fleet()
     reported = with_fall(to(0.87, 30))
     during = slice(EVENT - 24, EVENT + 30)
-    assert not believe(reported[None], during).held.any()
+    assert not believe(reported[None], during).held[0, EVENT + 8 :].any()
     counted = believe(reported[None], during, columns=Columns(arrivals_of(truth, np.zeros(30))))
     assert counted.held[0, EVENT + 3 : EVENT + 30].all()
     assert "sessions began" in counted.why[0, EVENT + 4]
@@ -398,3 +426,9 @@ def test_the_screen_never_believes_what_a_closer_look_could_doubt():
         holed = np.concatenate([np.full((64, 1), np.nan, np.float32), demand], axis=1)  # of another width: with gaps
         assert (suspicious(demand) >= suspicious(holed)).all()
         assert suspicious(demand).any()
+
+
+def test_a_queue_above_the_demand_that_it_is_part_of_breaks_nothing():
+    demand = with_fall(to(0, 60))[None, EVENT + 1 - WINDOW_SLOTS : EVENT + 1]
+    belief = judged(demand.astype(np.float32), Evidence(queue=np.array([5.0])))
+    assert belief.held[0] > 50

@@ -18,8 +18,8 @@ from autopilot.core.history import (
     days_needed,
     first_slot,
     slot_of,
-    window_of,
 )
+from autopilot.core.windows import window_of
 from autopilot.history.cache import Recalled, RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
@@ -290,7 +290,7 @@ def test_one_day_that_could_not_be_read_is_asked_for_again(shelf: Shelf, recent:
 
 
 def test_memory_is_bounded_and_keeps_the_fleets_that_are_asked_about(shelf: Shelf) -> None:
-    recent = RecentHistory(shelf, max_bytes=200_000)
+    recent = RecentHistory(shelf, max_bytes=100_000)
     for number in range(30):
         fill(shelf, TEN, 9, f"fleet {number}")
     recall(recent, fleet="fleet 0")
@@ -419,7 +419,7 @@ def test_they_are_read_aside_also_where_nobody_asks_for_more_than_there_is(shelf
 def test_in_a_full_memory_fleets_that_nobody_asks_about_make_room_for_what_is_read_aside(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, minutes: int, makes_room: bool
 ) -> None:
-    recent = RecentHistory(shelf, max_bytes=800_000)
+    recent = RecentHistory(shelf, max_bytes=700_000)
     others = [Observed(f"other {number}", TEN - 60 * minutes, 86) for number in range(80)]
     fifty = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
     for one in [*others, *fifty]:

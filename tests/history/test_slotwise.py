@@ -17,7 +17,7 @@ import pytest
 
 from autopilot.core.history import DaySlots
 from autopilot.history.memory import MemoryHistory
-from autopilot.history.slotwise import OVERDUE_SECONDS, SlotHistory
+from autopilot.history.slotwise import MOST_SLOTS, OVERDUE_SECONDS, SlotHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 from testkit.server import until
@@ -303,6 +303,53 @@ def test_fleets_beyond_the_bound_are_forgotten_once_they_are_written(store: Stor
     written = [known(day)[AT_TEN] for day in store.read([(f"fleet {number}", TODAY) for number in range(20)])]
     assert written == list(range(1, 21))
     assert history.pending == 0
+
+
+def test_beyond_the_bound_what_a_store_that_is_down_was_not_told_waits_without_its_day(store: Store) -> None:
+    history = SlotHistory(store, most_fleets=5)
+    for number in range(10):
+        see(history, 0, number, f"fleet {number}")
+    store.down = True
+    for number in range(10):
+        with pytest.raises(HistoryUnavailableError):
+            see(history, SLOT, number + 100, f"fleet {number}")
+    assert history.pending == 10
+    store.down = False
+    history.close()
+    written = [known(day) for day in store.read([(f"fleet {number}", TODAY) for number in range(10)])]
+    assert written == [{AT_TEN: number, AT_TEN + 1: number + 100} for number in range(10)]
+
+
+def test_what_waits_for_a_store_that_is_down_is_bounded_and_what_is_given_up_is_logged(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = SlotHistory(store, most_fleets=5)
+    store.down = True
+    for number in range(20):
+        with pytest.raises(HistoryUnavailableError):
+            see(history, 0, number, f"fleet {number}")
+    assert history.pending <= 11
+    assert caplog.text.count("what is older is given up") == 1
+    store.down = False
+    history.close()
+    fleets = [f"fleet {number}" for number in range(20)]
+    days = [known(day) for day in store.read([(fleet, TODAY) for fleet in fleets])]
+    assert days[10:] == [{AT_TEN: number} for number in range(10, 20)]
+
+
+def test_of_a_fleet_the_last_hour_waits_for_a_store_that_is_down(
+    store: Store, history: SlotHistory, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.down = True
+    for slot in range(MOST_SLOTS + 3):
+        with pytest.raises(HistoryUnavailableError):
+            see(history, slot * SLOT, slot)
+    assert caplog.text.count("what is older is given up") == 1
+    store.down = False
+    history.close()
+    written = stored(store)
+    assert max(written) == AT_TEN + MOST_SLOTS + 2
+    assert len(written) in (MOST_SLOTS, MOST_SLOTS + 1)
 
 
 def test_what_cannot_be_written_at_the_end_is_counted_in_the_log(

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from autopilot.core.history import rfc3339
 from autopilot.learning.commands import learn as module
 from autopilot.learning.commands.trial import trial
-from autopilot.policy.model_archive import ARCHIVE_FILE, pack
+from autopilot.policy.model_archive import pack
+from autopilot.policy.model_place import ARCHIVE_FILE
 from testkit.models import renamed_model, rewrite_metadata
 from tests.learning.conftest import NOW, days_of
 

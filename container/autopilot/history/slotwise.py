@@ -20,39 +20,51 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
-from autopilot.core.history import SLOTS_PER_DAY, DaySlots, day_of, slot_of
+from autopilot.core.history import SLOTS_PER_DAY, DaySlots, changed, day_of, halved, slot_of
 from autopilot.history.forking import tell_of_forks
+from autopilot.history.rate_limited_log import RateLimitedLog
 from autopilot.ports import Decided, History, HistoryUnavailableError, Observed
 
 log = logging.getLogger("autopilot.history")
 
 MOST_FLEETS = 20_000
-"""Fleets that a worker keeps the day of, some 3 KB each; the others are asked of the store as if they were new."""
+"""Fleets that a worker keeps the day of, some 2 KB each; the others are asked of the store as if they were new.
+
+Of as many more it keeps what the store was not told yet, while that is down.
+"""
+MOST_SLOTS = 12
+"""Of each fleet so many slots wait for a store that is down, an hour: older ones are given up, and the log says so."""
 OVERDUE_SECONDS = 360.0
 """After so long without a new slot, a fleet's last values are written all the same, with the next decision."""
 GIVE_UP_SECONDS = 6.0
 """A store that took nothing for so long is not waited for at the end: its adapter has rested and tried again."""
 DECIDING_SECONDS = 5.0
-"""So long at most what is written aside waits for the call that it came with: both want the same processor."""
+"""So long at most what is written aside waits for a call of many to be decided: both want the same processor."""
 _AT_ONCE, _MANY, _MANY_TO_WRITE = 100, 1000, 200
 _OWN_SLOTS = 3
 """Slots, the present one among them, that this worker may still be writing: of these it knows best."""
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 0.3, 0.2
+
+_GIVEN_UP = (
+    f"history: a store that takes nothing: of each fleet the last {MOST_SLOTS} slots wait for it, of as many fleets as "
+    "AUTOPILOT_HISTORY_CACHE_MB has room for; what is older is given up"
+)
 
 ReadToday = Callable[[Sequence[Observed]], list[DaySlots | None]]
 
 
 @dataclass(slots=True)
 class _Fleet:
-    """What a worker knows of a fleet's day, and what of it the store was not told yet, by slot."""
+    """What a worker knows of a fleet's day, and what of it the store was not told yet, one of each for a slot."""
 
     slot: int
     day: DaySlots
-    observed: dict[int, Observed] = field(default_factory=dict)
-    decided: dict[int, Decided] = field(default_factory=dict)
+    observed: tuple[Observed, ...] = ()
+    decided: tuple[Decided, ...] = ()
     trusted: bool = True  # whether the store is well, and knows of this slot or is about to
     disbelieved: bool = False  # its last report was not believed: the store is asked, whatever it said aside meanwhile
     late: tuple[date, DaySlots] | None = None  # the day before, until the store was told all of it
@@ -64,19 +76,17 @@ class _Fleet:
     def observe(self, one: Observed, slot: int) -> DaySlots:
         """The day with an observation in place; days that were handed out are never written to."""
         self.turn_to(slot)
-        self.observed[slot] = one
+        self.observed = _with_latest(self.observed, one)
         day, at = self.day, slot % SLOTS_PER_DAY
         if day.demand[at] != np.float32(one.demand):
-            demand = day.demand.copy()
-            demand[at] = one.demand
-            self.day = DaySlots(demand, day.allocation, day.believed, day.arrivals)
+            self.day = DaySlots(changed(day.demand, at, one.demand), day.allocation, day.believed, day.arrivals)
         return self.day
 
     def turn_to(self, slot: int) -> None:
         """Go on to a slot. A new day begins empty, and what the store may not know of the old one is kept."""
         if slot // SLOTS_PER_DAY != self.slot // SLOTS_PER_DAY:
             self.late = day_of(self.slot), self.day
-            self.day = DaySlots()
+            self.day = _NO_DAY
         self.slot = slot
 
     def with_late(self, day: date, stored: DaySlots) -> DaySlots:
@@ -86,11 +96,11 @@ class _Fleet:
         return _merged(stored, self.late[1], range(SLOTS_PER_DAY - _OWN_SLOTS, SLOTS_PER_DAY))
 
     def decide(self, one: Decided) -> None:
-        allocation, at = self.day.allocation.copy(), self.slot % SLOTS_PER_DAY
-        allocation[at] = one.allocation
+        at = self.slot % SLOTS_PER_DAY
+        allocation = changed(self.day.allocation, at, one.allocation)
         day = DaySlots(self.day.demand, allocation, self.day.believed, self.day.arrivals)
-        self.day = day if one.arrivals is None else day.noted(at, arrivals=one.arrivals)
-        self.decided[self.slot] = one
+        self.day = day.noted(at, arrivals=one.arrivals)
+        self.decided = _with_latest(self.decided, one)
 
     def stored(self, day: DaySlots) -> None:
         """The store's own word on the day, with what it does not know yet in place.
@@ -100,7 +110,7 @@ class _Fleet:
         today, at = self.slot // SLOTS_PER_DAY, self.slot % SLOTS_PER_DAY
         self.trusted = True
         self.day = _merged(day, self.day, range(max(0, at + 1 - _OWN_SLOTS), at + 1))
-        if all(slot // SLOTS_PER_DAY == today for slot in self.observed):
+        if all(slot_of(one.observed_at) // SLOTS_PER_DAY == today for one in self.observed):
             self.late = None
 
 
@@ -113,7 +123,28 @@ def _merged(stored: DaySlots, own: DaySlots, latest: range) -> DaySlots:
     for at in latest:
         demand[at] = demand[at] if math.isnan(own.demand[at]) else own.demand[at]
         allocation[at] = allocation[at] if math.isnan(own.allocation[at]) else own.allocation[at]
-    return DaySlots(demand, allocation, stored.believed, stored.arrivals)
+    return _small(DaySlots(demand, allocation, stored.believed, stored.arrivals))
+
+
+def _small(day: DaySlots) -> DaySlots:
+    """A day as it is kept: of thousands of fleets, what is rare apart, in half of the bytes."""
+    return DaySlots(halved(day.demand), halved(day.allocation), day.believed, day.arrivals)
+
+
+_NO_DAY = _small(DaySlots())
+"""Never written to: with a value in place it is another one."""
+
+_Noted = TypeVar("_Noted", Observed, Decided)
+
+
+def _with_latest(kept: tuple[_Noted, ...], one: _Noted) -> tuple[_Noted, ...]:
+    """One of each slot, in the order in which they came: with another, which takes the place of that of its slot."""
+    slot = slot_of(one.observed_at)
+    if len(kept) == 1 and slot_of(kept[0].observed_at) == slot:
+        return (one,)
+    latest = [before for before in kept if slot_of(before.observed_at) != slot]
+    latest.append(one)
+    return tuple(latest)
 
 
 def _in_order(places: Iterable[int], observed: Sequence[Observed], newest: Mapping[str, int]) -> list[int]:
@@ -135,9 +166,9 @@ class _Unsaved:
     decided: list[Decided] = field(default_factory=list)
 
     def take(self, known: _Fleet) -> None:
-        self.observed += known.observed.values()
-        self.decided += known.decided.values()
-        known.observed, known.decided = {}, {}
+        self.observed += known.observed
+        self.decided += known.decided
+        known.observed = known.decided = ()
 
 
 class SlotHistory:
@@ -160,6 +191,7 @@ class SlotHistory:
         self._many = _MANY if read_today is None else _MANY_TO_WRITE
         self._most_fleets = most_fleets
         self._clock = clock
+        self._limited_log = RateLimitedLog(log)
         self._begin()
         tell_of_forks(self)
 
@@ -169,10 +201,12 @@ class SlotHistory:
         self._undecided: set[str] = set()  # of a call of many
         self._closing = False
         self._fleets: OrderedDict[str, _Fleet] = OrderedDict()
+        self._left: dict[str, _Fleet] = {}  # unsaved values of fleets that there is no room for any more
         self._since: OrderedDict[str, float] = OrderedDict()  # fleets with unsaved values, the oldest first
         self._due: dict[str, None] = {}
         self._writer = ThreadPoolExecutor(1, "history-slots")
         self._writing = False
+        self._is_down = False
 
     def before_fork(self) -> None:
         """Nothing: what is kept here is the parent's to write."""
@@ -326,11 +360,22 @@ class SlotHistory:
             if since > before:
                 break
             self._due[fleet] = None
-        for fleet, _ in zip(list(self._fleets), range(len(self._fleets) - self._most_fleets), strict=False):
-            if self._fleets[fleet].unsaved:
+        for fleet in list(islice(self._fleets, max(0, len(self._fleets) - self._most_fleets))):
+            known = self._fleets.pop(fleet)
+            if known.unsaved:
                 self._due[fleet] = None
-            else:
-                del self._fleets[fleet]
+                left = self._left.setdefault(fleet, _Fleet(known.slot, _NO_DAY))
+                left.decided += known.decided
+                self._put_back(known.observed)
+        while self._is_down and len(self._left) > self._most_fleets:
+            self._give_up(next(iter(self._left)))
+
+    def _give_up(self, fleet: str) -> None:
+        del self._left[fleet]
+        if fleet not in self._fleets:
+            self._since.pop(fleet, None)
+            self._due.pop(fleet, None)
+        self._limited_log.add(_GIVEN_UP)
 
     def _taken(self, fleets: Iterable[str]) -> _Unsaved:
         """What is still to be written of some fleets; it comes back if that fails."""
@@ -338,25 +383,30 @@ class SlotHistory:
         for fleet in fleets:
             self._since.pop(fleet, None)
             self._due.pop(fleet, None)
-            if (known := self._fleets.get(fleet)) is not None:
-                unsaved.take(known)
+            for known in (self._left.pop(fleet, None), self._fleets.get(fleet)):
+                if known is not None:
+                    unsaved.take(known)
         return unsaved
 
     def _failed(self, unsaved: Sequence[Observed]) -> None:
         """The store is not well: keep what it did not take, and let each of these fleets' next decision say so."""
         with self._lock:
+            self._is_down = True
             self._put_back(unsaved)
             for one in unsaved:
+                self._due[one.fleet] = None
                 if (known := self._fleets.get(one.fleet)) is not None:
                     known.trusted = False
-                    self._due[one.fleet] = None
 
     def _put_back(self, unsaved: Iterable[Observed]) -> None:
         for one in unsaved:
-            known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
-            if known is not None:
-                known.observed = {slot: one} | known.observed
-                self._since.setdefault(one.fleet, self._clock())
+            known = self._fleets.get(one.fleet) or self._left.setdefault(one.fleet, _Fleet(0, _NO_DAY))
+            by_slot = {slot_of(each.observed_at): each for each in (one, *known.observed)}
+            newest = sorted(by_slot)[-MOST_SLOTS:]
+            known.observed = tuple(by_slot[slot] for slot in newest)
+            if len(newest) < len(by_slot):
+                self._limited_log.add(_GIVEN_UP)
+            self._since.setdefault(one.fleet, self._clock())
 
     def _ask(self, asked: Sequence[Observed], unsaved: _Unsaved, *, alone: bool) -> list[DaySlots | None]:
         """The store's answer for each, after what was pending of their fleets was written with it."""
@@ -373,6 +423,7 @@ class SlotHistory:
             return [None] * len(asked)
         before, answers = days[: len(unsaved.observed)], days[len(unsaved.observed) :]
         with self._lock:
+            self._is_down = False
             self._put_back(one for one, day in zip(unsaved.observed, before, strict=True) if day is None)
             for one, day in zip(asked, answers, strict=True):
                 self._know(one, day)
@@ -384,10 +435,10 @@ class SlotHistory:
         """What the store had no time for is written aside; the next decision on such a fleet may know its day then."""
         for one in asked:
             slot = slot_of(one.observed_at)
-            known = self._fleets.setdefault(one.fleet, _Fleet(slot, DaySlots(), trusted=False))
+            known = self._fleets.setdefault(one.fleet, _Fleet(slot, _NO_DAY, trusted=False))
             if known.slot <= slot:
                 known.observe(one, slot)
-            known.observed[slot] = one  # a late one, too
+            known.observed = _with_latest(known.observed, one)  # a late one, too
             self._note(one.fleet)
             self._due[one.fleet] = None
 
@@ -396,7 +447,7 @@ class SlotHistory:
         if day is None or (known is not None and known.slot > slot):
             return
         if known is None:
-            self._fleets[one.fleet] = _Fleet(slot, day)
+            self._fleets[one.fleet] = _Fleet(slot, _small(day))
             return
         self._fleets.move_to_end(one.fleet)
         known.turn_to(slot)
@@ -431,9 +482,6 @@ class SlotHistory:
 
     def _write_due(self) -> None:
         """Write what is due, some hundreds at a time, until nothing is, or the store fails."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._closing or not self._undecided, DECIDING_SECONDS)
-            self._undecided.clear()
         while (unsaved := self._next_due()) is not None:
             written = self._write(unsaved)
             with self._lock:
@@ -445,6 +493,8 @@ class SlotHistory:
 
     def _next_due(self) -> _Unsaved | None:
         with self._lock:
+            self._lock.wait_for(lambda: self._closing or not self._undecided, DECIDING_SECONDS)
+            self._undecided.clear()
             self._writing = bool(self._due) and not self._closing
             if not self._writing:
                 return None
@@ -461,6 +511,7 @@ class SlotHistory:
             self._failed(unsaved.observed)
             return False
         with self._lock:
+            self._is_down = False
             for one, day in zip(unsaved.observed, days, strict=True):
                 known = self._fleets.get(one.fleet)
                 if day is None:  # its turn did not come in time

@@ -5,6 +5,7 @@ costs a worker, or keeps small requests waiting.
 """
 
 import contextlib
+import ctypes
 import gc
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ MOST_PENDING = LARGEST_BODY + 7 * 1024 * 1024
 """Bytes of the larger bodies, and of their answers on the way out, that one worker holds at a time."""
 _KEPT_FREE = 4 * 1024 * 1024  # of these, for bodies of up to 1 MB: no few large ones take it all
 MIDDLE_BODY = 1024 * 1024
+_THOUSAND_FLEETS = 100 * 1024
 
 MOST_VALUES = 600_000
 """Values in one body. Twenty-five thousand fleets have some 175,000, a megabyte of the shortest rows has 525,000."""
@@ -76,11 +78,15 @@ class BodyLease:
             self._size = 0
 
 
-@contextlib.contextmanager
-def collections_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: for one large request, whose many values die by themselves when it is answered.
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)  # glibc's own; musl has none
 
-    Each collection would look through them, and through all that is known of fleets, in vain.
+
+@contextlib.contextmanager
+def large_request(size: int) -> Iterator[None]:
+    """No garbage collection while a large request is answered, and none of the memory that it took is kept.
+
+    Its many values die by themselves: each collection would look through them, and through all that is known of fleets,
+    in vain. What they leave free between what stays, some 20 MB after ten thousand fleets, goes back to the system.
     """
     enabled = gc.isenabled()  # one that begins while another pauses leaves it to that one to go on
     gc.disable()
@@ -89,6 +95,8 @@ def collections_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+        if size > _THOUSAND_FLEETS:
+            _malloc_trim(0)
 
 
 def values_in(body: bytes) -> int:

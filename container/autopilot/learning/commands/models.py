@@ -20,7 +20,7 @@ from autopilot.learning.models import CURRENT, checked, first_day_unseen, promot
 from autopilot.learning.promotion import Case, case_for
 from autopilot.learning.stored import StoredFleet, read_fleet
 from autopilot.policy.learned import BUILT_IN_MODEL
-from autopilot.policy.model_archive import unpacked
+from autopilot.policy.model_place import unpacked
 from autopilot.ports import ModelError
 from autopilot.settings import Settings
 from autopilot.wiring import build_policy

@@ -26,7 +26,7 @@ from autopilot.learning.commands.asked import (
 from autopilot.learning.commands.learn import LearningPass, LearnRequest, StepReport
 from autopilot.learning.models import CANDIDATE, CURRENT, PREVIOUS, checked, keep_as
 from autopilot.policy.learned import BUILT_IN_MODEL
-from autopilot.policy.model_archive import unpacked
+from autopilot.policy.model_place import unpacked
 from autopilot.ports import ModelError
 from autopilot.settings import Settings
 
