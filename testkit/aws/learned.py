@@ -43,7 +43,8 @@ class ServedEndpoint:
             container["AdditionalModelDataSources"] = [{"ChannelName": "candidate", "S3DataSource": source}]
             environment["AUTOPILOT_CANDIDATE"] = MOUNTED
         if previous:
-            environment |= {"LEARNING_PREVIOUS": previous, "LEARNING_SINCE": "2026-11-20T04:00:00Z"}
+            environment |= {"LEARNING_PREVIOUS": previous, "LEARNING_SINCE": "2026-11-20T04:00:00Z",
+                            "LEARNING_PREVIOUS_POLICY": "default@0123abcd"}  # fmt: skip
         self.make("CreateModel", ModelName=name, ExecutionRoleArn=SERVING_ROLE, PrimaryContainer=container)
         (variant,) = self.make("DescribeEndpointConfig", EndpointConfigName=self.config)["ProductionVariants"]
         variants = [variant | {"ModelName": name}]
