@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autopilot_deploy.core.call import AwsCall, Json
-from autopilot_deploy.core.names import Names
+from autopilot_deploy.core.names import TAG, Names
 from testkit.aws.account import REGION, Account
 
 NAMES = Names("autopilot", "123456789012", REGION)
@@ -45,7 +45,10 @@ class ServedEndpoint:
         if previous:
             environment |= {"LEARNING_PREVIOUS": previous, "LEARNING_SINCE": "2026-11-20T04:00:00Z",
                             "LEARNING_PREVIOUS_POLICY": "default@0123abcd"}  # fmt: skip
-        self.make("CreateModel", ModelName=name, ExecutionRoleArn=SERVING_ROLE, PrimaryContainer=container)
+        tags = [{"Key": TAG, "Value": "autopilot"}]
+        self.make(
+            "CreateModel", ModelName=name, ExecutionRoleArn=SERVING_ROLE, PrimaryContainer=container, Tags=tags
+        )  # fmt: skip
         (variant,) = self.make("DescribeEndpointConfig", EndpointConfigName=self.config)["ProductionVariants"]
         variants = [variant | {"ModelName": name}]
         self.make("CreateEndpointConfig", EndpointConfigName=f"c-{name}", ProductionVariants=variants)

@@ -384,7 +384,7 @@ def test_other_failures_name_no_archive(account, served):
     ("asked", "problem"),
     [({"ask": "promote"}, "no candidate decides beside what serves"),
      ({"ask": "rollback"}, "nothing was promoted here"),
-     ({"ask": "promote", "model": "autopilot-no"}, 'the model that is asked for could not be read: Could not find'),
+     ({"ask": "promote", "model": "autopilot-no"}, "the model that is asked for could not be read: Sage"),
      ({"ask": "promote", "model": "autopilot-model"}, "autopilot-model has no model.tar.gz: it is what the image has"),
      ({"ask": "beside"}, "artifacts are not given: say the s3:// URI of a model.tar.gz"),
      ({"ask": "dance"}, "ask is dance: say promote, rollback, beside, or nothing")],
@@ -514,7 +514,7 @@ def test_a_return_needs_no_answer_of_what_serves_and_no_alarm_of_its_errors_ends
 def test_nothing_new_is_put_where_nobody_answers(account, served, ask):
     served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="promote: learned@83be1d07 was asked for" if ask == "promote" else "train: its trial is over")
-    account.failing["InvokeEndpoint"] = [("ModelError", "Received server error (500) from primary")]
+    account.failing["InvokeEndpoint"] = [("ModelError", "Received server error (500) from primary")] * 2
     ended = learn(account, ask=ask)
     assert (ended.status, untouched(account)) == ("FAILED", True)
     assert "the endpoint does not answer" in ended.cause
@@ -600,7 +600,8 @@ def test_the_command_line_goes_back(cli, account, served, stack):
 def test_the_command_line_takes_up_what_was_rolled_back_by_a_name_that_status_shows(cli, account, served, stack):
     served.serve("autopilot-new", CANDIDATE, previous="built-in")
     Jobs(account, trial="promote: learned@83be1d07 was asked for")
-    cli("rollback", "autopilot")
+    learn(account, ask="rollback")
+    assert "  model     autopilot-new\n" in cli("status", "autopilot").stdout
     result = cli("promote", "autopilot", "--model", "autopilot-new")
     assert result.exit_code == 0, result.output
     assert f"{served.policy_of(CANDIDATE)} answers now, default@28db5018 did before" in result.stdout

@@ -126,7 +126,7 @@ def _forward(root: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptModel:
+class ModelVersion:
     """A model of the versions: its name, where it is, and what links to it since when (seconds since the epoch)."""
 
     name: str
@@ -134,7 +134,7 @@ class KeptModel:
     links: Mapping[str, float]
 
 
-def kept(root: Path) -> list[KeptModel]:
+def kept(root: Path) -> list[ModelVersion]:
     """The models that are kept, those with a link first. What is damaged is left out."""
     links: dict[Path, dict[str, float]] = {}
     for link in (CURRENT, PREVIOUS, CANDIDATE, TAKEN_BACK):
@@ -144,9 +144,9 @@ def kept(root: Path) -> list[KeptModel]:
     return [found for version in dict.fromkeys((*links, *others)) if (found := _kept(root, version, links))]
 
 
-def _kept(root: Path, version: Path, links: Mapping[Path, Mapping[str, float]]) -> KeptModel | None:
+def _kept(root: Path, version: Path, links: Mapping[Path, Mapping[str, float]]) -> ModelVersion | None:
     try:
-        return KeptModel(name_of(root / version), root / version, links.get(version, {}))
+        return ModelVersion(name_of(root / version), root / version, links.get(version, {}))
     except ModelError:
         return None
 
