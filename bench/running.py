@@ -151,20 +151,33 @@ def running(name, scratch, workers=2, **env):
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT / 'container'}:{ROOT}",
          "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", **env,
     }  # fmt: skip
+    # Compiled before, as in the image: what compiles at its start takes longer, and keeps some memory of it.
+    root = name if isinstance(name, Path) else ROOT
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(root / "container" / "autopilot")], check=True)
     with processes(*stack_commands(name, scratch, port, workers), env=env) as started:
         yield port, started, await_ping(port)
 
 
 def worker_memory(started):
     """Resident MiB of every process below the ones given but nginx's, the largest first."""
+    return sorted((mib for _, _, mib in _processes_of(started)), reverse=True)
+
+
+def largest_worker(started):
+    """Resident MiB of the largest of those processes that answer, rather than watch over others; 0 without one."""
+    found = _processes_of(started)
+    parents = {parent for _, parent, _ in found}
+    return max((mib for pid, _, mib in found if pid not in parents), default=0)
+
+
+def _processes_of(started):
     listing = subprocess.run(["ps", "-eo", "pid,ppid,rss,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 3) for line in listing.splitlines()[1:]]
+    rows = [(int(pid), int(parent), int(rss) / 1024, args) for pid, parent, rss, args in
+            (line.split(None, 3) for line in listing.splitlines()[1:])]  # fmt: skip
     family = {p.pid for p in started}
     for _ in range(4):
-        family |= {int(pid) for pid, ppid, *_ in rows if int(ppid) in family}
-    return sorted(
-        (int(rss) / 1024 for pid, _, rss, args in rows if int(pid) in family and "nginx" not in args), reverse=True
-    )
+        family |= {pid for pid, parent, *_ in rows if parent in family}
+    return [(pid, parent, mib) for pid, parent, mib, args in rows if pid in family and "nginx" not in args]
 
 
 def load(port, asked, scratch):
@@ -189,6 +202,7 @@ def remember(path, fleets, days=9):
     random, minutes = np.random.default_rng(0), np.arange(288) * 5
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA user_version = 1")  # which every version of this project reads
         for back in range(days - 1, -1, -1):
             wave = 20 * np.sin((minutes - slot * 5) / 1440 * 2 * np.pi)  # 86 now, as the load asks
             demand = np.round(86 + wave + random.normal(0, 3, (fleets, 288)))

@@ -28,11 +28,11 @@ from bench.running import (
     SAVED_MODEL,
     STATIC_200,
     Load,
+    largest_worker,
     load,
     missing_tools,
     remember,
     running,
-    worker_memory,
 )
 
 CONNECTIONS = (1, 16, 64)
@@ -86,7 +86,7 @@ def print_stacks(args):
         stacks = [opened.enter_context(stack(name, args)) for name in names]
         measure(stacks, args)
         for one in stacks:
-            one.memory = max(worker_memory(one.started), default=0)
+            one.memory = largest_worker(one.started)
     print_table(stacks)
     ours = stacks[-1]
     for other in stacks[:-1]:

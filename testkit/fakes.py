@@ -44,7 +44,7 @@ class FakeHistory:
         self._check()
         return sorted({fleet for fleet, _ in self.days})
 
-    def close(self) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         pass
 
     def observations(self, fleet: str) -> list[float]:

@@ -39,7 +39,7 @@ def url(tmp_path_factory) -> Iterator[str]:
     store = tmp_path_factory.mktemp("history") / "history.sqlite3"
     app = create_app(Settings.from_env({"AUTOPILOT_HISTORY": f"sqlite:///{store}", "AUTOPILOT_LOG_LEVEL": "WARNING"}))
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/invocations"
     server.shutdown()

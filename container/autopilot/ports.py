@@ -102,8 +102,8 @@ class History(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Write what is pending, within a second, and let go of connections."""
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what is pending, within so many seconds as long as the store takes it, and let go of connections."""
         ...
 
 

@@ -26,17 +26,17 @@ from autopilot.core.history import (
     Windows,
     history_from_pairs,
     slot_of,
-    stack_windows,
 )
 from autopilot.core.outage import judge
 from autopilot.core.replayed import replayed
 from autopilot.core.schedule import Event, override_at
 from autopilot.core.signs import COUNTED
 from autopilot.core.stabilization import SizeMemory
+from autopilot.core.windows import stack_windows
 from autopilot.history.cache import FEW_OBSERVATIONS, Recalled, RecentHistory
 from autopilot.ports import Decided, DemandSource, Judge, Observed, Policy, Shadow
 
-AT_ONCE = 2048
+AT_ONCE = 512
 """Fleets of one call that are decided at once: what lies between history and decision takes some 10 KB for each."""
 _LOOKED_BACK = (max(DAYS_BACK) + 1) * 86400
 """Seconds before an observation that its history can matter."""

@@ -11,7 +11,7 @@ from autopilot.history.service_states import MemoryStates
 from autopilot.history.slotwise import SlotHistory
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, LearnedPolicy, load_policy
-from autopilot.policy.model_archive import unpacked
+from autopilot.policy.model_place import unpacked
 from autopilot.ports import DemandSource, History, ModelError, Policy, ReadsMany, ServiceStates
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import HistoryPlace, Settings

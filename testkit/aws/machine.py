@@ -21,6 +21,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
     state_task_service_aws_sdk,
 )
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from autopilot_deploy.core.call import AwsCall
 from autopilot_deploy.core.errors import AwsError
@@ -93,11 +94,11 @@ def run(account: Account, payload: object, path: Path = DEFINITION, **substitute
 
 def ended(client: Any, arn: str) -> Any:
     """What is said of an execution at its end."""
-    until, pause = time.monotonic() + PATIENCE, 0.01
-    while (seen := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
-        assert time.monotonic() < until, "the machine does not end"
-        time.sleep(pause)
-        pause = min(1.1 * pause, 0.3)  # one look costs as much as a state
+    until = time.monotonic() + PATIENCE
+    for thread in list(TMP_THREADS):  # those of all executions: one look at one costs as much as a state
+        thread.join(max(0.0, until - time.monotonic()))
+    seen = client.describe_execution(executionArn=arn)
+    assert seen["status"] != "RUNNING", "the machine does not end"
     return seen
 
 

@@ -6,10 +6,10 @@ come from a small pool, so that requests of one moment concern the same fleet ag
 
 import asyncio
 import json
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flask import Flask
 
@@ -20,6 +20,7 @@ from autopilot.serve.app import create_app
 from autopilot.serve.batching import LARGEST_BATCH
 from autopilot.serve.decisions import DecisionApp
 from autopilot.serve.memory import SMALL_BODY
+from autopilot.serve.messages import RawReply, RawRequest
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fuzz.parsers import ACCEPTS, KINDS, NOW, fleets_csv, fleets_json, fleets_lines
@@ -80,7 +81,7 @@ def application(environ: dict[str, str]) -> Flask:
 
 
 def hot_way(app: Flask) -> Way:
-    """All at once through the route that nginx hands to uvicorn."""
+    """All at once, as connections hand on what nginx sends."""
 
     async def all_at_once(batch: Sequence[Asked]) -> list[DecidedAnswers]:
         decisions = DecisionApp(app.extensions["invocations"], threads=1)
@@ -90,18 +91,12 @@ def hot_way(app: Flask) -> Way:
 
 
 async def _through(decisions: DecisionApp, one: Asked) -> DecidedAnswers:
-    sent: list[MutableMapping[str, Any]] = []
-
-    async def receive() -> MutableMapping[str, Any]:
-        return {"type": "http.request", "body": one.body, "more_body": False}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        sent.append(message)
-
-    headers = [(b"content-type", one.kind.encode("latin-1")), (b"accept", one.accept.encode("latin-1")),
-               (b"content-length", b"%d" % len(one.body))]  # fmt: skip
-    await decisions({"type": "http", "headers": headers}, receive, send)
-    return DecidedAnswers(sent[0]["status"], dict(sent[0]["headers"])[b"content-type"].decode(), sent[1]["body"])
+    headers = {b"content-type": one.kind.encode("latin-1"), b"accept": one.accept.encode("latin-1")}
+    answered: asyncio.Future[RawReply | BaseException] = asyncio.get_running_loop().create_future()
+    decisions.answer(RawRequest(headers, one.body), answered.set_result)
+    reply = await answered
+    assert isinstance(reply, RawReply), reply
+    return DecidedAnswers(reply.status, reply.content_type, reply.body)
 
 
 def slow_way(app: Flask) -> Way:

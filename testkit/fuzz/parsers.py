@@ -324,7 +324,7 @@ def _framed(data: bytes) -> dict[str, Any]:
 
 
 def _call(environ: dict[str, Any]) -> RawRequest:
-    """The request as uvicorn hands it on."""
+    """The request as a connection hands it on."""
     names = {name: name.removeprefix("HTTP_") for name in environ if name.startswith(("HTTP_", "CONTENT_"))}
     lines = [
         (names[one].replace("_", "-").lower().encode("latin-1"), str(environ[one]).encode("latin-1")) for one in names

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from autopilot.serve.messages import RawReply
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from autopilot.serve.decisions import Message, Receive, Send
+    from autopilot.serve.batching import Reply
+    from autopilot.serve.messages import RawRequest
+    from autopilot.serve.wire.errors import RequestError
 
 PATIENCE = 60
 
@@ -47,24 +51,23 @@ def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[byt
     return [seen(environ["PATH_INFO"], size, environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"))]
 
 
-async def decisions(scope: "Message", receive: "Receive", send: "Send") -> None:
-    """The same for what comes through nginx, as ASGI has it."""
-    size = 0
-    message: Message = {"more_body": True}
-    while message["more_body"]:
-        message = await receive()
-        if message["type"] != "http.request":
-            return
-        size += len(message["body"])
-    query = parse_qs(scope["query_string"].decode())
-    if "hang" in query:
-        linger({"sleep": query["hang"]})  # on the event loop itself
-    await asyncio.to_thread(linger, query)
-    attributes = dict(scope["headers"]).get(b"x-amzn-sagemaker-custom-attributes", b"").decode() or None
-    body = seen(scope["path"], size, attributes)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+class StandInDecisions:
+    """The same for what comes through nginx."""
+
+    is_busy = False
+
+    def answer(self, call: "RawRequest", reply: "Reply") -> None:
+        path, _, query_string = call.target.decode().partition("?")
+        query = parse_qs(query_string)
+        if "hang" in query:
+            linger({"sleep": query["hang"]})  # on the event loop itself
+        attributes = call.headers.get(b"x-amzn-sagemaker-custom-attributes", b"").decode() or None
+        lingering = asyncio.get_running_loop().run_in_executor(None, linger, query)
+        body = seen(path, len(call.body), attributes)
+        lingering.add_done_callback(lambda _: reply(RawReply(200, body, "application/json")))
+
+    def refused(self, error: "RequestError") -> RawReply:
+        return RawReply(error.status, str(error).encode(), "text/plain")
 
 
 def linger(query: Mapping[str, Sequence[str]]) -> None:
@@ -72,3 +75,6 @@ def linger(query: Mapping[str, Sequence[str]]) -> None:
     for directory in query.get("wait", []):
         tempfile.mkstemp(dir=directory)
         wait_for(Path(directory, "go"))
+
+
+decisions = StandInDecisions()

@@ -7,9 +7,10 @@ from autopilot.backtest.replay import REASONS, ReplayConfig, replay
 from autopilot.core.decide import Predictions
 from autopilot.core.fleet import FleetNow, Limits, Reason
 from autopilot.core.guardrail import GuardrailRules, Override
-from autopilot.core.history import Windows, history_from_pairs, slot_of, window_of
+from autopilot.core.history import Windows, history_from_pairs, slot_of
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.schedule import Event
+from autopilot.core.windows import window_of
 from autopilot.demand.series import DemandSeries
 from autopilot.history.cache import RecentHistory
 from autopilot.policy.calibrated import CalibratedPolicy

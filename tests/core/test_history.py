@@ -18,9 +18,9 @@ from autopilot.core.history import (
     history_from_pairs,
     rfc3339,
     slot_of,
-    stack_windows,
 )
 from autopilot.core.usual import PAST_SLOTS
+from autopilot.core.windows import stack_windows
 
 MINUTE = 60.0
 NOW = 1_763_632_800.0  # 2025-11-20T10:00:00Z

@@ -210,11 +210,31 @@ def test_a_queue_proves_an_outage():
     assert any("wait" in words for words in waiting.why.values())
 
 
-def test_arrivals_that_stop_show_a_fall_that_demand_alone_would_excuse():
+def test_a_fall_by_an_eighth_is_held_for_a_quarter_of_an_hour_in_case_it_is_the_beginning_of_a_large_one():
+    held = believe(with_fall(to(0.87, 60))[None], slice(EVENT - 24, EVENT + 60)).held[0, EVENT:]
+    assert held[:3].all()
+    assert not held[3 + 4 :].any()
+
+
+def test_a_small_fall_that_was_held_in_vain_is_not_held_again_the_next_day():
+    truth = fleet()
+    for day in range(DAYS):
+        truth[day * DAY + 240 : day * DAY + 264] *= 0.87
+    assert not believe(np.round(truth)[None], slice(4 * DAY, None)).held[0, 6 * DAY :].any()
+
+
+def test_an_ordinary_evening_a_week_ago_excuses_no_fall():
+    truth = np.concatenate([fleet(seed=seed) for seed in (1, 2)])[-8 * DAY :]
+    now = len(truth) - 20
+    truth[now : now + 12] = np.round(truth[now : now + 12] * 0.86)
+    assert believe(truth[None], slice(now - 24, None)).held[0, now + 1]
+
+
+def test_arrivals_that_stop_show_a_fall_that_demand_alone_would_soon_believe():
     truth = fleet()
     reported = with_fall(to(0.87, 30))
     during = slice(EVENT - 24, EVENT + 30)
-    assert not believe(reported[None], during).held.any()
+    assert not believe(reported[None], during).held[0, EVENT + 8 :].any()
     counted = believe(reported[None], during, columns=Columns(arrivals_of(truth, np.zeros(30))))
     assert counted.held[0, EVENT + 3 : EVENT + 30].all()
     assert "sessions began" in counted.why[0, EVENT + 4]

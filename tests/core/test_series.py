@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from autopilot.core.history import history_from_pairs, slot_of, stack_windows
+from autopilot.core.history import history_from_pairs, slot_of
 from autopilot.core.series import series_windows
+from autopilot.core.windows import stack_windows
 
 START = 1_760_000_000.0 - 1_760_000_000.0 % 300
 

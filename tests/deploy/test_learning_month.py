@@ -19,7 +19,8 @@ from click.testing import CliRunner
 from autopilot.cli import main
 from autopilot.core.history import rfc3339
 from autopilot.history.dynamodb import DynamoHistory
-from autopilot.policy.model_archive import ARCHIVE_FILE, pack
+from autopilot.policy.model_archive import pack
+from autopilot.policy.model_place import ARCHIVE_FILE
 from autopilot.ports import Decided, Observed
 from autopilot.serve.app import create_app
 from autopilot.settings import Settings

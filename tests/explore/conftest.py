@@ -50,7 +50,7 @@ def session():
 def serving_page(app: Flask, port: int = 0):
     """An application's address, as long as its server runs."""
     with make_server("127.0.0.1", port, app, threaded=True) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.port}/"

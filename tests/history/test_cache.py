@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from autopilot.core.history import (
     days_needed,
     first_slot,
     slot_of,
-    window_of,
 )
+from autopilot.core.windows import window_of
 from autopilot.history.cache import Recalled, RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
@@ -62,7 +63,7 @@ class Shelf:
     def remember(self, decided: Sequence[Decided]) -> None:
         self.allocations.extend(decided)
 
-    def close(self) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         self.closed = True
 
     def _copy(self, key: tuple[str, date]) -> DaySlots:
@@ -289,7 +290,7 @@ def test_one_day_that_could_not_be_read_is_asked_for_again(shelf: Shelf, recent:
 
 
 def test_memory_is_bounded_and_keeps_the_fleets_that_are_asked_about(shelf: Shelf) -> None:
-    recent = RecentHistory(shelf, max_bytes=200_000)
+    recent = RecentHistory(shelf, max_bytes=100_000)
     for number in range(30):
         fill(shelf, TEN, 9, f"fleet {number}")
     recall(recent, fleet="fleet 0")
@@ -406,6 +407,29 @@ def test_days_of_many_fleets_that_there_was_no_time_for_are_read_aside_for_the_n
     assert [one.degraded for one in recent.recall(fifty)] == [True] * 50
     until(lambda: not any(one.degraded for one in recent.recall(fifty)), "days that are read aside")
     assert not np.isnan(window(recent.recall(fifty)[49], TEN)).any()
+
+
+def test_they_are_read_aside_also_where_nobody_asks_for_more_than_there_is(shelf: Shelf, fifty: list[Observed]) -> None:
+    recent = RecentHistory(shelf)
+    assert len(list(islice(recent.recall_each(fifty, 25), 50))) == 50
+    until(lambda: len({fleet for wanted in shelf.reads for fleet, _ in wanted}) == 50, "days that are read aside")
+
+
+@pytest.mark.parametrize(("minutes", "makes_room"), [(5, False), (20, True)], ids=["of now", "of before"])
+def test_in_a_full_memory_fleets_that_nobody_asks_about_make_room_for_what_is_read_aside(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, minutes: int, makes_room: bool
+) -> None:
+    recent = RecentHistory(shelf, max_bytes=700_000)
+    others = [Observed(f"other {number}", TEN - 60 * minutes, 86) for number in range(80)]
+    fifty = [Observed(f"fleet {number}", TEN, 86) for number in range(50)]
+    for one in [*others, *fifty]:
+        fill(shelf, one.observed_at, 9, one.fleet)
+    for one in others:
+        recent.recall([one])
+    monkeypatch.setattr("autopilot.history.cache._READ_SECONDS", 0.0)
+    assert [one.degraded for one in recent.recall(fifty)] == [True] * 50
+    until(lambda: "history-reads" not in {thread.name for thread in threading.enumerate()}, "the end of the reading")
+    assert any(one.degraded for one in recent.recall(fifty)) != makes_room
 
 
 def test_what_is_read_aside_ends_with_a_store_that_fails_and_is_tried_again(

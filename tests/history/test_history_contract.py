@@ -83,7 +83,7 @@ def decided(day: DaySlots | None) -> dict[int, float]:
 
 def _known(values: np.ndarray) -> dict[int, float]:
     assert values.shape == (SLOTS_PER_DAY,)
-    assert values.dtype == np.float32
+    assert values.dtype in (np.float32, np.float16)
     return {int(slot): float(values[slot]) for slot in np.flatnonzero(~np.isnan(values))}
 
 

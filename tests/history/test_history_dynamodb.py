@@ -149,6 +149,32 @@ def test_many_new_fleets_are_read_by_the_hundred(watched: tuple[DynamoHistory, S
     assert spy.calls == ["BatchGetItem"] * 10  # the quarter of now, and the item of older versions
 
 
+def test_of_many_new_fleets_the_last_hour_is_read_before_the_rest_of_the_day() -> None:
+    """From a store that gives the last hour, and then nothing more."""
+    fleets = [Observed(f"fleet {number}", MIDNIGHT + 12.5 * 3600, 86) for number in range(40)]
+    last = [{"fleet": {"S": one.fleet}, "day": {"S": "2026-11-20T12"}, "d5": {"N": "80"}} for one in fleets]
+    answers = iter([(200, {"Responses": {"observations": last}, "UnprocessedKeys": {}})])
+    with scripted_store(lambda _: next(answers, None)) as url:
+        history = on(url, budget_seconds=6)
+        days = history.read_today(fleets)
+    assert [seen(day) for day in days] == [{149: 80}] * 40
+    assert history.breaker.healthy
+
+
+@pytest.mark.parametrize(
+    ("minutes", "quarters"),
+    [(0, ["00"]), (350, ["00"]), (360, ["00", "06"]), (410, ["00", "06"]), (415, ["06"]), (1435, ["18"])],
+    ids=["midnight", "before six", "at six", "half past six", "from five to seven on", "before midnight"],
+)
+def test_the_last_hour_lies_in_a_quarter_of_the_day_or_in_two(minutes: int, quarters: list[str]) -> None:
+    asked: list[str] = []
+    client = emulators.client("http://nowhere")
+    client.meta.events.register("before-call.dynamodb", lambda params, **_: asked.append(params["body"].decode()))
+    with pytest.raises(HistoryUnavailableError):
+        DynamoHistory("observations", client=client).read_today([Observed("shooter", MIDNIGHT + 60 * minutes, 86)])
+    assert [hour for hour in ("00", "06", "12", "18") if f"T{hour}" in asked[0]] == quarters
+
+
 def test_a_late_observation_of_another_worker_reaches_the_day_in_the_next_quarter(dynalite: Any, table: str) -> None:
     ours, theirs = (DynamoHistory(table, client=dynalite, budget_seconds=10) for _ in range(2))
     record(ours, MIDNIGHT + 6 * 3600)
@@ -313,6 +339,14 @@ def test_closing_while_the_store_is_silent_takes_no_longer_than_the_budget(caplo
         history.close()
         assert time.monotonic() - began < SOON
     assert "allocations that were pending are lost" in caplog.text
+
+
+def test_closing_writes_more_allocations_than_fit_into_the_budget(dynalite: Any, table: str) -> None:
+    history = DynamoHistory(table, client=dynalite, budget_seconds=0.5)
+    history.remember([Decided(f"fleet {number}", TEN, number) for number in range(1000)])
+    history.close(60)
+    days = DynamoHistory(table, client=dynalite, budget_seconds=60).read([(f"fleet {n}", TODAY) for n in range(1000)])
+    assert [decided(day) for day in days] == [{120: number} for number in range(1000)]
 
 
 @pytest.fixture

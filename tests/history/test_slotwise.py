@@ -17,7 +17,7 @@ import pytest
 
 from autopilot.core.history import DaySlots
 from autopilot.history.memory import MemoryHistory
-from autopilot.history.slotwise import OVERDUE_SECONDS, SlotHistory
+from autopilot.history.slotwise import MOST_SLOTS, OVERDUE_SECONDS, SlotHistory
 from autopilot.history.sqlite import SqliteHistory
 from autopilot.ports import Decided, HistoryUnavailableError, Observed
 from testkit.server import until
@@ -196,6 +196,7 @@ def test_fleets_that_the_store_had_no_time_for_are_written_aside_and_known_at_th
     history = SlotHistory(store)
     observed = [Observed(f"fleet {number}", TEN, number) for number in range(3000)]
     assert sum(day is not None for day in history.record(observed)) == 10
+    history.remember(decided(observed))
     while history.writing:
         time.sleep(0.01)
     days = history.record([Observed(one.fleet, TEN + 60, one.demand + 1) for one in observed])
@@ -223,10 +224,25 @@ def test_of_many_new_fleets_the_days_are_read_at_once_and_the_observations_are_w
     Store.record(store, [Observed("shooter", TEN - SLOT, 80)])
     history = SlotHistory(store, read_today=store.read_today)
     days = history.record(crowd(TEN))
+    history.remember(decided(crowd(TEN)))
     assert [known(day) for day in days] == [{AT_TEN - 1: 80, AT_TEN: 86}, *[{AT_TEN: 5}] * 1000]
     until(lambda: history.pending == 0, "the write aside")
     assert stored(store) == {AT_TEN - 1: 80, AT_TEN: 86}
     assert known(store.read([("crowd/999", TODAY)])[0]) == {AT_TEN: 5}
+
+
+def decided(observed: Sequence[Observed]) -> list[Decided]:
+    return [Decided(one.fleet, one.observed_at, 97) for one in observed]
+
+
+def test_what_a_call_of_many_writes_aside_holds_what_was_decided_in_it() -> None:
+    store = QuickReader()
+    history = SlotHistory(store, read_today=store.read_today)
+    history.record(crowd(TEN))
+    history.remember(decided(crowd(TEN)))
+    until(lambda: history.pending == 0, "the write aside")
+    assert sum(len(write) for write in store.writes.queue) == 1001
+    assert stored(store, "allocation") == {AT_TEN: 97}
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["no time for some", "down"])
@@ -236,6 +252,7 @@ def test_of_many_new_fleets_those_that_could_not_be_read_are_told_and_written_al
     store.down = down
     history = SlotHistory(store, read_today=store.read_today)
     days = history.record(crowd(TEN))
+    history.remember(decided(crowd(TEN)))
     assert days[0] is None
     assert all(day is None for day in days) == down
     store.down = False
@@ -288,6 +305,53 @@ def test_fleets_beyond_the_bound_are_forgotten_once_they_are_written(store: Stor
     assert history.pending == 0
 
 
+def test_beyond_the_bound_what_a_store_that_is_down_was_not_told_waits_without_its_day(store: Store) -> None:
+    history = SlotHistory(store, most_fleets=5)
+    for number in range(10):
+        see(history, 0, number, f"fleet {number}")
+    store.down = True
+    for number in range(10):
+        with pytest.raises(HistoryUnavailableError):
+            see(history, SLOT, number + 100, f"fleet {number}")
+    assert history.pending == 10
+    store.down = False
+    history.close()
+    written = [known(day) for day in store.read([(f"fleet {number}", TODAY) for number in range(10)])]
+    assert written == [{AT_TEN: number, AT_TEN + 1: number + 100} for number in range(10)]
+
+
+def test_what_waits_for_a_store_that_is_down_is_bounded_and_what_is_given_up_is_logged(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = SlotHistory(store, most_fleets=5)
+    store.down = True
+    for number in range(20):
+        with pytest.raises(HistoryUnavailableError):
+            see(history, 0, number, f"fleet {number}")
+    assert history.pending <= 11
+    assert caplog.text.count("what is older is given up") == 1
+    store.down = False
+    history.close()
+    fleets = [f"fleet {number}" for number in range(20)]
+    days = [known(day) for day in store.read([(fleet, TODAY) for fleet in fleets])]
+    assert days[10:] == [{AT_TEN: number} for number in range(10, 20)]
+
+
+def test_of_a_fleet_the_last_hour_waits_for_a_store_that_is_down(
+    store: Store, history: SlotHistory, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.down = True
+    for slot in range(MOST_SLOTS + 3):
+        with pytest.raises(HistoryUnavailableError):
+            see(history, slot * SLOT, slot)
+    assert caplog.text.count("what is older is given up") == 1
+    store.down = False
+    history.close()
+    written = stored(store)
+    assert max(written) == AT_TEN + MOST_SLOTS + 2
+    assert len(written) in (MOST_SLOTS, MOST_SLOTS + 1)
+
+
 def test_what_cannot_be_written_at_the_end_is_counted_in_the_log(
     store: Store, history: SlotHistory, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -297,6 +361,27 @@ def test_what_cannot_be_written_at_the_end_is_counted_in_the_log(
     with caplog.at_level(logging.WARNING):
         history.close()
     assert "the last values of 1 fleets could not be written" in caplog.text
+
+
+def test_a_worker_that_ends_waits_a_while_for_a_store_that_is_down(store: Store, history: SlotHistory) -> None:
+    see(history, 0, 80)
+    see(history, 60, 81)
+    store.down = True
+    ending = threading.Thread(target=history.close, args=(30.0,))
+    ending.start()
+    while [one[2] for one in store.written()] != [81]:  # which it refused
+        pass
+    store.down = False
+    ending.join(30)
+    assert stored(store) == {AT_TEN: 81}
+
+
+def test_a_worker_that_ends_leaves_nothing_to_what_is_written_aside() -> None:
+    store = QuickReader()
+    history = SlotHistory(store, read_today=store.read_today)
+    history.record(crowd(TEN))  # which nothing is decided for
+    history.close(30.0)
+    assert [known(day) for day in store.read([("shooter", TODAY), ("crowd/999", TODAY)])] == [{AT_TEN: 86}, {AT_TEN: 5}]
 
 
 WORKER = """
@@ -372,6 +457,7 @@ def test_after_midnight_yesterday_has_what_is_still_to_be_written_of_it() -> Non
     store.waits = "before"
     for slot in range(-5, 2):
         see_in_a_crowd(history, MIDNIGHT + slot * SLOT, 90 + slot)
+    history.remember(decided(crowd(MIDNIGHT + SLOT)))
     assert store.entered.wait(30)
     yesterday, today = history.read([("shooter", TODAY), ("shooter", date(2026, 11, 21))])
     assert known(yesterday) == {282: 80, 283: 85, 284: 86, 285: 87, 286: 88, 287: 89}

@@ -13,7 +13,8 @@ from autopilot.learning.commands.asked import TimeType
 from autopilot.learning.commands.trial import trial
 from autopilot.learning.models import name_of
 from autopilot.policy.learned import BUILT_IN_MODEL
-from autopilot.policy.model_archive import ARCHIVE_FILE, pack
+from autopilot.policy.model_archive import pack
+from autopilot.policy.model_place import ARCHIVE_FILE
 from testkit.models import renamed_model, rewrite_metadata
 from tests.learning.conftest import NOW, days_of
 

@@ -20,9 +20,7 @@ USERS = {
 """By file of what is shipped: the code that must have a use for each of its packages."""
 STARTED = {
     "gunicorn": "autopilot.serve.supervisor starts it as a program",
-    "httptools": "uvicorn is told its name: the HTTP parser",
     "plotly": "its script is sent to the browser",
-    "uvloop": "uvicorn is told its name: the event loop",
     "botocore": "comes with boto3",
     "tzdata": "zoneinfo reads it",
 }

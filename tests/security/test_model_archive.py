@@ -11,7 +11,8 @@ import pytest
 
 from autopilot.policy import model_archive
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
-from autopilot.policy.model_archive import ARCHIVE_FILE, ArchiveError, unpack, unpacked
+from autopilot.policy.model_archive import ArchiveError, unpack
+from autopilot.policy.model_place import ARCHIVE_FILE, unpacked
 from autopilot.training.command import run_job
 from autopilot.training.job import Job
 from autopilot.wiring import build_policy

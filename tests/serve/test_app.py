@@ -17,7 +17,7 @@ from autopilot.history.cache import RecentHistory
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
 from autopilot.serve.app import LARGEST_BODY, create_app
-from autopilot.serve.memory import collections_paused
+from autopilot.serve.memory import large_request
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
@@ -89,7 +89,7 @@ def test_no_demand_is_less_than_nothing(endpoint):
 
 
 def test_after_large_requests_that_overlap_garbage_is_collected_again(endpoint):
-    first, second = collections_paused(), collections_paused()
+    first, second = large_request(1), large_request(1)
     for step in (first.__enter__, second.__enter__):
         step()
         assert not gc.isenabled()

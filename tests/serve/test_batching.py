@@ -19,11 +19,16 @@ class Echo:
         return [RawReply(200, call.body, "text/plain") for call in calls]
 
 
+async def added(batcher, number):
+    answered = asyncio.get_running_loop().create_future()
+    batcher.add(RawRequest({}, b"%d" % number), answered.set_result)
+    return await answered
+
+
 def asked_at_once(count, answer):
     async def ask():
-        batcher = Batcher(answer, asyncio.get_running_loop())
-        waiting = [batcher.reply(RawRequest({}, b"%d" % number)) for number in range(count)]
-        return await asyncio.gather(*waiting, return_exceptions=True)
+        batcher = Batcher(answer)
+        return await asyncio.gather(*(added(batcher, number) for number in range(count)))
 
     return asyncio.run(ask())
 
@@ -44,26 +49,14 @@ def test_one_after_another_they_are_batches_of_one():
     echo = Echo()
 
     async def ask():
-        batcher = Batcher(echo.answer, asyncio.get_running_loop())
-        for _ in range(3):
-            await batcher.reply(RawRequest({}, b""))
+        batcher = Batcher(echo.answer)
+        for number in range(3):
+            await added(batcher, number)
 
     asyncio.run(ask())
     assert echo.batches == [1, 1, 1]
 
 
-def test_a_caller_who_leaves_costs_the_others_nothing():
-    echo = Echo()
-
-    async def ask():
-        batcher = Batcher(echo.answer, asyncio.get_running_loop())
-        first, second = batcher.reply(RawRequest({}, b"1")), batcher.reply(RawRequest({}, b"2"))
-        first.cancel()
-        return (await second).body
-
-    assert asyncio.run(ask()) == b"2"
-
-
 @pytest.mark.parametrize("answer", [lambda calls: 1 / 0, lambda calls: []], ids=["it fails", "too few replies"])
-def test_a_defect_is_raised_where_each_waits(answer):
+def test_a_defect_is_told_to_each_that_waits(answer):
     assert all(isinstance(one, Exception) for one in asked_at_once(3, answer))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import socket
 import threading
 
 import pytest
@@ -11,8 +12,9 @@ from autopilot.history.cache import RecentHistory
 from autopilot.history.none import NoHistory
 from autopilot.ports import ModelError
 from autopilot.serve.app import create_app
+from autopilot.serve.connection import NginxConnection, Shared
 from autopilot.serve.decisions import DecisionApp
-from autopilot.serve.memory import LARGEST_BODY, MOST_VALUES
+from autopilot.serve.memory import LARGEST_BODY, MOST_VALUES, PendingBodies
 from autopilot.service import Autopilot, DecisionConfig
 from autopilot.settings import Settings
 from testkit.fakes import FakeDemand, FakeHistory, FakePolicy
@@ -21,7 +23,7 @@ NOW = 1_763_632_800.0
 JSON = {"content-type": "application/json"}
 LARGE = json.dumps({"instances": [{"fleet": f"f{n}", "demand": n} for n in range(1000)]}).encode()
 
-GONE = object()  # in place of a piece of a body: its sender has left
+GONE, NO_MORE = b"gone", b"no more"  # in place of a piece of a body: its sender has left, or is silent from now on
 
 REQUESTS = {
     "one fleet": (b'{"fleet": "f", "demand": 86}', {}),
@@ -53,38 +55,48 @@ def application(policy=None, demand=None, **environ):
     return create_app(Settings.from_env(environ), Autopilot(*parts))
 
 
-def decisions(app, **options):
-    return DecisionApp(app.extensions["invocations"], threads=2, **options)
+class Fast:
+    """The fast route with the room that its connections share; asked again, it is on another event loop."""
+
+    def __init__(self, app, **shared):
+        self.decisions = DecisionApp(app.extensions["invocations"], threads=2)
+        self.shared = Shared(**shared)
 
 
-class Server:
-    """What uvicorn does for one request: hands on the body in pieces, and takes the answer."""
+class Caller:
+    """A connection with one request, whose body may come in pieces or not to its end, and its answer."""
 
     def __init__(self, body, headers, pieces=None, announced=True):
-        self.headers = JSON | ({"content-length": str(len(body))} if announced else {}) | headers
-        self.pieces = [body] if pieces is None else list(pieces)
+        length = {"content-length": str(len(body))} if announced else {"transfer-encoding": "chunked"}
+        self.headers = JSON | length | headers
+        self.pieces = [body] if pieces is None else pieces
+        self.announced = announced
         self.status, self.answer, self.body = 0, {}, b""
 
+    async def connect(self, fast):
+        ours, theirs = socket.socketpair()
+        self.reader, self.writer = await asyncio.open_connection(sock=ours)
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: NginxConnection(fast.decisions, fast.shared), theirs)
+
+    def send(self):
+        lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
+        self.writer.write(f"POST /invocations HTTP/1.1\r\n{''.join(lines)}\r\n".encode("latin-1"))
+        for piece in self.pieces:
+            if piece in (GONE, NO_MORE):
+                break
+            self.writer.write(piece if self.announced else b"%x\r\n%b\r\n" % (len(piece), piece))
+        else:
+            self.writer.write(b"" if self.announced else b"0\r\n\r\n")
+
     async def receive(self):
-        if not self.pieces:
-            return {"type": "http.disconnect"}
-        piece = self.pieces.pop(0)
-        if piece is GONE:
-            return {"type": "http.disconnect"}
-        if callable(piece):
-            piece = await piece()
-        return {"type": "http.request", "body": piece, "more_body": bool(self.pieces)}
-
-    async def send(self, message):
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.answer = {name.decode(): value.decode() for name, value in message["headers"]}
-        self.body += message.get("body", b"")
-
-    async def through(self, app):
-        lines = [(name.encode(), value.encode("latin-1")) for name, value in self.headers.items()]
-        await app({"type": "http", "headers": lines}, self.receive, self.send)
-        return self
+        if GONE not in self.pieces:
+            status, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
+            self.status = int(status.split()[1])
+            self.answer = dict(line.split(": ", 1) for line in lines)
+            self.body = await self.reader.readexactly(int(self.answer["content-length"]))
+        self.writer.close()
+        await self.writer.wait_closed()
 
     @property
     def result(self):
@@ -99,10 +111,16 @@ def asked(app, *requests):
     """The results of requests that arrive at the same moment."""
 
     async def ask():
-        fast = app if isinstance(app, DecisionApp) else decisions(app)
-        servers = [one if isinstance(one, Server) else Server(*one) for one in requests]
-        await asyncio.gather(*(server.through(fast) for server in servers))
-        return servers
+        fast = app if isinstance(app, Fast) else Fast(app)
+        callers = [one if isinstance(one, Caller) else Caller(*one) for one in requests]
+        for one in callers:
+            await one.connect(fast)
+        for one in callers:
+            one.send()
+        await asyncio.gather(*(one.receive() for one in callers))
+        while fast.shared.connected:
+            await asyncio.sleep(0)
+        return callers
 
     return asyncio.run(ask())
 
@@ -119,16 +137,16 @@ def test_both_routes_give_the_same_answer(name):
 
 
 def test_in_a_batch_each_gets_what_it_would_get_alone():
-    servers = asked(application(), *REQUESTS.values())
-    assert [one.result for one in servers] == [by_flask(application(), *request) for request in REQUESTS.values()]
+    callers = asked(application(), *REQUESTS.values())
+    assert [one.result for one in callers] == [by_flask(application(), *request) for request in REQUESTS.values()]
 
 
 def test_a_hundred_fleets_at_once_are_decided_and_remembered_as_one_after_another():
     bodies = [json.dumps({"fleet": f"f{number % 7}", "demand": number}).encode() for number in range(100)]
     alone = application()
     expected = [json.loads(by_flask(alone, body, {})[2])["Prediction"]["num_of_gameservers"] for body in bodies]
-    servers = asked(application(), *((body, {}) for body in bodies))
-    assert [json.loads(one.body)["Prediction"]["num_of_gameservers"] for one in servers] == expected
+    callers = asked(application(), *((body, {}) for body in bodies))
+    assert [json.loads(one.body)["Prediction"]["num_of_gameservers"] for one in callers] == expected
 
 
 VALUES = [5, 80.0, 0, -1, "5", None, 2.0000000000000004, 1e308, True, [], 10**12]
@@ -169,8 +187,8 @@ class VectorsOnly(FakePolicy):
 
 def test_with_a_model_for_something_else_vectors_are_answered_and_fleets_are_not():
     bodies = [b'{"fleet": "f", "demand": 1}', b"[1, 2, 3, 4, 5]", b'{"fleet": "g", "demand": 1}']
-    servers = asked(application(policy=VectorsOnly()), *((body, {}) for body in bodies))
-    assert [one.status for one in servers] == [400, 200, 400]
+    callers = asked(application(policy=VectorsOnly()), *((body, {}) for body in bodies))
+    assert [one.status for one in callers] == [400, 200, 400]
 
 
 class Threads(FakePolicy):
@@ -223,54 +241,50 @@ class DefectOfOne(FakePolicy):
 
 def test_a_defect_costs_the_request_that_met_it_and_no_other_of_its_batch(caplog):
     bodies = [json.dumps({"fleet": f"f{n}", "demand": n}).encode() for n in (12, 13, 14)]
-    servers = asked(application(policy=DefectOfOne()), *((body, {}) for body in bodies))
-    assert [one.status for one in servers] == [200, 500, 200]
+    callers = asked(application(policy=DefectOfOne()), *((body, {}) for body in bodies))
+    assert [one.status for one in callers] == [200, 500, 200]
 
 
 # What is bounded
 
 
-async def forever():
-    await asyncio.Event().wait()
-
-
 def unending(size=LARGEST_BODY):
-    return Server(b" " * size, {}, [b" " * 1000, forever])
+    return Caller(b" " * size, {}, [b" " * 1000, NO_MORE])
 
 
 def test_a_body_that_comes_in_pieces_is_whole_with_and_without_its_length():
     pieces = [LARGE[:5], LARGE[5:30_000], LARGE[30_000:]]
-    servers = asked(application(), Server(LARGE, {}, pieces), Server(LARGE, {}, pieces, announced=False))
-    assert [len(json.loads(one.body)["predictions"]) for one in servers] == [1000, 1000]
+    callers = asked(application(), Caller(LARGE, {}, pieces), Caller(LARGE, {}, pieces, announced=False))
+    assert [len(json.loads(one.body)["predictions"]) for one in callers] == [1000, 1000]
 
 
 def test_slow_senders_of_large_bodies_are_bounded_and_small_requests_are_answered():
-    fast = decisions(application(), body_seconds=0.3)
-    servers = asked(fast, *(unending() for _ in range(40)), *(REQUESTS["one fleet"] for _ in range(5)), (LARGE, {}))
-    assert [one.status for one in servers[40:]] == [200] * 6
-    assert sorted((one.status, one.code) for one in servers[:40]) == [(408, "request_timeout"), *[(503, "busy")] * 39]
+    fast = Fast(application(), body_seconds=0.3)
+    callers = asked(fast, *(unending() for _ in range(40)), *(REQUESTS["one fleet"] for _ in range(5)), (LARGE, {}))
+    assert [one.status for one in callers[40:]] == [200] * 6
+    assert sorted((one.status, one.code) for one in callers[:40]) == [(408, "request_timeout"), *[(503, "busy")] * 39]
 
 
 def test_room_is_given_back_by_what_was_answered_refused_late_or_left():
-    fast = decisions(application(), most_pending=2_000_000, body_seconds=0.01)
+    fast = Fast(application(), pending=PendingBodies(2_000_000), body_seconds=0.01)
     for _ in range(5):
-        asked(fast, unending(900_000), Server(b"", {"content-length": "900000"}, [b"{", GONE]), (LARGE, {}))
+        asked(fast, unending(900_000), Caller(b"", {"content-length": "900000"}, [b"{", GONE]), (LARGE, {}))
     (one,) = asked(fast, (LARGE, {}))
     assert one.status == 200
 
 
 def test_a_body_of_unknown_length_takes_room_as_it_grows():
-    fast = decisions(application(), most_pending=100_000)
+    fast = Fast(application(), pending=PendingBodies(100_000))
     pieces = [b" " * 40_000, b" " * 40_000, b" " * 40_000]
-    (one,) = asked(fast, Server(b"", {}, pieces, announced=False))
+    (one,) = asked(fast, Caller(b"", {}, pieces, announced=False))
     assert (one.status, one.code) == (503, "busy")
 
 
 def test_a_body_beyond_the_bound_is_refused_before_it_is_read():
-    (one,) = asked(application(), Server(b"", {"content-length": str(LARGEST_BODY + 1)}, [forever]))
+    (one,) = asked(application(), Caller(b"", {"content-length": str(LARGEST_BODY + 1)}, [NO_MORE]))
     assert (one.status, one.code) == (413, "request_entity_too_large")
 
 
 def test_who_leaves_in_the_middle_gets_nothing():
-    (one,) = asked(application(), Server(LARGE, {}, [LARGE[:100], GONE]))
+    (one,) = asked(application(), Caller(LARGE, {}, [LARGE[:100], GONE]))
     assert (one.status, one.body) == (0, b"")

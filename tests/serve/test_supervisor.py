@@ -13,13 +13,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from autopilot.core.history import day_of, slot_of
+from autopilot.history.dynamodb import DynamoHistory
 from autopilot.learning.models import promote
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.serve.commands import gunicorn_command, server_of
 from autopilot.serve.listening import has_ipv6
 from autopilot.settings import Settings
+from testkit import emulators
+from testkit.quick_dynamodb import quick_dynamodb
 from testkit.server import PATIENCE, ROOT, Running, is_open, running, start, until
 
 NGINX = pytest.param("nginx", marks=pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed"))
@@ -30,6 +35,13 @@ needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not
 @pytest.fixture(params=[NGINX, ALONE])
 def door(request):
     return request.param
+
+
+@pytest.fixture(scope="module")
+def standing():
+    """A server behind nginx for all tests that leave it as they find it: to start and stop one takes seconds."""
+    with running() as server:
+        yield server
 
 
 def test_it_serves_with_nginx_and_without(door):
@@ -48,6 +60,22 @@ def test_the_real_application_is_ready_and_decides(door, tmp_path):
         assert answer["Prediction"]["num_of_gameservers"] >= 40
         status, _, told = server.ask("/scoreboard")
         assert (status, told["fleets"], told["policy"]) == (200, [], answer["Prediction"]["policy"])
+
+
+def test_a_worker_that_ends_writes_its_last_forecasts_to_a_store_behind_a_network(door):
+    with quick_dynamodb() as (url, _):
+        environ = {"AWS_ENDPOINT_URL_DYNAMODB": url, "AWS_REGION": "us-east-1",
+                   "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}  # fmt: skip
+        with running(door, "autopilot.serve.wsgi:app", AUTOPILOT_HISTORY="dynamodb://past", **environ) as server:
+            until(lambda: server.ask("/ping")[0] == 200, "ready")
+            body = b'{"fleet": "eu/racing", "demand": 40}'
+            assert server.ask("/invocations", body, headers={"Content-Type": "application/json"}.items())[0] == 200
+            server.process.send_signal(signal.SIGTERM)
+            assert server.ended() == 0
+        now = time.time()
+        reader = DynamoHistory("past", client=emulators.client(url), budget_seconds=30)
+        days = reader.read([("eu/racing", day_of(slot_of(at))) for at in (now - 600, now)])
+        assert any(np.nanmax(day.allocation, initial=0) >= 40 for day in days)
 
 
 def test_another_model_is_taken_up_without_a_lost_answer(door, tmp_path, candidate):
@@ -187,8 +215,8 @@ def test_a_worker_whose_decisions_hang_is_replaced_while_pings_are_answered():
 
 
 @needs_nginx
-def test_who_closes_its_side_after_the_request_is_answered(tmp_path):
-    with running() as server, socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+def test_who_closes_its_side_after_the_request_is_answered(standing, tmp_path):
+    with socket.create_connection(("127.0.0.1", standing.port), PATIENCE) as connection:
         head = f"POST /invocations?wait={tmp_path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}"
         connection.sendall(head.encode())
         connection.shutdown(socket.SHUT_WR)
@@ -219,12 +247,11 @@ def test_without_nginx_only_this_machine_is_served(tmp_path):
 
 
 @needs_nginx
-def test_large_bodies_of_unknown_length_pass_and_a_wrong_method_is_refused():
-    with running() as server:
-        chunks = iter([b"x" * 70_000, b"y" * 70_000])
-        assert server.ask("/invocations", chunks)[2]["size"] == 140_000
-        for method in ("GET", "PUT"):
-            assert server.ask("/invocations", b"x" * 20_000, method)[2]["path"] == "/invocations"
+def test_large_bodies_of_unknown_length_pass_and_a_wrong_method_is_refused(standing):
+    chunks = iter([b"x" * 70_000, b"y" * 70_000])
+    assert standing.ask("/invocations", chunks)[2]["size"] == 140_000
+    for method in ("GET", "PUT"):
+        assert standing.ask("/invocations", b"x" * 20_000, method)[2]["path"] == "/invocations"
 
 
 @needs_nginx
@@ -259,30 +286,27 @@ def test_a_request_that_takes_too_long_is_given_up_in_json():
 
 @needs_nginx
 @pytest.mark.parametrize("path", ["/", "/pingfoo", "/ping/", "//ping", "/invocations/x", "/.error/not-ready", "/%2e"])
-def test_other_paths_are_not_there(path):
-    with running() as server:
-        status, kind, body = server.ask(path)
-        assert (status, kind, body["error"]["code"]) == (404, "application/json", "not_found")
+def test_other_paths_are_not_there(standing, path):
+    status, kind, body = standing.ask(path)
+    assert (status, kind, body["error"]["code"]) == (404, "application/json", "not_found")
 
 
 @needs_nginx
-def test_the_routes_and_the_platforms_headers_reach_the_application():
-    with running() as server:
-        for path in ("/ping", "/invocations", "/execution-parameters", "/metrics", "/scoreboard"):
-            assert server.ask(path)[2]["path"] == path
-        headers = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1", "X-Unknown": "y" * 1000}
-        assert server.ask("/invocations", b"{}", headers=headers.items())[2]["attributes"] == "trace=1"
+def test_the_routes_and_the_platforms_headers_reach_the_application(standing):
+    for path in ("/ping", "/invocations", "/execution-parameters", "/metrics", "/scoreboard"):
+        assert standing.ask(path)[2]["path"] == path
+    headers = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1", "X-Unknown": "y" * 1000}
+    assert standing.ask("/invocations", b"{}", headers=headers.items())[2]["attributes"] == "trace=1"
 
 
 @needs_nginx
-def test_25_megabytes_are_taken_and_a_byte_more_is_refused():
+def test_25_megabytes_are_taken_and_a_byte_more_is_refused(standing):
     most = 25 * 1024 * 1024
-    with running() as server:
-        assert server.ask("/invocations", b" " * most)[2]["size"] == most
-        head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {most + 1}\r\n\r\n".encode()
-        refused = raw(server, head)
-        assert b" 413 " in refused
-        assert b'"request_entity_too_large"' in refused
+    assert standing.ask("/invocations", b" " * most)[2]["size"] == most
+    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {most + 1}\r\n\r\n".encode()
+    refused = raw(standing, head)
+    assert b" 413 " in refused
+    assert b'"request_entity_too_large"' in refused
 
 
 @needs_nginx
@@ -295,11 +319,10 @@ def test_25_megabytes_are_taken_and_a_byte_more_is_refused():
     ],
     ids=["no HTTP", "no host", "a header beyond all bounds"],
 )
-def test_malformed_requests_are_the_callers_mistake_in_json(sent):
-    with running() as server:
-        answer = raw(server, sent)
-        assert b" 400 " in answer.splitlines()[0]
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
+def test_malformed_requests_are_the_callers_mistake_in_json(standing, sent):
+    answer = raw(standing, sent)
+    assert b" 400 " in answer.splitlines()[0]
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
 
 
 def raw(server, sent):
@@ -312,10 +335,9 @@ def raw(server, sent):
 
 
 @needs_nginx
-def test_no_version_is_told():
-    with running() as server:
-        answer = raw(server, b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert b"\r\nServer: nginx\r\n" in answer
+def test_no_version_is_told(standing):
+    answer = raw(standing, b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b"\r\nServer: nginx\r\n" in answer
 
 
 def test_an_application_that_cannot_be_imported_ends_the_server(door):

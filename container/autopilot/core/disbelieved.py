@@ -68,4 +68,7 @@ def _ran_out(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers], hold: 
     after = reported[hold.stop : hold.stop + slots]
     after = after[~np.isnan(after)]
     level = np.nanmax(marks[max(hold.stop - _LEVEL_SLOTS, hold.start) : hold.stop])
-    return bool(len(after)) and bool(after.max() < _GAVE_IN * level)
+    if not len(after):
+        return False
+    halfway = (np.fmin.reduce(reported[hold], initial=level) + level) / 2
+    return bool(after.max() < max(_GAVE_IN * level, halfway))

@@ -6,7 +6,7 @@ explains it: a peak or a crowd that leaves, an hour at which the fleet was close
 """
 
 from dataclasses import dataclass
-from math import log
+from math import isnan, log
 from typing import NamedTuple
 
 import numpy as np
@@ -21,12 +21,13 @@ LAGS = np.array((1, 2, 3, 4, 6, 8, 10, 12, 15))
 """Slots before now at which the levels end that a fall is measured from."""
 LEVEL_SLOTS = 4
 """A level is the mean of so many slots."""
-FALLEN = 0.82 - 0.05 * (LAGS - 1) / 14
+FALLEN = 0.90 - 0.13 * (LAGS - 1) / 14
 """By lag: below this share of what is expected, demand has fallen."""
 SMALLEST_FALL = 2.5
 """Servers: a smaller fall costs less than a wrong hold."""
 
-_FELL_ITSELF = 0.82  # of the highest of those levels: what other days did is no fall of this one
+FELL_ITSELF = 0.90  # of the highest of those levels: what other days did is no fall of this one
+_NO_DAY_BEFORE = 0.08  # so much less counts where nothing is known of how demand changes at this hour
 _STOPPED_FALLEN, _STOPPED_ERRORS = 0.92, 1.5
 _ERRORS = 3.0  # standard deviations of what is expected that still count as chance
 _PEAK, _PEAK_SLOTS, _PEAK_SHARE = np.arange(3, 37), 6, 0.85
@@ -35,7 +36,7 @@ _PEAK_QUANTILE, _CROWD_QUANTILE = 0.25, 0.4
 _ALL_OF_IT = 0.97  # a crowd that leaves faster than sessions end leaves what was there before it
 _ERRORS_BACK = 1.5  # standard deviations that still count as back
 _ABOVE_USUAL, _USUAL_RANGE = 1.4, (0.85, 1.2)
-_HOUR_SLOTS, _OWN_SHARE = 12, 0.8
+_HOUR_SLOTS, _OWN_SHARE = 12, 0.9
 _RISE, _OWN_SHARE_IN_A_RISE = 1.25, 0.667  # how large a usual rise will be is less sure than that there is one
 _EMPTY_SHARE, _EMPTY_SERVERS = 0.05, 0.5
 _AS_OFTEN = 4
@@ -75,7 +76,9 @@ class FleetReading(NamedTuple):
 def find_fall(seen: FleetReading) -> Fall | None:
     """The fall that nothing explains; None where demand is believed."""
     lags = LAGS if seen.since is None else LAGS[seen.since >= LAGS + LEVEL_SLOTS - 1]
-    share, itself, errors = FALLEN[: len(lags)], _FELL_ITSELF, _ERRORS
+    share, itself, errors = FALLEN[: len(lags)], FELL_ITSELF, _ERRORS
+    if isnan(seen.usual.at_this_hour()):
+        share, itself = share - _NO_DAY_BEFORE, itself - _NO_DAY_BEFORE
     if seen.stopped:
         share, itself, errors = np.full(len(lags), _STOPPED_FALLEN), _STOPPED_FALLEN, _STOPPED_ERRORS
     expected = seen.usual.least_expected(lags, LEVEL_SLOTS)
@@ -149,7 +152,8 @@ def _as_last_week(seen: FleetReading, expected: float) -> bool:
     if not len(before) or not len(then):
         return False
     level = float(np.sort(before)[-_WEEK_LEVEL_SLOTS:].mean())
-    return bool(seen.demand * level > _AS_FAR * float(then.min()) * expected)
+    fallen_then, fallen_now = level - float(then.min()), expected - seen.demand
+    return bool(_AS_FAR * fallen_now * level < fallen_then * expected)
 
 
 def _often(seen: FleetReading, expected: float, lag: int) -> bool:

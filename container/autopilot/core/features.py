@@ -70,7 +70,7 @@ _LATE = (0, _SAMPLES - 6 * _HOUR, _SAMPLES - 3 * _HOUR)  # where the last two da
 _MEAN_COLUMNS = _NOW + 1 - np.array([2 * _DAY, 2 * _HOUR, _HOUR])
 _CHUNK = 64  # rows at a time: what stays in the second-level cache
 _ROWS_A_SPAN = 16  # rows from which on a span of all of them at a time is faster than all spans of a row
-_WORTH_SHARING = 1024  # rows from which on a second thread takes half of them
+_WORTH_SHARING = 512  # rows from which on a second thread takes half of them
 _RIDGE = 6.0  # samples' worth of belief that nothing but the demand of now counts
 # Numbers as arrays without a dimension: numpy takes longer to make one of a scalar than to add it to a few others.
 _LIMIT = np.array(1e4, np.float32)

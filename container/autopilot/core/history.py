@@ -5,9 +5,10 @@ demand that was observed in it and the last allocation that was decided in it; N
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,8 @@ def _nothing() -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class DaySlots:
-    """One UTC day of one fleet, slot by slot, each [288]; NaN where there is none.
+    """One UTC day of one fleet, slot by slot, each [288]; NaN where there is none. In float32, or in half of the bytes
+    where that loses nothing.
 
     demand      servers that were reported
     allocation  servers that were decided
@@ -88,15 +90,29 @@ class DaySlots:
 
     def noted(self, at: int, *, believed: float | None = None, arrivals: float | None = None) -> "DaySlots":
         """The day with what was believed in one slot, and the arrivals counted there; None: as it is."""
-        return replace(self, believed=_with(self.believed, at, believed), arrivals=_with(self.arrivals, at, arrivals))
+        return DaySlots(
+            self.demand,
+            self.allocation,
+            self.believed if believed is None else changed(self.believed, at, believed),
+            self.arrivals if arrivals is None else changed(self.arrivals, at, arrivals),
+        )
 
 
-def _with(values: Floats, at: int, value: float | None) -> Floats:
-    if value is None:
-        return values
-    changed = values.copy()
-    changed[at] = value
-    return changed
+def changed(values: Floats, at: int, value: float) -> Floats:
+    """A copy of a day's values with another in one slot; in float32 where half of the bytes do not hold it."""
+    found = values.copy()
+    found[at] = value
+    if found.dtype == np.float16 and found[at] != np.float32(value):
+        found = values.astype(np.float32)
+        found[at] = value
+    return found
+
+
+def halved(values: Floats) -> Floats:
+    """In half of the bytes where that loses nothing: whole servers up to 2,048, and many above."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return cast(Floats, half) if np.array_equal(half, values, equal_nan=True) else values
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +138,22 @@ class Windows:
         return Windows(self.demand[rows], self.last_week[rows], self.slot[rows])
 
 
-@dataclass(frozen=True, slots=True)
 class FleetHistory:
     """The days of one fleet that a decision needs, by UTC day. Days without a record are absent."""
 
-    days: Mapping[date, DaySlots]
+    __slots__ = ("_days",)
+
+    def __init__(self, days: Mapping[date, DaySlots]) -> None:
+        self._days = days
+
+    @property
+    def days(self) -> Mapping[date, DaySlots]:
+        """All of them, by UTC day."""
+        return self._days
+
+    def day(self, day: date) -> DaySlots | None:
+        """One of them; None where it is absent."""
+        return self._days.get(day)
 
     def demand_between(self, start: int, stop: int) -> Floats:
         """Demand of the slots start (inclusive) to stop (exclusive), counted from the epoch."""
@@ -146,7 +173,7 @@ class FleetHistory:
 
     def _rare(self, what: str, start: int, stop: int) -> Floats | None:
         for day, _, _ in _pieces(start, stop):
-            known = self.days.get(day)
+            known = self.day(day)
             if known is not None and getattr(known, what) is not NOTHING:
                 return self._between(what, start, stop)
         return None
@@ -158,7 +185,7 @@ class FleetHistory:
     def _between(self, what: str, start: int, stop: int) -> Floats:
         out = np.full(stop - start, np.nan, np.float32)
         for day, source, target in _pieces(start, stop):
-            known = self.days.get(day)
+            known = self.day(day)
             if known is not None:
                 out[target] = getattr(known, what)[source]
         return out
@@ -181,31 +208,6 @@ def days_needed(slot: int) -> list[date]:
     """The earlier UTC days that the window of a slot can touch, newest first."""
     today = day_of(slot)
     return [today - timedelta(days=back) for back in DAYS_BACK]
-
-
-def window_of(history: FleetHistory, slot: int, demand: float) -> Windows:
-    """The window of one fleet at a slot, with the demand that was just observed as its last column."""
-    return stack_windows([history], [slot], [demand])
-
-
-def stack_windows(histories: Sequence[FleetHistory], slots: Sequence[int], demands: Sequence[float]) -> Windows:
-    """The windows of N fleets, each at its own slot and with its own demand of now.
-
-    Recent slots are as reported: the outage hold replaces those that it disbelieved. Last week's are replaced already.
-    """
-    recent = np.full((len(slots), WINDOW_SLOTS), np.nan, np.float32)
-    week = np.full((len(slots), WEEK_SLOTS), np.nan, np.float32)
-    for row, (history, slot) in enumerate(zip(histories, slots, strict=True)):
-        days, out = history.days, recent[row]
-        for day, source, target in _pieces(slot + 1 - WINDOW_SLOTS, slot + 1):
-            if (known := days.get(day)) is not None:
-                out[target] = known.demand[source]
-        then, out = slot - 7 * SLOTS_PER_DAY, week[row]
-        for day, source, target in _pieces(then - WEEK_BEFORE, then + WEEK_AFTER + 1):
-            if (known := days.get(day)) is not None:
-                out[target] = known.needed[source]
-    recent[:, -1] = demands
-    return Windows(recent, week, np.asarray(slots, np.int64))
 
 
 def history_from_pairs(pairs: Sequence[tuple[float, float]]) -> FleetHistory:

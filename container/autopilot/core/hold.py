@@ -19,13 +19,13 @@ _RECOVERED = 0.85  # share of what is expected at which demand is back
 _BACK = 0.95  # while other signs still prove an outage: a small fall counts as well then
 _HALFWAY = 0.5
 PATH_SLOTS = 6  # before the hold: the fall may have begun earlier than it was seen
-_EMPTY, _DEEP, _HALF_GONE = 0.02, 0.33, 0.55  # shares of what is expected
+_EMPTY, _DEEP, _HALF_GONE, _HARDLY_GONE = 0.02, 0.33, 0.55, 0.8  # shares of what is expected
 _AT_ONCE, _ALL_AT_ONCE = 0.40, 0.80  # of the level before, from one observation to the next
 PROVEN, DRAINED = 2.0, 1.0
 """Shares of the longest hold, too: while other signs prove an outage now, and where they show how it came about."""
 # Shares of the longest hold. Nobody leaves a running session at once: a fleet that is empty from one report to the next
 # was closed, one that drained was not.
-_PATIENCE = {"at once": 1.0, "closed": 0.45, "deep": 0.84, "fast": 0.75, "half": 0.6, "slow": 0.25}
+_PATIENCE = {"at once": 1.0, "closed": 0.45, "deep": 0.84, "fast": 0.75, "half": 0.6, "slow": 0.25, "hardly": 0.085}
 _SMOOTH = 3
 _CHANCE = 3.0  # standard deviations of how many sessions happen to end
 
@@ -47,9 +47,9 @@ def over(hold: HoldUnderWay, error: float) -> bool:
     """Demand is back at what is expected, or twice in a row half-way back from the lowest: players join again."""
     known = hold.path[PATH_SLOTS:]
     known = known[~np.isnan(known)]
-    if known[-1] >= min(_RECOVERED, 1 - 2 * error) * hold.expected:
-        return True
     halfway = known.min() + _HALFWAY * (hold.expected - known.min())
+    if known[-1] >= max(min(_RECOVERED, 1 - 2 * error) * hold.expected, halfway):
+        return True
     return len(known) > 1 and bool(known[-2:].min() >= halfway)
 
 
@@ -75,6 +75,8 @@ def patience(hold: HoldUnderWay, rules: HoldRules) -> float:
     known = hold.path[~np.isnan(hold.path)]
     left = float(known[-_SMOOTH:].mean()) / hold.expected
     largest = float((known[:-1] - known[1:]).max(initial=0) / known.max(initial=1))
+    if left > _HARDLY_GONE:
+        return _PATIENCE["hardly"]
     if largest > _AT_ONCE:
         return _PATIENCE["closed" if largest > _ALL_AT_ONCE and left <= _EMPTY else "at once"]
     if left < _DEEP:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from autopilot.core import hold, signs
 from autopilot.core.disbelieved import settled, since_ran_out, under_way
 from autopilot.core.evidence import Evidence
-from autopilot.core.fall import FALLEN, LAGS, LEVEL_SLOTS, SMALLEST_FALL, FleetReading, find_fall
+from autopilot.core.fall import FALLEN, FELL_ITSELF, LAGS, LEVEL_SLOTS, SMALLEST_FALL, FleetReading, find_fall
 from autopilot.core.history import SLOT_SECONDS, SLOTS_PER_DAY, WINDOW_SLOTS, Floats, Windows
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.signs import Doubt, Signs
@@ -29,7 +29,7 @@ _SILENT_SLOTS = 24  # a hold that nothing was heard of for two hours is over
 _RECENT_SLOTS = 41  # in which a hold that ran out is remembered
 _SOME_NOISE = 1.1  # above the most that a fleet ever needed
 _SLOT_MINUTES = SLOT_SECONDS // 60
-_FALLEN = FALLEN.astype(np.float32)
+_FALLEN, _FELL_ITSELF = FALLEN.astype(np.float32), np.array(FELL_ITSELF, np.float32)
 _SMALLEST_FALL, _ONE = np.array(SMALLEST_FALL, np.float32), np.array(1, np.float32)
 _ROUNDING = np.array(1 + 1e-5, np.float32)  # the screen is never too strict
 _SCREEN = int(LAGS.max()) + LEVEL_SLOTS
@@ -99,16 +99,17 @@ def _may_have_fallen(demand: Floats) -> npt.NDArray[np.bool_]:
             levels, days = means[:, : len(LAGS)], means[:, len(LAGS) :].reshape(-1, 2, len(LAGS) + 1) + _ONE
             ratios = days[:, :, -1:] / days[:, :, :-1]
             growth = np.maximum(ratios[:, 0], ratios[:, 1])
-            return _below(demand[:, -1:], levels * growth * _ROUNDING)
+            return _below(demand[:, -1:], levels * growth * _ROUNDING, levels)
     return _may_have_fallen_with_gaps(demand)
 
 
-def _below(now: Floats, expected: Floats) -> npt.NDArray[np.bool_]:
-    """Whether demand of now [n, 1] is low against any of what is expected [n, lags]."""
+def _below(now: Floats, expected: Floats, levels: Floats) -> npt.NDArray[np.bool_]:
+    """Whether demand of now [n, 1] is low against any of what is expected and of the levels themselves [n, lags]."""
     fallen = now < _FALLEN * expected
     if not np.count_nonzero(fallen):
         return np.zeros(len(now), np.bool_)
     fallen &= expected - now > _SMALLEST_FALL
+    fallen &= now < _FELL_ITSELF * _ROUNDING * np.fmax.reduce(levels, axis=1, keepdims=True)
     found: npt.NDArray[np.bool_] = np.logical_or.reduce(fallen, axis=1)
     return found
 
@@ -152,7 +153,8 @@ def _may_have_fallen_with_gaps(demand: Floats) -> npt.NDArray[np.bool_]:
         at_now = _mean(demand[:, end - 1 : end + 2])
         one = (at_now + 1) / (_levels(demand[:, end - _SCREEN : end]) + 1)
         growth = one if growth is None else np.fmax(growth, one)
-    return _below(demand[:, -1:], levels if growth is None else levels * np.nan_to_num(growth, nan=1.0))
+    expected = levels if growth is None else levels * np.nan_to_num(growth, nan=1.0)
+    return _below(demand[:, -1:], expected, levels)
 
 
 def _levels(before: Floats) -> Floats:

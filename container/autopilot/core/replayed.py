@@ -9,11 +9,10 @@ from autopilot.core.history import (
     SLOTS_PER_DAY,
     FleetHistory,
     day_of,
-    stack_windows,
-    window_of,
 )
 from autopilot.core.hold_rules import HoldRules
 from autopilot.core.outage import judge, suspicious
+from autopilot.core.windows import stack_windows, window_of
 
 _SLOTS_BACK = 24
 """Slots before the longest hold that are judged again: an outage of yesterday stands as it was reported."""

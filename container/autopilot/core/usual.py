@@ -48,7 +48,8 @@ class Usual:
 
     def expected(self, back: Columns, slots: int) -> Doubles:
         """What the fleet would have now, by each level that it had: the mean of `slots` up to `back` slots ago."""
-        return self._moved(back, slots, self._at_now)
+        expected: Doubles = self._moved(back, slots, self._at_now[:, None])[0]
+        return expected
 
     def levels(self, back: Columns, slots: int) -> Doubles:
         """The levels themselves: means of so many slots, up to `back` slots ago."""
@@ -57,17 +58,23 @@ class Usual:
 
     def least_expected(self, back: Columns, slots: int) -> Doubles:
         """The same, or less where this very slot brought less on the days before: a sharp fall at a fixed time."""
-        return np.fmin(self._moved(back, slots, self._at_now), self._moved(back, slots, self._days[1:, REACH]))
+        at_now = np.stack([self._at_now, self._days[1:, REACH]], axis=1)
+        least: Doubles = np.fmin.reduce(self._moved(back, slots, at_now))
+        return least
 
     def _moved(self, back: Columns, slots: int, at_now: Doubles) -> Doubles:
+        """Levels moved to what is taken for demand of now on the days before: `at_now` [days, A] → [A, len(back)]."""
         means = self._means(REACH - back, slots)
         with np.errstate(invalid="ignore"):
-            growth = (at_now[:, None] + _ONE_SERVER) / (means[1:] + _ONE_SERVER)
-            growth[means[1:] + _ONE_SERVER < _COMPARABLE * means[0]] = np.nan
+            before = means[1:] + _ONE_SERVER
+            before[before < _COMPARABLE * means[0]] = np.nan
+            growth = ((at_now[:, :, None] + _ONE_SERVER) / before[:, None]).reshape(
+                len(before), at_now.shape[1] * len(back)
+            )
         usual = _medians(growth)
         alone = np.count_nonzero(~np.isnan(growth), axis=0) < _DAYS_TO_RISE
         usual[alone] = np.fmin(usual[alone], 1.0)  # what one day brought is no rise that the next one owes
-        moved: Doubles = means[0] * np.where(np.isnan(usual), 1.0, usual)
+        moved: Doubles = means[0] * np.where(np.isnan(usual), 1.0, usual).reshape(at_now.shape[1], len(back))
         return moved
 
     def at_this_hour(self) -> float:

@@ -48,13 +48,15 @@ MOST_FLEETS = 20_000
 """Fleets whose earlier quarters of the day are kept; those that were not heard of for the longest go first."""
 QUARTER_SLOTS = SLOTS_PER_DAY // 4
 LATE_SLOTS = 3
+SLOTS_PER_HOUR = 3600 // SLOT_SECONDS
 LARGEST = 2.0**31  # servers
 SLOTS_OF_ARRIVALS = 48  # four hours: a hold, and the hour before it
 SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
 
 # Shares of the time budget: a decision that reads earlier days makes two calls, and both fit into it.
 _RECORD_SHARE, _QUARTERS_SHARE, _READ_SHARE = 0.35, 0.25, 0.4
-_ALONE_SHARE = 0.9
+_LAST_TRIES = 3
+_ALONE_SHARE, _EARLIER_SHARE = 0.9, 0.45
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -142,11 +144,7 @@ class DynamoHistory:
             }
         missing = [part for part in slots if part not in found]
         keys = {part: [key for key in _keys(part[0], _day_of(part)) if key != _key_of(part)] for part in missing}
-        items: dict[Key, Item | None] = {}
-        try:
-            items = self._items([key for some in keys.values() for key in some], _QUARTERS_SHARE)
-        except HistoryUnavailableError:
-            self.breaker.succeeded()  # it has just written: there was no time, that is all
+        items = self._items_in_passing([key for some in keys.values() for key in some], _QUARTERS_SHARE)
         read = {part: day for part in missing if (day := _day_in(keys[part], items)) is not None}
         with self._quarters_lock:
             for part, day in read.items():
@@ -156,20 +154,26 @@ class DynamoHistory:
     def read_today(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
         """What is stored of the day of each observation, up to its quarter; None where it could not be read in time.
 
-        For more fleets than can be written before an answer: one call reads a hundred items, and writes one. It may
-        take nearly all of the time budget. Raises HistoryUnavailableError if nothing could be read.
+        For more fleets than can be written before an answer: one call reads a hundred items, and writes one. Of all
+        fleets the last hour is read first, in nearly all of the time budget; earlier quarters, only while there is half
+        of it left: they come with the fleet's next record. Raises HistoryUnavailableError if nothing could be read.
         """
+        began = time.monotonic()
         slots = {(one.fleet, (slot := slot_of(one.observed_at)) // QUARTER_SLOTS): slot for one in observed}
         keys = {part: _keys(part[0], _day_of(part))[: 2 + part[1] % 4] for part in slots}
-        items = self._items([key for some in keys.values() for key in some], _ALONE_SHARE)
+        recent = {part: keys[part][-_quarters_of_an_hour(slot) :] for part, slot in slots.items()}
+        items = self._items([key for some in recent.values() for key in some], _ALONE_SHARE)
+        known = [part for part, some in recent.items() if all(key in items for key in some)]
+        earlier = [key for part in known for key in keys[part] if key not in items]
+        items |= self._items_in_passing(earlier, _EARLIER_SHARE - (time.monotonic() - began) / self._budget)
         days: dict[Part, DaySlots] = {}
-        for part, (*others, own) in keys.items():
-            before, quarter = _day_in(others, items), items.get(own)
-            if before is None or own not in items:
-                continue
-            days[part] = before if quarter is None else _joined(before, _day([quarter]), part[1])
-            with self._quarters_lock:
-                self._quarters.keep(part, slots[part], before)
+        for part in known:
+            *others, own = keys[part]
+            before = [item for key in others if (item := items.get(key)) is not None]
+            days[part] = _day(before if (item := items[own]) is None else [*before, item])
+            if all(key in items for key in others):
+                with self._quarters_lock:
+                    self._quarters.keep(part, slots[part], _day(before))
         return [days.get((one.fleet, slot_of(one.observed_at) // QUARTER_SLOTS)) for one in observed]
 
     def read(self, wanted: Sequence[FleetDay]) -> list[DaySlots | None]:
@@ -190,6 +194,16 @@ class DynamoHistory:
         for answer in self._each(lambda chunk: self._get(chunk, deadline), chunks, share):
             found |= answer or {}
         return found
+
+    def _items_in_passing(self, keys: Sequence[Key], share: float) -> dict[Key, Item | None]:
+        """As `_items`, from a store that has just answered: nothing where there is no time."""
+        if share <= 0:
+            return {}
+        try:
+            return self._items(keys, share)
+        except HistoryUnavailableError:
+            self.breaker.succeeded()  # there was no time, that is all
+            return {}
 
     def remember(self, decided: Sequence[Decided]) -> None:
         """Keep allocations for the fleet's next record."""
@@ -213,13 +227,19 @@ class DynamoHistory:
                 return found
             request = request | {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    def close(self) -> None:
-        """Write what is pending and let go of the threads."""
-        deadline = time.monotonic() + self._budget
-        try:
-            self._each(self._update, self._pending.take_all(), 1.0)
-        except HistoryUnavailableError as error:
-            log.warning("allocations that were pending are lost: %s", error)
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what is pending, for so many seconds as long as the store takes it, and let go of the threads."""
+        deadline = time.monotonic() + seconds
+        left, tries = self._pending.take_all(), _LAST_TRIES
+        while left and tries and (remaining := deadline - time.monotonic()) > 0:
+            try:
+                written = self._each(self._update, left, min(1.0, remaining / self._budget))
+                left = [update for update, quarter in zip(left, written, strict=True) if quarter is None]
+            except HistoryUnavailableError:
+                tries -= 1
+                self.breaker.succeeded()  # there is no later for which it could rest
+        if left:
+            log.warning("allocations that were pending are lost, those of %d fleets", len(left))
         wait(set(self._late), timeout=max(0.0, deadline - time.monotonic()))
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._forget_threads()
@@ -427,6 +447,12 @@ def _key_of(part: Part) -> Key:
 
 def _day_of(part: Part) -> date:
     return day_of(part[1] * QUARTER_SLOTS)
+
+
+def _quarters_of_an_hour(slot: int) -> int:
+    """In how many quarters of its day the last hour up to a slot lies."""
+    at = slot % SLOTS_PER_DAY
+    return 1 + (at >= QUARTER_SLOTS and at % QUARTER_SLOTS < SLOTS_PER_HOUR - 1)
 
 
 def _keys(fleet: str, day: date) -> list[Key]:

@@ -49,7 +49,7 @@ class MemoryHistory:
         with self._lock:
             return sorted(self._fleets)
 
-    def close(self) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         """Do nothing."""
 
     def _put(self, one: Observed) -> DaySlots:

@@ -26,7 +26,7 @@ class NoHistory:
         """None."""
         return []
 
-    def close(self) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         """Do nothing."""
 
 

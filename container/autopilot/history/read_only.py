@@ -39,9 +39,9 @@ class ReadOnlyHistory:
         """The fleets of the other history."""
         return self._history.fleets()
 
-    def close(self) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         """Close the other history."""
-        self._history.close()
+        self._history.close(seconds)
 
 
 def _copied(day: DaySlots | None) -> DaySlots | None:

@@ -19,37 +19,52 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
-from autopilot.core.history import SLOTS_PER_DAY, DaySlots, day_of, slot_of
+from autopilot.core.history import SLOTS_PER_DAY, DaySlots, changed, day_of, halved, slot_of
 from autopilot.history.forking import tell_of_forks
+from autopilot.history.rate_limited_log import RateLimitedLog
 from autopilot.ports import Decided, History, HistoryUnavailableError, Observed
 
 log = logging.getLogger("autopilot.history")
 
 MOST_FLEETS = 20_000
-"""Fleets that a worker keeps the day of, some 3 KB each; the others are asked of the store as if they were new."""
+"""Fleets that a worker keeps the day of, some 2 KB each; the others are asked of the store as if they were new.
+
+Of as many more it keeps what the store was not told yet, while that is down.
+"""
+MOST_SLOTS = 12
+"""Of each fleet so many slots wait for a store that is down, an hour: older ones are given up, and the log says so."""
 OVERDUE_SECONDS = 360.0
 """After so long without a new slot, a fleet's last values are written all the same, with the next decision."""
-CLOSING_SECONDS = 3.0
-"""For what is still to be written when a worker ends: less than it is given."""
-_AT_ONCE, _MANY = 100, 1000
+GIVE_UP_SECONDS = 6.0
+"""A store that took nothing for so long is not waited for at the end: its adapter has rested and tried again."""
+DECIDING_SECONDS = 5.0
+"""So long at most what is written aside waits for the call that it came with: both want the same processor."""
+_AT_ONCE, _MANY, _MANY_TO_WRITE = 100, 1000, 200
 _OWN_SLOTS = 3
 """Slots, the present one among them, that this worker may still be writing: of these it knows best."""
-_PATIENCE_SECONDS = 0.3
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 0.3, 0.2
+
+_GIVEN_UP = (
+    f"history: a store that takes nothing: of each fleet the last {MOST_SLOTS} slots wait for it, of as many fleets as "
+    "AUTOPILOT_HISTORY_CACHE_MB has room for; what is older is given up"
+)
 
 ReadToday = Callable[[Sequence[Observed]], list[DaySlots | None]]
 
 
 @dataclass(slots=True)
 class _Fleet:
-    """What a worker knows of a fleet's day, and what of it the store was not told yet, by slot."""
+    """What a worker knows of a fleet's day, and what of it the store was not told yet, one of each for a slot."""
 
     slot: int
     day: DaySlots
-    observed: dict[int, Observed] = field(default_factory=dict)
-    decided: dict[int, Decided] = field(default_factory=dict)
+    observed: tuple[Observed, ...] = ()
+    decided: tuple[Decided, ...] = ()
     trusted: bool = True  # whether the store is well, and knows of this slot or is about to
     disbelieved: bool = False  # its last report was not believed: the store is asked, whatever it said aside meanwhile
     late: tuple[date, DaySlots] | None = None  # the day before, until the store was told all of it
@@ -61,19 +76,17 @@ class _Fleet:
     def observe(self, one: Observed, slot: int) -> DaySlots:
         """The day with an observation in place; days that were handed out are never written to."""
         self.turn_to(slot)
-        self.observed[slot] = one
+        self.observed = _with_latest(self.observed, one)
         day, at = self.day, slot % SLOTS_PER_DAY
         if day.demand[at] != np.float32(one.demand):
-            demand = day.demand.copy()
-            demand[at] = one.demand
-            self.day = DaySlots(demand, day.allocation, day.believed, day.arrivals)
+            self.day = DaySlots(changed(day.demand, at, one.demand), day.allocation, day.believed, day.arrivals)
         return self.day
 
     def turn_to(self, slot: int) -> None:
         """Go on to a slot. A new day begins empty, and what the store may not know of the old one is kept."""
         if slot // SLOTS_PER_DAY != self.slot // SLOTS_PER_DAY:
             self.late = day_of(self.slot), self.day
-            self.day = DaySlots()
+            self.day = _NO_DAY
         self.slot = slot
 
     def with_late(self, day: date, stored: DaySlots) -> DaySlots:
@@ -83,11 +96,11 @@ class _Fleet:
         return _merged(stored, self.late[1], range(SLOTS_PER_DAY - _OWN_SLOTS, SLOTS_PER_DAY))
 
     def decide(self, one: Decided) -> None:
-        allocation, at = self.day.allocation.copy(), self.slot % SLOTS_PER_DAY
-        allocation[at] = one.allocation
+        at = self.slot % SLOTS_PER_DAY
+        allocation = changed(self.day.allocation, at, one.allocation)
         day = DaySlots(self.day.demand, allocation, self.day.believed, self.day.arrivals)
-        self.day = day if one.arrivals is None else day.noted(at, arrivals=one.arrivals)
-        self.decided[self.slot] = one
+        self.day = day.noted(at, arrivals=one.arrivals)
+        self.decided = _with_latest(self.decided, one)
 
     def stored(self, day: DaySlots) -> None:
         """The store's own word on the day, with what it does not know yet in place.
@@ -97,7 +110,7 @@ class _Fleet:
         today, at = self.slot // SLOTS_PER_DAY, self.slot % SLOTS_PER_DAY
         self.trusted = True
         self.day = _merged(day, self.day, range(max(0, at + 1 - _OWN_SLOTS), at + 1))
-        if all(slot // SLOTS_PER_DAY == today for slot in self.observed):
+        if all(slot_of(one.observed_at) // SLOTS_PER_DAY == today for one in self.observed):
             self.late = None
 
 
@@ -110,7 +123,28 @@ def _merged(stored: DaySlots, own: DaySlots, latest: range) -> DaySlots:
     for at in latest:
         demand[at] = demand[at] if math.isnan(own.demand[at]) else own.demand[at]
         allocation[at] = allocation[at] if math.isnan(own.allocation[at]) else own.allocation[at]
-    return DaySlots(demand, allocation, stored.believed, stored.arrivals)
+    return _small(DaySlots(demand, allocation, stored.believed, stored.arrivals))
+
+
+def _small(day: DaySlots) -> DaySlots:
+    """A day as it is kept: of thousands of fleets, what is rare apart, in half of the bytes."""
+    return DaySlots(halved(day.demand), halved(day.allocation), day.believed, day.arrivals)
+
+
+_NO_DAY = _small(DaySlots())
+"""Never written to: with a value in place it is another one."""
+
+_Noted = TypeVar("_Noted", Observed, Decided)
+
+
+def _with_latest(kept: tuple[_Noted, ...], one: _Noted) -> tuple[_Noted, ...]:
+    """One of each slot, in the order in which they came: with another, which takes the place of that of its slot."""
+    slot = slot_of(one.observed_at)
+    if len(kept) == 1 and slot_of(kept[0].observed_at) == slot:
+        return (one,)
+    latest = [before for before in kept if slot_of(before.observed_at) != slot]
+    latest.append(one)
+    return tuple(latest)
 
 
 def _in_order(places: Iterable[int], observed: Sequence[Observed], newest: Mapping[str, int]) -> list[int]:
@@ -132,9 +166,9 @@ class _Unsaved:
     decided: list[Decided] = field(default_factory=list)
 
     def take(self, known: _Fleet) -> None:
-        self.observed += known.observed.values()
-        self.decided += known.decided.values()
-        known.observed, known.decided = {}, {}
+        self.observed += known.observed
+        self.decided += known.decided
+        known.observed = known.decided = ()
 
 
 class SlotHistory:
@@ -154,19 +188,25 @@ class SlotHistory:
     ) -> None:
         self._history = history
         self._read_today = read_today
+        self._many = _MANY if read_today is None else _MANY_TO_WRITE
         self._most_fleets = most_fleets
         self._clock = clock
+        self._limited_log = RateLimitedLog(log)
         self._begin()
         tell_of_forks(self)
 
     def _begin(self) -> None:
         self._lock = threading.Condition()
         self._in_flight: set[str] = set()  # fleets that are being written aside
+        self._undecided: set[str] = set()  # of a call of many
+        self._closing = False
         self._fleets: OrderedDict[str, _Fleet] = OrderedDict()
+        self._left: dict[str, _Fleet] = {}  # unsaved values of fleets that there is no room for any more
         self._since: OrderedDict[str, float] = OrderedDict()  # fleets with unsaved values, the oldest first
         self._due: dict[str, None] = {}
         self._writer = ThreadPoolExecutor(1, "history-slots")
         self._writing = False
+        self._is_down = False
 
     def before_fork(self) -> None:
         """Nothing: what is kept here is the parent's to write."""
@@ -179,7 +219,8 @@ class SlotHistory:
     @property
     def pending(self) -> int:
         """Fleets of which the store was not told the last values yet."""
-        return len(self._since)
+        with self._lock:
+            return len(self._since) + sum(fleet not in self._since for fleet in self._in_flight)
 
     @property
     def writing(self) -> bool:
@@ -192,7 +233,9 @@ class SlotHistory:
         Raises HistoryUnavailableError if the store was asked for all of them, and nothing could be written.
         """
         with self._lock:
-            aside = len(observed) > _MANY
+            aside = len(observed) > self._many
+            if aside:
+                self._undecided.update(one.fleet for one in observed)
             days = [self._from_memory(one, aside=aside) for one in observed]
             self._find_overdue()
             places = [place for place, day in enumerate(days) if day is None]
@@ -213,7 +256,7 @@ class SlotHistory:
 
     def _to_read(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
         """Of many, those whose day is read first and written to aside: but for what comes late."""
-        if self._read_today is None or len(places) <= _MANY:
+        if self._read_today is None or len(places) <= self._many:
             return []
         newest = {one.fleet: known.slot for one in observed if (known := self._fleets.get(one.fleet)) is not None}
         return _in_order(places, observed, newest)
@@ -240,7 +283,7 @@ class SlotHistory:
 
     def _to_ask(self, places: list[int], observed: Sequence[Observed]) -> list[int]:
         """Of many, those that are not being written aside already: both at once would take each other's time."""
-        if len(places) <= _MANY:
+        if len(places) <= self._many:
             return places
         waiting = [place for place in places if observed[place].fleet in self._due]
         self._postpone(observed[place] for place in waiting)
@@ -256,6 +299,9 @@ class SlotHistory:
         """Keep decisions for the fleet's next write, but for those of which every worker should know at once."""
         with self._lock:
             at_once = [one for one in decided if not self._kept(one)]
+            if self._undecided:
+                self._undecided.difference_update(one.fleet for one in decided)
+                self._lock.notify_all()
         if at_once:
             self._history.remember(at_once)
 
@@ -263,19 +309,32 @@ class SlotHistory:
         """The fleets of the store."""
         return self._history.fleets()
 
-    def close(self) -> None:
-        """Write all that is pending, for some seconds at most, and close the store."""
+    def close(self, seconds: float = 1.0) -> None:
+        """Write all that is pending, for so many seconds at most, and close the store."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
         self._writer.shutdown(wait=True, cancel_futures=True)
-        deadline = time.monotonic() + CLOSING_SECONDS
-        while self._since and time.monotonic() < deadline:
-            with self._lock:
-                unsaved = self._taken(list(self._since)[:_AT_ONCE])
-            if not self._write(unsaved):
-                break
+        if len(self._since) > _MANY:
+            log.info("writing the last values of %d fleets", len(self._since))
+        self._write_all(deadline)
         if self._since:
-            log.warning("the last values of %d fleets could not be written: their current slot is lost", self.pending)
-        self._history.close()
+            log.warning(
+                "the last values of %d fleets could not be written: their current slot is lost", len(self._since)
+            )
+        self._history.close(max(1.0, deadline - time.monotonic()))
         self._begin()
+
+    def _write_all(self, deadline: float) -> None:
+        patient_until = time.monotonic() + GIVE_UP_SECONDS
+        while self._since and time.monotonic() < min(deadline, patient_until):
+            with self._lock:
+                unsaved = self._taken(list(islice(self._since, _AT_ONCE)))
+            if self._write(unsaved):
+                patient_until = time.monotonic() + GIVE_UP_SECONDS
+            else:
+                time.sleep(_PAUSE_SECONDS)
 
     def _from_memory(self, one: Observed, *, aside: bool) -> DaySlots | None:
         """The day as it is known; None where the store is to be asked first: of little, at each new slot too."""
@@ -301,11 +360,22 @@ class SlotHistory:
             if since > before:
                 break
             self._due[fleet] = None
-        for fleet, _ in zip(list(self._fleets), range(len(self._fleets) - self._most_fleets), strict=False):
-            if self._fleets[fleet].unsaved:
+        for fleet in list(islice(self._fleets, max(0, len(self._fleets) - self._most_fleets))):
+            known = self._fleets.pop(fleet)
+            if known.unsaved:
                 self._due[fleet] = None
-            else:
-                del self._fleets[fleet]
+                left = self._left.setdefault(fleet, _Fleet(known.slot, _NO_DAY))
+                left.decided += known.decided
+                self._put_back(known.observed)
+        while self._is_down and len(self._left) > self._most_fleets:
+            self._give_up(next(iter(self._left)))
+
+    def _give_up(self, fleet: str) -> None:
+        del self._left[fleet]
+        if fleet not in self._fleets:
+            self._since.pop(fleet, None)
+            self._due.pop(fleet, None)
+        self._limited_log.add(_GIVEN_UP)
 
     def _taken(self, fleets: Iterable[str]) -> _Unsaved:
         """What is still to be written of some fleets; it comes back if that fails."""
@@ -313,25 +383,30 @@ class SlotHistory:
         for fleet in fleets:
             self._since.pop(fleet, None)
             self._due.pop(fleet, None)
-            if (known := self._fleets.get(fleet)) is not None:
-                unsaved.take(known)
+            for known in (self._left.pop(fleet, None), self._fleets.get(fleet)):
+                if known is not None:
+                    unsaved.take(known)
         return unsaved
 
     def _failed(self, unsaved: Sequence[Observed]) -> None:
         """The store is not well: keep what it did not take, and let each of these fleets' next decision say so."""
         with self._lock:
+            self._is_down = True
             self._put_back(unsaved)
             for one in unsaved:
+                self._due[one.fleet] = None
                 if (known := self._fleets.get(one.fleet)) is not None:
                     known.trusted = False
-                    self._due[one.fleet] = None
 
     def _put_back(self, unsaved: Iterable[Observed]) -> None:
         for one in unsaved:
-            known, slot = self._fleets.get(one.fleet), slot_of(one.observed_at)
-            if known is not None:
-                known.observed = {slot: one} | known.observed
-                self._since.setdefault(one.fleet, self._clock())
+            known = self._fleets.get(one.fleet) or self._left.setdefault(one.fleet, _Fleet(0, _NO_DAY))
+            by_slot = {slot_of(each.observed_at): each for each in (one, *known.observed)}
+            newest = sorted(by_slot)[-MOST_SLOTS:]
+            known.observed = tuple(by_slot[slot] for slot in newest)
+            if len(newest) < len(by_slot):
+                self._limited_log.add(_GIVEN_UP)
+            self._since.setdefault(one.fleet, self._clock())
 
     def _ask(self, asked: Sequence[Observed], unsaved: _Unsaved, *, alone: bool) -> list[DaySlots | None]:
         """The store's answer for each, after what was pending of their fleets was written with it."""
@@ -348,6 +423,7 @@ class SlotHistory:
             return [None] * len(asked)
         before, answers = days[: len(unsaved.observed)], days[len(unsaved.observed) :]
         with self._lock:
+            self._is_down = False
             self._put_back(one for one, day in zip(unsaved.observed, before, strict=True) if day is None)
             for one, day in zip(asked, answers, strict=True):
                 self._know(one, day)
@@ -359,10 +435,10 @@ class SlotHistory:
         """What the store had no time for is written aside; the next decision on such a fleet may know its day then."""
         for one in asked:
             slot = slot_of(one.observed_at)
-            known = self._fleets.setdefault(one.fleet, _Fleet(slot, DaySlots(), trusted=False))
+            known = self._fleets.setdefault(one.fleet, _Fleet(slot, _NO_DAY, trusted=False))
             if known.slot <= slot:
                 known.observe(one, slot)
-            known.observed[slot] = one  # a late one, too
+            known.observed = _with_latest(known.observed, one)  # a late one, too
             self._note(one.fleet)
             self._due[one.fleet] = None
 
@@ -371,7 +447,7 @@ class SlotHistory:
         if day is None or (known is not None and known.slot > slot):
             return
         if known is None:
-            self._fleets[one.fleet] = _Fleet(slot, day)
+            self._fleets[one.fleet] = _Fleet(slot, _small(day))
             return
         self._fleets.move_to_end(one.fleet)
         known.turn_to(slot)
@@ -382,7 +458,7 @@ class SlotHistory:
         known = self._fleets.get(fleet)
         if known is None:
             return stored
-        if known.unsaved and day_of(known.slot) == day:
+        if (known.unsaved or fleet in self._in_flight) and day_of(known.slot) == day:
             return known.day
         return None if stored is None else known.with_late(day, stored)
 
@@ -406,6 +482,9 @@ class SlotHistory:
 
     def _write_due(self) -> None:
         """Write what is due, some hundreds at a time, until nothing is, or the store fails."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._closing or not self._undecided, DECIDING_SECONDS)
+            self._undecided.clear()
         while (unsaved := self._next_due()) is not None:
             written = self._write(unsaved)
             with self._lock:
@@ -417,10 +496,10 @@ class SlotHistory:
 
     def _next_due(self) -> _Unsaved | None:
         with self._lock:
-            self._writing = bool(self._due)
+            self._writing = bool(self._due) and not self._closing
             if not self._writing:
                 return None
-            self._in_flight = set(list(self._due)[:_AT_ONCE])
+            self._in_flight = set(islice(self._due, _AT_ONCE))
             return self._taken(self._in_flight)
 
     def _write(self, unsaved: _Unsaved) -> bool:
@@ -433,6 +512,7 @@ class SlotHistory:
             self._failed(unsaved.observed)
             return False
         with self._lock:
+            self._is_down = False
             for one, day in zip(unsaved.observed, days, strict=True):
                 known = self._fleets.get(one.fleet)
                 if day is None:  # its turn did not come in time

@@ -171,7 +171,7 @@ class SqliteHistory:
         with self._session(_LOCK_SHARE) as connection:
             return [fleet for (fleet,) in connection.execute("SELECT DISTINCT fleet FROM days ORDER BY fleet")]
 
-    def close(self) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         """Write what is pending and close the file."""
         self.remember([])
         with self._lock:

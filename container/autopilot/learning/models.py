@@ -18,7 +18,7 @@ from pathlib import Path
 from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.policy.learned import LearnedPolicy, load_policy
 from autopilot.policy.metadata import FLEET, read_metadata
-from autopilot.policy.model_archive import unpacked
+from autopilot.policy.model_place import unpacked
 from autopilot.ports import ModelError, Policy
 
 CURRENT, PREVIOUS, CANDIDATE, TAKEN_BACK, VERSIONS = "current", "previous", "candidate", "taken-back", "versions"

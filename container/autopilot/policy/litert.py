@@ -13,7 +13,7 @@ from autopilot.ports import ModelError
 
 Floats = npt.NDArray[np.float32]
 
-CHUNK = 2048
+CHUNK = 512
 """Most rows in one call of the interpreter: bounds its memory whatever the size of a request."""
 
 _GREETING = b"XNNPACK delegate"

@@ -7,16 +7,12 @@ may people who mount one. An archive comes from outside: it must not write besid
 import gzip
 import io
 import tarfile
-import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from autopilot.policy.metadata import METADATA_FILE
+from autopilot.policy.model_place import ARCHIVE_FILE
 from autopilot.ports import ModelError
 
-ARCHIVE_FILE = "model.tar.gz"
 MOST_ENTRIES = 2_000
 MOST_BYTES = 512 * 1024 * 1024
 """Of all files together, unpacked: some ten times the largest network that `train` makes."""
@@ -27,21 +23,6 @@ _LONGEST_NAME = 512
 
 class ArchiveError(ModelError):
     """An archive of a model that cannot be used, or must not be unpacked."""
-
-
-@contextmanager
-def unpacked(directory: Path) -> Iterator[Path]:
-    """The model directory itself or, where it is or holds an archive instead, a place where that is unpacked meanwhile.
-
-    Raises ArchiveError.
-    """
-    archive = directory if directory.is_file() else directory / ARCHIVE_FILE
-    if not archive.is_file() or (directory / METADATA_FILE).exists():
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="autopilot-model-") as place:
-        unpack(archive, Path(place))
-        yield Path(place)
 
 
 def unpack(archive: Path, place: Path) -> None:

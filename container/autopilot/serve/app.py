@@ -7,7 +7,6 @@ Behind nginx, decisions do not come this way but through `autopilot.serve.decisi
 answers: both hand each request to the same `Invocations`.
 """
 
-import atexit
 import logging
 import os
 from dataclasses import dataclass, replace
@@ -55,8 +54,6 @@ def create_app(settings: Settings, autopilot: Autopilot | None = None, metrics: 
     metrics = metrics or Metrics()
     if autopilot is None:
         autopilot = _built(settings)
-        if autopilot is not None:
-            atexit.register(autopilot.history.close)  # a worker that ends writes what is pending
     metrics.ready(autopilot is not None)
     scoreboard = None
     if autopilot is not None:

@@ -13,7 +13,9 @@ from autopilot.settings import Settings
 
 NGINX_DRAIN_SECONDS = 22
 GUNICORN_DRAIN_SECONDS = 5
-"""Together below the 30 s after which the platform kills."""
+"""Together below the 30 s after which the platform kills. What nginx does not need, gunicorn has."""
+WRITING_SECONDS = 20
+"""For a worker that ends to write what it still has to, where nobody is drained for long."""
 
 APPLICATION_SOCKET = "application.sock"
 SOCKETS = (APPLICATION_SOCKET, "operations.sock")
@@ -116,7 +118,7 @@ def gunicorn_command(server: ServeConfig, sockets: Sequence[int]) -> list[str]:
         "threads": server.threads,
         "timeout": server.timeout,
         "keep-alive": 75,  # longer than nginx keeps its side, so that gunicorn never closes under a request
-        "graceful-timeout": (GUNICORN_DRAIN_SECONDS if sockets else NGINX_DRAIN_SECONDS) - 1,
+        "graceful-timeout": NGINX_DRAIN_SECONDS + GUNICORN_DRAIN_SECONDS - 1,
         "worker-tmp-dir": SHARED_MEMORY if writable(SHARED_MEMORY) else server.runtime,
         "limit-request-fields": 4096,
         "log-level": "debug" if server.log_level == "DEBUG" else "warning",

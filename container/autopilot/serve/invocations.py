@@ -11,7 +11,7 @@ from itertools import chain, islice, repeat
 from autopilot.learning.stored import FleetPast, read_pasts
 from autopilot.ports import History, HistoryUnavailableError, ModelError
 from autopilot.serve.emf import Counted, EmfMetrics
-from autopilot.serve.memory import SMALL_BODY, check_decoded_size, collections_paused
+from autopilot.serve.memory import SMALL_BODY, check_decoded_size, large_request
 from autopilot.serve.messages import RawReply, RawRequest
 from autopilot.serve.metrics import Metrics
 from autopilot.serve.order import decide_in_order, runs
@@ -70,9 +70,9 @@ class Invocations:
 
     def answer(self, calls: Sequence[RawRequest]) -> list[RawReply]:
         """A reply to each call. What several ask for is decided in one go; a defect costs only the call that met it."""
-        large = any(len(call.body) > SMALL_BODY for call in calls)
+        largest = max(len(call.body) for call in calls)
         try:
-            with collections_paused() if large else nullcontext():
+            with large_request(largest) if largest > SMALL_BODY else nullcontext():
                 return self._answer(calls)
         except Exception:  # the last line of defence: whatever is wrong costs one answer, not a worker
             if len(calls) > 1:
@@ -81,6 +81,11 @@ class Invocations:
             self.metrics.responded("/invocations", 500)
             return [json_reply(encoder.write(_DEFECT), 500)]
 
+    def close(self, seconds: float) -> None:
+        """Write what is still to be remembered, within so many seconds: nothing more is decided here."""
+        if self.autopilot is not None:
+            self.autopilot.history.close(seconds)
+
     def refused(self, error: RequestError) -> RawReply:
         """The reply to a request that cannot be understood, or not now."""
         self.metrics.refused(error.code)
@@ -88,7 +93,8 @@ class Invocations:
 
     def _answer(self, calls: Sequence[RawRequest]) -> list[RawReply]:
         started = time.perf_counter()
-        read = [self._read(call) for call in calls]
+        context = self._context()
+        read = [self._read(call, context) for call in calls]
         asked = [_asks(one) for one in read]
         outcomes = chain.from_iterable(self._outcomes(list(chain(*asked[run]))) for run in runs(map(_fleets_of, asked)))
         replies = [self._reply(one, islice(outcomes, len(asks))) for one, asks in zip(read, asked, strict=True)]
@@ -100,21 +106,23 @@ class Invocations:
             self.metrics.responded("/invocations", status, count)
         return replies
 
-    def _read(self, call: RawRequest) -> _Asked | RequestError:
+    def _context(self) -> RequestContext:
+        clock = time.time if self.autopilot is None else self.autopilot.clock
+        return RequestContext(clock(), self.settings.most_elements, bool(self.settings.gs_inventory_url))
+
+    def _read(self, call: RawRequest, context: RequestContext) -> _Asked | RequestError:
         try:
-            return self._asked(call)
+            return self._asked(call, context)
         except RequestError as error:
             return error
 
-    def _asked(self, call: RawRequest) -> _Asked:
+    def _asked(self, call: RawRequest, context: RequestContext) -> _Asked:
         if self.autopilot is None:
             raise RequestError(503, "not_ready", "the model cannot be used; the container's log says why")
         reads = format_of(call.media_type, call.encoding)
         if not call.body.strip():
             raise RequestError(400, "empty", "the request has no body", "body")
         check_decoded_size(call.body)
-        now, most = self.autopilot.clock(), self.settings.most_elements
-        context = RequestContext(now, most, bool(self.settings.gs_inventory_url))
         parsed = decoder.read(reads, call.body, context)
         if isinstance(parsed, Fleets) and parsed.single and isinstance(parsed.asks[0], RequestError):
             raise parsed.asks[0]

@@ -5,6 +5,7 @@ costs a worker, or keeps small requests waiting.
 """
 
 import contextlib
+import ctypes
 import gc
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ MOST_PENDING = LARGEST_BODY + 7 * 1024 * 1024
 """Bytes of the larger bodies, and of their answers on the way out, that one worker holds at a time."""
 _KEPT_FREE = 4 * 1024 * 1024  # of these, for bodies of up to 1 MB: no few large ones take it all
 MIDDLE_BODY = 1024 * 1024
+_THOUSAND_FLEETS = 100 * 1024
 
 MOST_VALUES = 600_000
 """Values in one body. Twenty-five thousand fleets have some 175,000, a megabyte of the shortest rows has 525,000."""
@@ -32,7 +34,7 @@ class PendingBodies:
         self._free = most
 
     def lease(self) -> "BodyLease":
-        """Room for one body, for as long as the `with` block runs; none at first."""
+        """Room for one body after the other; none at first."""
         return BodyLease(self)
 
     def take(self, size: int, of: int) -> None:
@@ -55,12 +57,6 @@ class BodyLease:
     def __init__(self, pending: PendingBodies) -> None:
         self._pending, self._size = pending, 0
 
-    def __enter__(self) -> "BodyLease":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pending.give_back(self._size)
-
     def hold(self, size: int) -> None:
         """Hold `size` bytes in all, where it was less. Raises RequestError (413, 503) where that is too much."""
         if size > LARGEST_BODY:
@@ -75,12 +71,22 @@ class BodyLease:
             self._pending.give_back(self._size - size)
             self._size = size
 
+    def release(self) -> None:
+        """Give back what is held."""
+        if self._size:
+            self._pending.give_back(self._size)
+            self._size = 0
+
+
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)  # glibc's own; musl has none
+
 
 @contextlib.contextmanager
-def collections_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: for one large request, whose many values die by themselves when it is answered.
+def large_request(size: int) -> Iterator[None]:
+    """No garbage collection while a large request is answered, and none of the memory that it took is kept.
 
-    Each collection would look through them, and through all that is known of fleets, in vain.
+    Its many values die by themselves: each collection would look through them, and through all that is known of fleets,
+    in vain. What they leave free between what stays, some 20 MB after ten thousand fleets, goes back to the system.
     """
     enabled = gc.isenabled()  # one that begins while another pauses leaves it to that one to go on
     gc.disable()
@@ -89,6 +95,8 @@ def collections_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+        if size > _THOUSAND_FLEETS:
+            _malloc_trim(0)
 
 
 def values_in(body: bytes) -> int:

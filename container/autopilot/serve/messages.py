@@ -9,10 +9,11 @@ _LONGEST_ECHO = 1024  # the platform's own bound on such a header
 
 
 class RawRequest(NamedTuple):
-    """A request: its headers as they came, by their names in lower case, and its body."""
+    """A request: its headers as they came, by their names in lower case, its body, and what it was sent to."""
 
     headers: Mapping[bytes, bytes]
     body: bytes
+    target: bytes = b"/invocations"
 
     @property
     def media_type(self) -> str:
@@ -62,11 +63,16 @@ class RawReply:
 
 
 def headers_by_name(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers whose names are in lower case; what is said twice is joined, as WSGI does."""
+    """Headers whose names are in lower case."""
     headers: dict[bytes, bytes] = {}
     for name, value in lines:
-        headers[name] = headers[name] + b"," + value if name in headers else value
+        add_header(headers, name, value)
     return headers
+
+
+def add_header(headers: dict[bytes, bytes], name: bytes, value: bytes) -> None:
+    """Add one; what is said twice is joined, as WSGI does."""
+    headers[name] = headers[name] + b"," + value if name in headers else value
 
 
 def _is_visible(value: bytes) -> bool:

@@ -14,14 +14,19 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import uvicorn
+import uvloop
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from autopilot.serve.commands import APPLICATION_SOCKET, LEAST_ALIVE_SECONDS
+from autopilot.serve.commands import (
+    APPLICATION_SOCKET,
+    GUNICORN_DRAIN_SECONDS,
+    LEAST_ALIVE_SECONDS,
+    WRITING_SECONDS,
+)
+from autopilot.serve.connection import NginxConnection, RequestHandler, Shared
 from autopilot.serve.worker_count import most_resident_bytes
 
 _TERM = (signal.SIGTERM,)
@@ -35,13 +40,14 @@ os.register_at_fork(
 _SWITCH_SECONDS = 0.001
 """How long a thread computes before others get a turn: a ping takes several, and must not wait for a large call."""
 
-_CENTURIES = 10**10  # seconds
+_SIGN_SECONDS = 1.0
+_DRAIN_SECONDS = 0.02
 
 worker_class = "autopilot.serve.workers.Worker"
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker for Flask's routes, and uvicorn on a thread for decisions that come through nginx.
+    """gunicorn's threaded worker for Flask's routes, and an event loop on a thread for decisions.
 
     So a ping never waits behind decisions. Without nginx, gunicorn's threads do everything.
     """
@@ -67,7 +73,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._most_bytes = most_resident_bytes(settings.autopilot_history_cache_mb)
         self.decisions = [DecisionServer(one.sock, module.decisions) for one in mine]
         super().run()
-        deadline = time.monotonic() + (self.cfg.timeout if self._has_grown else self.cfg.graceful_timeout)
+        # nginx has waited for what was under way, unless it is this worker alone that ends.
+        deadline = time.monotonic() + (self.cfg.timeout if self._has_grown else GUNICORN_DRAIN_SECONDS - 1)
         for one in self.decisions:
             one.close(deadline - time.monotonic())
 
@@ -81,80 +88,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             super().notify()
 
 
-class _BehindNginx(HttpToolsProtocol):
-    """uvicorn's HTTP, which takes the odd bytes in headers that nginx lets pass, and refuses the rest in JSON."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
-        super().__init__(*args, **kwargs)
-        self.parser.set_dangerous_leniencies(lenient_headers=True, lenient_data_after_close=True)
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """uvicorn's hook for a new connection."""
-        super().connection_made(cast("asyncio.Transport", _WholeAnswers(transport, self.loop)))
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, and close."""
-        body = b'{"error": {"code": "bad_request", "message": "the HTTP request is malformed", "field": null}}\n'
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        self.transport.close()
-
-
-class _WholeAnswers:
-    """A transport that sends two writes of one turn of the event loop, an answer's head and its body, in one piece.
-
-    uvicorn writes them one after the other. Sent one by one, the head alone had left a worker that was killed between
-    the two, and nginx had begun an answer that nobody could finish.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._held = b""
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else a transport has
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send it with the write before, or else with the next one of this turn of the loop, or at the end of it."""
-        if self._held:
-            self._send(data)
-        else:
-            self._held = data
-            self._loop.call_soon(self._send)
-
-    def close(self) -> None:
-        """Send what is held, and close."""
-        self._send()
-        self._transport.close()
-
-    def _send(self, more: bytes = b"") -> None:
-        held, self._held = self._held, b""
-        if held or more:
-            self._transport.write(held + more)
-
-
 class DecisionServer:
-    """uvicorn on a thread of its own, which answers what comes in on a listening socket."""
+    """An event loop on a thread of its own, which answers what comes in on a listening socket."""
 
-    def __init__(self, listener: socket.socket, application: Any) -> None:  # noqa: ANN401 - ASGI
-        config = uvicorn.Config(
-            application,
-            interface="asgi3",
-            http=_BehindNginx,
-            loop="uvloop",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=75,  # longer than nginx keeps its side, so that none is closed under a request
-            callback_notify=self._give_sign,
-            timeout_notify=-_CENTURIES,  # once a second, also after the clock was set back
-        )
-        self._application = application
-        self._server = uvicorn.Server(config)
+    def __init__(self, listener: socket.socket, application: RequestHandler, shared: Shared | None = None) -> None:
+        self._application, self._shared = application, shared or Shared()
+        self.loop, self._stop = uvloop.new_event_loop(), asyncio.Event()
         self._last_sign = time.monotonic()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="decisions", daemon=True)
         self._thread.start()
@@ -171,20 +110,32 @@ class DecisionServer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a large request is under way."""
-        return bool(getattr(self._application, "is_busy", False))
+        """Whether a heavy request is under way."""
+        return self._application.is_busy
 
     def close(self, patience: float) -> None:
         """Take nothing new; wait at most so many seconds for what is under way."""
-        self._server.should_exit = True
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(max(0.0, patience))
 
     def _run(self, listener: socket.socket) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the worker's main thread
-        self._server.run([listener])
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            runner.run(self._serve(listener))
 
-    async def _give_sign(self) -> None:
-        self._last_sign = time.monotonic()
+    async def _serve(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(lambda: NginxConnection(self._application, self._shared), sock=listener)
+        while not self._stop.is_set():
+            self._last_sign = time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _SIGN_SECONDS)
+        server.close()
+        while self._shared.connected:
+            for one in self._shared.connected.copy():
+                one.close_when_answered()
+            await asyncio.sleep(_DRAIN_SECONDS)
 
 
 def _resident_bytes() -> int:
@@ -204,6 +155,13 @@ def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
     """Where memory runs out, a worker goes first: it is replaced, while the end of the others ends the server."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def worker_exit(server: Arbiter, worker: ThreadWorker) -> None:
+    """In a worker that ends: write what is still to be remembered. At exit, Python begins no threads any more."""
+    module = sys.modules.get(server.app.app_uri.partition(":")[0])
+    if (invocations := getattr(module, "invocations", None)) is not None:
+        invocations.close(WRITING_SECONDS)
 
 
 def child_exit(server: Arbiter, worker: ThreadWorker) -> None:

@@ -1,4 +1,4 @@
-"""The applications that gunicorn's workers import: Flask's for every route, and the faster one for decisions alone."""
+"""What gunicorn's workers import: Flask's application for every route, and the faster one for decisions alone."""
 
 import logging
 import os
@@ -18,6 +18,6 @@ logging.basicConfig(
 )
 for name in ("botocore", "urllib3"):  # at DEBUG they write down whole requests: tokens, and signatures with their keys
     logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
-logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
 app = create_app(settings, metrics=metrics)
-decisions = DecisionApp(app.extensions["invocations"], settings.model_server_threads)
+invocations = app.extensions["invocations"]
+decisions = DecisionApp(invocations, settings.model_server_threads)

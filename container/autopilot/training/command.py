@@ -13,7 +13,7 @@ import click
 
 from autopilot.demand.series import DemandCsvError
 from autopilot.engines.choose import EngineChoice, open_engine
-from autopilot.policy.model_archive import unpacked
+from autopilot.policy.model_place import unpacked
 from autopilot.ports import EngineError, ModelError
 from autopilot.training.hosts import Hosts, Team, alone, check_hosts, leading, lend
 from autopilot.training.hyperparameters import (

@@ -24,7 +24,7 @@ from autopilot.learning.models import (
 )
 from autopilot.learning.promotion import case_of
 from autopilot.policy.learned import BUILT_IN_MODEL
-from autopilot.policy.model_archive import unpacked
+from autopilot.policy.model_place import unpacked
 from autopilot.ports import ModelError
 from autopilot.settings import Settings
 

@@ -25,7 +25,7 @@ from autopilot.learning.commands.asked import (
 from autopilot.learning.models import checked
 from autopilot.learning.scoreboard import PERIODS, FleetStanding, play_fleet, standings
 from autopilot.learning.stored import read_fleet
-from autopilot.policy.model_archive import unpacked
+from autopilot.policy.model_place import unpacked
 from autopilot.ports import History, ModelError, Policy
 from autopilot.settings import Settings
 from autopilot.wiring import build_policy

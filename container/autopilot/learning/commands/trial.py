@@ -25,7 +25,7 @@ from autopilot.learning.commands.learn import LearningPass, LearnRequest
 from autopilot.learning.commands.step import NextStep, StepReport
 from autopilot.learning.models import CANDIDATE, CURRENT, PREVIOUS, checked, keep_as, name_of
 from autopilot.policy.learned import BUILT_IN_MODEL
-from autopilot.policy.model_archive import unpacked
+from autopilot.policy.model_place import unpacked
 from autopilot.ports import ModelError
 from autopilot.settings import Settings
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -89,7 +90,7 @@ LIMITS = LimitsIn.__struct_encode_fields__
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What holds for all of a request.
+    """What holds for all of a request, and for all requests of one batch.
 
     now              seconds since the epoch, where `observed_at` is missing
     most             elements that a request may hold
@@ -139,11 +140,17 @@ def _whole(number: float | None) -> int | None:
 def _limits(given: FleetIn, where: str) -> Limits:
     if given.limits is None:
         return NO_LIMITS
-    limits = Limits(int(given.limits.min or 0), _whole(given.limits.max))
+    limits = _shared_limits(int(given.limits.min or 0), _whole(given.limits.max))
     if limits.maximum is not None and limits.minimum > limits.maximum:
         message = f"limits.min {limits.minimum} is above limits.max {limits.maximum}"
         raise RequestError(400, "bad_value", message, path(where, "limits.min"), given.fleet)
     return limits
+
+
+@lru_cache(maxsize=1024)
+def _shared_limits(minimum: int, maximum: int | None) -> Limits:
+    """The same for many fleets, as most operators set them."""
+    return Limits(minimum, maximum)
 
 
 def _lead(given: FleetIn, where: str) -> Lead | None:
