@@ -43,7 +43,7 @@ OVERDUE_SECONDS = 360.0
 GIVE_UP_SECONDS = 6.0
 """A store that took nothing for so long is not waited for at the end: its adapter has rested and tried again."""
 DECIDING_SECONDS = 5.0
-"""So long at most what is written aside waits for the call that it came with: both want the same processor."""
+"""So long at most what is written aside waits for a call of many to be decided: both want the same processor."""
 _AT_ONCE, _MANY, _MANY_TO_WRITE = 100, 1000, 200
 _OWN_SLOTS = 3
 """Slots, the present one among them, that this worker may still be writing: of these it knows best."""
@@ -78,7 +78,8 @@ class _Fleet:
         self.turn_to(slot)
         self.observed = _with_latest(self.observed, one)
         day, at = self.day, slot % SLOTS_PER_DAY
-        if day.demand[at] != np.float32(one.demand):
+        held = day.demand.item(at)
+        if held != one.demand and held != np.float32(one.demand):
             self.day = DaySlots(changed(day.demand, at, one.demand), day.allocation, day.believed, day.arrivals)
         return self.day
 
@@ -351,7 +352,8 @@ class SlotHistory:
 
     def _note(self, fleet: str) -> None:
         self._fleets.move_to_end(fleet)
-        self._since.setdefault(fleet, self._clock())
+        if fleet not in self._since:
+            self._since[fleet] = self._clock()
 
     def _find_overdue(self) -> None:
         """What has waited for too long, and what there is no room for any more, is to be written."""
@@ -482,9 +484,6 @@ class SlotHistory:
 
     def _write_due(self) -> None:
         """Write what is due, some hundreds at a time, until nothing is, or the store fails."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._closing or not self._undecided, DECIDING_SECONDS)
-            self._undecided.clear()
         while (unsaved := self._next_due()) is not None:
             written = self._write(unsaved)
             with self._lock:
@@ -496,6 +495,8 @@ class SlotHistory:
 
     def _next_due(self) -> _Unsaved | None:
         with self._lock:
+            self._lock.wait_for(lambda: self._closing or not self._undecided, DECIDING_SECONDS)
+            self._undecided.clear()
             self._writing = bool(self._due) and not self._closing
             if not self._writing:
                 return None
