@@ -16,7 +16,6 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-import uvicorn
 
 from testkit.ports import free_port
 from testkit.server import is_open, until
@@ -40,7 +39,7 @@ def quick_dynamodb(milliseconds: float = 5.0, *, full: bool = False) -> Iterator
 
 
 class QuickStore:
-    """The ASGI application; each answer comes `seconds` late."""
+    """Answers on a connection, each time `seconds` late."""
 
     def __init__(self, seconds: float, *, full: bool) -> None:
         self._seconds = seconds
@@ -48,18 +47,17 @@ class QuickStore:
         self._items: dict[tuple[str, str], Item] = {}
         self._actions = {b"UpdateItem": self._update_item, b"BatchGetItem": self._batch_get_item}
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request."""
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        action = self._actions[dict(scope["headers"])[b"x-amz-target"].rpartition(b".")[2]]
-        answer = msgspec.json.encode(action(msgspec.json.decode(body)))
-        await asyncio.sleep(self._seconds)
-        headers = [(b"content-type", b"application/x-amz-json-1.0"), (b"content-length", b"%d" % len(answer))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection, one after the other, until its other side leaves."""
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await reader.readexactly(int(_header(head, b"Content-Length")))
+                action = self._actions[_header(head, b"X-Amz-Target").rpartition(b".")[2]]
+                answer = msgspec.json.encode(action(msgspec.json.decode(body)))
+                await asyncio.sleep(self._seconds)
+                writer.write(_HEAD % len(answer) + answer)
+        writer.close()
 
     def _update_item(self, asked: Item) -> Item:
         names, values = asked.get("ExpressionAttributeNames", {}), asked["ExpressionAttributeValues"]
@@ -84,6 +82,13 @@ class QuickStore:
         return item
 
 
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: %d\r\n\r\n"
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    return head.partition(b"\r\n" + name + b": ")[2].partition(b"\r\n")[0]
+
+
 def _place(key: Item) -> tuple[str, str]:
     return key["fleet"]["S"], key["day"]["S"]
 
@@ -101,6 +106,11 @@ def _numbers(slots: int) -> Item:
     return {f"{letter}{at}": {"N": str(80 + at % 12)} for letter in "da" for at in range(slots)}
 
 
+async def _serve(store: QuickStore, port: int) -> None:
+    server = await asyncio.start_server(store.serve, "127.0.0.1", port)
+    await server.serve_forever()
+
+
 def main() -> None:
     """Serve on loopback until told to end."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,7 +119,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="with a whole past of every fleet")
     args = parser.parse_args()
     store = QuickStore(args.milliseconds / 1000, full=args.full)
-    uvicorn.run(store, port=args.port, lifespan="off", log_level="error", access_log=False)
+    asyncio.run(_serve(store, args.port))
 
 
 if __name__ == "__main__":

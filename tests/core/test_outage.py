@@ -114,6 +114,14 @@ def test_a_fleet_that_is_empty_at_once_is_held_half_as_long_as_one_that_drains()
     assert held[0] < 0.7 * held[1]
 
 
+def test_a_fleet_that_is_empty_at_once_is_soon_believed_where_a_known_queue_stays_empty():
+    empty, drains = with_fall(to(0, 60))[None], with_fall(drained(10, 60))[None]
+    during, nobody = slice(EVENT - 24, None), Columns(queue=np.zeros(empty.shape))
+    assert believe(empty, during, columns=nobody).held.sum() <= 8
+    assert believe(empty, during).held.sum() > 16
+    assert believe(drains, during, columns=nobody).held.sum() == believe(drains, during).held.sum()
+
+
 def test_after_an_event_no_more_is_held_than_the_fleet_needs():
     truth = fleet()
     truth[EVENT - DAY - 24 : EVENT - DAY + 24] *= 5
@@ -427,3 +435,9 @@ def test_the_screen_never_believes_what_a_closer_look_could_doubt():
         holed = np.concatenate([np.full((64, 1), np.nan, np.float32), demand], axis=1)  # of another width: with gaps
         assert (suspicious(demand) >= suspicious(holed)).all()
         assert suspicious(demand).any()
+
+
+def test_a_queue_above_the_demand_that_it_is_part_of_breaks_nothing():
+    demand = with_fall(to(0, 60))[None, EVENT + 1 - WINDOW_SLOTS : EVENT + 1]
+    belief = judged(demand.astype(np.float32), Evidence(queue=np.array([5.0])))
+    assert belief.held[0] > 50

@@ -149,8 +149,8 @@ def test_many_new_fleets_are_read_by_the_hundred(watched: tuple[DynamoHistory, S
     assert spy.calls == ["BatchGetItem"] * 10  # the quarter of now, and the item of older versions
 
 
-def test_of_many_new_fleets_the_last_hour_is_read_before_the_rest_of_the_day() -> None:
-    """From a store that gives the last hour, and then nothing more."""
+def test_of_many_new_fleets_the_last_half_hour_is_read_before_the_rest_of_the_day() -> None:
+    """From a store that gives the last half hour, and then nothing more."""
     fleets = [Observed(f"fleet {number}", MIDNIGHT + 12.5 * 3600, 86) for number in range(40)]
     last = [{"fleet": {"S": one.fleet}, "day": {"S": "2026-11-20T12"}, "d5": {"N": "80"}} for one in fleets]
     answers = iter([(200, {"Responses": {"observations": last}, "UnprocessedKeys": {}})])
@@ -163,10 +163,10 @@ def test_of_many_new_fleets_the_last_hour_is_read_before_the_rest_of_the_day() -
 
 @pytest.mark.parametrize(
     ("minutes", "quarters"),
-    [(0, ["00"]), (350, ["00"]), (360, ["00", "06"]), (410, ["00", "06"]), (415, ["06"]), (1435, ["18"])],
-    ids=["midnight", "before six", "at six", "half past six", "from five to seven on", "before midnight"],
+    [(0, ["00"]), (350, ["00"]), (360, ["00", "06"]), (380, ["00", "06"]), (385, ["06"]), (1435, ["18"])],
+    ids=["midnight", "before six", "at six", "twenty past six", "from twenty-five past six on", "before midnight"],
 )
-def test_the_last_hour_lies_in_a_quarter_of_the_day_or_in_two(minutes: int, quarters: list[str]) -> None:
+def test_the_last_half_hour_lies_in_a_quarter_of_the_day_or_in_two(minutes: int, quarters: list[str]) -> None:
     asked: list[str] = []
     client = emulators.client("http://nowhere")
     client.meta.events.register("before-call.dynamodb", lambda params, **_: asked.append(params["body"].decode()))

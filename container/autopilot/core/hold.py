@@ -24,8 +24,17 @@ _AT_ONCE, _ALL_AT_ONCE = 0.40, 0.80  # of the level before, from one observation
 PROVEN, DRAINED = 2.0, 1.0
 """Shares of the longest hold, too: while other signs prove an outage now, and where they show how it came about."""
 # Shares of the longest hold. Nobody leaves a running session at once: a fleet that is empty from one report to the next
-# was closed, one that drained was not.
-_PATIENCE = {"at once": 1.0, "closed": 0.45, "deep": 0.84, "fast": 0.75, "half": 0.6, "slow": 0.25, "hardly": 0.085}
+# was closed, one that drained was not; and surely so where a queue that is known stays empty.
+_PATIENCE = {
+    "at once": 1.0,
+    "closed": 0.45,
+    "nobody waits": 0.11,
+    "deep": 0.84,
+    "fast": 0.75,
+    "half": 0.6,
+    "slow": 0.25,
+    "hardly": 0.085,
+}
 _SMOOTH = 3
 _CHANCE = 3.0  # standard deviations of how many sessions happen to end
 
@@ -70,15 +79,20 @@ def level(hold: HoldUnderWay, patience: float, rules: HoldRules) -> float | None
     return None if left <= 0 else float(hold.path[-1] + left * (hold.expected - hold.path[-1]))
 
 
-def patience(hold: HoldUnderWay, rules: HoldRules) -> float:
-    """For how long a fall may be held that nothing proves, as a share of the longest hold."""
+def patience(hold: HoldUnderWay, rules: HoldRules, nobody_waits: bool = False) -> float:
+    """For how long a fall may be held that nothing proves, as a share of the longest hold.
+
+    `nobody_waits`: whether a queue that is known stays empty.
+    """
     known = hold.path[~np.isnan(hold.path)]
     left = float(known[-_SMOOTH:].mean()) / hold.expected
     largest = float((known[:-1] - known[1:]).max(initial=0) / known.max(initial=1))
     if left > _HARDLY_GONE:
         return _PATIENCE["hardly"]
+    if largest > _ALL_AT_ONCE and left <= _EMPTY:
+        return _PATIENCE["nobody waits" if nobody_waits else "closed"]
     if largest > _AT_ONCE:
-        return _PATIENCE["closed" if largest > _ALL_AT_ONCE and left <= _EMPTY else "at once"]
+        return _PATIENCE["at once"]
     if left < _DEEP:
         return _PATIENCE["deep"]
     if faster_than_sessions_end(hold.path, rules):

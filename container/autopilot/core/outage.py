@@ -221,7 +221,7 @@ class _Fleet:
 
     def _begin(self, rules: HoldRules) -> tuple[float, str] | None:
         waits = self._waiting >= signs.many_waiting(self._demand)
-        served = self._demand - self._waiting if waits else self._demand
+        served = max(self._demand - self._waiting, 0.0) if waits else self._demand
         stopped = signs.stopped(self._signs, served)
         fall = find_fall(FleetReading(self._usual, served, self._since(), self._week, stopped, rules))
         if fall is None:
@@ -245,8 +245,9 @@ class _Fleet:
         return None if level is None else self._told(level, doubt, proof)
 
     def _patience(self, now: hold.HoldUnderWay, doubt: Doubt, rules: HoldRules) -> float:
-        drained = signs.drained(self._signs, doubt, now.path)
-        return max(hold.patience(now, rules), hold.DRAINED if drained else 0.0)
+        if signs.drained(self._signs, doubt, now.path):
+            return hold.DRAINED
+        return hold.patience(now, rules, signs.nobody_waits(self._signs, doubt))
 
     def _over(self, now: hold.HoldUnderWay, proof: str) -> bool:
         """Whether demand is back: those who wait are part of it, but while they do, nothing is over."""

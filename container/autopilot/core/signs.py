@@ -70,11 +70,17 @@ def many_waiting(needed: float) -> float:
 
 def disproof(signs: Signs, doubt: Doubt) -> bool:
     """Whether players demonstrably come and go at the level that is reported: they do begin, and nobody waits."""
-    if doubt.slots < _SURE_SLOTS or not signs.queue <= max(_NOBODY_SERVERS, _NOBODY_SHARE * doubt.expected):
+    if not nobody_waits(signs, doubt):
         return False
     begun, usual = _arrivals(signs, doubt.slots, min(max(doubt.slots - 1, _SURE_SLOTS), _BEFORE_SLOTS))
     sustaining = usual * doubt.demand / doubt.expected
     return bool(sustaining >= _FEW and begun >= _GO_ON * sustaining)
+
+
+def nobody_waits(signs: Signs, doubt: Doubt) -> bool:
+    """Whether a queue that is known stays empty: some of the players that an outage locks out would wait in it."""
+    few = max(_NOBODY_SERVERS, _NOBODY_SHARE * doubt.expected)
+    return doubt.slots >= _SURE_SLOTS and signs.queue <= few
 
 
 def may_have_stopped(counters: Floats) -> npt.NDArray[np.bool_]:

@@ -48,7 +48,7 @@ MOST_FLEETS = 20_000
 """Fleets whose earlier quarters of the day are kept; those that were not heard of for the longest go first."""
 QUARTER_SLOTS = SLOTS_PER_DAY // 4
 LATE_SLOTS = 3
-SLOTS_PER_HOUR = 3600 // SLOT_SECONDS
+RECENT_SLOTS = 6  # half an hour: no decision that knows them is said to be cold
 LARGEST = 2.0**31  # servers
 SLOTS_OF_ARRIVALS = 48  # four hours: a hold, and the hour before it
 SLOTS_PER_UPDATE = 100  # an update expression may have 4 KB
@@ -154,14 +154,14 @@ class DynamoHistory:
     def read_today(self, observed: Sequence[Observed]) -> list[DaySlots | None]:
         """What is stored of the day of each observation, up to its quarter; None where it could not be read in time.
 
-        For more fleets than can be written before an answer: one call reads a hundred items, and writes one. Of all
-        fleets the last hour is read first, in nearly all of the time budget; earlier quarters, only while there is half
-        of it left: they come with the fleet's next record. Raises HistoryUnavailableError if nothing could be read.
+        For more fleets than can be written before an answer: one call reads a hundred items, and writes one. The last
+        half hour of all fleets comes first, in nearly all of the time budget; earlier quarters, while there is half of
+        it left, or else with the fleet's next record. Raises HistoryUnavailableError if nothing could be read.
         """
         began = time.monotonic()
         slots = {(one.fleet, (slot := slot_of(one.observed_at)) // QUARTER_SLOTS): slot for one in observed}
         keys = {part: _keys(part[0], _day_of(part))[: 2 + part[1] % 4] for part in slots}
-        recent = {part: keys[part][-_quarters_of_an_hour(slot) :] for part, slot in slots.items()}
+        recent = {part: keys[part][-_recent_quarters(slot) :] for part, slot in slots.items()}
         items = self._items([key for some in recent.values() for key in some], _ALONE_SHARE)
         known = [part for part, some in recent.items() if all(key in items for key in some)]
         earlier = [key for part in known for key in keys[part] if key not in items]
@@ -449,10 +449,10 @@ def _day_of(part: Part) -> date:
     return day_of(part[1] * QUARTER_SLOTS)
 
 
-def _quarters_of_an_hour(slot: int) -> int:
-    """In how many quarters of its day the last hour up to a slot lies."""
+def _recent_quarters(slot: int) -> int:
+    """In how many quarters of its day the last half hour up to a slot lies."""
     at = slot % SLOTS_PER_DAY
-    return 1 + (at >= QUARTER_SLOTS and at % QUARTER_SLOTS < SLOTS_PER_HOUR - 1)
+    return 1 + (at >= QUARTER_SLOTS and at % QUARTER_SLOTS < RECENT_SLOTS - 1)
 
 
 def _keys(fleet: str, day: date) -> list[Key]:

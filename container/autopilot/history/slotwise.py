@@ -43,7 +43,7 @@ OVERDUE_SECONDS = 360.0
 GIVE_UP_SECONDS = 6.0
 """A store that took nothing for so long is not waited for at the end: its adapter has rested and tried again."""
 DECIDING_SECONDS = 5.0
-"""So long at most what is written aside waits for the call that it came with: both want the same processor."""
+"""So long at most what is written aside waits for a call of many to be decided: both want the same processor."""
 _AT_ONCE, _MANY, _MANY_TO_WRITE = 100, 1000, 200
 _OWN_SLOTS = 3
 """Slots, the present one among them, that this worker may still be writing: of these it knows best."""
@@ -482,9 +482,6 @@ class SlotHistory:
 
     def _write_due(self) -> None:
         """Write what is due, some hundreds at a time, until nothing is, or the store fails."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._closing or not self._undecided, DECIDING_SECONDS)
-            self._undecided.clear()
         while (unsaved := self._next_due()) is not None:
             written = self._write(unsaved)
             with self._lock:
@@ -496,6 +493,8 @@ class SlotHistory:
 
     def _next_due(self) -> _Unsaved | None:
         with self._lock:
+            self._lock.wait_for(lambda: self._closing or not self._undecided, DECIDING_SECONDS)
+            self._undecided.clear()
             self._writing = bool(self._due) and not self._closing
             if not self._writing:
                 return None
