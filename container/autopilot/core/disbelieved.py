@@ -71,7 +71,9 @@ def _holds(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers]) -> Itera
 
 def _is_shallow(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers], hold: slice) -> bool:
     """Whether that hold ran out by what `settled` goes by, too, and demand was not far below what was held."""
-    return bool(np.nanmean(reported[hold]) >= _SHALLOW * np.nanmax(marks[hold])) and _ran_out(reported[:-1], marks[:-1], hold, _AFTERWARDS)
+    return bool(np.nanmean(reported[hold]) >= _SHALLOW * np.nanmax(marks[hold])) and _ran_out(
+        reported[:-1], marks[:-1], hold, _AFTERWARDS
+    )
 
 
 def _ran_out(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers], hold: slice, slots: int) -> bool:
