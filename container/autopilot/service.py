@@ -11,7 +11,6 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from autopilot.core.cost import MISSING_PRICE
 from autopilot.core.decide import Decisions, FleetContext, Reports, decide
@@ -83,9 +82,9 @@ class Answer(NamedTuple):
     now: FleetNow
     decision: Decision
     prediction: float
-    actions: npt.NDArray[np.float32]
-    logits: npt.NDArray[np.float32]
-    recent: Floats
+    actions: list[float]
+    logits: list[float]
+    recent: list[float]
     history: HistoryStatus
     policy: str
     horizon_minutes: int
@@ -206,8 +205,8 @@ class Autopilot:
         if decision is None:
             return Refusal("demand_unavailable", "demand could not be read, and nothing is known of this fleet yet: "
                            "send demand or replicas, or fix GS_INVENTORY_URL", "demand")  # fmt: skip
-        none = np.empty(0, np.float32)
-        return Answer(ask.now, decision, math.nan, none, none, recent, _status(recalled, recent), self.policy.name,
+        status = _status(recalled, len(recent))
+        return Answer(ask.now, decision, math.nan, [], [], recent.tolist(), status, self.policy.name,
                       (ask.lead or self.operator.lead).end, demand_known=False)  # fmt: skip
 
     def _decide_known(self, asks: Sequence[Ask]) -> Generator[Answer, None, None]:
@@ -264,26 +263,26 @@ class Autopilot:
         self, asks: Sequence[Ask], recalled: Sequence[Recalled], windows: Windows, made: Decisions
     ) -> list[Answer]:
         """What is answered for each, in order."""
-        decisions, predictions, belief = made
+        predictions, why = made.predictions, made.belief.why
         operators, policy, answers = self.operator.lead, self.policy.name, []
+        actions, logits = predictions.actions.tolist(), predictions.logits.tolist()
         first, recent = _observed(windows.demand)
-        for row, (ask, before, prediction) in enumerate(zip(asks, recalled, predictions.servers.tolist(), strict=True)):
+        rows = zip(asks, recalled, made.each, predictions.servers.tolist(), actions, logits, recent, strict=True)
+        for row, (ask, before, decision, prediction, action, logit, seen) in enumerate(rows):
             lead = ask.lead or operators
             plain = ask.lead is None and ask.pairs is None
-            answers.append(
-                Answer(ask.now, decisions[row], prediction, predictions.actions[row], predictions.logits[row],
-                       recent[row], _status(before, recent[row]), policy, lead.end, True, belief.why.get(row, ""),
-                       () if plain else _warnings(ask, windows.demand.shape[1] - 1 - first[row], lead))
-            )  # fmt: skip
+            warnings = () if plain else _warnings(ask, windows.demand.shape[1] - 1 - first[row], lead)
+            answers.append(Answer(ask.now, decision, prediction, action, logit, seen, _status(before, len(seen)),
+                                  policy, lead.end, True, why.get(row, ""), warnings))  # fmt: skip
         return answers
 
 
-def _observed(demand: Floats) -> tuple[list[int], list[Floats]]:
+def _observed(demand: Floats) -> tuple[list[int], list[list[float]]]:
     """Of N windows the column of the first observation, and the last few observations, oldest first."""
     known = ~np.isnan(demand)
-    recent = list(demand[:, -FEW_OBSERVATIONS:])
+    recent = demand[:, -FEW_OBSERVATIONS:].tolist()
     for row in np.flatnonzero(~known[:, -FEW_OBSERVATIONS:].all(axis=1)).tolist():
-        recent[row] = demand[row, np.flatnonzero(known[row])[-FEW_OBSERVATIONS:]]
+        recent[row] = demand[row, np.flatnonzero(known[row])[-FEW_OBSERVATIONS:]].tolist()
     return known.argmax(axis=1).tolist(), recent
 
 
@@ -325,9 +324,9 @@ def _reports(asks: Sequence[Ask], recalled: Sequence[Recalled]) -> tuple[Windows
 _STATUSES = {status.value: status for status in HistoryStatus}
 
 
-def _status(recalled: Recalled, recent: Floats) -> HistoryStatus:
+def _status(recalled: Recalled, observations: int) -> HistoryStatus:
     status = _STATUSES[recalled.status]
-    return HistoryStatus.COLD if status is HistoryStatus.OK and len(recent) < FEW_OBSERVATIONS else status
+    return HistoryStatus.COLD if status is HistoryStatus.OK and observations < FEW_OBSERVATIONS else status
 
 
 def _sizes_before(ask: Ask, recalled: Recalled, rules: GuardrailRules) -> SizeMemory:

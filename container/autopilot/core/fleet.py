@@ -49,7 +49,7 @@ MOST_SERVERS = 10_000_000
 
 def whole(servers: float) -> int:
     """Round up to a whole server; a hair above a whole number (float error) is that number."""
-    return ceil(servers - dust(servers))
+    return ceil(servers - 1e-9 * servers if servers > 1 else servers - dust(servers))
 
 
 def dust(servers: float) -> float:

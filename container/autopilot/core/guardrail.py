@@ -95,9 +95,10 @@ def apply_guardrail(
     wanted, reason = (whole(prediction), recent.predicted) if trusted else (_fallback(recent), Reason.FALLBACK)
     if recent.held is not None and whole(recent.held) > lowest:  # the prediction rests on what is believed instead
         wanted, reason = max(wanted, whole(recent.held)), Reason.OUTAGE_HOLD
-    limited = _rate_limited(wanted, lowest, (now, recent), rules)
-    if limited != wanted:
-        wanted, reason = limited, Reason.RATE_LIMITED
+    if rules.max_step_up is not None or rules.max_step_down is not None:
+        limited = _rate_limited(wanted, lowest, (now, recent), rules)
+        if limited != wanted:
+            wanted, reason = limited, Reason.RATE_LIMITED
     recommended = wanted
     if (standing := stabilized(wanted, recent.highest)) != wanted:
         wanted, reason = standing, Reason.STABILIZED
@@ -138,7 +139,7 @@ def _size(now: FleetNow, recent: Recent) -> int | None:
 
 def _rate_limited(wanted: int, lowest: int, known: tuple[FleetNow, Recent], rules: GuardrailRules) -> int:
     """Cut a change to the largest step allowed; at least one server may move, and what is in use comes first."""
-    if rules.max_step_up is rules.max_step_down is None or (size := _size(*known)) is None:
+    if (size := _size(*known)) is None:
         return wanted
     if rules.max_step_up is not None and wanted > size:
         wanted = min(wanted, max(size + max(1, floor(size * rules.max_step_up)), lowest))
@@ -151,7 +152,9 @@ def _forecast(wanted: int, now: FleetNow, override: Override) -> int:
     """What the coming lead needs with what the operator wants, whatever is in use."""
     minimum = now.limits.minimum if override.minimum is None else override.minimum
     maximum = now.limits.maximum if override.maximum is None else override.maximum
-    forecast = max(wanted + override.add, minimum, 0)
+    forecast = wanted + override.add
+    if forecast < minimum or forecast < 0:
+        forecast = max(minimum, 0)
     return forecast if maximum is None else min(forecast, maximum)
 
 

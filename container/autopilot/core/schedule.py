@@ -26,6 +26,8 @@ class Event:
 
 def override_at(events: Sequence[Event], fleet: str, at: float) -> Override:
     """What all events that are on say together: the highest minimum, the lowest maximum, the sum of what is added."""
+    if not events:
+        return NO_OVERRIDE
     active = [event.override for event in events if event.covers(fleet, at)]
     if not active:
         return NO_OVERRIDE

@@ -318,7 +318,10 @@ class _LastSeen:
         return dict(self._fleets.get(fleet, ()))
 
     def day(self, fleet: str, number: int) -> DaySlots | None:
-        return next((day for known, day in self._fleets.get(fleet, ()) if known == number), None)
+        for known, day in self._fleets.get(fleet, ()):
+            if known == number:
+                return day
+        return None
 
     def news(self, one: Decided) -> Decided | None:
         """What the slot of a decision does not say yet: a report that is believed again is news, too."""
@@ -328,6 +331,8 @@ class _LastSeen:
             return one
         if one.believed is None and day.believed is not NOTHING and not isnan(day.believed[at]):
             return one._replace(believed=nan)
+        if one.believed is one.arrivals is None and day.allocation.item(at) == one.allocation:
+            return None
         same = _same(day.allocation[at], one.allocation) and _same(day.believed[at], one.believed)
         return None if same and _same(day.arrivals[at], one.arrivals) else one
 

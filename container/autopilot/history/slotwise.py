@@ -78,7 +78,8 @@ class _Fleet:
         self.turn_to(slot)
         self.observed = _with_latest(self.observed, one)
         day, at = self.day, slot % SLOTS_PER_DAY
-        if day.demand[at] != np.float32(one.demand):
+        held = day.demand.item(at)
+        if held != one.demand and held != np.float32(one.demand):
             self.day = DaySlots(changed(day.demand, at, one.demand), day.allocation, day.believed, day.arrivals)
         return self.day
 
@@ -351,7 +352,8 @@ class SlotHistory:
 
     def _note(self, fleet: str) -> None:
         self._fleets.move_to_end(fleet)
-        self._since.setdefault(fleet, self._clock())
+        if fleet not in self._since:
+            self._since[fleet] = self._clock()
 
     def _find_overdue(self) -> None:
         """What has waited for too long, and what there is no room for any more, is to be written."""
