@@ -76,9 +76,10 @@ class FineTune:
             context = RunContext(silent_reporter(), self.stop, checkpoint_of(job, self.hparams, found))
             trained = learn(job, self.hparams, found, context)
             self.stop.check()
-            candidates = candidates_of(self.hparams, trained)
+            exported = job.root / "exported"
+            candidates = candidates_of(self.hparams, trained, exported)
             verdict = serving(self.hparams, judged(self.hparams, found.recorded, candidates, HERE))
-            write(job, trained, verdict, model_metadata(self.hparams, verdict, found.recorded))
+            write(job, trained, verdict, model_metadata(self.hparams, verdict, found.recorded), exported)
             return pack(job.model)
 
 
