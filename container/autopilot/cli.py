@@ -72,6 +72,9 @@ COMMANDS = {
     "rollback": LazyCommand(
         "autopilot.learning.commands.models:rollback", "Let the model serve again that served before."
     ),
+    "models": LazyCommand(
+        "autopilot.learning.commands.models:models", "List the models that are kept, and which of them serves."
+    ),
     "learn": LazyCommand(
         "autopilot.learning.commands.learn:learn",
         "One pass of retraining by the clock: watch, consider the candidate, train, tell.",

@@ -235,13 +235,30 @@ def transform(endpoint: str, source: str, target: str, job: str | None, **rest: 
 
 @main.command()
 @_endpoint
+@click.option("--model", help="Another of its models, by the name that `status` shows: one that was rolled back.")
 @_with_exit_codes
-def promote(endpoint: str) -> None:
+def promote(endpoint: str, model: str | None) -> None:
     """Let the candidate serve that decides beside the model of ENDPOINT: the stack's state machine does it.
 
     Without a proof, but not while an outage is held (exit code 3). Alarms roll it back; `rollback` undoes it.
     """
-    click.echo(learning_flow.ask("promote", _context(endpoint, _StderrConsole())))
+    named = {} if model is None else {"model": model}
+    click.echo(learning_flow.ask("promote", _context(endpoint, _StderrConsole()), **named))
+
+
+@main.command()
+@_endpoint
+@click.argument("archive")
+@_with_exit_codes
+def candidate(endpoint: str, archive: str) -> None:
+    """Let the model of ARCHIVE (s3://…/model.tar.gz) decide beside what serves ENDPOINT; nobody gets its answers.
+
+    It takes the place of another candidate, and is judged every day. For what was trained when the endpoint could not
+    be updated: the message about that names the archive.
+    """
+    if not archive.startswith("s3://"):
+        raise click.UsageError("ARCHIVE is an s3:// URI of a model.tar.gz")
+    click.echo(learning_flow.ask("beside", _context(endpoint, _StderrConsole()), artifacts=archive))
 
 
 @main.command()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autopilot_deploy.core.call import AwsCall, Json
-from autopilot_deploy.core.names import Names
+from autopilot_deploy.core.names import TAG, Names
 from testkit.aws.account import REGION, Account
 
 NAMES = Names("autopilot", "123456789012", REGION)
@@ -43,8 +43,12 @@ class ServedEndpoint:
             container["AdditionalModelDataSources"] = [{"ChannelName": "candidate", "S3DataSource": source}]
             environment["AUTOPILOT_CANDIDATE"] = MOUNTED
         if previous:
-            environment |= {"LEARNING_PREVIOUS": previous, "LEARNING_SINCE": "2026-11-20T04:00:00Z"}
-        self.make("CreateModel", ModelName=name, ExecutionRoleArn=SERVING_ROLE, PrimaryContainer=container)
+            environment |= {"LEARNING_PREVIOUS": previous, "LEARNING_SINCE": "2026-11-20T04:00:00Z",
+                            "LEARNING_PREVIOUS_POLICY": "default@0123abcd"}  # fmt: skip
+        tags = [{"Key": TAG, "Value": "autopilot"}]
+        self.make(
+            "CreateModel", ModelName=name, ExecutionRoleArn=SERVING_ROLE, PrimaryContainer=container, Tags=tags
+        )  # fmt: skip
         (variant,) = self.make("DescribeEndpointConfig", EndpointConfigName=self.config)["ProductionVariants"]
         variants = [variant | {"ModelName": name}]
         self.make("CreateEndpointConfig", EndpointConfigName=f"c-{name}", ProductionVariants=variants)

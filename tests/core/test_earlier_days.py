@@ -18,6 +18,7 @@ SERVERS = {
     "halves": lambda random: random.integers(0, 500, SLOTS_PER_DAY) / 2,
     "parts of servers": lambda random: random.random(SLOTS_PER_DAY) * 90,
     "very many": lambda random: random.integers(0, 10_000_000, SLOTS_PER_DAY),
+    "the most of two bytes": lambda random: np.full(SLOTS_PER_DAY, 65_535),
     "around the most of two bytes": lambda random: random.integers(65_530, 65_540, SLOTS_PER_DAY),
 }
 
@@ -101,13 +102,31 @@ def test_what_was_not_believed_yesterday_stays_beside_the_report() -> None:
         assert np.array_equal(wanted, found, equal_nan=True)
 
 
-def test_of_older_days_stays_what_was_believed() -> None:
+@pytest.mark.parametrize("age", [2, 3, 6, 7])
+def test_of_older_days_reports_that_were_not_believed_stay_too(age: int) -> None:
     random = np.random.default_rng(3)
-    past = a_past(random, "whole servers")
-    last_week = TODAY - timedelta(days=7)
-    past[last_week] = past[last_week].noted(100, believed=99.0)
-    (fleet,) = packed([past])
-    assert fleet.demand_between(first_slot(last_week) + 100, first_slot(last_week) + 101).tolist() == [99.0]
+    past, then = a_past(random, "whole servers"), TODAY - timedelta(days=age)
+    past[then] = past[then].noted(100, believed=99.0)
+    (fleet,), span = packed([past]), (first_slot(then) + 98, first_slot(then) + 103)
+    plain = FleetHistory(past)
+    for what in ("demand_between", "needed_between", "believed_between"):
+        assert np.array_equal(getattr(fleet, what)(*span), getattr(plain, what)(*span), equal_nan=True)
+    assert_same([past], 90)
+    assert fleet.earlier.size(0) > ROW_BYTES
+
+
+def test_what_was_not_believed_grows_older() -> None:
+    past = a_past(np.random.default_rng(4), "whole servers")
+    yesterday = TODAY - timedelta(days=1)
+    past[yesterday] = past[yesterday].noted(100, believed=99.0)
+    earlier = packed([past])[0].earlier
+    earlier.grow_older(0, 1)
+    kept = earlier.get(0, 2)
+    assert kept is not None
+    assert kept.demand[100] == past[yesterday].demand[100]
+    assert kept.needed[100] == 99.0
+    earlier.put(0, 2, DaySlots(past[yesterday].demand, past[yesterday].allocation))
+    assert earlier.is_plain(0)
 
 
 @pytest.mark.parametrize("kind", SERVERS)

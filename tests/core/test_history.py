@@ -12,9 +12,11 @@ from autopilot.core.history import (
     WEEK_AFTER,
     WEEK_BEFORE,
     WINDOW_SLOTS,
+    changed,
     day_of,
     days_needed,
     first_slot,
+    halved,
     history_from_pairs,
     rfc3339,
     slot_of,
@@ -70,3 +72,11 @@ def test_the_past_that_an_outage_is_judged_by_lies_in_the_days_that_are_read(slo
     slot = 20_000 * 288 + slot_of_day
     touched = {day_of(slot - back) for back in range(PAST_SLOTS)}
     assert touched - {day_of(slot)} <= set(days_needed(slot))
+
+
+@pytest.mark.parametrize("servers", [5.0, 2049.0, 20000.25, 65504.0, 65520.0, 1e6, 0.1])
+def test_a_day_in_half_of_the_bytes_takes_any_number_of_servers(servers):
+    day = halved(np.full(SLOTS_PER_DAY, 7, np.float32))
+    assert day.itemsize == 2
+    found = changed(day, 3, servers)
+    assert [found[2], found[3]] == [7, np.float32(servers)]

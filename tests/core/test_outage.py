@@ -72,6 +72,15 @@ def test_in_an_outage_hardly_a_server_is_missing(case):
     assert idle < 0.15 * lost + 15
 
 
+@pytest.mark.parametrize("slots", [3, 7, 8, 9, 11, 14])
+@pytest.mark.parametrize("share", [0.82, 0.85, 0.88])
+def test_an_outage_after_a_small_fall_is_held_whatever_became_of_that(share, slots):
+    factors, truth = np.concatenate([to(share, slots), to(0.2, 24)]), fleet()
+    lost = float(((1 - factors) * truth[EVENT : EVENT + len(factors)]).sum() / truth.mean() / 12 * 100)
+    missing, _ = missing_and_idle(with_fall(factors), truth)
+    assert missing < 0.3 * lost
+
+
 @pytest.mark.parametrize("mean", [5, 12, 1000])
 def test_fleets_of_any_size_are_held(mean):
     truth = fleet(mean)

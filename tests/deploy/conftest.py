@@ -5,10 +5,10 @@ from typing import Any
 import boto3
 import pytest
 from click.testing import CliRunner, Result
-from moto import mock_aws
 
 from autopilot_deploy.cli import AwsSession, main
 from testkit.aws.account import REGION, Account, AccountClock
+from testkit.aws.mocked import mocked_aws
 from testkit.aws.payloads import IMAGE, SEED_PAYLOAD
 
 
@@ -31,11 +31,7 @@ def payload() -> dict[str, Any]:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "emulator")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+    with mocked_aws(monkeypatch, {"stepfunctions": {"execute_state_machine": True}}):
         yield
 
 

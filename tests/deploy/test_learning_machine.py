@@ -61,8 +61,8 @@ class Jobs:
 
 
 def learn(account, **given):
-    """A run of the schedule; `given`: what the template puts in, or an `ask`."""
-    asked = {"ask": given.pop("ask")} if "ask" in given else {}
+    """A run of the schedule; `given`: what the template puts in, or an `ask` and what belongs to it."""
+    asked = {name: given.pop(name) for name in ("ask", "model", "artifacts") if name in given}
     return run(account, asked, path=LEARNING, **given)
 
 
@@ -228,6 +228,7 @@ def test_a_trial_sees_every_model_and_decides_with_the_settings_of_what_serves(a
     assert trial["Environment"] == short, "a job takes no value of more than 256 characters"
     words = trial["AppSpecification"]["ContainerArguments"]
     assert words[-2:] == ["--promoted-at", "2026-11-20T04:00:00Z"]
+    assert words[-6:-2] == ["--served-policy", served.policy_of(EARLIER), "--previous-policy", "default@0123abcd"]
     assert untouched(account)
 
 
@@ -261,6 +262,7 @@ def test_what_has_proven_itself_serves_by_itself_only_where_that_is_asked_for(ac
     data, environment, beside = made(account)
     assert (data, beside) == (CANDIDATE, [])
     assert environment["LEARNING_PREVIOUS"] == "built-in"
+    assert environment["LEARNING_PREVIOUS_POLICY"] == "default@28db5018", "which image's, nobody could say later"
     assert "AUTOPILOT_CANDIDATE" not in environment
     ((subject, message),) = ended.told
     assert subject.startswith("Promoted autopilot-")
@@ -318,12 +320,74 @@ def test_one_command_goes_back_with_no_trial(account, served, previous, data):
     assert [subject for subject, _ in ended.told] == ["Took back autopilot-new"]
 
 
+def test_what_was_taken_back_serves_again_where_it_is_asked_for_by_its_name(account, served):
+    served.serve("autopilot-new", CANDIDATE, previous=EARLIER)
+    Jobs(account, trial="promote: learned@83be1d07 was asked for")
+    ((_, message),) = learn(account, ask="rollback").told
+    assert message["next"].endswith("python -m autopilot_deploy promote autopilot --model autopilot-new")
+    ended = learn(account, ask="promote", model="autopilot-new")
+    assert ended.status == "SUCCEEDED", ended.cause
+    (trial,) = account.asked("CreateProcessingJob")
+    inputs = {one["InputName"]: one["S3Input"]["S3Uri"] for one in trial["ProcessingInputs"]}
+    assert inputs == {"served": EARLIER, "candidate": CANDIDATE}
+    assert trial["AppSpecification"]["ContainerArguments"][-1] == "--asked"
+    container = served.model()["PrimaryContainer"]
+    assert container["ModelDataUrl"] == CANDIDATE
+    assert container["Environment"]["LEARNING_PREVIOUS"] == EARLIER
+    assert container["Environment"]["LEARNING_SINCE"] > "2026-11-20T04:00:00Z", "it is judged by the days from now on"
+    ((subject, _),) = ended.told
+    assert subject.startswith("Promoted autopilot-")
+
+
+def test_a_candidate_on_trial_stays_beside_a_model_that_is_promoted_by_its_name(account, served):
+    served.serve("autopilot-new", CANDIDATE)
+    another = "s3://learned/models/three/output/model.tar.gz"
+    served.serve("autopilot-now", EARLIER, beside=another)
+    Jobs(account, trial="promote: learned@83be1d07 was asked for")
+    ended = learn(account, ask="promote", model="autopilot-new")
+    data, _, beside = made(account)
+    assert (data, beside) == (CANDIDATE, [another])
+    assert ended.told[0][0].startswith("Promoted autopilot-")
+
+
+def test_what_serves_is_not_promoted_once_more(account, served):
+    served.serve("autopilot-now", EARLIER)
+    Jobs(account)
+    ended = learn(account, ask="promote", model="autopilot-now")
+    assert ended.cause == "autopilot-now has the archive that serves already"
+    assert untouched(account)
+
+
+def test_after_an_update_that_failed_the_message_says_how_what_was_trained_comes_beside(account, served):
+    jobs = Jobs(account)
+    account.script = "rolled back"
+    ended = learn(account)
+    assert ended.status == "FAILED"
+    ((_, message),) = ended.told
+    assert message["next"].endswith(f"python -m autopilot_deploy candidate autopilot {jobs.artifacts()}")
+
+
+def test_an_archive_that_is_asked_for_comes_beside_what_serves_and_nothing_is_trained_for_it(account, served):
+    Jobs(account)
+    ended = learn(account, ask="beside", artifacts=CANDIDATE)
+    assert ended.status == "SUCCEEDED", ended.cause
+    assert made(account) == (None, ENVIRONMENT | {"AUTOPILOT_CANDIDATE": MOUNTED}, [CANDIDATE])
+    assert account.asked("CreateTrainingJob") == account.asked("CreateProcessingJob") == []
+
+
+def test_other_failures_name_no_archive(account, served):
+    Jobs(account, looks={"train": ["Failed"] * 3})
+    assert "next" not in learn(account).told[0][1]
+
+
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [({"ask": "promote"}, "no candidate decides beside what serves"),
      ({"ask": "rollback"}, "nothing was promoted here"),
-     ({"ask": "beside"}, "ask is beside: say promote, rollback, or nothing"),
-     ({"ask": "dance"}, "ask is dance: say promote, rollback, or nothing")],
+     ({"ask": "promote", "model": "autopilot-no"}, "the model that is asked for could not be read: Sage"),
+     ({"ask": "promote", "model": "autopilot-model"}, "autopilot-model has no model.tar.gz: it is what the image has"),
+     ({"ask": "beside"}, "artifacts are not given: say the s3:// URI of a model.tar.gz"),
+     ({"ask": "dance"}, "ask is dance: say promote, rollback, beside, or nothing")],
 )  # fmt: skip
 def test_what_cannot_be_asked_for_is_said_and_nothing_changes(account, served, asked, problem):
     Jobs(account)
@@ -450,7 +514,7 @@ def test_a_return_needs_no_answer_of_what_serves_and_no_alarm_of_its_errors_ends
 def test_nothing_new_is_put_where_nobody_answers(account, served, ask):
     served.serve("autopilot-beside", beside=CANDIDATE)
     Jobs(account, trial="promote: learned@83be1d07 was asked for" if ask == "promote" else "train: its trial is over")
-    account.failing["InvokeEndpoint"] = [("ModelError", "Received server error (500) from primary")]
+    account.failing["InvokeEndpoint"] = [("ModelError", "Received server error (500) from primary")] * 2
     ended = learn(account, ask=ask)
     assert (ended.status, untouched(account)) == ("FAILED", True)
     assert "the endpoint does not answer" in ended.cause
@@ -531,6 +595,26 @@ def test_the_command_line_goes_back(cli, account, served, stack):
     result = cli("rollback", "autopilot")
     assert result.exit_code == 0, result.output
     assert f"default@28db5018 answers now, {served.policy_of(CANDIDATE)} did before" in result.stdout
+
+
+def test_the_command_line_takes_up_what_was_rolled_back_by_a_name_that_status_shows(cli, account, served, stack):
+    served.serve("autopilot-new", CANDIDATE, previous="built-in")
+    Jobs(account, trial="promote: learned@83be1d07 was asked for")
+    learn(account, ask="rollback")
+    assert "  model     autopilot-new\n" in cli("status", "autopilot").stdout
+    result = cli("promote", "autopilot", "--model", "autopilot-new")
+    assert result.exit_code == 0, result.output
+    assert f"{served.policy_of(CANDIDATE)} answers now, default@28db5018 did before" in result.stdout
+
+
+def test_the_command_line_puts_an_archive_beside_what_serves(cli, account, served, stack):
+    Jobs(account)
+    result = cli("candidate", "autopilot", CANDIDATE)
+    assert result.exit_code == 0, result.output
+    assert "it decides beside what serves, and nobody gets its answer" in result.stdout
+    assert made(account)[2] == [CANDIDATE]
+    refused = cli("candidate", "autopilot", "model.tar.gz")
+    assert (refused.exit_code, "ARCHIVE is an s3:// URI" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,10 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copy, copytree
 
-import boto3
 from click.testing import CliRunner
 
 from autopilot.cli import main
@@ -26,45 +24,21 @@ from autopilot.policy.model_place import ARCHIVE_FILE
 from autopilot.ports import Decided, Observed
 from autopilot.serve.app import create_app
 from autopilot.settings import Settings
-from testkit import emulators
 from testkit.aws import machine
-from testkit.aws.account import REGION
 from testkit.aws.learned import ServedEndpoint
 from testkit.aws.machine import LEARNING, Ended, run
+from testkit.aws.mocked import HistoryTable
 from testkit.server import until
-from tests.learning.conftest import SLOTS, untrained  # noqa: F401 - a fixture
+from tests.learning.conftest import untrained  # noqa: F401 - a fixture
 from tests.learning.test_month import FIRST, FLEETS, demand
 
 QUICK = {"fleets": "60", "forecast_epochs": "2", "epochs": "2", "recorded_weight": "0.8"}
-DAY, QUARTER = 86400.0, 72
+DAY = 86400.0
 
 
 def _second() -> int:
     """Of the machine's own clock, which no test sets."""
     return int(datetime.now(UTC).timestamp())
-
-
-class Table:
-    """A client of the history's table in moto, one write at a time: it loses some that come at once."""
-
-    def __init__(self) -> None:
-        self._client = boto3.client("dynamodb", region_name=REGION)
-        self._lock = threading.Lock()
-        self.name = emulators.create_table(self._client)
-
-    def put_day(self, fleet, midnight, servers):
-        """A day of a fleet, in items as the history writes them: tests/history holds it to that."""
-        for first in range(0, SLOTS, QUARTER):
-            begins = datetime.fromtimestamp(midnight + 300 * first, UTC).strftime("%Y-%m-%dT%H")
-            slots = {f"d{at}": {"N": f"{one:g}"} for at, one in enumerate(servers[first : first + QUARTER])}
-            self._client.put_item(TableName=self.name, Item={"fleet": {"S": fleet}, "day": {"S": begins}, **slots})
-
-    def update_item(self, **request):
-        with self._lock:
-            return self._client.update_item(**request)
-
-    def __getattr__(self, operation):
-        return getattr(self._client, operation)
 
 
 class Platform:
@@ -94,7 +68,7 @@ class Platform:
         """Let the fleets be served until that day; the last slots of the first as an outage hold's."""
         for at in range(self.day, day):
             for fleet in FLEETS:
-                self.table.put_day(fleet, FIRST + at * DAY, demand(fleet, at))
+                self.table.put_day(fleet, FIRST + at * DAY, demand(fleet, at).tolist())
         self.day = day
         history = DynamoHistory(self.table.name, client=self.table, budget_seconds=600)
         for at in [self.now - 300.0 * back for back in range(doubted, 0, -1)]:
@@ -218,7 +192,7 @@ def test_a_month_at_aws_from_the_first_export_to_a_promotion_and_back(account, t
     machine.fix_moto(monkeypatch, account)
     monkeypatch.setattr(machine, "PATIENCE", 1800)  # it trains
     set_clock = lambda now: monkeypatch.setattr("autopilot.learning.commands.asked.time.time", lambda: now)  # noqa: E731
-    platform = Platform(account, Table(), tmp_path, set_clock)
+    platform = Platform(account, HistoryTable(), tmp_path, set_clock)
     served = "s3://learned/models/untrained/model.tar.gz"
     platform.put(served, untrained)
     endpoint = Endpoint(account, platform)

@@ -130,7 +130,7 @@ def test_a_wrong_start_is_told_in_words_and_ends_with_2(slim, arguments, words):
     assert words in ran.stderr
 
 
-@pytest.mark.parametrize("command", ["learn", "trial", "scoreboard", "promote", "rollback", "history"])
+@pytest.mark.parametrize("command", ["learn", "trial", "scoreboard", "promote", "rollback", "models", "history"])
 def test_the_commands_that_learn_are_in_the_image(slim, command):
     ran = docker("run", "--rm", slim, command, "--help")
     assert "Usage:" in ran.stdout

@@ -24,6 +24,11 @@ def days_of(count: float, seed: int = 1, level: float = 100) -> np.ndarray:
     return np.round(level * (1 + 0.5 * np.sin(slot / SLOTS * 2 * np.pi))) + noise
 
 
+def sqlite(url: str) -> SqliteHistory:
+    """A store to write to, with all the time that a busy machine takes: a decision drops what it has no time for."""
+    return SqliteHistory(url.removeprefix("sqlite:///"), budget_seconds=600)
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a store that is not there yet; the clock of the commands says that it is NOW."""
@@ -36,7 +41,7 @@ def stored(store: str) -> Callable[..., None]:
     """Writes demand of a fleet up to NOW into the store; the last `doubted` slots as an outage hold's."""
 
     def write(fleet: str, demand: np.ndarray, doubted: int = 0) -> None:
-        history = SqliteHistory(store.removeprefix("sqlite:///"))
+        history = sqlite(store)
         times = NOW - 300.0 * np.arange(len(demand), 0, -1)
         history.record([Observed(fleet, *one) for one in zip(times.tolist(), demand.tolist(), strict=True)])
         history.remember([Decided(fleet, at, 100, 100.0) for at in times[len(times) - doubted :].tolist()])

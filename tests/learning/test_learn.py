@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autopilot.core.history import rfc3339
-from autopilot.history.sqlite import SqliteHistory
+from autopilot.learning.commands import compared
 from autopilot.learning.commands import learn as module
 from autopilot.learning.commands.learn import learn
-from autopilot.learning.models import CANDIDATE, CURRENT, PREVIOUS, keep_as, name_of, promote, roll_back
+from autopilot.learning.models import CANDIDATE, CURRENT, TAKEN_BACK, find_kept, keep_as, name_of, promote, roll_back
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import Observed
 from testkit.models import renamed_model, rewrite_metadata
-from tests.learning.conftest import NOW, days_of
+from tests.learning.conftest import NOW, days_of, sqlite
 
 DAY = 86400.0
 
@@ -140,14 +140,14 @@ def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
     """Lets a person do something, once, while a pass plays what is stored."""
 
     def arrange(act: Callable[[], object]) -> None:
-        waiting, read = [act], module.read_fleet
+        waiting, read = [act], compared.read_fleet
 
         def read_then(*given):
             while waiting:
                 waiting.pop()()
             return read(*given)
 
-        monkeypatch.setattr(module, "read_fleet", read_then)
+        monkeypatch.setattr(compared, "read_fleet", read_then)
 
     return arrange
 
@@ -160,7 +160,38 @@ def test_what_somebody_took_back_during_a_pass_is_not_brought_in_again(run, root
     meanwhile(lambda: roll_back(root))
     done = run("--auto")
     assert "watch: other models stand there than at its beginning" in done.output
-    assert (name_of(root / CURRENT)[:8], name_of(root / PREVIOUS)) == ("default@", name_of(untrained))
+    assert (name_of(root / CURRENT)[:8], name_of(root / TAKEN_BACK)) == ("default@", name_of(untrained))
+
+
+def test_whom_a_person_lets_serve_again_is_taken_back_by_new_days_alone(run, root, stored, untrained):
+    stored("eu", days_of(6))
+    promote(root, BUILT_IN_MODEL)
+    promote(root, untrained)
+    promoted_at(root, 4)
+    assert "serves again" in run("--auto").output
+    promote(root, find_kept(root, name_of(untrained)))
+    promoted_at(root, 0)
+    assert "has not lost" in run("--auto").output
+    promoted_at(root, 2.9)
+    assert "has not lost" in run("--auto").output, "two days of the new promotion are no proof"
+    promoted_at(root, 4)
+    assert "serves again" in run("--auto").output
+
+
+def test_what_a_person_took_back_is_brought_in_again_by_nothing_that_a_pass_does(
+    run, root, stored, untrained, candidate
+):
+    stored("eu", days_of(9))
+    promote(root, untrained)
+    rewrite_metadata(candidate, learned_until=rfc3339(NOW - 30 * DAY))
+    keep_as(root, CANDIDATE, candidate)
+    promote(root, root / CANDIDATE)
+    roll_back(root)
+    promoted_at(root, 5)
+    done = run("--auto")
+    assert f"{name_of(untrained)} serves; nothing was promoted since {name_of(candidate)} was taken back" in done.output
+    assert "candidate: none" in done.output
+    assert name_of(root / CURRENT) == name_of(untrained)
 
 
 def test_what_somebody_promoted_during_a_pass_serves_on(run, root, stored, tmp_path, untrained, meanwhile):
@@ -279,7 +310,7 @@ class Mornings:
 
     def _observe(self, times: np.ndarray) -> None:
         demand = np.round(100 + 50 * np.sin(times / DAY * 2 * np.pi)) + np.arange(len(times)) % 3
-        history = SqliteHistory(self._store.removeprefix("sqlite:///"))
+        history = sqlite(self._store)
         history.record([Observed("eu", *one) for one in zip(times.tolist(), demand.tolist(), strict=True)])
         history.close()
         self._written = float(times[-1]) + 300

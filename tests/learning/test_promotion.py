@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,14 +13,14 @@ from click.testing import CliRunner, Result
 from autopilot.backtest.replay import ReplayConfig
 from autopilot.core.cost import Interval
 from autopilot.demand.series import DemandSeries
-from autopilot.learning.commands.models import promote_model, rollback
-from autopilot.learning.models import promote, roll_back
-from autopilot.learning.promotion import Case, DailyCosts, case_for, case_of, has_lost, held
+from autopilot.learning.commands.models import models, promote_model, rollback
+from autopilot.learning.models import find_kept, keep_as, promote, roll_back
+from autopilot.learning.promotion import Case, DailyCosts, case_of, costs_of, has_lost, held
 from autopilot.learning.stored import StoredFleet
 from autopilot.policy.calibrated import CalibratedPolicy
 from autopilot.policy.learned import BUILT_IN_MODEL, load_policy
 from autopilot.ports import ModelError
-from testkit.models import rewrite_metadata
+from testkit.models import renamed_model, rewrite_metadata
 from tests.learning.conftest import NOW, days_of
 from tests.learning.test_judge import Doubling
 
@@ -37,9 +38,50 @@ def test_a_promotion_keeps_what_served_and_rolling_back_brings_it_back(tmp_path,
     assert load_policy(root / "current").name == second
     assert load_policy(root / "previous").name == first
     assert roll_back(root) == first == load_policy(root / "current").name
-    assert roll_back(root) == second
-    assert sorted(os.listdir(root)) == ["current", "previous", "versions"]
+    assert load_policy(root / "taken-back").name == second
+    assert sorted(os.listdir(root)) == ["current", "taken-back", "versions"]
     assert len(os.listdir(root / "versions")) == 2
+
+
+def test_what_was_taken_back_serves_again_by_its_name_and_is_no_longer_taken_back(tmp_path, candidate):
+    root = tmp_path / "models"
+    first, second = promote(root, BUILT_IN_MODEL), promote(root, candidate)
+    roll_back(root)
+    for name in (second, second.partition("@")[2]):
+        assert promote(root, find_kept(root, name)) == second
+        assert (load_policy(root / "current").name, load_policy(root / "previous").name) == (second, first)
+        assert sorted(os.listdir(root)) == ["current", "previous", "versions"]
+        assert roll_back(root) == first
+
+
+def test_who_goes_back_twice_is_told_how_to_go_forward(tmp_path, candidate):
+    root = tmp_path / "models"
+    promote(root, BUILT_IN_MODEL)
+    second = promote(root, candidate)
+    roll_back(root)
+    with pytest.raises(ModelError, match=f"since {second} was taken back; .*autopilot promote {second} --to"):
+        roll_back(root)
+
+
+def test_what_serves_is_no_candidate_any_more_but_another_one_stays(tmp_path, candidate):
+    root = tmp_path / "models"
+    promote(root, BUILT_IN_MODEL)
+    keep_as(root, "candidate", candidate)
+    second = promote(root, root / "candidate")
+    assert not (root / "candidate").exists(), "a pass would promote it again when somebody has taken it back"
+    roll_back(root)
+    third = keep_as(root, "candidate", renamed_model(tmp_path / "third", "third"))
+    promote(root, find_kept(root, second))
+    assert load_policy(root / "candidate").name == third
+
+
+def test_a_name_that_is_not_kept_is_refused_with_those_that_are(tmp_path, candidate):
+    root = tmp_path / "models"
+    with pytest.raises(ModelError, match=r"studio@0 is no model directory.* It keeps nothing"):
+        find_kept(root, "studio@0")
+    first = promote(root, BUILT_IN_MODEL)
+    with pytest.raises(ModelError, match=f"It keeps {first}"):
+        find_kept(root, "studio@0")
 
 
 @pytest.mark.parametrize(
@@ -75,10 +117,10 @@ def test_what_serves_already_and_what_never_was_are_refused(tmp_path):
 
 def test_a_better_candidate_has_no_objections_and_a_worse_one_has():
     fleets = [fleet(days_of(9))]
-    better = case_for(fleets, ReplayConfig(Doubling()), CalibratedPolicy())
+    better = case_of(costs_of(fleets, ReplayConfig(Doubling()), CalibratedPolicy()))
     assert list(better.objections(7)) == []
     assert better.ratio < 0.5
-    worse = case_for(fleets, ReplayConfig(CalibratedPolicy()), Doubling())
+    worse = case_of(costs_of(fleets, ReplayConfig(CalibratedPolicy()), Doubling()))
     assert len(list(worse.objections(7))) == 2
     assert worse.worst[0] == "eu"
 
@@ -146,7 +188,9 @@ def test_what_was_promoted_is_taken_back_where_it_costs_and_what_it_replaced_did
 
 def test_without_a_whole_day_there_is_nothing_to_compare_on():
     with pytest.raises(ValueError, match="no fleet has a whole day"):
-        case_for([fleet(days_of(0.2)), fleet(np.array([5.0]), "us")], ReplayConfig(Doubling()), CalibratedPolicy())
+        case_of(
+            costs_of([fleet(days_of(0.2)), fleet(np.array([5.0]), "us")], ReplayConfig(Doubling()), CalibratedPolicy())
+        )
 
 
 def test_a_hold_of_half_an_hour_ago_is_one_of_now():
@@ -167,6 +211,8 @@ def test_days_that_a_candidate_has_learned_from_prove_nothing(candidate, run, se
     assert "1 whole days are stored that it did not learn from, 3 are asked for" in done.output
     rewrite_metadata(candidate, learned_until="soon")
     assert "learned_until of its metadata.json is 'soon'" in run("--auto").output
+    rewrite_metadata(candidate, learned_until="2026-11-04T12:00:00")
+    assert "has no zone: add Z for UTC" in run("--auto").output
 
 
 def test_the_commands_say_what_serves(tmp_path, run, served):
@@ -175,8 +221,36 @@ def test_the_commands_say_what_serves(tmp_path, run, served):
     done = run()
     assert done.exit_code == 0, done.output
     assert f"serves from {tmp_path / 'models' / 'current'}" in done.output
+    (studio,) = re.findall(r"^studio@\S+", done.output)
     back = CliRunner().invoke(rollback, ["--to", str(tmp_path / "models")])
     assert back.output.startswith("default@")
+    assert f"To serve {studio} again: autopilot promote {studio} --to {tmp_path / 'models'}" in back.output
+
+
+def test_what_was_taken_back_is_listed_and_promoted_by_the_name_that_is_listed(tmp_path, store, run, served):
+    served("eu/racer", days_of(0.2))
+    root = ["--to", str(tmp_path / "models")]
+    nothing = CliRunner().invoke(models, root)
+    assert (nothing.exit_code, "keeps no models: `autopilot promote" in nothing.output) == (2, True)
+    promote(tmp_path / "models", BUILT_IN_MODEL)
+    run()
+    CliRunner().invoke(rollback, root)
+    listed = CliRunner().invoke(models, root)
+    assert re.findall(r"^(\w+)@\w+ +(\w+ ?\w*) since \d{4}-", listed.output, re.MULTILINE) == [
+        ("default", "serves"), ("studio", "taken back"),
+    ]  # fmt: skip
+    (studio,) = re.findall(r"studio@\w+", listed.output)
+    done = CliRunner().invoke(promote_model, [studio, *root, "--store", store])
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith(f"{studio} serves from")
+
+
+def test_a_model_that_nobody_knows_is_refused_with_those_that_are_kept(tmp_path, store):
+    promote(tmp_path / "models", BUILT_IN_MODEL)
+    done = CliRunner().invoke(promote_model, ["studio@12345678", "--to", str(tmp_path / "models"), "--store", store])
+    assert done.exit_code == 2
+    assert "studio@12345678 is no model directory, no archive, and none that" in done.output
+    assert "It keeps default@" in done.output
 
 
 def test_while_an_outage_is_held_a_promotion_is_deferred(tmp_path, run, served):

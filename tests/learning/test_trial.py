@@ -1,6 +1,7 @@
 """`autopilot trial`: what a machine that serves models elsewhere is told to do with a candidate."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ from click.testing import CliRunner, Result
 
 from autopilot.core.history import rfc3339
 from autopilot.learning.commands import learn as module
+from autopilot.learning.commands.asked import TimeType
 from autopilot.learning.commands.trial import trial
+from autopilot.learning.models import name_of
+from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.policy.model_archive import pack
 from autopilot.policy.model_place import ARCHIVE_FILE
 from testkit.models import renamed_model, rewrite_metadata
@@ -140,7 +144,55 @@ def test_a_store_that_does_not_answer_is_a_failure_and_no_outcome(asked, models,
     assert "history.sqlite3 is not there" in done.output
 
 
-def test_a_time_that_is_none_is_refused(asked, models):
-    _, done = asked(models(), "--promoted-at", "yesterday")
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [("yesterday", "say a time such as 2026-11-30T03:40:00Z, or -"),
+     ("2026-11-30T03:40:00", "has no zone: say it too, as in 2026-11-30T03:40:00Z (UTC)"),
+     ("2026-11-30", "has no zone")],
+)  # fmt: skip
+def test_a_time_that_is_none_or_that_of_no_zone_is_refused(asked, models, time, said):
+    _, done = asked(models(), "--promoted-at", time)
     assert done.exit_code == 2
-    assert "say a time such as 2026-11-30T03:40:00Z, or -" in done.output
+    assert said in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("zone", ["Z", "+00:00", "-08:00"])
+def test_a_time_is_one_of_its_zone_wherever_the_job_runs(zone):
+    at = TimeType().convert(f"2026-11-30T03:40:00{zone}", None, None)
+    assert at == datetime(2026, 11, 30, 11 if zone == "-08:00" else 3, 40, tzinfo=UTC).timestamp()
+
+
+def test_what_a_person_promoted_anew_is_judged_by_the_days_since_and_none_before(asked, models, stored, untrained):
+    stored("eu/racer", days_of(9))
+    place = models(served=untrained)
+    assert asked(place, "--promoted-at", rfc3339(NOW - 5 * DAY))[0].startswith("take back: ")
+    assert asked(place, "--promoted-at", rfc3339(NOW - 60))[0].startswith("train: ")
+
+
+OURS, OTHERS = name_of(BUILT_IN_MODEL), "default@0123abcd"
+
+
+@pytest.mark.parametrize("policy", ["-", OURS])
+def test_the_built_in_model_of_this_image_stands_for_the_one_that_answered(asked, models, stored, untrained, policy):
+    stored("eu/racer", days_of(9))
+    promoted = ("--promoted-at", rfc3339(NOW - 5 * DAY), "--previous-policy", policy, "--served-policy", "untrained@1")
+    said, _ = asked(models(served=untrained), *promoted)
+    assert said.startswith("take back: untrained@"), "an archive says itself what it is"
+
+
+@pytest.mark.parametrize(
+    ("case", "more", "name"),
+    [("what serves", ("--served-policy", OTHERS), "served"),
+     ("what was replaced", ("--promoted-at", rfc3339(NOW - 5 * DAY), "--previous-policy", OTHERS), "previous")],
+)  # fmt: skip
+def test_a_model_that_is_built_into_another_image_is_not_guessed(asked, models, stored, better, case, more, name):
+    stored("eu/racer", days_of(9))
+    said, done = asked(models(candidate=better), *more)
+    assert done.exit_code == 0, case
+    assert said.startswith(f"refused: {OTHERS} ({name}) is built into the endpoint's image, and {OURS} into this one")
+    assert "let both images be of one version (LearningImageUri, or `deploy` anew)" in said
+
+
+def test_of_what_nobody_promoted_no_replaced_model_is_missed(asked, models, stored):
+    stored("eu/racer", days_of(1))
+    assert asked(models(), "--previous-policy", OTHERS)[0].startswith("train: ")

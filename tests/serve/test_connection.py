@@ -47,6 +47,17 @@ class Waits(Answers):
         self.waiting.put(reply)
 
 
+class HasNoThread(Answers):
+    """Cannot even begin with its first large request."""
+
+    def answer(self, call, reply):
+        if len(call.body) < 100_000 or self.calls:
+            super().answer(call, reply)
+            return
+        self.calls.append(call)
+        raise RuntimeError("can't start new thread")
+
+
 class Served:
     """An application behind a socket of its own, and what a test does with both."""
 
@@ -240,6 +251,15 @@ def test_a_defect_ends_its_connection_without_a_byte_and_costs_no_other(served, 
     other.sendall(REQUEST)
     server.says(RawReply(200, b"fine", "text/plain"))
     assert next(replies(other, "POST")).body == b"fine"
+
+
+def test_what_cannot_even_begin_ends_its_connection_and_gives_its_room_back(served, caplog):
+    server = served(HasNoThread(), pending=PendingBodies(150_000))
+    with server.caller() as unlucky:
+        unlucky.sendall(LARGE)
+        assert rest(unlucky) == b""
+    assert "can't start new thread" in caplog.text
+    assert server.status(LARGE) == 200
 
 
 def test_told_to_stop_it_answers_what_is_under_way_and_closes_the_rest(served):

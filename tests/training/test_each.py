@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,15 @@ def test_fleets_that_cannot_be_done_are_named_and_the_others_are_done(serial):
     assert list(index(one)["failed"]) == ["broken", "short"]
 
 
+def test_the_report_begins_with_what_is_served_on_how_many_fleets(serial):
+    one, _ = serial
+    counted = re.search(
+        r"Served: (.+) of 2 fleets; cost relative to the calibrated rule", (one.output / "report.html").read_text()
+    )
+    served = Counter(entry["chosen"] for entry in index(one)["fleets"])
+    assert sorted(counted[1].split(", ")) == sorted(f"{name} on {count}" for name, count in served.items())
+
+
 def test_each_fleet_has_a_model_that_serves(serial):
     one, _ = serial
     for entry in index(one)["fleets"]:
@@ -71,7 +82,9 @@ def test_in_processes_they_are_the_same_to_the_last_byte_and_a_damaged_one_alone
     first = results(mine)
     capfd.readouterr()
     assert run_job(mine, {}) == 0
-    assert "2 recorded fleets, 1 of them done before" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "2 recorded fleets, 1 of them done before" in said
+    assert "\nfleets 1/1\n" in said
     assert results(mine) == first
 
 

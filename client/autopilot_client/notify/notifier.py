@@ -1,12 +1,13 @@
 """From the passes of one replica to messages. All replicas follow what is under way; the one that leads tells it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autopilot_client.config.document import Notify
 from autopilot_client.notify.conditions import FAILED_PASS, conditions_of
 from autopilot_client.notify.outbox import Outbox
 from autopilot_client.rules.bill import (
+    MOST_OWED,
     BillLedger,
     ClosedWeek,
     FleetBill,
@@ -15,6 +16,7 @@ from autopilot_client.rules.bill import (
     bills_of,
     in_words,
     just_over,
+    lost_before,
     owed,
     turn,
 )
@@ -32,7 +34,7 @@ class Notifier:
     ledger: BillLedger = field(default_factory=BillLedger)
     _told: MessageMemory = field(default_factory=lambda: NOTHING_TOLD)
     _week: Week | None = None
-    _closed: ClosedWeek | None = None
+    _owed: Sequence[ClosedWeek] = ()
     _last: Sequence[View] = ()
 
     def start(self) -> None:
@@ -59,26 +61,30 @@ class Notifier:
         return messages
 
     def _bill(self, views: Sequence[View], now: float, leads: bool) -> list[Message]:
-        """The bill of the week that is over, from whoever leads: all keep it until one has told it."""
+        """The bills of the weeks that are over, from whoever leads: all keep them until one has told them."""
         prices = {v.fleet.name: v.fleet.price_per_server_hour for v in views}
         known = {name: price for name, price in prices.items() if price is not None}
         self._week, ended = turn(self._week, self.store.meters, known, now)
-        self._closed = closed = ended or self._closed
-        if closed is None or not leads:
-            return []
-        due = owed(closed, self.ledger.told, now)
-        standings = self.store.standings_of(now) if just_over(closed, now) else {}
-        bills = bills_of(closed, standings, known) if due else ()
-        if due and not bills:  # nobody has seen the week, and the scoreboard was not asked yet
-            return []
-        self._closed, self.ledger.here = None, closed.number
-        return [self._told_bill(closed.number, bills, now)] if bills else []
+        self._owed = [*self._owed, *([ended] if ended else [])][-MOST_OWED:]
+        return [message for closed in self._owed for message in self._due(closed, known, now)] if leads else []
 
-    def _told_bill(self, week: int, bills: tuple[FleetBill, ...], now: float) -> Message:
-        text, fleets = in_words(bills, self.settings.currency), tuple(bill.fleet for bill in bills)
-        return Message(
-            MessageKind.BILL, "report", fleets, text, now, begin_of(week), bills=bills, namespaces=self._spaces()
-        )
+    def _due(self, closed: ClosedWeek, prices: Mapping[str, float], now: float) -> list[Message]:
+        """The bill of a week, where it is still to be told; the week is kept where it is to be told later."""
+        told = self.ledger.told
+        due, fresh = owed(closed, told, now), just_over(closed, now)
+        standings = self.store.standings_of(now) if fresh else {}
+        bills = bills_of(closed, standings, prices) if due else ()
+        if due and not bills and fresh:  # nobody has seen the week, and the scoreboard was not asked yet
+            return []
+        self._owed = [one for one in self._owed if one is not closed]
+        if due or told is None:
+            self.ledger.here = closed.number
+        return [self._told_bill(closed, bills, lost_before(closed, told), now)] if bills else []
+
+    def _told_bill(self, closed: ClosedWeek, bills: tuple[FleetBill, ...], lost: str, now: float) -> Message:
+        text, fleets = in_words(bills, self.settings.currency) + lost, tuple(bill.fleet for bill in bills)
+        begin = begin_of(closed.number)
+        return Message(MessageKind.BILL, "report", fleets, text, now, begin, bills=bills, namespaces=self._spaces())
 
     def _spaces(self) -> tuple[str, ...]:
         return tuple(sorted({view.fleet.namespace for view in self._last if view.fleet.namespace}))

@@ -14,6 +14,8 @@ from autopilot_client.rules.recalled import WeekStanding
 WEEK = 7 * 86400.0
 FIRST_MONDAY = 4 * 86400.0
 """1970-01-05T00:00Z."""
+MOST_OWED = 4
+"""Weeks of which a replica keeps the bills while none of them leads."""
 LATE = 86400.0
 """Seconds after the end of a week in which the scoreboard's last seven days still stand for it."""
 
@@ -142,6 +144,16 @@ def owed(closed: ClosedWeek, told: int | None, now: float) -> bool:
     if told is None:
         return closed.seen
     return told < closed.number and (closed.seen or just_over(closed, now))
+
+
+def lost_before(closed: ClosedWeek, told: int | None) -> str:
+    """The weeks before one of which nobody has told, nor ever will, in words; empty where there are none."""
+    if told is None or told >= closed.number - 1:
+        return ""
+    first, last = monday_of(told + 1), monday_of(closed.number - 1)
+    if first == last:
+        return f"; of the week of {first} nobody told the bill: it is lost"
+    return f"; of the weeks of {first} to {last} nobody told the bills: they are lost"
 
 
 def just_over(closed: ClosedWeek, now: float) -> bool:

@@ -19,6 +19,7 @@ _GAVE_IN = 0.75
 _LEVEL_SLOTS = 6  # of a hold, longer than it takes to give in
 _AFTERWARDS = 6  # slots after a hold in which demand comes back, or does not
 _AT_FIRST = 2
+_SHALLOW = 0.8  # of what is held: above it, a fall is held in case, and for a quarter of an hour
 
 
 def settled(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers]) -> npt.NDArray[Servers]:
@@ -35,11 +36,16 @@ def settled(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers]) -> npt.
 
 
 def since_ran_out(reported: Floats, marks: Floats) -> int | None:
-    """Slots from the end of the latest hold up to the last slot, where that hold ran out; None elsewhere."""
+    """Slots since levels count again, where the latest hold ran out; None elsewhere.
+
+    They count from its end on, as after it alone demand is what the fleet is. After a shallow one they do from its
+    begin: what was reported in it stands by then, and an outage that the small fall was the first of must be seen.
+    """
     latest = next(_holds(reported[:-1], marks[:-1]), None)
     if latest is None or not _ran_out(reported[:-1], marks[:-1], latest, _AT_FIRST):
         return None
-    return len(marks) - 1 - int(latest.stop)
+    began = latest.start if _is_shallow(reported, marks, latest) else latest.stop
+    return len(marks) - 1 - int(began)
 
 
 def under_way(reported: Floats, marks: Floats, silent: int) -> int | None:
@@ -61,6 +67,13 @@ def _holds(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers]) -> Itera
     believed = np.cumsum(np.isnan(marks) & ~np.isnan(reported))[marked]
     for run in np.split(marked, np.flatnonzero(np.diff(believed)) + 1)[::-1]:
         yield slice(int(run[0]), int(run[-1]) + 1)
+
+
+def _is_shallow(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers], hold: slice) -> bool:
+    """Whether that hold ran out by what `settled` goes by, too, and demand was not far below what was held."""
+    return bool(np.nanmean(reported[hold]) >= _SHALLOW * np.nanmax(marks[hold])) and _ran_out(
+        reported[:-1], marks[:-1], hold, _AFTERWARDS
+    )
 
 
 def _ran_out(reported: npt.NDArray[Servers], marks: npt.NDArray[Servers], hold: slice, slots: int) -> bool:

@@ -1,8 +1,8 @@
 """The days before today of many fleets side by side, as far as decisions can look at them: one row for each fleet.
 
 A row holds them in the order in which windows look at them, so that the windows of many fleets are copies of columns.
-Servers are kept as whole numbers of two bytes; a fleet with others has its row in float32 beside. Reports that were not
-believed and arrivals are kept of yesterday alone: of an older day a row has what was believed.
+Servers are kept as whole numbers of two bytes; a fleet with others has its row in float32 beside. What is rare stands
+beside, too: a day whose reports were not all believed, and yesterday's arrivals.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,6 +62,8 @@ def _layout() -> dict[int, _Kept]:
 
 
 _KEPT = _layout()
+_LAST_WEEK = (6, 7, 8)
+"""Ages of the days of which windows have what was believed, and not what was reported."""
 _PLACES = {age: place for place, age in enumerate(DAYS_BACK)}
 _ABSENT, _UNKNOWN, _MOST = np.uint16(0xFFFF), np.uint8(0xFF), 0xFE
 
@@ -82,7 +84,7 @@ class EarlierDays:
         # What of that is asked for at each decision: observations, and days that are not known.
         self._sums = np.tile(np.array([0, len(DAYS_BACK)], np.int16), (fleets, 1))
         self._wide: dict[int, Floats] = {}
-        self._rare: dict[int, DaySlots] = {}
+        self._rare: dict[int, Mapping[int, DaySlots]] = {}  # by age; never written to
 
     @classmethod
     def unknown(cls, fleets: int) -> "EarlierDays":
@@ -97,13 +99,14 @@ class EarlierDays:
         return sums
 
     def is_plain(self, row: int) -> bool:
-        """Whether nothing rare is known of yesterday."""
+        """Whether nothing rare is known of its days."""
         return row not in self._rare
 
     def size(self, row: int) -> int:
         """The bytes that a row takes."""
-        rare = self._rare.get(row)
-        beside = 0 if rare is None else sum(one.nbytes for one in (rare.believed, rare.arrivals) if one is not NOTHING)
+        rare = self._rare.get(row, {}).values()
+        columns = (column for day in rare for column in (day.demand, day.believed, day.arrivals))
+        beside = sum(one.nbytes for one in columns if one is not NOTHING)
         return ROW_BYTES + beside + (4 * _WIDTH if row in self._wide else 0)
 
     def missing(self, row: int) -> list[int]:
@@ -127,30 +130,36 @@ class EarlierDays:
         self._counts[row, _PLACES[age]] = min(observations, _MOST)
         counts = [count for count in self._counts[row].tolist() if count != _UNKNOWN]
         self._sums[row] = sum(counts), len(DAYS_BACK) - len(counts)
-        if age == 1:
-            self._rare.pop(row, None)
+        self._put_rare(row, age, _rare_of(age, day))
         if day is None or not observations:
             return
-        if age > 1:
-            self._write(row, columns, day.needed[slots])
-            return
-        self._write(row, columns, day.demand)
-        self._write(row, _ALLOCATIONS, day.allocation[-_ALLOCATED:])
-        if day.believed is not NOTHING or day.arrivals is not NOTHING:
-            self._rare[row] = DaySlots(NOTHING, NOTHING, day.believed, day.arrivals)
+        self._write(row, columns, (day.needed if age in _LAST_WEEK else day.demand)[slots])
+        if age == 1:
+            self._write(row, _ALLOCATIONS, day.allocation[-_ALLOCATED:])
 
     def get(self, row: int, age: int) -> DaySlots | None:
         """What is kept of a day; None where that is nothing."""
         if age not in _PLACES or self._counts[row, _PLACES[age]] in (0, _UNKNOWN):
             return None
+        rare = self._rare.get(row, {}).get(age, _NOTHING_RARE)
+        if age > 1:
+            return DaySlots(self._demand(row, age), NOTHING) if rare.demand is NOTHING else rare
+        allocation = np.full(SLOTS_PER_DAY, np.nan, np.float32)
+        allocation[-_ALLOCATED:] = self._read(row, _ALLOCATIONS)
+        return DaySlots(self._demand(row, age), allocation, rare.believed, rare.arrivals)
+
+    def _demand(self, row: int, age: int) -> Floats:
         slots, columns = _KEPT[age]
         demand = np.full(SLOTS_PER_DAY, np.nan, np.float32)
         demand[slots] = self._read(row, columns)
-        if age > 1:
-            return DaySlots(demand, NOTHING)
-        rare, allocation = self._rare.get(row, _NOTHING_RARE), np.full(SLOTS_PER_DAY, np.nan, np.float32)
-        allocation[-_ALLOCATED:] = self._read(row, _ALLOCATIONS)
-        return DaySlots(demand, allocation, rare.believed, rare.arrivals)
+        return demand
+
+    def _put_rare(self, row: int, age: int, day: DaySlots | None) -> None:
+        others = {each: rare for each, rare in self._rare.get(row, {}).items() if each != age}
+        if rare := others if day is None else others | {age: day}:
+            self._rare[row] = rare
+        else:
+            self._rare.pop(row, None)
 
     def known(self, row: int) -> Iterator[tuple[int, DaySlots | None]]:
         """Age and record of the days that are kept as a whole, the newest first."""
@@ -205,13 +214,23 @@ class EarlierDays:
     def _write(self, row: int, columns: slice, servers: Floats) -> None:
         absent = np.isnan(servers)
         held = np.where(absent, _ABSENT, np.minimum(servers, _ABSENT)).astype(np.uint16)
-        if row not in self._wide and np.count_nonzero(held != servers) > np.count_nonzero(absent):
+        is_held = (held == servers) & (held != _ABSENT)
+        if row not in self._wide and not np.array_equal(is_held, ~absent):
             self._wide[row] = self._read(row, slice(0, _WIDTH))
         if row in self._wide:
             self._wide[row] = self._wide[row].copy()  # whoever took it before keeps what it took
             self._wide[row][columns] = servers
         else:
             self._held[row, columns] = held
+
+
+def _rare_of(age: int, day: DaySlots | None) -> DaySlots | None:
+    """What is kept beside the row of a day of that age: of an older one the reports as well, where marks are."""
+    if day is None or (day.believed is NOTHING and (age > 1 or day.arrivals is NOTHING)):
+        return None
+    if age == 1:
+        return DaySlots(NOTHING, NOTHING, day.believed, day.arrivals)
+    return DaySlots(day.demand, NOTHING, day.believed)
 
 
 class RememberedFleet(FleetHistory):

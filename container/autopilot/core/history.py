@@ -101,7 +101,8 @@ class DaySlots:
 def changed(values: Floats, at: int, value: float) -> Floats:
     """A copy of a day's values with another in one slot; in float32 where half of the bytes do not hold it."""
     found = values.copy()
-    found[at] = value
+    with np.errstate(over="ignore"):
+        found[at] = value
     if found.dtype == np.float16 and found[at] != np.float32(value):
         found = values.astype(np.float32)
         found[at] = value

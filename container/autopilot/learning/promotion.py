@@ -38,6 +38,10 @@ class Case:
     worst: tuple[str, float]
     days: int
 
+    def sentence(self, candidate: str, served: str) -> str:
+        """What came of it, with the names of both."""
+        return f"{candidate} costs {100 * self.ratio:.1f} % of {served} over {self.days} days"
+
     def objections(self, least_days: int) -> Iterator[str]:
         """Why the candidate may not be promoted by itself; none: it may."""
         if self.days < least_days:
@@ -69,11 +73,6 @@ class DailyCosts:
         kept = np.array(self.days, np.int64) >= day
         days = [one for one in self.days if one >= day]
         return DailyCosts(self.fleet, days, self.served[kept], self.own[kept])
-
-
-def case_for(fleets: Iterable[StoredFleet], config: ReplayConfig, candidate: Policy, since: int = 0) -> Case:
-    """Play both on every fleet that has a whole day from the UTC day `since` on. Raises ValueError, in words."""
-    return case_of(one.since(since) for one in costs_of(fleets, config, candidate))
 
 
 def case_of(costs: Iterable[DailyCosts]) -> Case:

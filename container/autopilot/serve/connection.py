@@ -150,7 +150,10 @@ class NginxConnection(asyncio.Protocol):
             self._stop_taking()
             self._is_last = self._is_last or not self._parser.should_keep_alive()
             self._is_deciding = True
-            self._application.answer(call, self._answered)
+            try:
+                self._application.answer(call, self._answered)
+            except Exception as error:  # noqa: BLE001 - no thread to be had, say; httptools would keep it to itself
+                self._answered(error)
 
     def _stop_taking(self) -> None:
         self._is_coming_in, self._body = False, bytearray()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +76,10 @@ class FineTune:
             context = RunContext(silent_reporter(), self.stop, checkpoint_of(job, self.hparams, found))
             trained = learn(job, self.hparams, found, context)
             self.stop.check()
-            candidates = candidates_of(self.hparams, trained)
+            exported = job.root / "exported"
+            candidates = candidates_of(self.hparams, trained, exported)
             verdict = serving(self.hparams, judged(self.hparams, found.recorded, candidates, HERE))
-            write(job, trained, verdict, model_metadata(self.hparams, verdict, found.recorded))
+            write(job, trained, verdict, model_metadata(self.hparams, verdict, found.recorded), exported)
             return pack(job.model)
 
 
@@ -95,7 +97,7 @@ def run_each(job: Job, hparams: Hyperparameters, stop: StopSignal, engine: Engin
     function = FineTune(hparams, None if base is None else pack(base), stop)
     failures = dict(found.failures)
     try:
-        with reporter.bar("fleets", len(todo)) as advance:
+        with reporter.milestones("fleets", len(todo)) as advance:
             for place, outcome in engine.map(function, todo, stop.check):
                 advance(1)
                 if isinstance(outcome, ItemFailure):
@@ -209,10 +211,25 @@ def _write(
     write_atomically(job.model / INDEX, (json.dumps(index, indent=2, sort_keys=True) + "\n").encode())
     _write_report(job.output / REPORT, entries, failures)
     if entries:
-        ratios = [one["ratios"][one["chosen"]] for one in entries]
-        mean = float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-9)))))
-        reporter.metrics("verdict", {"cost_ratio_served": mean})
+        reporter.say(_in_all(entries))
+        reporter.metrics("verdict", {"cost_ratio_served": _mean_ratio(entries)})
     reporter.say(f"wrote {len(entries)} models to {job.model / FLEETS}, the report to {job.output / REPORT}")
+
+
+def _mean_ratio(entries: Sequence[Mapping[str, Any]]) -> float:
+    """The geometric mean of what is served, relative to the calibrated rule."""
+    ratios = [one["ratios"][one["chosen"]] for one in entries]
+    return float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-9)))))
+
+
+def _in_all(entries: Sequence[Mapping[str, Any]]) -> str:
+    """What is served on how many fleets, and what it costs, in words."""
+    served = Counter(one["chosen"] for one in entries)
+    counts = ", ".join(f"{name} on {count:,}" for name, count in served.most_common())
+    return (
+        f"Served: {counts} of {len(entries):,} fleets; cost relative to the calibrated rule, geometric mean: "
+        f"{_mean_ratio(entries):.3f}."
+    )
 
 
 def _entry(fleet: str, metadata: Metadata) -> dict[str, Any]:
@@ -232,7 +249,8 @@ def _write_report(path: Path, entries: Sequence[Mapping[str, Any]], failures: Ma
         for one in sorted(entries, key=lambda one: -one["ratios"][one["chosen"]])
     ]
     parts: list[Part] = [
-        Paragraph(f"{len(entries)} fleets have a model of their own, the dearest first."),
+        *([Paragraph(_in_all(entries), verdict=True)] if entries else []),
+        Paragraph(f"{len(entries):,} fleets have a model of their own, the dearest first."),
         PageTable("Fleets", ("fleet", "served", "cost relative to the calibrated rule", "version", "directory"), rows),
     ]
     if failures:

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from autopilot.policy.litert import LiteRTNetwork as LiteNetwork
-from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata
+from autopilot.policy.metadata import METADATA_FILE, MODEL_FILE, SAVED_MODEL_DIR, Metadata, read_metadata
 from autopilot.ports import ModelError
 from autopilot.training.actor_critic import distribution
-from autopilot.training.job import written
+from autopilot.training.job import write_atomically, written
 from autopilot.training.network import (
     ExportedAction,
     FleetNetwork,
@@ -83,6 +83,17 @@ def export(
         metadata = replace(metadata, model_sha256=checksum, libraries=libraries())
         (place / METADATA_FILE).write_text(metadata.to_json(), "utf-8")
         install(place, directory)
+    return metadata
+
+
+def relabel(directory: Path, metadata: Metadata) -> Metadata:
+    """Give the model in a directory other metadata, for it was exported before they were known; those as written.
+
+    Its networks stay as they were checked. Raises JobError where there is no room for it: those before stay.
+    """
+    before = read_metadata(directory)
+    metadata = replace(metadata, model_sha256=before.model_sha256, libraries=before.libraries)
+    write_atomically(directory / METADATA_FILE, metadata.to_json().encode())
     return metadata
 
 

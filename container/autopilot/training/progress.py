@@ -52,6 +52,23 @@ class ProgressReporter:
             task = progress.add_task(title, total=total)
             yield lambda count: progress.advance(task, count)
 
+    @contextmanager
+    def milestones(self, title: str, total: int) -> Iterator[Advance]:
+        """A progress bar; without a terminal a line at each hundredth: for parts that say nothing themselves."""
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            before, done = done, done + count
+            if 100 * done // total > 100 * before // total:
+                self.say(f"{title} {done}/{total}")
+
+        if not self._console.is_terminal:
+            yield advance
+            return
+        with self.bar(title, total) as moved:
+            yield moved
+
 
 def silent_reporter() -> ProgressReporter:
     """One that says nothing: of many runs at once, whoever has begun them tells."""

@@ -21,7 +21,7 @@ from autopilot.policy.model_archive import unpack
 from autopilot.ports import Engine, Policy
 from autopilot.training import verdict as judge
 from autopilot.training.checkpoint import CheckpointFile
-from autopilot.training.export import export, load_fleet_network, make_reproducible
+from autopilot.training.export import export, install, load_fleet_network, make_reproducible, relabel
 from autopilot.training.fleet_forecast import FleetForecast
 from autopilot.training.fleet_linear import FleetLinear, LinearNetwork
 from autopilot.training.fleet_ppo import fleet_ppo
@@ -83,13 +83,15 @@ class Conclusion:
         self, hparams: Hyperparameters, recorded: list[RecordedFleet], trained: TrainedFleetPolicy, showing: Showing
     ) -> None:
         """Judge, tell and write. Raises JobError."""
-        candidates = candidates_of(hparams, trained)
-        judging = Judging(self.engine, self.stop.check)
-        verdict = serving(hparams, judged(hparams, recorded, candidates, judging))
-        self.reporter.say(verdict_line(verdict))
-        ratios = {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()}
-        self.reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
-        metadata = write(self.job, trained, verdict, model_metadata(hparams, verdict, recorded))
+        with tempfile.TemporaryDirectory() as exported:
+            candidates = candidates_of(hparams, trained, Path(exported))
+            judging = Judging(self.engine, self.stop.check)
+            verdict = serving(hparams, judged(hparams, recorded, candidates, judging))
+            self.reporter.say(verdict_line(verdict))
+            ratios = {f"cost_ratio_{name}": ratio for name, ratio in verdict.ratios.items()}
+            self.reporter.metrics("verdict", ratios | {"gained": float(verdict.chosen == TRAINED)})
+            told = model_metadata(hparams, verdict, recorded)
+            metadata = write(self.job, trained, verdict, told, Path(exported))
         learned = Learned(trained.start, trained.network, trained.history)
         story = showing.story(learned, candidates, verdict, self.stop)
         report = write_report(self.job.output, metadata, verdict, story)
@@ -269,10 +271,14 @@ def base_of(job: Job, hparams: Hyperparameters) -> Path | None:
     return base
 
 
-def candidates_of(hparams: Hyperparameters, trained: TrainedFleetPolicy) -> dict[str, Policy]:
-    """The model that was started from, the calibrated rule, and the trained network, each as it would serve."""
-    start = {} if trained.start is None else {DEFAULT: as_served(hparams, trained.start)}
-    return {**start, judge.CALIBRATED: CalibratedPolicy(), TRAINED: as_served(hparams, trained.network)}
+def candidates_of(hparams: Hyperparameters, trained: TrainedFleetPolicy, place: Path) -> dict[str, Policy]:
+    """The model that was started from, the calibrated rule, and the trained network, each as it would serve.
+
+    The networks are exported to directories of their names in `place`.
+    """
+    start = {} if trained.start is None else {DEFAULT: as_served(hparams, trained.start, place / DEFAULT)}
+    learned = as_served(hparams, trained.network, place / TRAINED)
+    return {**start, judge.CALIBRATED: CalibratedPolicy(), TRAINED: learned}
 
 
 def judged(
@@ -290,7 +296,7 @@ def judged(
         costs = judge.simulated_costs(hparams.validation_fleets, hparams, candidates, judging)
         return judge.decide(costs, "simulated, never trained on")
     except Stopped:
-        costs = judge.simulated_costs(_HURRIED_FLEETS, hparams, candidates)
+        costs = judge.simulated_costs(min(_HURRIED_FLEETS, hparams.validation_fleets), hparams, candidates)
         return judge.decide(costs, "simulated; few of them, because the run was told to stop")
 
 
@@ -302,11 +308,10 @@ def serving(hparams: Hyperparameters, verdict: Verdict) -> Verdict:
     return replace(verdict, chosen=TRAINED, judged_on=won)
 
 
-def as_served(hparams: Hyperparameters, network: FleetNetwork | LinearNetwork) -> Policy:
-    """A network as it would serve: exported and loaded again."""
-    with tempfile.TemporaryDirectory() as place:
-        export(network, model_metadata(hparams, None), Path(place), probe())
-        return load_policy(Path(place))
+def as_served(hparams: Hyperparameters, network: FleetNetwork | LinearNetwork, place: Path) -> Policy:
+    """A network as it would serve: exported to a directory and loaded again."""
+    export(network, model_metadata(hparams, None), place, probe())
+    return load_policy(place)
 
 
 def probe() -> Floats:
@@ -342,9 +347,11 @@ def model_metadata(
     )
 
 
-def write(job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata) -> Metadata:
-    """Write the model directory; its metadata as written."""
+def write(job: Job, trained: TrainedFleetPolicy, verdict: Verdict, metadata: Metadata, exported: Path) -> Metadata:
+    """Write the model directory from what was exported for the verdict; its metadata as written."""
     if trained.base is not None:  # it has seen what that one has, and more
         metadata = replace(metadata, trained_on=read_metadata(trained.base).trained_on)
-    network = trained.start if verdict.chosen == DEFAULT and trained.start is not None else trained.network
-    return export(network, metadata, job.model, probe())
+    chosen = exported / (DEFAULT if verdict.chosen == DEFAULT else TRAINED)
+    metadata = relabel(chosen, metadata)
+    install(chosen, job.model)
+    return metadata

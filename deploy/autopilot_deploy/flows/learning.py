@@ -1,6 +1,7 @@
-"""`promote` and `rollback`: which model serves, asked of the state machine of the stack that learns."""
+"""`promote`, `rollback` and `candidate`: which model serves, asked of the state machine of the stack that learns."""
 
 import json
+from collections.abc import Mapping
 
 from autopilot_deploy.core.call import Json
 from autopilot_deploy.core.errors import AwsError, DeadlineError, DeployError, PutOffError
@@ -11,12 +12,14 @@ _MISSING = "StateMachineDoesNotExist"
 _PUT_OFF = "A promotion is put off"
 
 
-def ask(what: str, context: DeployContext) -> str:
-    """Have the machine promote, or go back, and wait for its end; what came of it, in words.
+def ask(what: str, context: DeployContext, **more: str) -> str:
+    """Have the machine promote, go back, or put a model beside, and wait for its end; what came of it, in words.
+
+    more  what else it is told: the `model` to promote, the `artifacts` to put beside what serves
 
     Raises PutOffError where an outage puts it off, DeadlineError, and DeployError.
     """
-    arn = _start(what, context)
+    arn = _start({"ask": what, **more}, context)
     context.console.say(f"started {arn}")
     ended = _end(arn, context)
     if ended["status"] != "SUCCEEDED":
@@ -27,9 +30,9 @@ def ask(what: str, context: DeployContext) -> str:
     return f"{said['said']}: {said['answers']} answers now, {said['before']} did before. {said['next']}"
 
 
-def _start(what: str, context: DeployContext) -> str:
+def _start(asked: Mapping[str, str], context: DeployContext) -> str:
     try:
-        return str(context.aws.make(machines.start_learning(context.names, what))["executionArn"])
+        return str(context.aws.make(machines.start_learning(context.names, asked))["executionArn"])
     except AwsError as error:
         if error.code != _MISSING:
             raise

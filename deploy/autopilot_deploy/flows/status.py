@@ -23,6 +23,7 @@ def status(context: DeployContext) -> dict[str, Any]:
         "alarms": {one["AlarmName"]: one["StateValue"] for one in ringing},
         "dashboard": context.names.dashboard if found.dashboard else None,
         "made_here": [*found.own_configs, *found.own_models],
+        "models": list(found.own_models),
     }
 
 
@@ -47,6 +48,7 @@ def lines(seen: dict[str, Any]) -> Iterator[str]:
         if seen.get(name):
             yield f"  {name:10}{seen[name]}"
     yield from (f"  variant   {name}: {count} instances" for name, count in seen.get("instances", {}).items())
+    yield from (f"  model     {name}" for name in seen["models"])
     yield from _rest(seen["scaling"], seen["history"], seen["alarms"])
 
 

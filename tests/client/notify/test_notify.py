@@ -13,7 +13,7 @@ from autopilot_client.notify.conditions import conditions_of
 from autopilot_client.notify.formats import FORMS
 from autopilot_client.notify.notifier import Notifier
 from autopilot_client.notify.outbox import Outbox
-from autopilot_client.rules.bill import begin_of, week_of
+from autopilot_client.rules.bill import begin_of, monday_of, week_of
 from autopilot_client.rules.domain import Fault
 from autopilot_client.rules.messages import Message, MessageKind
 from autopilot_client.rules.notices import OutageHold
@@ -280,6 +280,62 @@ def test_a_week_that_ends_while_nobody_leads_is_billed_by_whoever_leads_next_and
     assert other._queue.get_nowait().kind is MessageKind.BILL
     one.after_pass(list(one.store.views.values()), T0 + 7 * 86400 + 120, leads=True)
     assert box._queue.empty()
+
+
+def weeks(one, count, leads=False):
+    """Let weeks go by, each with a report of more servers than the one before; the time after the last."""
+    for week in range(count):
+        one.after_pass(list(one.store.views.values()), T0 + week * 7 * 86400, leads)
+        show(one.store, at=T0 + week * 7 * 86400 + 60)
+    one.after_pass(list(one.store.views.values()), T0 + count * 7 * 86400, leads)
+    return T0 + count * 7 * 86400 + 60
+
+
+def test_two_weeks_that_end_while_nobody_leads_are_both_billed_each_by_its_own_beginning():
+    one, box = notifier()
+    one.ledger.elsewhere = week_of(T0) - 1
+    at = weeks(one, 2)
+    assert box._queue.empty()
+    one.after_pass(list(one.store.views.values()), at, leads=True)
+    first, second = box._queue.get_nowait(), box._queue.get_nowait()
+    assert (first.since, second.since) == (begin_of(week_of(T0)), begin_of(week_of(T0) + 1))
+    assert [len(one.bills) for one in (first, second)] == [3, 3]
+    assert "lost" not in first.text + second.text
+    assert one.ledger.told == week_of(T0) + 1
+    one.after_pass(list(one.store.views.values()), at + 60, leads=True)
+    assert box._queue.empty()
+
+
+def test_a_bill_says_which_weeks_before_it_nobody_told():
+    one, box = notifier()
+    one.ledger.elsewhere = week_of(T0) - 3  # everybody was away on two Mondays
+    at = weeks(one, 1, leads=True)
+    message = box._queue.get_nowait()
+    earlier = [monday_of(week_of(T0) - back) for back in (2, 1)]
+    assert message.text.endswith(f"; of the weeks of {earlier[0]} to {earlier[1]} nobody told the bills: they are lost")
+    assert (message.since, box._queue.empty()) == (begin_of(week_of(T0)), True)
+    one.after_pass(list(one.store.views.values()), at + 7 * 86400, leads=True)
+    assert "lost" not in box._queue.get_nowait().text
+
+
+def test_a_replica_keeps_the_bills_of_four_weeks_and_says_what_is_lost_of_more():
+    one, box = notifier()
+    one.ledger.elsewhere = week_of(T0) - 1
+    one.after_pass(list(one.store.views.values()), weeks(one, 6), leads=True)
+    told = [box._queue.get_nowait() for _ in range(4)]
+    assert [message.since for message in told] == [begin_of(week_of(T0) + week) for week in range(2, 6)]
+    assert "they are lost" in told[0].text
+    assert box._queue.empty()
+
+
+def test_a_week_without_fleets_does_not_stand_in_the_way_of_the_next():
+    one, box = notifier()
+    one.store.meters.clear()
+    one.after_pass([], T0, leads=True)
+    one.after_pass([], T0 + 7 * 86400, leads=True)
+    show(one.store, at=T0 + 7 * 86400 + 60)
+    one.after_pass(list(one.store.views.values()), T0 + 14 * 86400, leads=True)
+    assert box._queue.get_nowait().since == begin_of(week_of(T0) + 1)
 
 
 def test_a_week_that_ended_while_every_replica_was_away_is_billed_once_the_scoreboard_was_asked():

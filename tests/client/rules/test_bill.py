@@ -13,6 +13,7 @@ from autopilot_client.rules.bill import (
     bills_of,
     completed,
     in_words,
+    lost_before,
     monday_of,
     owed,
     turn,
@@ -98,6 +99,20 @@ def test_a_clock_that_is_set_back_bills_nothing():
 def test_a_week_is_owed_until_its_bill_was_told(case, seen, told, late, expected):
     closed = ClosedWeek(week_of(SUNDAY), (), seen)
     assert owed(closed, None if told is None else closed.number + told, MONDAY + late) is expected, case
+
+
+@pytest.mark.parametrize(
+    ("case", "told", "said"),
+    [
+        ("the week before was told", -1, ""),
+        ("nobody has told any", None, ""),
+        ("one is missing", -2, "; of the week of 2026-11-16 nobody told the bill: it is lost"),
+        ("several are", -4, "; of the weeks of 2026-11-02 to 2026-11-16 nobody told the bills: they are lost"),
+    ],
+)
+def test_weeks_of_which_nobody_told_are_named(case, told, said):
+    closed = ClosedWeek(week_of(SUNDAY))
+    assert lost_before(closed, None if told is None else closed.number + told) == said, case
 
 
 def test_of_a_week_that_no_replica_saw_the_scoreboard_tells_what_it_knows():

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -138,6 +138,7 @@ def _last(values: Sequence[float | None]) -> int | None:
 
 def _seconds(text: str) -> float:
     try:
-        return datetime.fromisoformat(text).timestamp()
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except ValueError as error:
         raise FollowError(f"its answer begins at no time: {cut(text)}") from error

@@ -3,14 +3,14 @@
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import click
 
-from autopilot.learning.promotion import HELD_DAYS, held
-from autopilot.learning.stored import MOST_DAYS, read_fleet
+from autopilot.learning.stored import MOST_DAYS
 from autopilot.ports import History, HistoryUnavailableError
 from autopilot.settings import Settings, SettingsError
 from autopilot.wiring import open_store
@@ -45,6 +45,24 @@ class DaysType(click.ParamType[float, str]):
         if not 0 < days <= MOST_DAYS:
             self.fail(f"{value!r}: say a span such as 14d or 36h, up to {MOST_DAYS}d: stores keep no more", param, ctx)
         return days
+
+
+class TimeType(click.ParamType[float | None, str]):
+    """A time in RFC 3339, with its zone, in seconds since the epoch; `-` for none."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """Seconds. Fails for what is no time, and for one without a zone: nobody knows whose it is."""
+        if value == "-":
+            return None
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r}: say a time such as 2026-11-30T03:40:00Z, or -", param, ctx)
+        if at.tzinfo is None:
+            self.fail(f"{value!r} has no zone: say it too, as in 2026-11-30T03:40:00Z (UTC)", param, ctx)
+        return at.timestamp()
 
 
 store_option = click.option(
@@ -89,11 +107,6 @@ def chosen(history: History, wanted: Sequence[str]) -> list[str]:
         some = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
         raise RefusedError(f"nothing is stored of {', '.join(missing)}. Known: {some}")
     return list(wanted) or known
-
-
-def held_now(history: History, fleets: Iterable[str], at: float) -> list[str]:
-    """Those of the fleets for which an outage is held."""
-    return held((read_fleet(history, fleet, at, HELD_DAYS) for fleet in fleets), at)
 
 
 def now() -> float:

@@ -8,13 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from autopilot.backtest.as_served import replay_as_served
 from autopilot.backtest.replay import DAY_SECONDS
 from autopilot.core.history import rfc3339
 from autopilot.learning.commands.asked import (
@@ -22,21 +21,21 @@ from autopilot.learning.commands.asked import (
     NothingYetError,
     RefusedError,
     UnavailableError,
-    chosen,
-    held_now,
     now,
     opened,
     settings_for,
     store_option,
 )
+from autopilot.learning.commands.compared import costs, outages
 from autopilot.learning.commands.history import write_export
 from autopilot.learning.commands.notify import notified
+from autopilot.learning.commands.step import NextStep, StepReport
 from autopilot.learning.models import (
     CANDIDATE,
     CURRENT,
     PREVIOUS,
+    TAKEN_BACK,
     checked,
-    drop,
     first_day_unseen,
     keep_as,
     load_candidate,
@@ -44,12 +43,10 @@ from autopilot.learning.models import (
     promote,
     roll_back,
 )
-from autopilot.learning.promotion import Case, DailyCosts, case_of, costs_of, has_lost
-from autopilot.learning.stored import read_fleet
+from autopilot.learning.promotion import Case, DailyCosts, case_of, has_lost
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.ports import ModelError
 from autopilot.settings import Settings
-from autopilot.wiring import build_policy
 
 PASS_FILE, JOB, REPORT = "learned.json", "job", "report.html"
 _ATTEMPTS, _PAUSE_SECONDS = 3, 20.0
@@ -70,20 +67,6 @@ class LearnRequest:
     days: int
     notify_url_file: Path | None
     overrides: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """What one step of a pass came to, in words.
-
-    changed  whether another model serves, or is looked at
-    failed   whether it gave up, after several attempts
-    """
-
-    step: str
-    text: str
-    changed: bool = False
-    failed: bool = False
 
 
 class TrainingError(Exception):
@@ -127,7 +110,7 @@ def learn(**given: object) -> None:
 
 def _keep(root: Path, reports: list[StepReport]) -> StepReport | None:
     """Write what the pass came to beside the models, whole or not at all; a report of its own where that fails."""
-    told = {"at": rfc3339(now()), "steps": [asdict(one) for one in reports]}
+    told = {"at": rfc3339(now()), "steps": [_told(one) for one in reports]}
     unfinished = root / f".{PASS_FILE}.{os.getpid()}"
     try:
         unfinished.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
@@ -137,6 +120,10 @@ def _keep(root: Path, reports: list[StepReport]) -> StepReport | None:
             unfinished.unlink(missing_ok=True)
         return StepReport("record", f"{root / PASS_FILE} cannot be written: {_words(error)}", failed=True)
     return None
+
+
+def _told(report: StepReport) -> dict[str, object]:
+    return {"step": report.step, "text": report.text, "changed": report.changed, "failed": report.failed}
 
 
 def _words(error: Exception) -> str:
@@ -152,95 +139,98 @@ class LearningPass:
     def __init__(self, request: LearnRequest, settings: Settings) -> None:
         self._request, self._settings = request, settings
         self._root, self._at = request.models, now()
-        self.awaited = ""
+        self._awaited = ""
         """What training waits for, in words: it would replace the candidate."""
-        self.deferred = False
-        """Whether a candidate would be promoted, were it not for an outage that is held."""
 
     def steps(self) -> Iterator[StepReport]:
         """Do each step, and say what it came to."""
         for name, work in (("watch", self._watch), ("candidate", self._consider), ("train", self._learn)):
             yield self._attempted(name, work)
 
-    def _attempted(self, name: str, work: Callable[[], tuple[str, bool]]) -> StepReport:
+    def _attempted(self, name: str, work: Callable[[], StepReport]) -> StepReport:
         for left in reversed(range(_ATTEMPTS)):
             try:
-                return StepReport(name, *work())
+                return work()
             except NothingYetError as error:
-                return StepReport(name, str(error))
+                return StepReport(name, str(error), next=self._waits())
             except (UnavailableError, TrainingError, OSError) as error:
                 if not left:
-                    return StepReport(name, f"given up after {_ATTEMPTS} attempts: {_words(error)}", failed=True)
+                    return StepReport(name, f"given up after {_ATTEMPTS} attempts", _words(error), failed=True)
                 click.echo(f"{name}: {_words(error)}; it is tried again")
                 time.sleep(_PAUSE_SECONDS)
             except (ModelError, RefusedError, ValueError) as error:  # which is no better a minute later
                 return StepReport(name, str(error), failed=True)
         raise AssertionError("every attempt returns")
 
-    def _watch(self) -> tuple[str, bool]:
+    def _waits(self) -> NextStep:
+        return NextStep.WAIT if self._awaited else NextStep.TRAIN
+
+    def _watch(self) -> StepReport:
         """Take back what was promoted and lost."""
         self._root.mkdir(parents=True, exist_ok=True)
-        current, previous = self._root / CURRENT, self._root / PREVIOUS
+        current, previous, taken = self._root / CURRENT, self._root / PREVIOUS, self._root / TAKEN_BACK
         if not current.exists():
             keep_as(self._root, CURRENT, BUILT_IN_MODEL)
         if not previous.exists():
-            return f"{name_of(current)} serves; nothing was promoted", False
+            since_then = f" since {name_of(taken)} was taken back" if taken.exists() else ""
+            return StepReport("watch", f"{name_of(current)} serves; nothing was promoted{since_then}")
         since, seen = int(current.lstat().st_mtime // DAY_SECONDS) + 1, self._links()
         if not has_lost(one.since(since) for one in self._costs(previous, current)):
-            return f"{name_of(current)} serves since {rfc3339(since * DAY_SECONDS)} and has not lost", False
+            since_when = rfc3339(since * DAY_SECONDS)
+            return StepReport("watch", f"{name_of(current)} serves since {since_when} and has not lost")
+        lost = f"{name_of(current)} costs more than what it replaced"
         if not self._request.auto:
-            return f"{name_of(current)} costs more than {name_of(previous)} did: autopilot rollback", True
+            by_hand = f"autopilot rollback --to {self._root}, and {name_of(previous)} serves again"
+            return StepReport("watch", lost, by_hand, NextStep.TAKE_BACK, changed=True)
         if self._links() != seen:
-            return _MEANWHILE, False
-        lost = name_of(current)
-        back = roll_back(self._root)
-        drop(self._root, PREVIOUS)
-        return f"{lost} costs more than what it replaced: {back} serves again", True
+            return StepReport("watch", _MEANWHILE)
+        return StepReport("watch", lost, f"{roll_back(self._root)} serves again", NextStep.TAKE_BACK, changed=True)
 
-    def _consider(self) -> tuple[str, bool]:
+    def _consider(self) -> StepReport:
         """Promote the candidate where it has proven itself; until its trial is over nothing may replace it."""
         candidate, current = self._root / CANDIDATE, self._root / CURRENT
         if not candidate.exists():
-            return "none", False
+            return StepReport("candidate", "none")
         name, since, asked, seen = checked(candidate), first_day_unseen(candidate), self._request.days, self._links()
         if int(self._at // DAY_SECONDS) - since < asked + _PATIENCE_DAYS:
-            self.awaited = f"{name} is on trial until {asked} whole days are stored that it did not learn from"
+            self._awaited = f"{name} is on trial until {asked} whole days are stored that it did not learn from"
         try:
             case = case_of(one.since(since) for one in self._costs(current, candidate))
         except ValueError:
-            return f"{name} has no whole day behind it that it did not learn from", False
+            found = f"{name} has no whole day behind it that it did not learn from"
+            return StepReport("candidate", found, next=self._waits())
         if objections := list(case.objections(asked)):
-            self.awaited = self.awaited if case.days < asked else ""
-            return f"{name} is not promoted: {'; '.join(objections)}", False
-        self.awaited = f"{name} has proven itself, and is to be promoted first"
-        return (_MEANWHILE, False) if self._links() != seen else self._proven(candidate, name, case)
+            self._awaited = self._awaited if case.days < asked else ""
+            return StepReport("candidate", f"{name} is not promoted", "; ".join(objections), self._waits())
+        self._awaited = f"{name} has proven itself, and is to be promoted first"
+        if self._links() != seen:
+            return StepReport("candidate", _MEANWHILE, next=NextStep.WAIT)
+        return self._proven(candidate, name, case)
 
     def _links(self) -> list[str]:
         """What stands where: playing takes minutes, and people promote and roll back meanwhile."""
         links = (self._root / name for name in (CURRENT, PREVIOUS, CANDIDATE))
         return [os.readlink(link) if link.is_symlink() else "" for link in links]
 
-    def _proven(self, candidate: Path, name: str, case: Case) -> tuple[str, bool]:
+    def _proven(self, candidate: Path, name: str, case: Case) -> StepReport:
         """Promote a candidate that has proven itself, or say how."""
-        current = self._root / CURRENT
-        said = f"{name} costs {100 * case.ratio:.1f} % of {name_of(current)} over {case.days} days"
+        found = case.sentence(name, name_of(self._root / CURRENT))
         if not self._request.auto:
-            return f"{said}: autopilot promote {candidate} --to {self._root}", True
-        if waiting := self._held():
-            self.deferred = True
-            return f"{said}; an outage is held for {', '.join(waiting)}: promoted when it is over", False
+            by_hand = f"autopilot promote {candidate} --to {self._root}"
+            return StepReport("candidate", found, by_hand, NextStep.PROMOTE, changed=True)
+        if waiting := outages(self._settings, self._at):
+            return StepReport("candidate", f"{found}; {waiting}", "promoted when it is over", NextStep.DEFERRED)
         promote(self._root, candidate)
-        drop(self._root, CANDIDATE)
-        self.awaited = ""
-        return f"{said}: it serves", True
+        self._awaited = ""
+        return StepReport("candidate", found, "it serves", NextStep.PROMOTE, changed=True)
 
-    def _learn(self) -> tuple[str, bool]:
+    def _learn(self) -> StepReport:
         """Export, train, and keep as the candidate what the job's own verdict is for."""
         mark = self._root / REPORT
         if mark.exists() and (age := (self._at - mark.stat().st_mtime) / DAY_SECONDS) < self._request.every - 0.5:
-            return f"not yet: the last training was {age:.1f} days ago", False
-        if self.awaited:
-            return f"not yet: {self.awaited}", False
+            return StepReport("train", "not yet", f"the last training was {age:.1f} days ago")
+        if self._awaited:
+            return StepReport("train", "not yet", self._awaited, NextStep.WAIT)
         if find_spec("tensorflow") is None:
             raise RefusedError("TensorFlow is not here: run it in the image `autopilot`, not in `autopilot:serve`")
         job = self._root / JOB
@@ -249,21 +239,22 @@ class LearningPass:
                 click.echo(f"train: {line}")
         made = self._trained(job)
         try:
-            found = self._verdict(made)
+            report = self._verdict(made)
             os.replace(job / "output/data" / REPORT, mark)
             os.utime(mark, (self._at, self._at))
         finally:
             shutil.rmtree(job, ignore_errors=True)
-        return found
+        return report
 
-    def _verdict(self, made: Path) -> tuple[str, bool]:
+    def _verdict(self, made: Path) -> StepReport:
         current = self._root / CURRENT
         try:
             load_candidate(made, name_of(current))
         except ModelError as error:
-            return f"nothing better was found ({error})", False
+            return StepReport("train", f"nothing better was found ({error})")
         name = keep_as(self._root, CANDIDATE, made)
-        return f"{name} is the candidate: its own verdict is for it, on days that it did not train on", True
+        why = "its own verdict is for it, on days that it did not train on"
+        return StepReport("train", f"{name} is the candidate", why, NextStep.WAIT, changed=True)
 
     def _trained(self, job: Path) -> Path:
         """Train in a process of its own, on one thread, behind everything else. Raises TrainingError."""
@@ -281,12 +272,4 @@ class LearningPass:
         return job / "model"
 
     def _costs(self, served: Path, own: Path) -> Iterator[DailyCosts]:
-        config, policy = replay_as_served(self._settings, build_policy(served)), build_policy(own)
-        midnight = self._at // DAY_SECONDS * DAY_SECONDS
-        with opened(self._settings) as history:
-            for fleet in chosen(history, ()):
-                yield from costs_of([read_fleet(history, fleet, midnight)], config, policy)
-
-    def _held(self) -> list[str]:
-        with opened(self._settings) as history:
-            return held_now(history, chosen(history, ()), self._at)
+        return costs(self._settings, served, own, self._at)

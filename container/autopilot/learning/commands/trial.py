@@ -5,9 +5,8 @@ What `autopilot learn` decides on a disk, decided here on copies: the state mach
 
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 
@@ -16,15 +15,15 @@ import click
 from autopilot.learning.commands.asked import (
     NothingYetError,
     RefusedError,
-    chosen,
-    held_now,
+    TimeType,
     now,
-    opened,
     settings_for,
     store_option,
 )
-from autopilot.learning.commands.learn import LearningPass, LearnRequest, StepReport
-from autopilot.learning.models import CANDIDATE, CURRENT, PREVIOUS, checked, keep_as
+from autopilot.learning.commands.compared import outages
+from autopilot.learning.commands.learn import LearningPass, LearnRequest
+from autopilot.learning.commands.step import NextStep, StepReport
+from autopilot.learning.models import CANDIDATE, CURRENT, PREVIOUS, checked, keep_as, name_of
 from autopilot.policy.learned import BUILT_IN_MODEL
 from autopilot.policy.model_place import unpacked
 from autopilot.ports import ModelError
@@ -33,46 +32,18 @@ from autopilot.settings import Settings
 SERVED = "served"
 
 
-class NextStep(StrEnum):
-    """What is to be done next."""
-
-    PROMOTE = "promote"
-    TAKE_BACK = "take back"
-    DEFERRED = "deferred"
-    """The candidate is to be promoted, but not while an outage is held."""
-    WAIT = "wait"
-    """The candidate is on trial: nothing may take its place."""
-    TRAIN = "train"
-    """Nothing stands in the way of the next training."""
-    REFUSED = "refused"
-    """A person asked for the candidate, and it may not serve."""
-
-
 @dataclass(frozen=True, slots=True)
 class TrialRequest:
     """What was asked for on the command line; `trial` documents each."""
 
     store: str | None
     models: Path
+    served_policy: str
+    previous_policy: str
     promoted_at: float | None
     days: int
     asked: bool
     answer: Path
-
-
-class TimeType(click.ParamType[float | None, str]):
-    """A time in RFC 3339, in seconds since the epoch; `-` for none."""
-
-    name = "time"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        """Seconds. Fails for what is no time."""
-        if value == "-":
-            return None
-        try:
-            return datetime.fromisoformat(value).timestamp()
-        except ValueError:
-            self.fail(f"{value!r}: say a time such as 2026-11-30T03:40:00Z, or -", param, ctx)
 
 
 @click.command()
@@ -80,7 +51,17 @@ class TimeType(click.ParamType[float | None, str]):
 @click.option("--models", required=True, type=click.Path(path_type=Path, file_okay=False),
               help="Where `served`, `candidate` and `previous` are: directories, each with a model.")  # fmt: skip
 @click.option(
-    "--promoted-at", type=TimeType(), default="-", help="When `served` took the place of `previous`; - never."
+    "--served-policy", default="-", metavar="NAME", help="Whose name and checksum stand in answers now; - not known."
+)
+@click.option(
+    "--previous-policy", default="-", metavar="NAME", help="Whose stood there before the promotion; - not known."
+)
+@click.option(
+    "--promoted-at",
+    type=TimeType(),
+    default="-",
+    metavar="TIME",
+    help="When `served` took the place of `previous`, with a zone: 2026-11-30T03:40:00Z; - never.",
 )
 @click.option("--days", default=7, show_default=True, type=click.IntRange(3, 14), help="Whole days that proof takes.")
 @click.option("--asked", is_flag=True, help="A person asks for the candidate: no proof is needed.")
@@ -89,12 +70,12 @@ def trial(**given: object) -> None:
     """Say what is to become of a candidate, and of a model that was promoted; change nothing.
 
     The outcome, `promote: why`, is printed and written to --answer: promote, take back, deferred, wait, train, refused.
-    A `served` or `previous` that is not there is the built-in model; a `candidate` that is not there is none. Exit
-    code 1 where the store does not answer.
+    A `served` or `previous` that is not there is this image's built-in model, which is refused where it is not the one
+    that answered; a `candidate` that is not there is none. Exit code 1 where the store does not answer.
     """
     request = TrialRequest(**given)  # type: ignore[arg-type]
-    outcome, why = decided(request, settings_for(request.store))
-    said = f"{outcome}: {why}"
+    report = decided(request, settings_for(request.store))
+    said = f"{report.next}: {report.text}"
     click.echo(said)
     try:
         request.answer.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +88,7 @@ _LONGEST_ANSWER = 900
 """Characters: SageMaker hands on 1 KB of what a processing job says."""
 
 
-def decided(request: TrialRequest, settings: Settings) -> tuple[NextStep, str]:
+def decided(request: TrialRequest, settings: Settings) -> StepReport:
     """What is to be done, and why. Raises ClickException where the store does not answer."""
     candidate, unfit = "", ""
     try:
@@ -115,14 +96,34 @@ def decided(request: TrialRequest, settings: Settings) -> tuple[NextStep, str]:
     except ModelError as error:
         unfit = f"the candidate cannot serve: {error}"
     if request.asked:
-        return (NextStep.REFUSED, unfit) if unfit else _asked(settings, candidate)
+        return _report(NextStep.REFUSED, unfit) if unfit else _asked(settings, candidate)
+    if absent := "; ".join(_absent(request)):
+        return _report(NextStep.REFUSED, absent)
     with tempfile.TemporaryDirectory(prefix="autopilot-trial-") as place:
         try:
             _lay_out(request, Path(place), bool(candidate))
         except ModelError as error:
             raise RefusedError(str(error)) from error
         outcome, why = _proven(request, Path(place), settings)
-    return outcome, f"{unfit}; {why}" if unfit and outcome is NextStep.TRAIN else why
+    return _report(outcome, f"{unfit}; {why}" if unfit and outcome is NextStep.TRAIN else why)
+
+
+def _report(outcome: NextStep, why: str) -> StepReport:
+    return StepReport("trial", why, next=outcome)
+
+
+def _absent(request: TrialRequest) -> Iterator[str]:
+    """What would be judged and is not here, in words: a built-in model of another image than this one."""
+    answered = {SERVED: request.served_policy}
+    if request.promoted_at is not None:
+        answered[PREVIOUS] = request.previous_policy
+    ours = name_of(BUILT_IN_MODEL)
+    for name, policy in answered.items():
+        if policy not in ("-", ours) and not (request.models / name).exists():
+            yield (
+                f"{policy} ({name}) is built into the endpoint's image, and {ours} into this one, so it cannot be "
+                "judged here: let both images be of one version (LearningImageUri, or `deploy` anew)"
+            )
 
 
 def _candidate(place: Path) -> str:
@@ -133,17 +134,16 @@ def _candidate(place: Path) -> str:
         return checked(model)
 
 
-def _asked(settings: Settings, candidate: str) -> tuple[NextStep, str]:
+def _asked(settings: Settings, candidate: str) -> StepReport:
     if not candidate:
-        return NextStep.REFUSED, "there is no candidate"
+        return _report(NextStep.REFUSED, "there is no candidate")
     try:
-        with opened(settings) as history:
-            held = held_now(history, chosen(history, ()), now())
+        waiting = outages(settings, now())
     except NothingYetError:
-        held = []
-    if held:
-        return NextStep.DEFERRED, f"an outage is held for {', '.join(held)}: promote {candidate} when it is over"
-    return NextStep.PROMOTE, f"{candidate} was asked for"
+        waiting = ""
+    if waiting:
+        return _report(NextStep.DEFERRED, f"{waiting}: promote {candidate} when it is over")
+    return _report(NextStep.PROMOTE, f"{candidate} was asked for")
 
 
 def _lay_out(request: TrialRequest, root: Path, candidate: bool) -> None:
@@ -163,15 +163,10 @@ def _proven(request: TrialRequest, root: Path, settings: Settings) -> tuple[Next
     watch, candidate = islice(learning.steps(), 2)
     if failed := [one.text for one in (watch, candidate) if one.failed]:
         raise click.ClickException("; ".join(failed))
-    if watch.changed:
-        return NextStep.TAKE_BACK, _found(watch)
-    if candidate.changed:
-        return NextStep.PROMOTE, _found(candidate)
-    if learning.deferred:
-        return NextStep.DEFERRED, candidate.text
-    return NextStep.WAIT if learning.awaited else NextStep.TRAIN, f"{watch.text}; candidate: {candidate.text}"
-
-
-def _found(report: StepReport) -> str:
-    """What a step found, without what it then did to the copies."""
-    return report.text.rpartition(": ")[0]
+    if watch.next is NextStep.TAKE_BACK:
+        return watch.next, watch.found
+    if candidate.next is NextStep.PROMOTE:
+        return candidate.next, candidate.found
+    if candidate.next is NextStep.DEFERRED:
+        return candidate.next, candidate.text
+    return candidate.next, f"{watch.text}; candidate: {candidate.text}"

@@ -12,7 +12,7 @@ from autopilot.policy.learned import load_policy
 from autopilot.policy.metadata import METADATA_FILE, SERVICE, Metadata, read_metadata
 from autopilot.ports import ModelError
 from autopilot.training.checkpoint import Checkpoint, CheckpointFile, read_checkpoint
-from autopilot.training.export import export, load_network, make_reproducible
+from autopilot.training.export import export, load_network, make_reproducible, relabel
 from autopilot.training.hyperparameters import Hyperparameters
 from autopilot.training.job import Job, JobError, Stopped, StopSignal, write_atomically
 from autopilot.training.network import Network, build_network, set_weights
@@ -48,11 +48,11 @@ def run_service(job: Job, hparams: Hyperparameters, stop: StopSignal) -> None:
     file = CheckpointFile(job.checkpoints / CHECKPOINT, _digest(job, hparams))
     trained = _learn(_starting_point(job, hparams), hparams, RunContext(reporter, stop, file))
     # At once, because the platform gives a job that it stops two minutes, and long episodes take more to play.
-    _export(trained.network, hparams, (), job.model)
+    _export(trained.network, hparams, job.model)
     shown = evaluated(
         hparams, _act_of(job.model), hparams.evaluation_episodes, reporter
     )  # as it would serve: loaded again
-    metadata = _export(trained.network, hparams, shown.standings, job.model)
+    metadata = relabel(job.model, model_metadata(hparams, shown.standings))
     write_service_report(job.output / REPORT, metadata, shown, trained.history, validation_levels(hparams))
     _leave_training(job, hparams, trained)
     reporter.say(f"wrote {metadata.version} to {job.model}, the report to {job.output / REPORT}")
@@ -79,9 +79,9 @@ def evaluated(hparams: Hyperparameters, act: Act, episodes: int, reporter: Progr
     return shown
 
 
-def _export(network: Network, hparams: Hyperparameters, standings: Sequence[Standing], directory: Path) -> Metadata:
-    metadata = model_metadata(hparams, standings)
-    return export(network, metadata, directory, _probe(hparams), ACTIONS[metadata.action])
+def _export(network: Network, hparams: Hyperparameters, directory: Path) -> None:
+    metadata = model_metadata(hparams, ())
+    export(network, metadata, directory, _probe(hparams), ACTIONS[metadata.action])
 
 
 def model_metadata(hparams: Hyperparameters, standings: Sequence[Standing]) -> Metadata:
@@ -143,7 +143,7 @@ def act_of(path: Path, hparams: Hyperparameters) -> Act:
         return _act_of(path)
     with tempfile.TemporaryDirectory() as place:
         network = checkpointed(path / CHECKPOINT if path.is_dir() else path, hparams)
-        _export(network, hparams, (), Path(place))
+        _export(network, hparams, Path(place))
         return _act_of(Path(place))
 
 

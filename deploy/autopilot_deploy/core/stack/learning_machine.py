@@ -1,7 +1,8 @@
 """The state machine that learns by the clock: a trial of what is there, an export, a training, a promotion.
 
 Each job is tried again, every end but an uneventful one is told to the topic. Started by hand with {"ask": "promote"}
-or {"ask": "rollback"} it does that alone.
+(of another model than the candidate: and "model", its name at SageMaker), {"ask": "rollback"}, or {"ask": "beside"} and
+"artifacts", the archive of a model, it does that alone.
 """
 
 from autopilot_deploy.core.call import Json
@@ -23,6 +24,8 @@ _MESSAGE = "/opt/ml/output/message"
 """What a processing job writes here is the ExitMessage of its description."""
 _EXPORT = f"'s3://${{Bucket}}/{EXPORTS}/' & $run & '/training'"
 _AUTO = "'${AutoPromote}' = 'true'"
+_ARCHIVE = "$states.result.PrimaryContainer.ModelDataUrl"
+_BEFORE_TRIAL = "Ask whom the trial judges"
 
 
 def learning_machine() -> State:
@@ -57,10 +60,17 @@ def _begin() -> dict[str, State]:
         "ask": query("$exists($states.input.ask) ? $string($states.input.ask) : 'learn'"),
         "try": 1,
         "said": "",
-        "artifacts": "",
+        "asked": query(_given("model")),
+        "artifacts": query(_given("artifacts")),
+        "beside": "",
         "problem": "",
     }
     return {"Name the run": {"Type": "Pass", "Assign": assigned, "Output": {}, "Next": serving.LOOK}}
+
+
+def _given(name: str) -> str:
+    """A text of the execution's input; empty where it has none."""
+    return f"$exists($states.input.{name}) ? $string($states.input.{name}) : ''"
 
 
 def _decide() -> dict[str, State]:
@@ -68,17 +78,32 @@ def _decide() -> dict[str, State]:
     refused = problem(
         "$ask = 'rollback' ? 'nothing was promoted here: there is nothing to go back to' : "
         "$ask = 'promote' ? 'no candidate decides beside what serves: there is nothing to promote' : "
-        "'ask is ' & $ask & ': say promote, rollback, or nothing'"
+        "$ask = 'beside' ? 'artifacts are not given: say the s3:// URI of a model.tar.gz' : "
+        "'ask is ' & $ask & ': say promote, rollback, beside, or nothing'"
+    )
+    unfit = problem(
+        "$asked & ($candidate = '' ? ' has no model.tar.gz: it is what the image has built in, and `deploy` serves it' "
+        ": ' has the archive that serves already')"
     )
     return {
         serving.DECIDE: choice(
             ("$ask = 'beside' and $artifacts != ''", "Put the candidate beside"),
             ("$ask = 'rollback' and $previous != ''", "Take back"),
-            ("$ask = 'promote' and $candidate != ''", "Trial"),
-            ("$ask = 'learn' and ($candidate != '' or $previous != '')", "Trial"),
+            ("$ask = 'promote' and $asked != ''", "Look at the named model", {"beside": query("$candidate")}),
+            ("$ask = 'promote' and $candidate != ''", _BEFORE_TRIAL),
+            ("$ask = 'learn' and ($candidate != '' or $previous != '')", _BEFORE_TRIAL),
             ("$ask = 'learn'", "Look for the last training"),
             default=FAILURE, Assign=refused,
         ),
+        "Look at the named model": call(
+            "sagemaker:describeModel", {"ModelName": query("$asked")},
+            Assign={"candidate": query(f"$exists({_ARCHIVE}) ? {_ARCHIVE} : ''")},
+            Output={}, Catch=failing("the model that is asked for could not be read"), Next="Can it be promoted?",
+        ),
+        "Can it be promoted?": choice(
+            ("$not($candidate in ['', $served])", _BEFORE_TRIAL), default=FAILURE, Assign=unfit
+        ),
+        _BEFORE_TRIAL: serving.asked_who_answers("who", "Trial"),
         "Look for the last training": call(
             "sagemaker:listTrainingJobs",
             {"NameContains": "autopilot-${StackNumber}-", "StatusEquals": "Completed", "MaxResults": 1,
@@ -116,7 +141,11 @@ def _trial() -> Json:
     """What is there, against the history. It decides with the settings of what serves."""
     words = ["trial", "--models", _INPUT, "--days", "${ProofDays}", "--answer", _MESSAGE]
     listed = ", ".join(f"'{one}'" for one in words)
-    arguments = f"[{listed}, '--promoted-at', $since = '' ? '-' : $since, $ask = 'promote' ? '--asked']"
+    policies = ", ".join(
+        f"'--{name}-policy', ${variable} in ['', '{serving.NOBODY}'] ? '-' : ${variable}"
+        for name, variable in (("served", "who"), ("previous", "previousPolicy"))
+    )
+    arguments = f"[{listed}, {policies}, '--promoted-at', $since = '' ? '-' : $since, $ask = 'promote' ? '--asked']"
     inputs = ", ".join(
         f"$contains(${name}, 's3://') ? {{'InputName': '{name}', 'S3Input': {{'S3Uri': ${name}, "
         f"'LocalPath': '{_INPUT}/{name}', 'S3DataType': 'S3Prefix', 'S3InputMode': 'File'}}}}"
@@ -248,9 +277,12 @@ def _wishes() -> dict[str, State]:
         "Put the candidate beside": wished(
             "c", changes=False, served="$served", candidate="$artifacts", previous="$previous", since="$since"
         ),
-        "Promote": wished("p", changes=True, served="$candidate", previous="$served", since=here),
+        "Promote": wished(
+            "p", changes=True, served="$candidate", previous="$served", since=here,
+            candidate="$beside = $candidate ? '' : $beside",
+        ),
         "Take back": wished("r", changes=True, served="$previous"),
-    }
+    }  # fmt: skip
 
 
 def _end() -> dict[str, State]:
@@ -261,13 +293,16 @@ def _end() -> dict[str, State]:
         "is judged every day, and to let it serve now: python -m autopilot_deploy promote ${EndpointName}'}"
     )
     nothing = "{'run': $run, 'reason': 'there is no endpoint ${EndpointName}', 'next': 'deploy it first'}"
-    failed = "{'run': $run, 'problem': $problem}"
-    lost = f"{{{facts}, 'next': 'nothing: what was taken back is still the SageMaker model ' & $serving}}"
+    again = "python -m autopilot_deploy candidate ${EndpointName} "
+    trained = f"{{'next': 'to put beside what serves what was trained: {again}' & $artifacts}}"
+    failed = merged("{'run': $run, 'problem': $problem}", f"$ask = 'beside' and $artifacts != '' ? {trained} : {{}}")
+    forward = "to let what was taken back serve again: python -m autopilot_deploy promote ${EndpointName} --model "
+    lost = f"{{{facts}, 'next': '{forward}' & $serving}}"
     return {
         serving.SWITCHED: choice(
-            ("$wanted.candidate != ''", "Tell of the candidate"),
-            ("$wanted.previous != ''", "Tell of the promotion"),
-            default="Tell of the return",
+            ("$back", "Tell of the return"),
+            ("$changes", "Tell of the promotion"),
+            default="Tell of the candidate",
         ),
         "Tell of the candidate": _told("'Learned ' & $name", beside),
         "Tell of the promotion": _told("'Promoted ' & $name", f"{{{facts}, {back}}}"),

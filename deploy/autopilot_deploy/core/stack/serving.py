@@ -15,11 +15,13 @@ DECIDE = "What is to be done?"
 ASK_BEFORE, SWITCHED, _MAKE = "Ask who serves", "It serves", "Make the model"
 _LOOK_AGAIN = "Look whether it is the same"
 BUILT_IN, CHANNEL = "built-in", "candidate"
+NOBODY = "nobody"
+"""Who answers, where that is not known."""
 _CANDIDATE = f"/opt/ml/additional-model-data-sources/{CHANNEL}"
 """Where SageMaker puts an additional data source, by the name of its channel."""
-_PREVIOUS, _SINCE = "LEARNING_PREVIOUS", "LEARNING_SINCE"
-"""In a model's environment, for this machine alone: what it took the place of, and when."""
-_OURS = ("AUTOPILOT_CANDIDATE", _PREVIOUS, _SINCE)
+_PREVIOUS, _PREVIOUS_POLICY, _SINCE = "LEARNING_PREVIOUS", "LEARNING_PREVIOUS_POLICY", "LEARNING_SINCE"
+"""In a model's environment, for this machine alone: what it took the place of, who answered then, and when it was."""
+_OURS = ("AUTOPILOT_CANDIDATE", _PREVIOUS, _PREVIOUS_POLICY, _SINCE)
 _OF_MODEL = ("ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation")
 _OF_CONTAINER = ("Image", "ImageConfig", "Mode", "ContainerHostname")
 _OF_CONFIG = (
@@ -91,7 +93,8 @@ def _model_seen() -> State:
     beside = f"{container}.AdditionalModelDataSources[ChannelName = '{CHANNEL}'].S3DataSource.S3Uri"
     theirs = f"$not($k in {literal(list(_OURS))})"
     found = {"served": (f"{container}.ModelDataUrl", BUILT_IN), "candidate": (beside, ""),
-             "previous": (f"{env}.{_PREVIOUS}", ""), "since": (f"{env}.{_SINCE}", "")}  # fmt: skip
+             "previous": (f"{env}.{_PREVIOUS}", ""), "previousPolicy": (f"{env}.{_PREVIOUS_POLICY}", ""),
+             "since": (f"{env}.{_SINCE}", "")}  # fmt: skip
     archive = f"$exists({container}.ModelDataUrl) or $not($exists({container}.ModelDataSource))"
     return {
         "made": query(_kept("$states.result", _OF_MODEL)),
@@ -146,7 +149,7 @@ def switching() -> dict[str, State]:
         ),
         "Ask who serves now": _ask("after", "Does the right one answer?", failing(_SILENT)),
         "Does the right one answer?": choice(
-            ("$after != 'nobody' and $changes != ($after = $before)", SWITCHED), default=FAILURE, Assign=unmoved
+            (f"$after != '{NOBODY}' and $changes != ($after = $before)", SWITCHED), default=FAILURE, Assign=unmoved
         ),
     }  # fmt: skip
 
@@ -160,16 +163,21 @@ def _before() -> dict[str, State]:
         "'the endpoint was changed meanwhile: it is ' & $status & ' with ' & $servedConfig & ', and was looked at "
         "with ' & $liveConfig & '; it was left as it is'"
     )
-    (silent,) = failing(_SILENT)
-    unanswered = [{**silent, "Assign": {**silent["Assign"], "before": "nobody"}, "Next": "Must it answer?"}]
     return {
         _LOOK_AGAIN: _look("Is it still the same?"),
         "Is it still the same?": choice(
             ("$status = 'InService' and $servedConfig = $liveConfig", ASK_BEFORE), default=FAILURE, Assign=changed
         ),
-        ASK_BEFORE: _ask("before", _MAKE, unanswered),
+        ASK_BEFORE: asked_who_answers("before", _MAKE, "Must it answer?"),
         "Must it answer?": choice(("$back", _MAKE), default=FAILURE),
     }  # fmt: skip
+
+
+def asked_who_answers(variable: str, following: str, unanswered: str = "") -> State:
+    """Ask the endpoint, and keep who answers, which may be nobody; without an answer it goes on elsewhere, if named."""
+    (silent,) = failing(_SILENT)
+    caught = {**silent, "Assign": {**silent["Assign"], variable: NOBODY}, "Next": unanswered or following}
+    return _ask(variable, following, [caught])
 
 
 def _ask(variable: str, following: str, unanswered: list[State]) -> State:
@@ -178,7 +186,7 @@ def _ask(variable: str, following: str, unanswered: list[State]) -> State:
     question = {"EndpointName": "${EndpointName}", "ContentType": "application/json", "Body": _QUESTION}
     return call(
         "sagemakerruntime:invokeEndpoint", question,
-        Assign={variable: query(f"$exists({named}) ? {named} : 'nobody'")},
+        Assign={variable: query(f"$exists({named}) ? {named} : '{NOBODY}'")},
         Output={}, Catch=unanswered, Next=following,
     )  # fmt: skip
 
@@ -186,10 +194,14 @@ def _ask(variable: str, following: str, unanswered: list[State]) -> State:
 def _model_request() -> str:
     source = "{'S3Uri': $wanted.candidate, 'S3DataType': 'S3Object', 'CompressionType': 'None'}"
     beside = f"{{'AdditionalModelDataSources': [{{'ChannelName': '{CHANNEL}', 'S3DataSource': {source}}}]}}"
+    previous = (
+        f"{{'{_PREVIOUS}': $wanted.previous, '{_PREVIOUS_POLICY}': $changes ? $before : $previousPolicy, "
+        f"'{_SINCE}': $wanted.since}}"
+    )
     environment = merged(
         "$environment",
         f"$wanted.candidate != '' ? {{'AUTOPILOT_CANDIDATE': '{_CANDIDATE}'}} : {{}}",
-        f"$wanted.previous != '' ? {{'{_PREVIOUS}': $wanted.previous, '{_SINCE}': $wanted.since}} : {{}}",
+        f"$wanted.previous != '' ? {previous} : {{}}",
     )
     container = merged(
         "$container",
