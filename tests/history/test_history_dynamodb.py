@@ -342,7 +342,7 @@ def test_closing_while_the_store_is_silent_takes_no_longer_than_the_budget(caplo
 
 
 def test_closing_writes_more_allocations_than_fit_into_the_budget(dynalite: Any, table: str) -> None:
-    history = DynamoHistory(table, client=dynalite, budget_seconds=0.5)
+    history = DynamoHistory(table, client=dynalite, budget_seconds=2)
     history.remember([Decided(f"fleet {number}", TEN, number) for number in range(1000)])
     history.close(60)
     days = DynamoHistory(table, client=dynalite, budget_seconds=60).read([(f"fleet {n}", TODAY) for n in range(1000)])
