@@ -149,14 +149,13 @@ def test_what_was_taken_does_not_change_with_what_it_was_taken_from() -> None:
     random = np.random.default_rng(5)
     for kind in SERVERS:
         earlier = packed([a_past(random, kind)])[0].earlier
-        taken = earlier.take(np.array([0, -1, 0]))
-        before = [taken.recent(slice(0, 3), 864), taken.last_week(slice(0, 3), 100)]
+        taken = earlier.take([0, -1, 0])
+        before = taken.windows(slice(0, 3), 100)
         earlier.put(0, 1, a_day(random, kind, 0.0))
         earlier.clear(0)
-        for one, other in zip(before, [taken.recent(slice(0, 3), 864), taken.last_week(slice(0, 3), 100)], strict=True):
-            assert np.array_equal(one, other, equal_nan=True)
-        assert taken.whole.tolist() == [True, False, True]
-        assert np.isnan(before[0][1]).all()
+        assert np.array_equal(before, taken.windows(slice(0, 3), 100), equal_nan=True)
+        assert [missing for _, missing in taken.sums()] == [0, len(DAYS_BACK), 0]
+        assert np.isnan(before[1]).all()
 
 
 def test_a_row_of_whole_servers_takes_two_bytes_a_slot() -> None:

@@ -5,7 +5,7 @@ Servers are kept as whole numbers of two bytes; a fleet with others has its row 
 beside, too: a day whose reports were not all believed, and yesterday's arrivals.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from autopilot.core.history import (
     SLOTS_PER_DAY,
     WEEK_BEFORE,
     WEEK_SLOTS,
+    WINDOW_SLOTS,
     DaySlots,
     FleetHistory,
     Floats,
@@ -80,6 +81,8 @@ class EarlierDays:
     def __init__(self, fleets: int) -> None:
         self._held = np.empty((fleets, _WIDTH), np.uint16)  # no memory is taken for what is never written to
         self._counts = np.full((fleets, len(DAYS_BACK)), _UNKNOWN, np.uint8)
+        # What of that is asked for at each decision: observations, and days that are not known.
+        self._sums = np.tile(np.array([0, len(DAYS_BACK)], np.int16), (fleets, 1))
         self._wide: dict[int, Floats] = {}
         self._rare: dict[int, Mapping[int, DaySlots]] = {}  # by age; never written to
 
@@ -90,17 +93,10 @@ class EarlierDays:
         rows._held[:] = _ABSENT
         return rows
 
-    @property
-    def observations(self) -> npt.NDArray[np.int64]:
-        """How many observations there are in the days of each row, as far as they are few: [N]."""
-        counts: npt.NDArray[np.int64] = np.where(self._counts == _UNKNOWN, 0, self._counts).sum(axis=1, dtype=np.int64)
-        return counts
-
-    @property
-    def whole(self) -> npt.NDArray[np.bool_]:
-        """Whether all days of a row are known: [N]."""
-        whole: npt.NDArray[np.bool_] = self._counts.max(axis=1, initial=0) < _UNKNOWN
-        return whole
+    def sums(self) -> list[tuple[int, int]]:
+        """Of each row how many observations there are, as far as they are few, and days that are not known."""
+        sums: list[tuple[int, int]] = self._sums.tolist()
+        return sums
 
     def is_plain(self, row: int) -> bool:
         """Whether nothing rare is known of its days."""
@@ -121,6 +117,7 @@ class EarlierDays:
         """Forget what is known of a fleet, for another to take its row."""
         self._held[row] = _ABSENT
         self._counts[row] = _UNKNOWN
+        self._sums[row] = 0, len(DAYS_BACK)
         self._wide.pop(row, None)
         self._rare.pop(row, None)
 
@@ -131,6 +128,8 @@ class EarlierDays:
         slots, columns = _KEPT[age]
         observations = 0 if day is None else int(np.count_nonzero(~np.isnan(day.demand)))
         self._counts[row, _PLACES[age]] = min(observations, _MOST)
+        counts = [count for count in self._counts[row].tolist() if count != _UNKNOWN]
+        self._sums[row] = sum(counts), len(DAYS_BACK) - len(counts)
         self._put_rare(row, age, _rare_of(age, day))
         if day is None or not observations:
             return
@@ -168,17 +167,17 @@ class EarlierDays:
             if _KEPT[age].whole and self._counts[row, place] != _UNKNOWN:
                 yield age, self.get(row, age)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "EarlierDays":
+    def take(self, rows: Sequence[int]) -> "EarlierDays":
         """A copy of some rows, in that order; a negative one is a row of which nothing is known."""
-        taken = EarlierDays(0)
-        taken._held = self._held.take(rows, axis=0, mode="clip")
-        taken._counts = self._counts.take(rows, axis=0, mode="clip")
-        if self._wide or self._rare:
-            places = list(enumerate(rows.tolist()))
-            taken._wide = {place: self._wide[row] for place, row in places if row in self._wide}
-            taken._rare = {place: self._rare[row] for place, row in places if row in self._rare}
-        for place in np.flatnonzero(rows < 0).tolist():
-            taken.clear(place)
+        taken, places = EarlierDays.__new__(EarlierDays), np.array(rows)
+        taken._held = self._held.take(places, axis=0, mode="clip")
+        taken._counts = self._counts.take(places, axis=0, mode="clip")
+        taken._sums = self._sums.take(places, axis=0, mode="clip")
+        taken._wide = {at: self._wide[row] for at, row in enumerate(rows if self._wide else ()) if row in self._wide}
+        taken._rare = {at: self._rare[row] for at, row in enumerate(rows if self._rare else ()) if row in self._rare}
+        if min(rows, default=0) < 0:
+            for place in np.flatnonzero(places < 0).tolist():
+                taken.clear(place)
         return taken
 
     def grow_older(self, row: int, days: int) -> None:
@@ -188,13 +187,13 @@ class EarlierDays:
         for age, day in known:
             self.put(row, age, day)
 
-    def recent(self, rows: Rows, count: int) -> Floats:
-        """Servers of n rows in the last slots before today: [n, count]."""
-        return self._servers_of(rows, slice(_TODAY - count, _TODAY))
+    def windows(self, rows: Rows, at: int) -> Floats:
+        """Servers of n rows as windows at a slot of today look at them: [n, WINDOW_SLOTS - 1 + WEEK_SLOTS].
 
-    def last_week(self, rows: Rows, at: int) -> Floats:
-        """Servers of n rows around a slot of the same day last week: [n, WEEK_SLOTS]."""
-        return self._servers_of(rows, slice(_TODAY + at, _TODAY + at + WEEK_SLOTS))
+        The first are those of the last slots before today, the last WEEK_SLOTS those around the same minute last week;
+        in between is what lies between these two in a row.
+        """
+        return self._servers_of(rows, slice(_TODAY - (WINDOW_SLOTS - 1 - at), _TODAY + at + WEEK_SLOTS))
 
     def _servers_of(self, rows: Rows, columns: slice) -> Floats:
         held = self._held[rows, columns]

@@ -3,8 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import numpy as np
-
 from autopilot.core.earlier_days import ROW_BYTES, EarlierDays
 from autopilot.core.history import DAYS_BACK, SLOTS_PER_DAY, DaySlots, slot_of
 
@@ -47,9 +45,9 @@ class KnownDays:
         A fleet that is asked for a day further back than yesterday begins anew: a replay does.
         """
         numbers = [slot_of(seconds) // SLOTS_PER_DAY for seconds in times]
-        rows = np.array([self._row(fleet, number) for fleet, number in zip(fleets, numbers, strict=True)], np.int64)
+        rows = [self._row(fleet, number) for fleet, number in zip(fleets, numbers, strict=True)]
         taken = self._earlier.take(rows)
-        for place in np.flatnonzero(rows < 0).tolist():
+        for place in [place for place, row in enumerate(rows) if row < 0]:
             self._take_apart(fleets[place], numbers[place], taken, place)
         for fleet, seconds in zip(fleets, times, strict=True):
             if (row := self._rows.get(fleet)) is not None:  # many fleets may leave no room for the first of them
@@ -76,8 +74,8 @@ class KnownDays:
         """As `take`, of one fleet, which is not asked about thereby."""
         row = self._rows.get(fleet)
         if row is not None and self._newest[row] == number:
-            return self._earlier.take(np.array([row]))
-        found = self._earlier.take(np.array([-1]))
+            return self._earlier.take([row])
+        found = self._earlier.take([-1])
         self._copy_days(fleet, number, found, 0)
         return found
 

@@ -44,14 +44,15 @@ def stack_windows(histories: Sequence[FleetHistory], slots: Sequence[int], deman
         todays = [fleet.today.demand[: at + 1] for fleet in fleets]
         before = WINDOW_SLOTS - 1 - at
         recent[places, before:] = todays
-        recent[places, :before] = earlier.recent(sources, before)
-        week[places] = earlier.last_week(sources, at)
+        servers = earlier.windows(sources, at)
+        recent[places, :before] = servers[:, :before]
+        week[places] = servers[:, -WEEK_SLOTS:]
     recent[:, -1] = demands
     return Windows(recent, week, np.asarray(slots, np.int64))
 
 
 def _places(rows: list[int]) -> Rows:
     """Rows to index with: a slice where they follow each other, as those of one call do."""
-    if rows[-1] - rows[0] == len(rows) - 1 and rows == list(range(rows[0], rows[-1] + 1)):
+    if len(rows) == 1 or rows == list(range(rows[0], rows[0] + len(rows))):
         return slice(rows[0], rows[-1] + 1)
     return np.array(rows)

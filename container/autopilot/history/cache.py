@@ -190,20 +190,20 @@ class RecentHistory:
         if not self._off:
             self._complete(earlier, [
                 _Place(row, one.fleet, numbers[row], one.observed_at)
-                for row, (one, today, whole) in enumerate(zip(observed, todays, earlier.whole.tolist(), strict=True))
-                if today is not None and not whole
+                for row, (one, today, (_, missing)) in enumerate(zip(observed, todays, earlier.sums(), strict=True))
+                if missing and today is not None
             ], ask_store=ask_store)  # fmt: skip
-        whole, observations = earlier.whole.tolist(), earlier.observations.tolist()
         recalled = []
+        known = zip(observed, numbers, todays, earlier.sums(), strict=True)
         with self._lock:
-            for row, (one, number, today) in enumerate(zip(observed, numbers, todays, strict=True)):
+            for row, (one, number, today, (observations, missing)) in enumerate(known):
                 if today is None:
                     recalled.append(self._from_memory(one, number, earlier, row))
                     continue
-                self._keep_today(one.fleet, number, today, alone=whole[row])
-                status = self._status(observations[row], today)
+                self._keep_today(one.fleet, number, today, alone=not missing)
+                status = self._status(observations, today)
                 history = RememberedFleet(number, today, earlier, row)
-                recalled.append(Recalled(history, status, not whole[row] and not self._off))
+                recalled.append(Recalled(history, status, bool(missing) and not self._off))
         return recalled
 
     def _known_days(self, observed: Sequence[Observed]) -> EarlierDays:
