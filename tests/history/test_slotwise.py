@@ -320,6 +320,23 @@ def test_beyond_the_bound_what_a_store_that_is_down_was_not_told_waits_without_i
     assert written == [{AT_TEN: number, AT_TEN + 1: number + 100} for number in range(10)]
 
 
+def test_of_the_reports_of_a_slot_the_last_one_waits_for_a_store_that_is_down(store: Store) -> None:
+    history = SlotHistory(store, most_fleets=5)
+    store.down = True
+    for reported in (0, 100):
+        for number in range(6):  # the first is out of memory with the last one's report, and waits beside
+            with pytest.raises(HistoryUnavailableError):
+                see(history, reported / 10, number + reported, f"fleet {number}")
+    for at in range(3):
+        with pytest.raises(HistoryUnavailableError):
+            see(history, 20 + at, at, "another fleet")
+        until(lambda: not history.writing, "what is due was tried again")
+    store.down = False
+    history.close()
+    written = [known(day) for day in store.read([(f"fleet {number}", TODAY) for number in range(6)])]
+    assert written == [{AT_TEN: number + 100} for number in range(6)]
+
+
 def test_what_waits_for_a_store_that_is_down_is_bounded_and_what_is_given_up_is_logged(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

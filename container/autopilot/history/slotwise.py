@@ -135,6 +135,9 @@ def _small(day: DaySlots) -> DaySlots:
 _NO_DAY = _small(DaySlots())
 """Never written to: with a value in place it is another one."""
 
+_NOTHING_LEFT = _Fleet(0, _NO_DAY)
+"""Never written to."""
+
 _Noted = TypeVar("_Noted", Observed, Decided)
 
 
@@ -366,9 +369,10 @@ class SlotHistory:
             known = self._fleets.pop(fleet)
             if known.unsaved:
                 self._due[fleet] = None
-                left = self._left.setdefault(fleet, _Fleet(known.slot, _NO_DAY))
-                left.decided += known.decided
-                self._put_back(known.observed)
+                left = self._left.pop(fleet, _NOTHING_LEFT)
+                decided = left.decided + known.decided
+                self._left[fleet] = _Fleet(known.slot, _NO_DAY, known.observed, decided)
+                self._put_back(left.observed)
         while self._is_down and len(self._left) > self._most_fleets:
             self._give_up(next(iter(self._left)))
 
@@ -401,7 +405,8 @@ class SlotHistory:
                     known.trusted = False
 
     def _put_back(self, unsaved: Iterable[Observed]) -> None:
-        for one in unsaved:
+        """Keep what was not written, but where something newer of its slot has come; the newest is the last."""
+        for one in reversed(list(unsaved)):
             known = self._fleets.get(one.fleet) or self._left.setdefault(one.fleet, _Fleet(0, _NO_DAY))
             by_slot = {slot_of(each.observed_at): each for each in (one, *known.observed)}
             newest = sorted(by_slot)[-MOST_SLOTS:]
