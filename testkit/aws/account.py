@@ -82,6 +82,7 @@ class Account:
         self.reason = "the alarm autopilot-high-errors rang"
         self.made: list[AwsCall] = []
         self.failing: dict[str, list[tuple[str, str]]] = {}
+        self.began = 0  # the second in which a machine last began on it
         self._endpoints: dict[str, _Endpoint] = {}
 
     @property

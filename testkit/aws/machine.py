@@ -8,6 +8,8 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +28,7 @@ from moto.stepfunctions.parser.utils import TMP_THREADS
 from autopilot_deploy.core.call import AwsCall
 from autopilot_deploy.core.errors import AwsError
 from testkit.aws.account import REGION, Account
+from testkit.server import until
 
 DEFINITION = Path(__file__).parents[2] / "deploy" / "stack" / "deploy.asl.json"
 LEARNING = DEFINITION.with_name("learn.asl.json")
@@ -87,19 +90,33 @@ def run(account: Account, payload: object, path: Path = DEFINITION, **substitute
     client = boto3.client("stepfunctions", region_name=REGION)
     name = f"m{next(_count)}"
     machine = client.create_state_machine(name=name, definition=definition(path, **substituted), roleArn=ROLE)
-    started = client.start_execution(stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps(payload))
+    asked = {"stateMachineArn": machine["stateMachineArn"], "name": name, "input": json.dumps(payload)}
+    started = start(account, client, asked)
     seen = ended(client, started["executionArn"])
     return Ended(seen["status"], seen.get("cause", ""), json.loads(seen.get("output", "{}")), told)
 
 
+def start(account: Account, client: Any, asked: Mapping[str, Any]) -> Any:
+    """Start an execution, each on an account in a second of its own: by that its jobs and configurations are named."""
+    until(lambda: _second() > account.began, "the next second")
+    started = client.start_execution(**asked)
+    account.began = _second()
+    return started
+
+
 def ended(client: Any, arn: str) -> Any:
     """What is said of an execution at its end."""
-    until = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE
     for thread in list(TMP_THREADS):  # those of all executions: one look at one costs as much as a state
-        thread.join(max(0.0, until - time.monotonic()))
+        thread.join(max(0.0, deadline - time.monotonic()))
     seen = client.describe_execution(executionArn=arn)
     assert seen["status"] != "RUNNING", "the machine does not end"
     return seen
+
+
+def _second() -> int:
+    """Of the machine's own clock, which no test sets."""
+    return int(datetime.now(UTC).timestamp())
 
 
 def fix_moto(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:

@@ -28,7 +28,6 @@ from testkit.aws import machine
 from testkit.aws.learned import ServedEndpoint
 from testkit.aws.machine import LEARNING, Ended, run
 from testkit.aws.mocked import HistoryTable
-from testkit.server import until
 from tests.learning.conftest import untrained  # noqa: F401 - a fixture
 from tests.learning.test_month import FIRST, FLEETS, demand
 
@@ -36,17 +35,12 @@ QUICK = {"fleets": "60", "forecast_epochs": "2", "epochs": "2", "recorded_weight
 DAY = 86400.0
 
 
-def _second() -> int:
-    """Of the machine's own clock, which no test sets."""
-    return int(datetime.now(UTC).timestamp())
-
-
 class Platform:
     """SageMaker and S3: jobs are run where they are begun, objects are files. Its clock goes from day to day."""
 
     def __init__(self, account, table, root, set_clock):
         self.account, self.table, self.root, self._set_clock = account, table, root, set_clock
-        self.day, self.trained, self.ended, self._last = 0, [], {}, 0
+        self.day, self.trained, self.ended = 0, [], {}
         account._create_processing_job = self._process
         account._create_training_job = self._train
         account._describe_processing_job = lambda call: self.ended[call.parameters["ProcessingJobName"]]
@@ -78,12 +72,9 @@ class Platform:
         self._set_clock(self.now)
 
     def learns(self, ask: str = "", **given: str) -> Ended:
-        """The machine, from its start to its end, in a second of its own: by that its jobs are named."""
-        until(lambda: _second() > self._last, "the next second")
+        """The machine, from its start to its end."""
         asked = {"ask": ask} if ask else {}
-        ended = run(self.account, asked, path=LEARNING, HistoryTable=self.table.name, **given)
-        self._last = _second()
-        return ended
+        return run(self.account, asked, path=LEARNING, HistoryTable=self.table.name, **given)
 
     def runs(self, arguments: list[str], environment: dict[str, str]) -> object:
         """A command of the container."""
