@@ -62,7 +62,7 @@ def drip(peer: socket.socket, over: threading.Event) -> None:
 
 def test_an_answer_that_drips_for_ever_is_given_up():
     with answering(drip) as (address, _), pytest.raises(KubeUnavailableError, match="no complete answer in time"):
-        kube(address, read_seconds=0.2).get("/api/v1/pods")
+        kube(address, read_seconds=2.0).get("/api/v1/pods")
 
 
 def flood(peer: socket.socket, over: threading.Event) -> None:
